@@ -1,0 +1,59 @@
+"""The `audiotag` command: each subcommand is imported only when it runs."""
+
+import importlib
+import sys
+
+import click
+
+from audiotag.errors import AudioTagError
+from audiotag.version import __version__
+
+COMMANDS = {
+    "tag": "Tag audio files and folders.",
+    "embed": "Write embeddings of audio files.",
+    "prepare": "Turn labelled recordings into a data set for training.",
+    "train": "Train a model from a recipe.",
+    "finetune": "Adapt a model to your own labels.",
+    "evaluate": "Measure a model on a prepared data set.",
+    "push": "Share a model on the Hugging Face Hub.",
+    "pull": "Get a model from the Hugging Face Hub.",
+    "models": "List the models that can be used.",
+    "convert": "Turn a published checkpoint into a model folder.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports a command's module when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, in the order of a recording's way through them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The click command of a name, from `audiotag.cli.<name>`."""
+        if name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"audiotag.cli.{name}"), name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="audiotag")
+def cli() -> None:
+    """Tag audio, and train the taggers, with DCLS models.
+
+    Example: audiotag tag ~/recordings
+    """
+
+
+def main() -> None:
+    """Run the command line; an error a user can act on is one line and exit code 1."""
+    try:
+        cli(prog_name="audiotag")
+    except AudioTagError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,25 @@
+"""Errors a user can act on: each message names the thing and the remedy."""
+
+
+class AudioTagError(Exception):
+    """Base of every error that is the input's fault; the command line prints it as one line."""
+
+
+class AudioError(AudioTagError):
+    """An audio file that cannot be opened or decoded."""
+
+
+class ModelError(AudioTagError):
+    """A model folder, checkpoint or label set that cannot be used."""
+
+
+class RecipeError(AudioTagError):
+    """A training recipe with an unknown key or an impossible value."""
+
+
+class DataError(AudioTagError):
+    """A prepared data set that is missing, damaged or does not fit the model."""
+
+
+class HubError(AudioTagError):
+    """A Hugging Face Hub request that failed."""
