@@ -1,0 +1,297 @@
+"""Decoding back ends: a file, or a file's bytes, to mono blocks at the recording's own rate.
+
+libsndfile (soundfile) takes the plain formats, FFmpeg (PyAV) everything else. FFmpeg also carries
+on where libsndfile stops, because it skips damaged packets instead of giving up. mp3 goes to
+FFmpeg too: libsndfile's mp3 decoder writes warnings straight to the process's standard error for
+many ordinary files. A block is a pair (sample rate in Hz, mono float32 samples of shape (T,)).
+"""
+
+import io
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+BLOCK_VALUES = 2**20  # samples times channels held at once by a decoder
+MIN_RATE, MAX_RATE = 100, 10_000_000  # Hz; beyond these a header is damaged, not unusual
+PREROLL = 0.25  # s decoded and dropped before a seek target, to warm up lossy decoders
+
+Source = Path | bytes
+Block = tuple[int, np.ndarray]
+Decoder = Callable[[Source, float, float], Iterator[Block]]
+
+
+class Bytes(io.BytesIO):
+    """A file in memory that stays put where a damaged header sends it before its beginning.
+
+    soundfile calls `seek` from C, where an exception is printed instead of raised.
+    """
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except ValueError:
+            return self.tell()
+
+
+class DecodeError(Exception):
+    """A decoder found nothing (more) to decode; the message is the reason, without the name."""
+
+
+def decode(source: Source, start: float = 0.0, duration: float = np.inf) -> Iterator[Block]:
+    """Decode with the first back end that can, and carry on with the next where one stops.
+
+    Args:
+        source: path of a file, or a file's bytes.
+        start: time to start at, in seconds.
+        duration: seconds to decode; a shorter recording ends earlier.
+
+    Yields:
+        Blocks of at most about `BLOCK_VALUES` samples, none of them empty.
+
+    Raises:
+        DecodeError: not one sample could be decoded.
+        OSError: the file cannot be opened.
+    """
+    done, reason = 0.0, "holds no audio samples"
+    for decoder in _decoders(_head(source)):
+        try:
+            for rate, mono in decoder(source, start + done, duration - done):
+                done += len(mono) / rate
+                yield rate, mono
+            if done:  # a recorder that crashed leaves a header of no samples before good ones
+                return
+        except DecodeError as error:
+            reason = str(error)
+    if not done:
+        raise DecodeError(reason)
+
+
+def with_soundfile(source: Source, start: float, duration: float) -> Iterator[Block]:
+    """Decode with libsndfile.
+
+    Raises:
+        DecodeError: libsndfile cannot open or read on, or the file ends before its header says.
+    """
+    try:
+        with _open(source) as raw, _sound_file(raw) as file:
+            rate = _checked(file.samplerate)
+            yield from _read(file, round(start * rate), round(min(duration * rate, file.frames)))
+    except soundfile.LibsndfileError as error:
+        raise DecodeError(f"cannot be decoded ({error.error_string.rstrip('.')})") from error
+
+
+def with_pyav(source: Source, start: float, duration: float) -> Iterator[Block]:
+    """Decode the main audio stream with FFmpeg, skipping packets that are damaged.
+
+    Raises:
+        DecodeError: FFmpeg cannot open it, or it has no audio stream or no decoder for it.
+    """
+    import av
+
+    try:
+        with _container(source) as container:
+            stream = _audio_stream(container)
+            frames = _frames_from(container, stream, start)
+            first = next(frames, None)
+            if first is not None:
+                skip = start - _time(first, stream) if start else 0.0
+                yield from _cut(_blocks(chain([first], frames)), skip, duration)
+    except av.FFmpegError as error:
+        raise DecodeError(f"cannot be decoded ({error.strerror})") from error
+
+
+def _head(source: Source) -> bytes:
+    if isinstance(source, bytes):
+        return source[:64]
+    with source.open("rb") as file:
+        return file.read(64)
+
+
+def _decoders(head: bytes) -> tuple[Decoder, ...]:
+    if not head:
+        raise DecodeError("the file is empty")
+    return (with_soundfile, with_pyav) if _is_plain(head) else (with_pyav,)
+
+
+def _is_plain(head: bytes) -> bool:
+    """Whether the first bytes are those of a format libsndfile decodes well."""
+    chunked = head[:4] in (b"RIFF", b"RIFX", b"RF64", b"FORM")
+    if chunked:
+        return head[8:12] in (b"WAVE", b"AIFF", b"AIFC")
+    return head.startswith(b"fLaC") or (head.startswith(b"OggS") and b"vorbis" in head)
+
+
+def _open(source: Source) -> IO[bytes]:
+    return Bytes(source) if isinstance(source, bytes) else source.open("rb", buffering=0)
+
+
+def _sound_file(raw: IO[bytes]) -> soundfile.SoundFile:
+    # A real file goes by its descriptor: any name works, and reads need no Python callback.
+    if isinstance(raw, Bytes):
+        return soundfile.SoundFile(raw)
+    return soundfile.SoundFile(raw.fileno(), closefd=False)
+
+
+def _checked(rate: int) -> int:
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise DecodeError(f"cannot be decoded (its header gives a sample rate of {rate} Hz)")
+    return rate
+
+
+def _read(file: soundfile.SoundFile, start: int, count: int) -> Iterator[Block]:
+    """Read samples start to start + count in blocks, as far as the header says they go."""
+    if start >= file.frames:
+        return
+    file.seek(start)
+    left = min(count, file.frames - start)
+    step = max(1, BLOCK_VALUES // file.channels)
+    while left:
+        block = file.read(min(step, left), dtype="float32", always_2d=True)
+        if not len(block):
+            raise DecodeError("cannot be decoded (it ends before its header says)")
+        left -= len(block)
+        yield file.samplerate, _mean(block)
+
+
+def _container(source: Source) -> "InputContainer":
+    """Open with FFmpeg, local files only: a playlist in disguise must not reach the network."""
+    import av
+
+    target: Any = Bytes(source) if isinstance(source, bytes) else f"file:{source}"
+    options = {"protocol_whitelist": "file"}
+    return av.open(target, options=options, metadata_errors="replace")
+
+
+def _audio_stream(container: "InputContainer") -> "AudioStream":
+    import av
+
+    stream = container.streams.best("audio")
+    if isinstance(stream, av.AudioStream):
+        return stream
+    if container.streams.audio:
+        raise DecodeError("cannot be decoded (FFmpeg has no decoder for its audio)")
+    raise DecodeError("has no audio stream")
+
+
+def _frames_from(
+    container: "InputContainer", stream: "AudioStream", start: float
+) -> Iterator["AudioFrame"]:
+    """Frames from a little before `start` on, or from the beginning where seeking fails."""
+    import av
+
+    target = start - PREROLL
+    if target > 0:
+        try:
+            ticks = round(target / _tick(stream)) + (stream.start_time or 0)
+            container.seek(ticks, stream=stream)
+        except av.FFmpegError:
+            pass  # frames carry their times, so the part before `start` is cut either way
+    return _frames(container, stream)
+
+
+def _frames(container: "InputContainer", stream: "AudioStream") -> Iterator["AudioFrame"]:
+    import av
+
+    try:
+        for packet in container.demux(stream):
+            yield from _decoded(packet)
+    except av.FFmpegError:
+        return  # the container is broken from here on; what came before is good
+
+
+def _decoded(packet: Any) -> list["AudioFrame"]:
+    import av
+
+    try:
+        return packet.decode()
+    except av.FFmpegError:
+        return []
+
+
+def _time(frame: "AudioFrame", stream: "AudioStream") -> float:
+    """Time of a frame, in seconds from the beginning of its stream."""
+    if frame.pts is None:
+        return 0.0
+    return float((frame.pts - (stream.start_time or 0)) * _tick(stream))
+
+
+def _tick(stream: "AudioStream") -> Fraction:
+    return stream.time_base or Fraction(1, stream.rate)
+
+
+def _blocks(frames: Iterator["AudioFrame"]) -> Iterator[Block]:
+    """Collect frames, about 20 ms each, into blocks; a change of form starts a new block."""
+    import av
+
+    fifo, form = av.AudioFifo(), None
+    for frame in frames:
+        new_form = (frame.sample_rate, frame.format.name, frame.layout.name)
+        if new_form != form or fifo.samples * frame.layout.nb_channels >= BLOCK_VALUES:
+            yield from _drained(fifo)
+            fifo, form = av.AudioFifo(), new_form
+            _checked(frame.sample_rate)
+        frame.pts = None  # the fifo wants gapless times, which damaged files do not have
+        fifo.write(frame)
+    yield from _drained(fifo)
+
+
+def _drained(fifo: Any) -> Iterator[Block]:
+    if fifo.samples:
+        frame = fifo.read()
+        yield frame.sample_rate, _mono(_readable(frame))
+
+
+def _readable(frame: "AudioFrame") -> "AudioFrame":
+    """The frame, interleaved where it has so many planes that PyAV loses count.
+
+    PyAV 18 looks for the end of the list of planes after the last, where from 8 channels on
+    there is none, and reads foreign memory.
+    """
+    import av
+
+    if not frame.format.is_planar or frame.layout.nb_channels < 8:
+        return frame
+    packer = av.AudioResampler(format=frame.format.packed, layout=frame.layout)
+    return packer.resample(frame)[0]
+
+
+def _mono(frame: "AudioFrame") -> np.ndarray:
+    """Mean of a frame's channels, (T,) float32, integers scaled to [-1, 1)."""
+    values = frame.to_ndarray()  # (C, T) where planar, (1, T * C) where packed
+    channels = values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels)
+    if values.dtype.kind == "f":
+        return _mean(channels)
+    zero = 128 if values.dtype == np.uint8 else 0
+    full_scale = 2 ** (8 * values.dtype.itemsize - 1)
+    return (_mean(channels) - np.float32(zero)) / np.float32(full_scale)
+
+
+def _mean(channels: np.ndarray) -> np.ndarray:
+    """Mean of (T, C) as float32; damaged float files overflow it, which is no cause to warn."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Four times as fast as mean(axis=1) for stereo, a third of the time a wav file takes.
+        total = np.einsum("tc->t", channels, dtype=np.float32, casting="unsafe")
+        return total / np.float32(channels.shape[1])
+
+
+def _cut(blocks: Iterator[Block], skip: float, duration: float) -> Iterator[Block]:
+    """Drop the first `skip` seconds, keep `duration` seconds."""
+    for rate, mono in blocks:
+        begin = max(0, min(len(mono), round(skip * rate)))
+        end = begin + round(min(len(mono) - begin, duration * rate))
+        skip -= begin / rate
+        duration -= (end - begin) / rate
+        if end > begin:
+            yield rate, mono[begin:end]
+        if duration * rate < 0.5:
+            return
