@@ -1,0 +1,176 @@
+"""Dilated convolution with learnable spacings, on the `dcls` package's parameters.
+
+The package builds a kernel through a tensor of (rows, columns, elements, channels). Every
+interpolation it offers is a product of a function of the row and one of the column, so the kernel
+is a small matrix product instead: for the elements k of one channel,
+
+    kernel = A^T diag(w_k / (sum A_k * sum B_k + 1e-7)) B
+
+with A (k, rows) and B (k, columns) the one-dimensional interpolations (arXiv 2111.03881 for the
+bilinear one, arXiv 2306.00817 for the Gaussian and the triangle).
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from DCLS.construct.modules import Dcls2d
+from torch import Tensor, nn
+
+from audiotag.ops import depthwise_conv2d
+
+VERSIONS = ("gauss", "v1", "max")
+MIN_SIGMA = {"gauss": 0.27, "max": 1.0}  # grid steps; keeps an element as wide as one grid cell
+NORM_EPS = 1e-7
+
+
+def interpolate(position: Tensor, sigma: Tensor | None, size: int, version: str) -> Tensor:
+    """One-dimensional interpolation of each element over a grid of `size` cells.
+
+    Args:
+        position: Signed distances from the centre (..., K), in grid cells.
+        sigma: Raw widths (..., K); unused by "v1".
+        size: Cells of the grid.
+        version: "gauss", "v1" (bilinear) or "max" (triangle).
+
+    Returns:
+        Unnormalised weights (..., K, size).
+    """
+    grid = torch.arange(size, device=position.device, dtype=position.dtype)
+    distance = grid - (position + size // 2).unsqueeze(-1)
+    if version == "v1":
+        return (1 - distance.abs()).relu()
+    assert sigma is not None
+    width = (sigma.abs() + MIN_SIGMA[version]).unsqueeze(-1)
+    if version == "max":
+        return (width - distance.abs()).relu()
+    return torch.exp(-0.5 * (distance / width) ** 2)
+
+
+def build_kernel(
+    weight: Tensor, positions: Tensor, sigmas: Tensor | None, size: tuple[int, int], version: str
+) -> Tensor:
+    """Dense kernel of a DCLS convolution.
+
+    Args:
+        weight: Element weights (O, I, K).
+        positions: Element positions (2, O, I, K): column, then row, from the centre.
+        sigmas: Raw widths of the same shape, or nothing for "v1".
+        size: Rows and columns of the kernel.
+        version: "gauss", "v1" or "max".
+
+    Returns:
+        Kernel (O, I, size[0], size[1]).
+    """
+    column_sigma, row_sigma = (None, None) if sigmas is None else sigmas.unbind(0)
+    rows = interpolate(positions[1], row_sigma, size[0], version)
+    columns = interpolate(positions[0], column_sigma, size[1], version)
+    scale = weight / (rows.sum(-1) * columns.sum(-1) + NORM_EPS)
+    return rows.transpose(-1, -2) @ (columns * scale.unsqueeze(-1))
+
+
+class DclsConv2d(Dcls2d):
+    """`Dcls2d` of the dcls package, same parameters and state-dict keys, its kernel built fast.
+
+    Args: as `Dcls2d`; `version` is one of "gauss", "v1", "max".
+
+    Raises:
+        ValueError: If the version is unknown.
+    """
+
+    def __init__(self, *args, version: str = "gauss", **kwargs) -> None:
+        if version not in VERSIONS:
+            raise ValueError(f"DCLS version must be one of {', '.join(VERSIONS)}, got {version!r}")
+        with _silent_root_logger():
+            super().__init__(*args, version=version, **kwargs)
+
+    def kernel(self) -> Tensor:
+        """Dense kernel (O, I / groups, rows, columns), in single precision at least."""
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return build_kernel(
+                self.weight, self.P, self.SIG, self.dilated_kernel_size, self.version
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve maps (B, I, H, W) to (B, O, H', W')."""
+        if self._is_same_depthwise():
+            return depthwise_conv2d(x, self.kernel(), self.bias)
+        kernel = self.kernel()
+        return nn.functional.conv2d(
+            x, kernel, self.bias, self.stride, self.padding, groups=self.groups
+        )
+
+    def fold(self) -> nn.Conv2d:
+        """The plain convolution that computes the same with the positions where they are now."""
+        cls = DepthwiseConv2d if self._is_same_depthwise() else nn.Conv2d
+        conv = cls(
+            self.in_channels,
+            self.out_channels,
+            self.dilated_kernel_size,
+            self.stride,
+            self.padding,
+            groups=self.groups,
+            bias=self.bias is not None,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
+        with torch.no_grad():
+            conv.weight.copy_(self.kernel())
+            if conv.bias is not None:
+                conv.bias.copy_(self.bias)
+        return conv
+
+    def _is_same_depthwise(self) -> bool:
+        rows, columns = self.dilated_kernel_size
+        return (
+            self.in_channels == self.out_channels == self.groups
+            and self.stride == (1, 1)
+            and self.padding == (rows // 2, columns // 2)
+            and rows % 2 == columns % 2 == 1
+        )
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """A same-size depthwise convolution without what of its kernel a small map never meets."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve maps (B, C, H, W) to the same shape."""
+        return depthwise_conv2d(x, self.weight, self.bias)
+
+
+def share_positions(convs: Iterable[DclsConv2d]) -> None:
+    """Make convolutions of equal shape use the first one's positions and sigmas."""
+    first, *others = convs
+    for conv in others:
+        conv.P, conv.SIG = first.P, first.SIG
+
+
+def fold_dcls(model: nn.Module) -> nn.Module:
+    """Replace, in place, every DCLS convolution of `model` by its folded form."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, DclsConv2d):
+                setattr(module, name, child.fold())
+    return model
+
+
+def clamp_positions(model: nn.Module) -> None:
+    """Bring positions that training has moved off the kernel back to its edge."""
+    for module in model.modules():
+        if isinstance(module, DclsConv2d):
+            module.clamp_parameters()
+
+
+@contextmanager
+def _silent_root_logger() -> Iterator[None]:
+    """Keep the package's notes about its CUDA extension, and the handler they would add, away."""
+    root, handler = logging.getLogger(), logging.NullHandler()
+    level = root.manager.disable
+    root.addHandler(handler)
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+        root.removeHandler(handler)
