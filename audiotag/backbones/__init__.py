@@ -1,0 +1,10 @@
+"""Backbones, registered in timm under the names of the DCLS audio paper (arXiv 2309.13972)."""
+
+from audiotag.backbones import convnext, mobilenet
+
+MODULES = (convnext, mobilenet)
+
+
+def architectures() -> list[str]:
+    """Names that `timm.create_model` builds for audio, in alphabetical order."""
+    return sorted(name for module in MODULES for name in module.ARCHITECTURES)

@@ -1,0 +1,53 @@
+"""Deterministic weights and input for which the reference implementation's logits are stored."""
+
+import csv
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+FOLDER = Path(__file__).parent / "reference"
+INPUT_SHAPE = (2, 1, 128, 1001)
+
+
+def state_dict(model: str) -> dict[str, torch.Tensor]:
+    """Every tensor of the reference's model, filled by its key."""
+    with (FOLDER / f"{model}.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return {row["key"]: _fill(row["tied_to"] or row["key"], _shape(row["shape"])) for row in rows}
+
+
+def maps() -> torch.Tensor:
+    """The input (2, 1, 128, 1001)."""
+    return torch.from_numpy(_normal("input", INPUT_SHAPE).astype(np.float32))
+
+
+def logits(model: str) -> torch.Tensor:
+    """What the reference answers, (2, 527)."""
+    return torch.from_numpy(np.load(FOLDER / f"{model}.logits.npy"))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return () if text == "scalar" else tuple(int(side) for side in text.split("x"))
+
+
+def _normal(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.RandomState(zlib.crc32(key.encode())).standard_normal(shape)
+
+
+def _fill(key: str, shape: tuple[int, ...]) -> torch.Tensor:
+    x, name = _normal(key, shape), key.rpartition(".")[2]
+    if name == "P":
+        x = np.clip(4 * x, -11, 11)
+    elif name == "SIG":
+        x = 0.23 + 0.5 * np.abs(x)
+    elif name == "bias":
+        x = 0.02 * x
+    elif name.startswith("layer_scale") or name == "gamma":
+        x = 0.1 * x
+    elif x.ndim <= 1 or name == "scale":
+        x = 1 + 0.1 * x if name in ("weight", "scale") else 0.5 * x
+    else:
+        x = x * 0.5 / np.sqrt(np.prod(shape[1:]))
+    return torch.from_numpy(np.asarray(x, dtype=np.float32))
