@@ -1,0 +1,142 @@
+"""Model folders: round trips, ties, and what does not fit."""
+
+import json
+import stat
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from audiotag.dcls import DclsConv2d
+from audiotag.errors import ModelError
+from audiotag.labels import Labels
+from audiotag.loading import load_tagger, model_folder, select_device
+from audiotag.tagger import Tagger, TaggerConfig
+
+
+@pytest.fixture
+def folder(tiny_tagger, tmp_path):
+    """A saved tiny model."""
+    tiny_tagger.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def change_config(folder, **values):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_load_gives_back_every_bit(tiny_tagger, folder):
+    loaded = Tagger.load(folder)
+    state, expected = loaded.backbone.state_dict(), tiny_tagger.backbone.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+    assert loaded.labels == tiny_tagger.labels
+    waveform = torch.randn(2, 64_000)
+    with torch.inference_mode():
+        assert torch.equal(loaded(waveform), tiny_tagger(waveform))
+
+
+def test_saving_again_writes_the_same_bytes(folder, tmp_path):
+    Tagger.load(folder).save(tmp_path / "again")
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_shared_positions_are_cloned_in_the_file_and_tied_on_load(tmp_path):
+    config = TaggerConfig("convnext_dcls_audio_atto", Labels(["a", "b"]))
+    Tagger.create(config).save(tmp_path)
+    keys = load_file(tmp_path / "model.safetensors").keys()
+    assert {f"stages.0.blocks.{i}.conv_dw.P" for i in (0, 1)} <= keys
+    convs = [m for m in Tagger.load(tmp_path).modules() if isinstance(m, DclsConv2d)]
+    assert convs[0].P is convs[1].P and convs[1].P is not convs[2].P
+
+
+def test_half_precision_file_loads_in_single(tiny_tagger, tmp_path):
+    tiny_tagger.save(tmp_path, torch.float16)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert {x.dtype for x in stored.values()} == {torch.float16}
+    loaded = Tagger.load(tmp_path).backbone.state_dict()
+    assert all(torch.equal(loaded[key], x.float()) for key, x in stored.items())
+
+
+def test_files_can_be_read_by_others(folder):
+    for path in folder.iterdir():
+        assert path.stat().st_mode & stat.S_IROTH, path
+
+
+def test_config_spells_out_the_front_end(folder):
+    front_end = json.loads((folder / "config.json").read_text())["front_end"]
+    assert front_end["name"] == "log_mel"
+    assert front_end["sample_rate"] == 32_000 and front_end["f_max"] == 14_000.0
+
+
+def test_folded_tagger_scores_the_same_and_refuses_to_be_saved(tiny_tagger, tmp_path):
+    waveform = torch.randn(2, 64_000)
+    with torch.inference_mode():
+        expected = tiny_tagger(waveform)
+        torch.testing.assert_close(tiny_tagger.fold()(waveform), expected, rtol=0, atol=1e-5)
+    with pytest.raises(ModelError, match="folded"):
+        tiny_tagger.save(tmp_path)
+
+
+def test_embedding_leads_to_the_logits(tiny_tagger):
+    waveform = torch.randn(2, 64_000)
+    with torch.inference_mode():
+        head = tiny_tagger.backbone.get_classifier()
+        torch.testing.assert_close(head(tiny_tagger.embed(waveform)), tiny_tagger(waveform))
+
+
+def test_labels_that_do_not_fit_the_weights(folder):
+    change_config(folder, labels=[{"name": "a", "mid": None}])
+    with pytest.raises(ModelError, match=r"head.fc.* is \(527.*expected \(1"):
+        Tagger.load(folder)
+
+
+def test_missing_and_foreign_weights_are_named(folder):
+    state = load_file(folder / "model.safetensors")
+    state["extra"] = state.pop("stem.0.bias")
+    save_file(state, folder / "model.safetensors")
+    with pytest.raises(ModelError, match="extra is not in the architecture; stem.0.bias is miss"):
+        Tagger.load(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "garbage"])
+def test_damaged_folder_is_named(folder, name, damage):
+    path = folder / name
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if damage == "empty" else b"\x00\xff garbage" * 99)
+    with pytest.raises(ModelError, match=name):
+        Tagger.load(folder)
+
+
+@pytest.mark.parametrize(
+    "values,message",
+    [
+        ({"format_version": 99}, "format version 99"),
+        ({"architecture": "resnet_of_tomorrow"}, "unknown architecture 'resnet_of_tomorrow'"),
+        ({"front_end": {"name": "cochlea"}}, "unknown front end 'cochlea'"),
+        ({"model_args": {"depth_of_field": 3}}, "depth_of_field"),
+        ({"labels": 3}, "config.json"),
+    ],
+)
+def test_configs_from_elsewhere_are_refused(folder, values, message):
+    change_config(folder, **values)
+    with pytest.raises(ModelError, match=message):
+        Tagger.load(folder)
+
+
+def test_loading_by_name(folder, tmp_path):
+    tagger = load_tagger(folder, "cpu")
+    assert tagger.name == "model" and not tagger.training
+    assert not any(isinstance(module, DclsConv2d) for module in tagger.modules())
+    with pytest.raises(ModelError, match="architecture without weights"):
+        model_folder("convnext_audio_tiny")
+    for wrong in (tmp_path / "nothing", "./not/here", "nothing"):
+        with pytest.raises(ModelError, match="no model"):
+            model_folder(wrong)
+    with pytest.raises(ModelError, match="unknown device 'tpu'"):
+        select_device("tpu")
