@@ -1,0 +1,68 @@
+"""`audiotag embed`: embeddings of audio files."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from audiotag.cli.inputs import input_options, named_files, recount, usage_errors
+
+if TYPE_CHECKING:
+    from audiotag.cli.progress import Progress
+
+
+@click.command()
+@input_options
+@click.option(
+    "--output", type=click.Path(dir_okay=False), required=True, help="FILE.npz or FILE.parquet."
+)
+def embed(
+    paths: Sequence[str],
+    include: Sequence[str],
+    exclude: Sequence[str],
+    model: str | None,
+    device: str,
+    output: str,
+    **options,
+) -> None:
+    """Write embeddings of audio: one for each file (the mean of its windows') and one for each
+    window. PATH is a file, a folder (searched to the bottom), or - for a list of paths on standard
+    input. The output appears when it is whole, and replaces nothing.
+
+    \b
+    Example: audiotag embed ~/recordings --output recordings.npz
+    """
+    from audiotag.cli.progress import Progress, interruptible
+    from audiotag.embeddings import check_output
+
+    progress = Progress(recount(paths, include, exclude))
+    with interruptible(progress, output):
+        with usage_errors():
+            check_output(Path(output))
+        _run(named_files(paths, include, exclude), Path(output), progress, model, device, options)
+    click.echo(f"{progress.summary()}: {output}", err=True)
+    sys.exit(progress.exit_code)
+
+
+def _run(
+    files: Iterator[Path],
+    output: Path,
+    progress: "Progress",
+    model: str | None,
+    device: str,
+    options: dict,
+) -> None:
+    from audiotag.embeddings import embedding_file
+    from audiotag.loading import load_tagger
+    from audiotag.tagging import TagOptions, embed_files
+
+    tagger = load_tagger(model, device)
+    with embedding_file(output) as out, progress:
+        results = embed_files(tagger, files, TagOptions(**options), progress.heard)
+        with closing(results):
+            for result in results:
+                with progress.count(result.path, result.duration, result.error):
+                    out.write(result)

@@ -1,0 +1,306 @@
+"""The commands tag, embed and models, run as a user runs them."""
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner, Result
+
+from audiotag.cli import cli
+from audiotag.errors import ModelError
+
+COMMAND = (sys.executable, "-m", "audiotag")
+PATIENCE = 300  # seconds for a process to come up and work on a busy machine
+
+
+@pytest.fixture
+def model(tiny_tagger, tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    tiny_tagger.save(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, make_wav) -> Path:
+    """A current folder with a tree of recordings named as people name them, and a bad one."""
+    monkeypatch.chdir(tmp_path)
+    make_wav("songs/a.wav", 1.0)
+    make_wav("songs/my bird – 音.wav", 12.0, 44_100, 2)
+    make_wav("songs/deep/a.wav", 3.0, frequency=1000)
+    Path("songs/broken.mp3").write_text("this is no mp3\n")
+    Path("songs/notes.txt").write_text("nor a recording\n")
+    return tmp_path
+
+
+GOOD = ["songs/a.wav", "songs/deep/a.wav", "songs/my bird – 音.wav"]
+NAMES = ["songs/a.wav", "songs/broken.mp3", "songs/deep/a.wav", "songs/my bird – 音.wav"]
+
+
+def run(*args: str, model: str | None = None, stdin: str | None = None) -> Result:
+    options = ("--model", model) if model else ()
+    result = CliRunner().invoke(cli, [*args, *options], input=stdin)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def records(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_folder_gives_results_in_order_and_reports_the_bad_file(here, model):
+    result = run("tag", "songs", "--format", "jsonl", model=model)
+    got = records(result.stdout)
+    assert [record["path"] for record in got] == NAMES
+    assert set(got[1]) == {"path", "error"}
+    for record in (got[0], *got[2:]):
+        assert list(record) == ["path", "duration", "tags"] and len(record["tags"]) == 5
+        scores = [tag["score"] for tag in record["tags"]]
+        assert scores == sorted(scores, reverse=True) and all(0 <= x <= 1 for x in scores)
+    assert [record.get("duration") for record in got] == [1.0, None, 3.0, 12.0]
+    assert result.stderr.startswith("songs/broken.mp3: ") and result.stderr.count("\n") == 1
+    assert result.exit_code == 1
+
+
+def test_all_done_is_exit_code_0(here, model):
+    result = run("tag", *GOOD, model=model)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [line for line in result.stdout.splitlines() if line[0] != " "] == [
+        "songs/a.wav  (0:01.0)",
+        "songs/deep/a.wav  (0:03.0)",
+        "songs/my bird – 音.wav  (0:12.0)",
+    ]
+
+
+def test_options_reach_the_tagger(here, model):
+    args = ("tag", GOOD[2], "--format", "json", "--window", "5", "--hop", "4", "--timeline")
+    record = json.loads(run(*args, "--top-k", "2", "--pool", "mean", model=model).stdout)
+    spans = [(part["start"], part["end"]) for part in record["segments"]]
+    assert spans == [(0.0, 5.0), (4.0, 9.0), (7.0, 12.0)]
+    assert len(record["tags"]) == 2 and all(len(part["tags"]) == 2 for part in record["segments"])
+    record = json.loads(run(*args, "--threshold", "1", model=model).stdout)
+    assert record["tags"] == []
+    record = json.loads(run(*args, "--top-k", "0", model=model).stdout)
+    assert len(record["tags"]) == 527
+
+
+def test_command_and_python_agree(here, model):
+    from audiotag import load_tagger
+
+    record = json.loads(run("tag", GOOD[2], "--format", "json", model=model).stdout)
+    result = load_tagger(model).tag(GOOD[2], top_k=5)
+    got = [(tag.label, tag.mid, pytest.approx(tag.score, abs=1e-5)) for tag in result.tags]
+    assert [(tag["label"], tag["mid"], tag["score"]) for tag in record["tags"]] == got
+
+
+def test_paths_on_standard_input(here, model):
+    listing = f"{GOOD[2]}\n\nsongs/deep\nmissing.wav\n"
+    result = run("tag", "-", "--format", "csv", model=model, stdin=listing)
+    rows = csv.DictReader(io.StringIO(result.stdout, newline=""))
+    paths = list(dict.fromkeys(row["path"] for row in rows))
+    assert paths == [GOOD[2], "songs/deep/a.wav", "missing.wav"]
+    assert result.exit_code == 1 and "missing.wav: " in result.stderr
+
+
+def test_labels_of_one_recording_and_of_many(here, model):
+    result = run("tag", GOOD[2], "--format", "audacity", "--top-k", "1", model=model)
+    starts = [float(line.split("\t")[0]) for line in result.stdout.splitlines()]
+    assert starts == [0.0, 2.0]
+    refused = run("tag", "songs", "--format", "audacity", model=model)
+    assert refused.exit_code == 2 and "--output FOLDER" in refused.stderr
+    result = run("tag", "songs", "--format", "audacity", "--output", "tracks", model=model)
+    assert result.exit_code == 1
+    tree = {path.relative_to("tracks").as_posix() for path in Path("tracks").rglob("*.*")}
+    assert tree == {
+        "a.wav.labels.txt",
+        "broken.mp3.error.json",
+        "deep/a.wav.labels.txt",
+        "my bird – 音.wav.labels.txt",
+    }
+
+
+def test_output_says_what_was_done_and_resume_retries_failures(here, model, make_wav):
+    result = run("tag", "songs", "--output", "tags.jsonl", model=model)
+    assert result.stdout == "" and "3 files done, 1 failed: tags.jsonl" in result.stderr
+    refused = run("tag", "songs", "--output", "tags.jsonl", model=model)
+    assert refused.exit_code == 2 and "--resume" in refused.stderr
+    Path("songs/broken.mp3").unlink()
+    make_wav("songs/broken.wav", 1.0)
+    Path("songs/broken.wav").rename("songs/broken.mp3")
+    result = run("tag", "songs", "--output", "tags.jsonl", "--resume", model=model)
+    assert result.exit_code == 0 and "1 file done, 3 done before" in result.stderr
+    got = records(Path("tags.jsonl").read_text())
+    assert sorted(record["path"] for record in got) == NAMES
+    assert not any("error" in record for record in got)
+
+
+def test_equal_names_do_not_collide_in_a_folder(here, model):
+    run("tag", "songs/a.wav", "songs/deep", "--output", "out/", model=model)
+    for name in ("a.wav", "deep/a.wav"):
+        assert json.loads(Path("out", f"{name}.jsonl").read_text())["path"] == f"songs/{name}"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["songs", "--top-k", "-1"], "--top-k"),
+        (["songs", "--threshold", "2"], "--threshold"),
+        (["songs", "--window", "0"], "--window"),
+        (["songs", "--format", "html"], "--format"),
+        (["songs", "--output", "x.xls"], "--format"),
+        (["songs", "--resume"], "--output"),
+        (["songs", "--exclude", "*"], "no audio files in songs"),
+        ([], "PATH"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_before_a_model_is_loaded(here, args, message):
+    result = run("tag", *args, model="no/such/model")
+    assert result.exit_code == 2 and message in result.stderr
+
+
+def test_unknown_model_is_an_error_of_ours(here):
+    with pytest.raises(ModelError, match="no/such/model"):
+        run("tag", "songs", model="no/such/model")
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.parquet"])
+def test_embed(here, model, name):
+    result = run("embed", "songs", "--output", name, model=model)
+    assert result.exit_code == 1 and "songs/broken.mp3: " in result.stderr
+    if name == "x.npz":
+        with np.load(name) as arrays:
+            assert arrays["paths"].tolist() == GOOD
+            assert arrays["clips"].shape == (3, 32)
+            assert arrays["window_files"].tolist() == [0, 1, 2, 2]
+    refused = run("embed", "songs", "--output", name, model=model)
+    assert refused.exit_code == 2 and "exists" in refused.stderr
+    assert run("embed", "songs", "--output", "x.csv", model=model).exit_code == 2
+
+
+def test_models_lists_downloaded_ones_and_architectures(model, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    snapshot = tmp_path / "models--me--birds" / "snapshots" / "0123abc"
+    snapshot.parent.mkdir(parents=True)
+    Path(model).rename(snapshot)
+    other = tmp_path / "models--me--text" / "snapshots" / "0123abc"
+    other.mkdir(parents=True)
+    (other / "config.json").write_text('{"architectures": ["BertModel"]}')
+    for repo in (snapshot, other):
+        (repo.parents[1] / "refs").mkdir()
+        (repo.parents[1] / "refs" / "main").write_text(repo.name)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    text = run("models").stdout
+    assert "me/birds  convnext_dcls_audio_atto, 527 classes" in text
+    assert "me/text" not in text and "\n  convnext_dcls_audio_tiny\n" in text
+
+
+def start(*args: str, model: str, **options) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*COMMAND, *args, "--model", model, "--device", "cpu"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def wait_for_lines(path: Path, count: int, process: subprocess.Popen) -> None:
+    """Wait until a file has so many lines, or the process that writes it has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < deadline:
+        if path.exists() and path.read_bytes().count(b"\n") >= count:
+            return
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def many(tmp_path, monkeypatch) -> list[str]:
+    """Names of several hundred short recordings of different lengths, in two folders."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    names = [f"many/{i % 2}/{i // 2:03}.wav" for i in range(400)]
+    for i, name in enumerate(names):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(name, 0.1 * random.standard_normal(8000 + 10 * i), 8000)
+    return names
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done(many, model):
+    process = start("tag", "-", "--output", "x.jsonl", model=model, stdin=subprocess.PIPE)
+    process.stdin.write("\n".join(many[:20]) + "\n")
+    process.stdin.flush()  # and left open: results come although more paths may follow
+    wait_for_lines(Path("x.jsonl"), 20, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert errors == "Stopped: 20 files done, kept in x.jsonl\n"
+    assert process.returncode == 130
+    assert [record["path"] for record in records(Path("x.jsonl").read_text())] == many[:20]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_resumed_loses_and_doubles_nothing(many, model):
+    args = ("tag", "many", "--output", "x.jsonl", "--resume")
+    for lines in (1, 150):
+        process = start(*args, model=model)
+        wait_for_lines(Path("x.jsonl"), lines, process)
+        process.kill()
+        process.communicate()
+    before = Path("x.jsonl").read_bytes().count(b"\n")
+    process = start(*args, model=model)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert f"{len(many) - before} files done, {before} done before: x.jsonl\n" in errors
+    got = records(Path("x.jsonl").read_text())
+    assert sorted(record["path"] for record in got) == sorted(many)
+    assert all(len(record["tags"]) == 5 for record in got)
+
+
+@pytest.mark.slow
+def test_a_folder_killed_and_resumed_holds_whole_files_only(many, model):
+    process = start("tag", "many", "--output", "out", model=model)
+    deadline = time.monotonic() + PATIENCE
+    while len(list(Path("out").rglob("*.jsonl"))) < 50 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    done = {path: path.read_text() for path in Path("out").rglob("*.jsonl")}
+    assert 50 <= len(done) and all(len(records(text)) == 1 for text in done.values())
+    stamps = {path: path.stat().st_mtime_ns for path in done}
+    process = start("tag", "many", "--output", "out", "--resume", model=model)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in done} == stamps
+    got = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*.jsonl"))
+    assert got == sorted(f"{name.removeprefix('many/')}.jsonl" for name in many)
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_had_enough_is_no_error(many, model):
+    process = start("tag", "many", "--format", "jsonl", model=model)
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    process.wait(timeout=PATIENCE)
+
+
+@pytest.mark.slow
+def test_help_imports_no_torch():
+    code = (
+        "import sys; from click.testing import CliRunner; from audiotag.cli import cli\n"
+        "for name in ('tag', 'embed', 'models'):\n"
+        "    result = CliRunner().invoke(cli, [name, '--help'])\n"
+        "    assert result.exit_code == 0 and 'Example' in result.output, result.output\n"
+        "sys.exit(sum(name in sys.modules for name in ('torch', 'timm', 'pyarrow', 'av')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=PATIENCE).returncode == 0
