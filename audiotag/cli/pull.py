@@ -1,0 +1,31 @@
+"""`audiotag pull`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("repo_id", metavar="OWNER/NAME")
+@click.option("--revision", metavar="R", help="Branch, tag or commit.  [default: main]")
+@click.option("--verify", is_flag=True, help="Compare the files with the Hub's hashes.")
+@click.option(
+    "--local-dir",
+    metavar="D",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to download into, instead of the Hub's cache.",
+)
+@click.option("--token", metavar="T", help="Hub token; HF_TOKEN is safer.")
+def pull(repo_id: str, **options) -> None:
+    """Get the model OWNER/NAME from the Hugging Face Hub and print its folder.
+
+    Wherever a MODEL is asked for, OWNER/NAME or OWNER/NAME@REVISION does the same.
+
+    \b
+    Example:
+      audiotag pull me/birds
+      audiotag tag --model me/birds recording.wav
+    """
+    from audiotag import hub
+
+    click.echo(hub.pull(repo_id, **options))

@@ -1,0 +1,35 @@
+"""`audiotag push`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("repo_id", metavar="OWNER/NAME")
+@click.option("--private", is_flag=True, help="A repository that is made can be seen only by you.")
+@click.option("--revision", metavar="BRANCH", help="Branch to push to.  [default: main]")
+@click.option("--commit-message", metavar="M", help="First line of the commit.")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing.")
+@click.option("--token", metavar="T", help="Hub token; HF_TOKEN is safer.")
+@click.option("--dry-run", is_flag=True, help="Show the files and the model card, send nothing.")
+def push(run: Path, repo_id: str, dry_run: bool, **options) -> None:
+    """Share the model in RUN, a model folder or a run folder, on the Hugging Face Hub.
+
+    Sends the config, the weights, a model card (written from the folder if it has none), and the
+    recipe and metrics of a run; nothing else in the folder.
+
+    \b
+    Example:
+      audiotag push runs/birds me/birds --private
+    """
+    from audiotag import hub
+
+    pushed = hub.push(run, repo_id, dry_run=dry_run, **options)
+    if dry_run:
+        for name, size in pushed.files:
+            click.echo(f"{size:>12,} bytes  {name}")
+        click.echo(f"\n{pushed.card}", nl=False)
+    else:
+        click.echo(pushed.url)
