@@ -1,0 +1,1 @@
+"""Data sets: preparing recordings, storing them in shards, reading and augmenting them."""

@@ -1,0 +1,373 @@
+"""The training loop: one device, resumable, from labels or from a teacher's scores.
+
+Every step draws all its randomness from a seed made of the recipe's seed and the step's number, so
+that a resumed run repeats the uninterrupted one.
+"""
+
+import json
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from audiotag.checkpoint import load_state, save_state
+from audiotag.data import augment
+from audiotag.data.dataset import ClipDataset, read_labels
+from audiotag.data.resident import ResidentClips
+from audiotag.dcls import clamp_positions
+from audiotag.errors import DataError, RecipeError
+from audiotag.labels import Labels
+from audiotag.loading import load_tagger, model_folder, to_device
+from audiotag.metrics import mean_average_precision
+from audiotag.optim import build_optimizer, learning_rate, set_learning_rate
+from audiotag.recipe import Recipe, dump_recipe
+from audiotag.replacing import replaced
+from audiotag.tagger import Tagger, TaggerConfig
+
+RECIPE_FILE, METRICS_FILE = "recipe.toml", "metrics.jsonl"
+LABEL_SETS = ("data", "audioset")
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
+POSITIVE_SCORE = 0.5  # a teacher's score from which its tag counts as true in validation
+REPORT_STEPS = 20  # reading the loss waits for the device: not every step
+SEED_STRIDE = 1_000_003  # prime, keeps the seeds of steps and epochs apart
+
+
+@dataclass
+class Run:
+    """A run's parts.
+
+    Attributes:
+        tagger: The model that learns.
+        teacher: The model whose scores are learnt, or nothing.
+        average: Running average of the weights, or nothing.
+        clips, targets: Training clips and their labels (N, classes).
+        valid, valid_targets: The same of the validation split.
+    """
+
+    recipe: Recipe
+    device: torch.device
+    tagger: Tagger
+    teacher: Tagger | None
+    average: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    clips: ResidentClips
+    targets: Tensor
+    valid: ResidentClips
+    valid_targets: Tensor
+    weights: Tensor | None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in an epoch."""
+        clips = self.recipe.data.epoch_clips or len(self.clips)
+        return max(1, clips // self.recipe.train.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.recipe.train.epochs
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds beside the optimiser."""
+        modules: dict[str, nn.Module] = {"model": self.tagger.backbone}
+        return modules if self.average is None else {**modules, "average": self.average}
+
+
+def train(
+    recipe: Recipe, data: Path, out: Path, device: torch.device, resume: bool = False
+) -> Path:
+    """Train a model and write its run folder.
+
+    Args:
+        recipe: What to do.
+        data: A prepared data set.
+        out: The run folder: model, resolved recipe, `metrics.jsonl`, resumable state.
+        device: Where to train.
+        resume: Go on from the state in `out`.
+
+    Returns:
+        `out`.
+
+    Raises:
+        RecipeError, DataError, ModelError: If the parts do not fit, or the loss is not finite.
+    """
+    if (out / RECIPE_FILE).exists() and not resume:
+        raise DataError(f"{out} holds a run already; add --resume or choose another folder")
+    run = _start(recipe, data, device)
+    step = load_state(out, run.modules, run.optimizer) if resume else 0
+    out.mkdir(parents=True, exist_ok=True)
+    with replaced(out / RECIPE_FILE) as file:
+        file.write(dump_recipe(recipe).encode())
+    _drop_later_metrics(out / METRICS_FILE, step)
+    bar = tqdm(total=run.total_steps, initial=step, unit="step", disable=None)
+    while step < run.total_steps:
+        epoch = step // run.steps_per_epoch
+        began, loss = time.monotonic(), _train_epoch(run, epoch, bar)
+        step = (epoch + 1) * run.steps_per_epoch
+        clips = run.steps_per_epoch * recipe.train.batch_size
+        if (epoch + 1) % recipe.train.save_every == 0 or step == run.total_steps:
+            row = {"epoch": epoch + 1, "step": step, "train_loss": loss}
+            row |= {"lr": _rate(run, step), "clips_per_second": clips / (time.monotonic() - began)}
+            _save(run, out, step, row | validate(run))
+    bar.close()
+    return out
+
+
+def build_tagger(recipe: Recipe, labels: Labels) -> Tagger:
+    """The model of a recipe: fresh, or with the body of `model.init` and a new head.
+
+    Raises:
+        RecipeError: If `init` and an architecture's arguments are both given.
+        ModelError: As `Tagger.create` and `Tagger.load`.
+    """
+    if recipe.model.init is None:
+        return Tagger.create(
+            TaggerConfig(
+                recipe.model.architecture,
+                labels,
+                recipe.model.args,
+                recipe.features.name,
+                recipe.features.args,
+            )
+        )
+    tagger = Tagger.load(model_folder(recipe.model.init or None))
+    if tagger.labels != labels:
+        cast(Any, tagger.backbone).reset_classifier(len(labels))
+        tagger.config = replace(tagger.config, labels=labels)
+        tagger.labels = labels
+    return tagger
+
+
+def validate(run: Run) -> dict[str, float]:
+    """Loss and mean average precision on the validation split, with the weights that are saved.
+
+    Where a teacher is followed alone, its scores from 0.5 count as the truth.
+    """
+    tagger, teacher = _saved_tagger(run).eval(), run.teacher
+    seconds = max(run.recipe.data.crop_seconds)
+    losses, scores, truths = [], [], []
+    for clips in torch.arange(len(run.valid)).split(run.recipe.train.batch_size):
+        waveform, targets = run.valid.heads(clips, seconds), run.valid_targets[clips]
+        with torch.inference_mode():
+            logits = _logits(run, tagger, waveform)
+            if teacher is not None:
+                targets = teacher(waveform).sigmoid()
+            targets = targets.to(logits.device)
+            losses.append(F.binary_cross_entropy_with_logits(logits, targets) * len(clips))
+        scores.append(logits.cpu().numpy())
+        truths.append(targets.cpu().numpy() >= POSITIVE_SCORE)
+    truth, score = np.concatenate(truths), np.concatenate(scores)
+    return {
+        "valid_loss": float(torch.stack(losses).sum()) / len(run.valid),
+        "valid_map": mean_average_precision(truth, score),
+    }
+
+
+def _start(recipe: Recipe, data: Path, device: torch.device) -> Run:
+    if recipe.train.precision not in PRECISIONS:
+        raise RecipeError(f"recipe: train.precision must be one of {', '.join(PRECISIONS)}")
+    torch.manual_seed(recipe.train.seed)
+    torch.backends.cudnn.benchmark = True
+    teacher = _load_teacher(recipe, device)
+    labels = teacher.labels if teacher is not None else _label_set(recipe, data)
+    tagger = to_device(build_tagger(recipe, labels), device)
+    train_set = ClipDataset(data, recipe.data.train_split)
+    valid_set = ClipDataset(data, recipe.data.valid_split)
+    if train_set.sample_rate != tagger.sample_rate:
+        raise DataError(
+            f"{data} is at {train_set.sample_rate} Hz and the model takes {tagger.sample_rate} Hz; "
+            f"prepare it with --sample-rate {tagger.sample_rate}"
+        )
+    run = Run(
+        recipe,
+        device,
+        tagger,
+        teacher,
+        _running_average(tagger.backbone, recipe.train.ema_decay),
+        build_optimizer(tagger.backbone, recipe.optim),
+        ResidentClips(train_set, device),
+        torch.from_numpy(train_set.targets(labels)),
+        ResidentClips(valid_set, device),
+        torch.from_numpy(valid_set.targets(labels)),
+        None,
+    )
+    run.weights = _clip_weights(run) if recipe.data.balance else None
+    return run
+
+
+def _running_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
+    if decay is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _load_teacher(recipe: Recipe, device: torch.device) -> Tagger | None:
+    if recipe.distill is None:
+        return None
+    if not recipe.distill.teacher:
+        raise RecipeError("recipe: distill.teacher must name a model folder or Hub id")
+    return load_tagger(recipe.distill.teacher, device.type)
+
+
+def _label_set(recipe: Recipe, data: Path) -> Labels:
+    if recipe.data.label_set not in LABEL_SETS:
+        raise RecipeError(f"recipe: data.label_set must be one of {', '.join(LABEL_SETS)}")
+    return Labels.audioset() if recipe.data.label_set == "audioset" else read_labels(data)
+
+
+def _clip_weights(run: Run) -> Tensor:
+    """Weight of each clip (N,): the sum over its classes of count(class) ** -balance.
+
+    With a teacher, its scores stand for the labels.
+    """
+    targets = run.targets
+    if run.teacher is not None:
+        seconds = max(run.recipe.data.crop_seconds)
+        with torch.inference_mode():
+            batches = torch.arange(len(run.clips)).split(run.recipe.train.batch_size)
+            targets = torch.cat(
+                [run.teacher(run.clips.heads(b, seconds)).sigmoid() for b in batches]
+            )
+    return (targets @ targets.sum(0).clamp(min=1) ** -run.recipe.data.balance).cpu()
+
+
+def _train_epoch(run: Run, epoch: int, bar: tqdm) -> float:
+    """One pass over the clips; returns the mean loss."""
+    run.tagger.train()
+    total = torch.zeros((), device=run.device)
+    for batch, clips in enumerate(_draw(run, epoch)):
+        step = epoch * run.steps_per_epoch + batch
+        loss = _step(run, clips, step)
+        total += loss
+        bar.update()
+        if step % REPORT_STEPS == 0:
+            bar.set_postfix(loss=f"{_finite(loss, step):.4f}", lr=f"{_rate(run, step):.2e}")
+    return _finite(total, step) / run.steps_per_epoch
+
+
+def _draw(run: Run, epoch: int) -> tuple[Tensor, ...]:
+    """The batches of clip numbers of an epoch."""
+    generator = torch.Generator().manual_seed(run.recipe.train.seed - (epoch + 1) * SEED_STRIDE)
+    size = min(run.recipe.train.batch_size, len(run.clips))
+    count = run.steps_per_epoch * size
+    if run.weights is None and count <= len(run.clips):
+        order = torch.randperm(len(run.clips), generator=generator)[:count]
+    else:
+        weights = torch.ones(len(run.clips)) if run.weights is None else run.weights
+        order = torch.multinomial(weights, count, replacement=True, generator=generator)
+    return order.split(size)
+
+
+def _step(run: Run, clips: Tensor, step: int) -> Tensor:
+    """Learn from a batch of clips; returns the loss, on the device."""
+    recipe, seed = run.recipe, run.recipe.train.seed + step * SEED_STRIDE
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    waveform, targets = _batch(run, clips, generator)
+    set_learning_rate(run.optimizer, _rate(run, step))
+    run.optimizer.zero_grad()
+    loss = _loss(run, waveform, targets, generator)
+    loss.backward()
+    if recipe.optim.clip_grad is not None:
+        nn.utils.clip_grad_norm_(run.tagger.backbone.parameters(), recipe.optim.clip_grad)
+    run.optimizer.step()
+    clamp_positions(run.tagger.backbone)
+    if run.average is not None:
+        run.average.update_parameters(run.tagger.backbone)
+    return loss.detach()
+
+
+def _batch(run: Run, clips: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Augmented waveforms (B, T) and targets (B, classes) on the device."""
+    recipe = run.recipe.augment
+    lengths = run.recipe.data.crop_seconds
+    seconds = lengths[int(torch.randint(len(lengths), (), generator=generator))]
+    speeds = augment.speeds(len(clips), recipe.speed_prob, recipe.speed, generator)
+    waveform = run.clips.crops(clips, seconds, generator, speeds)
+    targets = run.targets[clips].to(run.device, non_blocking=True)
+    if recipe.mix_prob:
+        waveform, targets = augment.mix(
+            waveform, targets, recipe.mix_prob, recipe.mix_db, generator
+        )
+    if recipe.noise_prob:
+        waveform = augment.add_noise(waveform, recipe.noise_prob, recipe.noise_db, generator)
+    return augment.gain(waveform, recipe.gain_db, generator), targets
+
+
+def _loss(run: Run, waveform: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+    """Binary cross-entropy against labels, teacher, or both by `distill.weight`."""
+    recipe, distill = run.recipe, run.recipe.distill
+    smoothing = recipe.train.label_smoothing
+    with _autocast(run):
+        if run.teacher is None or distill is None:
+            maps = run.tagger.features(waveform)
+            targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
+            if recipe.augment.mixup_alpha:
+                maps, targets = augment.mixup(maps, targets, recipe.augment.mixup_alpha, generator)
+            return F.binary_cross_entropy_with_logits(run.tagger.backbone(maps).float(), targets)
+        logits = run.tagger(waveform).float()
+    with torch.no_grad():  # in full precision: bfloat16 moves a MobileNet's scores by up to 0.07
+        soft = (run.teacher(waveform) / distill.temperature).sigmoid()
+    # The gradient of a softened loss shrinks with the square of the temperature.
+    softened = F.binary_cross_entropy_with_logits(logits / distill.temperature, soft)
+    loss = softened * distill.temperature**2
+    if distill.weight == 1:
+        return loss
+    hard = F.binary_cross_entropy_with_logits(logits, targets)
+    return distill.weight * loss + (1 - distill.weight) * hard
+
+
+def _logits(run: Run, tagger: Tagger, waveform: Tensor) -> Tensor:
+    with _autocast(run):
+        return tagger(waveform).float()
+
+
+def _autocast(run: Run) -> torch.autocast:
+    dtype = PRECISIONS[run.recipe.train.precision]
+    return torch.autocast(run.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def _rate(run: Run, step: int) -> float:
+    warmup = round(run.recipe.optim.warmup_epochs * run.steps_per_epoch)
+    return learning_rate(step, warmup, run.total_steps, run.recipe.optim)
+
+
+def _finite(loss: Tensor, step: int) -> float:
+    value = float(loss)
+    if not math.isfinite(value):
+        raise RecipeError(f"the loss is {value} at step {step}; lower optim.lr or use clip_grad")
+    return value
+
+
+def _saved_tagger(run: Run) -> Tagger:
+    """The tagger with the weights that go into the run folder: the average where there is one."""
+    if run.average is None:
+        return run.tagger
+    average = run.average.module
+    return Tagger(run.tagger.config, run.tagger.features, average, run.tagger.name)
+
+
+def _save(run: Run, out: Path, step: int, row: dict) -> None:
+    _saved_tagger(run).save(out)
+    with (out / METRICS_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    save_state(out, step, run.modules, run.optimizer)
+    tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in row.items()))
+
+
+def _drop_later_metrics(path: Path, step: int) -> None:
+    """Remove rows that a killed run wrote after the state it left."""
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [x for x in lines if x.endswith("\n") and json.loads(x)["step"] <= step]
+        with replaced(path) as file:
+            file.write("".join(kept).encode())

@@ -1,0 +1,176 @@
+"""The training loop on tiny models: it learns, resumes to the same bits, and follows a teacher."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from audiotag import training
+from audiotag.data.prepare import from_csv, prepare
+from audiotag.errors import DataError, ModelError, RecipeError
+from audiotag.evaluation import evaluate
+from audiotag.recipe import parse_recipe
+from audiotag.tagger import Tagger
+
+CPU = torch.device("cpu")
+TINY = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32], "ls_init_value": 0.1}
+PITCHES = (300, 1000, 3000)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """24 noisy tones of three pitches, named by them, a third of them for validation."""
+    folder = tmp_path_factory.mktemp("tones")
+    rng, rows = np.random.default_rng(0), ["path,label,split"]
+    for i in range(24):
+        pitch, split = PITCHES[i % 3], "valid" if i % 4 == 0 else "train"
+        time = np.arange(64_000 if i % 2 else 80_000) / 32_000
+        wave = 0.3 * np.sin(2 * np.pi * pitch * time) + 0.02 * rng.standard_normal(len(time))
+        soundfile.write(folder / f"{i}.wav", wave, 32_000)
+        rows.append(f"{i}.wav,pitch {pitch},{split}")
+    (folder / "t.csv").write_text("\n".join(rows))
+    return prepare(from_csv(folder / "t.csv"), folder / "data")
+
+
+def recipe(**sections):
+    """A recipe that is over in seconds, with sections changed."""
+    values = {
+        "model": {"architecture": "convnext_dcls_audio_atto", "args": TINY},
+        "data": {"crop_seconds": [1.5, 2.0]},
+        "augment": {"gain_db": 3.0, "speed_prob": 0.5, "mixup_alpha": 0.8},
+        "optim": {"lr": 3e-3, "warmup_epochs": 1.0, "clip_grad": 1.0},
+        "train": {"epochs": 3, "batch_size": 6, "ema_decay": 0.9},
+    }
+    for name, section in sections.items():
+        values[name] = values.get(name, {}) | section
+    return parse_recipe(values)
+
+
+def metrics(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_learns_three_pitches_and_evaluates_them(data, tmp_path):
+    plain = {"mixup_alpha": 0.0, "speed_prob": 0.0}
+    train = {"epochs": 40, "label_smoothing": 0.0, "save_every": 20, "ema_decay": 0.5}
+    run = training.train(recipe(augment=plain, train=train), data, tmp_path / "run", CPU)
+    rows = metrics(run)
+    assert [row["epoch"] for row in rows] == [20, 40]
+    assert rows[-1]["train_loss"] < 0.3 < rows[0]["train_loss"] + 0.3
+    result = evaluate(Tagger.load(run), data, "valid")
+    assert result.clips == 6
+    assert result.accuracy == 1.0 and result.mean_average_precision == 1.0
+    assert set(result.class_average_precision) == {f"pitch {p}" for p in PITCHES}
+
+
+class Killed(Exception):
+    """Stands for a kill between two checkpoints."""
+
+
+def test_resumed_run_ends_in_the_same_bits(data, tmp_path, monkeypatch):
+    whole = training.train(recipe(), data, tmp_path / "whole", CPU)
+    partly, epochs = tmp_path / "partly", iter(range(9))
+
+    def die_in_the_second(run):
+        if next(epochs) == 1:
+            raise Killed
+        return validate(run)
+
+    validate = training.validate
+    monkeypatch.setattr(training, "validate", die_in_the_second)
+    with pytest.raises(Killed):
+        training.train(recipe(), data, partly, CPU)
+    monkeypatch.undo()
+    assert len(metrics(partly)) == 1
+    with (partly / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 99}\n{"torn')  # what a kill may leave
+    training.train(recipe(), data, partly, CPU, resume=True)
+    for name in ("model.safetensors", "state.safetensors"):
+        ours, expected = load_file(partly / name), load_file(whole / name)
+        assert all(torch.equal(ours[key], expected[key]) for key in expected), name
+    timed = {"clips_per_second"}
+    assert [{k: v for k, v in row.items() if k not in timed} for row in metrics(partly)] == [
+        {k: v for k, v in row.items() if k not in timed} for row in metrics(whole)
+    ]
+
+
+def test_run_folder_is_never_overwritten_and_another_recipe_is_not_resumed(data, tmp_path):
+    run = training.train(recipe(train={"epochs": 1}), data, tmp_path / "run", CPU)
+    with pytest.raises(DataError, match="add --resume"):
+        training.train(recipe(), data, run, CPU)
+    other = recipe(model={"args": TINY | {"dims": [8, 8, 8, 16]}})
+    with pytest.raises(ModelError, match="cannot be resumed"):
+        training.train(other, data, run, CPU, resume=True)
+    with pytest.raises(ModelError, match="cannot be resumed"):
+        training.train(recipe(), data, tmp_path / "new", CPU, resume=True)
+
+
+def test_student_comes_nearer_to_its_teacher(data, tmp_path, tiny_tagger):
+    torch.manual_seed(5)
+    with torch.no_grad():
+        tiny_tagger.backbone.head.fc.weight.normal_(std=0.5)
+        tiny_tagger.backbone.head.fc.bias.normal_()
+    tiny_tagger.save(tmp_path / "teacher")
+    distilled = recipe(
+        distill={"teacher": str(tmp_path / "teacher"), "temperature": 2.0},
+        augment={"mixup_alpha": 0.0, "mix_prob": 0.5, "noise_prob": 0.5},
+        train={"epochs": 12, "save_every": 2},
+        data={"balance": 0.5, "label_set": "audioset", "epoch_clips": 18},
+        model={"args": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}},
+    )
+    run = training.train(distilled, data, tmp_path / "run", CPU)
+    student = Tagger.load(run)
+    assert student.labels == tiny_tagger.labels
+    losses = [row["valid_loss"] for row in metrics(run)]
+    waveform = 0.1 * torch.randn(4, 64_000)
+    with torch.inference_mode():
+        teacher = tiny_tagger(waveform).sigmoid()
+    floor = float(F.binary_cross_entropy(teacher, teacher))
+    assert losses[-1] < losses[0] and losses[-1] - floor < 0.5 * (losses[0] - floor)
+
+
+def test_finetuning_keeps_the_body_and_changes_the_head(data, tmp_path, tiny_tagger):
+    tiny_tagger.save(tmp_path / "start")
+    tuned = recipe(
+        model={"init": str(tmp_path / "start")},
+        train={"epochs": 1, "ema_decay": 0.0},
+        optim={"lr": 0.0, "min_lr": 0.0},
+    )
+    tagger = Tagger.load(training.train(tuned, data, tmp_path / "run", CPU))
+    assert tagger.labels.names == tuple(sorted(f"pitch {p}" for p in PITCHES))
+    ours, start = tagger.backbone.state_dict(), tiny_tagger.backbone.state_dict()
+    assert all(torch.equal(ours[k], start[k]) for k in start if not k.startswith("head.fc"))
+    assert ours["head.fc.weight"].shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    "sections,message",
+    [
+        ({"train": {"precision": "fp8"}}, "precision must be one of fp32, bf16"),
+        ({"data": {"label_set": "cats"}}, "label_set must be one of data, audioset"),
+        ({"distill": {}}, "distill.teacher must name"),
+    ],
+)
+def test_wrong_values_are_named(data, tmp_path, sections, message):
+    with pytest.raises(RecipeError, match=message):
+        training.train(recipe(**sections), data, tmp_path / "run", CPU)
+
+
+def test_loss_that_is_not_finite_stops_the_run(data, tmp_path):
+    wild = recipe(optim={"lr": 1e30, "clip_grad": 1e30, "warmup_epochs": 0.0})
+    with pytest.raises(RecipeError, match="loss is .* at step"):
+        training.train(wild, data, tmp_path / "run", CPU)
+
+
+def test_sample_rate_must_fit(data, tmp_path):
+    with pytest.raises(DataError, match="--sample-rate 16000"):
+        training.train(
+            recipe(features={"args": {"sample_rate": 16_000, "f_max": 8000.0}}),
+            data,
+            tmp_path / "run",
+            CPU,
+        )
