@@ -195,9 +195,9 @@ def _start(recipe: Recipe, data: Path, device: torch.device) -> Run:
         _running_average(tagger.backbone, recipe.train.ema_decay),
         build_optimizer(tagger.backbone, recipe.optim),
         ResidentClips(train_set, device),
-        torch.from_numpy(train_set.targets(labels)),
+        _targets(recipe, train_set, labels),
         ResidentClips(valid_set, device),
-        torch.from_numpy(valid_set.targets(labels)),
+        _targets(recipe, valid_set, labels),
         None,
     )
     run.weights = _clip_weights(run) if recipe.data.balance else None
@@ -216,6 +216,13 @@ def _load_teacher(recipe: Recipe, device: torch.device) -> Tagger | None:
     if not recipe.distill.teacher:
         raise RecipeError("recipe: distill.teacher must name a model folder or Hub id")
     return load_tagger(recipe.distill.teacher, device.type)
+
+
+def _targets(recipe: Recipe, clips: ClipDataset, labels: Labels) -> Tensor:
+    """Labels (N, classes) of clips; none where only the teacher's scores are learnt."""
+    if recipe.distill is not None and recipe.distill.weight == 1:
+        return torch.zeros(len(clips), len(labels))
+    return torch.from_numpy(clips.targets(labels))
 
 
 def _label_set(recipe: Recipe, data: Path) -> Labels:

@@ -30,7 +30,8 @@ def test_resolved_form_of_every_recipe_reads_back_equal(path):
 
 
 def test_resolved_form_spells_out_defaults_and_nested_arguments(write):
-    path = write("[model]\nargs = { dcls = { kernel_size = 17 } }\n[distill]\nteacher = 'a \"b\"'\n")
+    arguments = "args = { dcls = { kernel_size = 17 } }"
+    path = write(f"[model]\n{arguments}\n[distill]\nteacher = 'a \"b\"'\n")
     values = tomllib.loads(dump_recipe(load_recipe(path)))
     assert values["model"]["args"] == {"dcls": {"kernel_size": 17}}
     assert values["distill"]["teacher"] == 'a "b"'

@@ -60,7 +60,7 @@ def test_learns_three_pitches_and_evaluates_them(data, tmp_path):
     run = training.train(recipe(augment=plain, train=train), data, tmp_path / "run", CPU)
     rows = metrics(run)
     assert [row["epoch"] for row in rows] == [20, 40]
-    assert rows[-1]["train_loss"] < 0.3 < rows[0]["train_loss"] + 0.3
+    assert rows[-1]["train_loss"] < 0.8 * rows[0]["train_loss"]
     result = evaluate(Tagger.load(run), data, "valid")
     assert result.clips == 6
     assert result.accuracy == 1.0 and result.mean_average_precision == 1.0

@@ -26,7 +26,7 @@ from audiotag.errors import AudioError, DataError
 SAMPLE_RATE = 32_000  # Hz
 CLIP_SECONDS = 10.0
 SILENCE_PEAK = 1e-3  # of full scale, -60 dB
-VALID_PERCENT = 10  # of the recordings, where no split is given
+VALID_PERCENT = 20  # of the recordings, where no split is given
 LOOK_AHEAD = 4  # recordings a worker, done before they are written
 
 
@@ -50,7 +50,7 @@ def from_folder(folder: Path) -> list[Recording]:
         DataError: If no sub-folder holds audio files.
     """
     found = [
-        Recording(path, (path.relative_to(folder).parts[0],), group=str(path))
+        Recording(path, (path.relative_to(folder).parts[0],), group=str(path.relative_to(folder)))
         for path in sorted(folder.rglob("*"))
         if path.suffix.lower() in AUDIO_EXTENSIONS and len(path.relative_to(folder).parts) > 1
     ]
@@ -181,6 +181,6 @@ def _cut(
 
 
 def _hash_split(group: str) -> str:
-    """ "valid" for one group in ten, the same on every machine."""
+    """ "valid" for one group in five, the same on every machine."""
     bucket = int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big") % 100
     return "valid" if bucket < VALID_PERCENT else "train"

@@ -94,8 +94,8 @@ class ResidentClips:
         """Waveforms (B, size) of clips (B,) from sample `offsets` (B,) on."""
         # On a CPU clip by clip: fresh memory for a batch of indices costs more than the gather.
         rows = len(clips) if self.samples.is_cuda else 1
-        parts = (x.split(rows) for x in (clips, offsets, padded, speeds))
-        return torch.cat([self._interpolate(*part, size) for part in zip(*parts, strict=True)])
+        parts = zip(*(x.split(rows) for x in (clips, offsets, padded, speeds)), strict=True)
+        return torch.cat([self._interpolate(c, o, p, s, size) for c, o, p, s in parts])
 
     def _interpolate(
         self, clips: Tensor, offsets: Tensor, padded: Tensor, speeds: Tensor, size: int
