@@ -7,6 +7,8 @@ that a resumed run repeats the uninterrupted one.
 import json
 import math
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -38,6 +40,23 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 POSITIVE_SCORE = 0.5  # a teacher's score from which its tag counts as true in validation
 REPORT_STEPS = 20  # reading the loss waits for the device: not every step
 SEED_STRIDE = 1_000_003  # prime, keeps the seeds of steps and epochs apart
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step learns from.
+
+    Attributes:
+        waveform: Augmented clips (B, T).
+        targets: Their labels (B, classes).
+        teacher: The teacher's logits for the same audio (B, classes), or nothing.
+        generator: Source of the step's further random numbers.
+    """
+
+    waveform: Tensor
+    targets: Tensor
+    teacher: Tensor | None
+    generator: torch.Generator
 
 
 @dataclass
@@ -238,7 +257,7 @@ def _clip_weights(run: Run) -> Tensor:
     """
     targets = run.targets
     if run.teacher is not None:
-        seconds = max(run.recipe.data.crop_seconds)
+        seconds = min(run.recipe.data.crop_seconds)
         with torch.inference_mode():
             batches = torch.arange(len(run.clips)).split(run.recipe.train.batch_size)
             targets = torch.cat(
@@ -251,14 +270,28 @@ def _train_epoch(run: Run, epoch: int, bar: tqdm) -> float:
     """One pass over the clips; returns the mean loss."""
     run.tagger.train()
     total = torch.zeros((), device=run.device)
-    for batch, clips in enumerate(_draw(run, epoch)):
-        step = epoch * run.steps_per_epoch + batch
-        loss = _step(run, clips, step)
+    for step, batch in _batches(run, epoch):
+        loss = _step(run, batch, step)
         total += loss
         bar.update()
         if step % REPORT_STEPS == 0:
             bar.set_postfix(loss=f"{_finite(loss, step):.4f}", lr=f"{_rate(run, step):.2e}")
     return _finite(total, step) / run.steps_per_epoch
+
+
+def _batches(run: Run, epoch: int) -> Iterator[tuple[int, Batch]]:
+    """Steps and batches of an epoch, each prepared in a thread while the one before is learnt."""
+    draws = enumerate(_draw(run, epoch), epoch * run.steps_per_epoch)
+    with ThreadPoolExecutor(1) as pool:
+        ahead: Future[Batch] | None = None
+        ready = 0
+        for step, clips in draws:
+            upcoming = pool.submit(_prepare, run, clips, step)
+            if ahead is not None:
+                yield ready, ahead.result()
+            ready, ahead = step, upcoming
+        if ahead is not None:
+            yield ready, ahead.result()
 
 
 def _draw(run: Run, epoch: int) -> tuple[Tensor, ...]:
@@ -274,28 +307,10 @@ def _draw(run: Run, epoch: int) -> tuple[Tensor, ...]:
     return order.split(size)
 
 
-def _step(run: Run, clips: Tensor, step: int) -> Tensor:
-    """Learn from a batch of clips; returns the loss, on the device."""
-    recipe, seed = run.recipe, run.recipe.train.seed + step * SEED_STRIDE
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    waveform, targets = _batch(run, clips, generator)
-    set_learning_rate(run.optimizer, _rate(run, step))
-    run.optimizer.zero_grad()
-    loss = _loss(run, waveform, targets, generator)
-    loss.backward()
-    if recipe.optim.clip_grad is not None:
-        nn.utils.clip_grad_norm_(run.tagger.backbone.parameters(), recipe.optim.clip_grad)
-    run.optimizer.step()
-    clamp_positions(run.tagger.backbone)
-    if run.average is not None:
-        run.average.update_parameters(run.tagger.backbone)
-    return loss.detach()
-
-
-def _batch(run: Run, clips: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Augmented waveforms (B, T) and targets (B, classes) on the device."""
+def _prepare(run: Run, clips: Tensor, step: int) -> Batch:
+    """The batch of clips (B,) at a step, on the device, with the teacher's answer to it."""
     recipe = run.recipe.augment
+    generator = torch.Generator().manual_seed(_seed(run, step))
     lengths = run.recipe.data.crop_seconds
     seconds = lengths[int(torch.randint(len(lengths), (), generator=generator))]
     speeds = augment.speeds(len(clips), recipe.speed_prob, recipe.speed, generator)
@@ -307,30 +322,59 @@ def _batch(run: Run, clips: Tensor, generator: torch.Generator) -> tuple[Tensor,
         )
     if recipe.noise_prob:
         waveform = augment.add_noise(waveform, recipe.noise_prob, recipe.noise_db, generator)
-    return augment.gain(waveform, recipe.gain_db, generator), targets
-
-
-def _loss(run: Run, waveform: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
-    """Binary cross-entropy against labels, teacher, or both by `distill.weight`."""
-    recipe, distill = run.recipe, run.recipe.distill
-    smoothing = recipe.train.label_smoothing
-    with _autocast(run):
-        if run.teacher is None or distill is None:
-            maps = run.tagger.features(waveform)
-            targets = targets * (1 - smoothing) + smoothing / targets.shape[1]
-            if recipe.augment.mixup_alpha:
-                maps, targets = augment.mixup(maps, targets, recipe.augment.mixup_alpha, generator)
-            return F.binary_cross_entropy_with_logits(run.tagger.backbone(maps).float(), targets)
-        logits = run.tagger(waveform).float()
+    waveform = augment.gain(waveform, recipe.gain_db, generator)
     with torch.no_grad():  # in full precision: bfloat16 moves a MobileNet's scores by up to 0.07
-        soft = (run.teacher(waveform) / distill.temperature).sigmoid()
-    # The gradient of a softened loss shrinks with the square of the temperature.
+        teacher = None if run.teacher is None else run.teacher(waveform)
+    return Batch(waveform, targets, teacher, generator)
+
+
+def _step(run: Run, batch: Batch, step: int) -> Tensor:
+    """Learn from a batch; returns the loss, on the device."""
+    torch.manual_seed(_seed(run, step))
+    set_learning_rate(run.optimizer, _rate(run, step))
+    run.optimizer.zero_grad()
+    loss = _loss(run, batch)
+    loss.backward()
+    clip = run.recipe.optim.clip_grad
+    if clip is not None:
+        nn.utils.clip_grad_norm_(run.tagger.backbone.parameters(), clip)
+    run.optimizer.step()
+    clamp_positions(run.tagger.backbone)
+    if run.average is not None:
+        run.average.update_parameters(run.tagger.backbone)
+    return loss.detach()
+
+
+def _seed(run: Run, step: int) -> int:
+    return run.recipe.train.seed + step * SEED_STRIDE
+
+
+def _loss(run: Run, batch: Batch) -> Tensor:
+    """Binary cross-entropy against labels, teacher, or both by `distill.weight`."""
+    distill = run.recipe.distill
+    if batch.teacher is None or distill is None:
+        return _label_loss(run, batch)
+    with _autocast(run):
+        logits = run.tagger(batch.waveform).float()
+    soft = (batch.teacher / distill.temperature).sigmoid()
     softened = F.binary_cross_entropy_with_logits(logits / distill.temperature, soft)
+    # The gradient of a softened loss shrinks with the square of the temperature.
     loss = softened * distill.temperature**2
     if distill.weight == 1:
         return loss
-    hard = F.binary_cross_entropy_with_logits(logits, targets)
+    hard = F.binary_cross_entropy_with_logits(logits, batch.targets)
     return distill.weight * loss + (1 - distill.weight) * hard
+
+
+def _label_loss(run: Run, batch: Batch) -> Tensor:
+    smoothing, alpha = run.recipe.train.label_smoothing, run.recipe.augment.mixup_alpha
+    targets = batch.targets * (1 - smoothing) + smoothing / batch.targets.shape[1]
+    with _autocast(run):
+        maps = run.tagger.features(batch.waveform)
+        if alpha:
+            maps, targets = augment.mixup(maps, targets, alpha, batch.generator)
+        logits = run.tagger.backbone(maps).float()
+    return F.binary_cross_entropy_with_logits(logits, targets)
 
 
 def _logits(run: Run, tagger: Tagger, waveform: Tensor) -> Tensor:
