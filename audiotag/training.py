@@ -38,6 +38,7 @@ RECIPE_FILE, METRICS_FILE = "recipe.toml", "metrics.jsonl"
 LABEL_SETS = ("data", "audioset")
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 POSITIVE_SCORE = 0.5  # a teacher's score from which its tag counts as true in validation
+RAREST = 1e-4  # a class is taken to be at least this frequent when the head starts
 REPORT_STEPS = 20  # reading the loss waits for the device: not every step
 SEED_STRIDE = 1_000_003  # prime, keeps the seeds of steps and epochs apart
 
@@ -141,29 +142,25 @@ def train(
     return out
 
 
-def build_tagger(recipe: Recipe, labels: Labels) -> Tagger:
-    """The model of a recipe: fresh, or with the body of `model.init` and a new head.
+def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Tagger, bool]:
+    """The model of a recipe, and whether its head is a new one.
+
+    With `model.init` the body is that model's, and its head too where the labels are the same.
 
     Raises:
-        RecipeError: If `init` and an architecture's arguments are both given.
         ModelError: As `Tagger.create` and `Tagger.load`.
     """
-    if recipe.model.init is None:
-        return Tagger.create(
-            TaggerConfig(
-                recipe.model.architecture,
-                labels,
-                recipe.model.args,
-                recipe.features.name,
-                recipe.features.args,
-            )
-        )
-    tagger = Tagger.load(model_folder(recipe.model.init or None))
-    if tagger.labels != labels:
-        cast(Any, tagger.backbone).reset_classifier(len(labels))
-        tagger.config = replace(tagger.config, labels=labels)
-        tagger.labels = labels
-    return tagger
+    model, features = recipe.model, recipe.features
+    if model.init is None:
+        config = TaggerConfig(model.architecture, labels, model.args, features.name, features.args)
+        return Tagger.create(config), True
+    tagger = Tagger.load(model_folder(model.init))
+    if tagger.labels == labels:
+        return tagger, False
+    cast(Any, tagger.backbone).reset_classifier(len(labels))
+    tagger.config = replace(tagger.config, labels=labels)
+    tagger.labels = labels
+    return tagger, True
 
 
 def validate(run: Run) -> dict[str, float]:
@@ -198,7 +195,8 @@ def _start(recipe: Recipe, data: Path, device: torch.device) -> Run:
     torch.backends.cudnn.benchmark = True
     teacher = _load_teacher(recipe, device)
     labels = teacher.labels if teacher is not None else _label_set(recipe, data)
-    tagger = to_device(build_tagger(recipe, labels), device)
+    tagger, is_new_head = build_tagger(recipe, labels)
+    tagger = to_device(tagger, device)
     train_set = ClipDataset(data, recipe.data.train_split)
     valid_set = ClipDataset(data, recipe.data.valid_split)
     if train_set.sample_rate != tagger.sample_rate:
@@ -219,7 +217,10 @@ def _start(recipe: Recipe, data: Path, device: torch.device) -> Run:
         _targets(recipe, valid_set, labels),
         None,
     )
-    run.weights = _clip_weights(run) if recipe.data.balance else None
+    known = run.targets if teacher is None else _teacher_scores(run, teacher)
+    if is_new_head:
+        _set_priors(run, known)
+    run.weights = _clip_weights(run, known) if recipe.data.balance else None
     return run
 
 
@@ -250,20 +251,32 @@ def _label_set(recipe: Recipe, data: Path) -> Labels:
     return Labels.audioset() if recipe.data.label_set == "audioset" else read_labels(data)
 
 
-def _clip_weights(run: Run) -> Tensor:
-    """Weight of each clip (N,): the sum over its classes of count(class) ** -balance.
+def _teacher_scores(run: Run, teacher: Tagger) -> Tensor:
+    """The teacher's softened scores (N, classes) for the beginning of each training clip."""
+    seconds = min(run.recipe.data.crop_seconds)
+    temperature = 1.0 if run.recipe.distill is None else run.recipe.distill.temperature
+    batches = torch.arange(len(run.clips)).split(run.recipe.train.batch_size)
+    with torch.inference_mode():
+        return torch.cat(
+            [(teacher(run.clips.heads(b, seconds)) / temperature).sigmoid().cpu() for b in batches]
+        )
 
-    With a teacher, its scores stand for the labels.
-    """
-    targets = run.targets
-    if run.teacher is not None:
-        seconds = min(run.recipe.data.crop_seconds)
-        with torch.inference_mode():
-            batches = torch.arange(len(run.clips)).split(run.recipe.train.batch_size)
-            targets = torch.cat(
-                [run.teacher(run.clips.heads(b, seconds)).sigmoid() for b in batches]
-            )
-    return (targets @ targets.sum(0).clamp(min=1) ** -run.recipe.data.balance).cpu()
+
+def _set_priors(run: Run, known: Tensor) -> None:
+    """Start each class at its frequency (arXiv 1708.02002, 4.1): learning it, as the head's bias
+    moves one learning rate a step, would take the first thousands of steps."""
+    temperature = 1.0 if run.recipe.distill is None else run.recipe.distill.temperature
+    head = cast(Any, run.tagger.backbone).get_classifier()
+    with torch.no_grad():
+        head.bias.copy_(known.mean(0).clamp(RAREST, 1 - RAREST).logit() * temperature)
+
+
+def _clip_weights(run: Run, known: Tensor) -> Tensor:
+    """Weight of each clip (N,): the sum over its classes of count(class) ** -balance."""
+    if run.recipe.distill is not None:
+        # Undo the softening: a score of 0.001 must not weigh as a tenth of a class.
+        known = (known.logit() * run.recipe.distill.temperature).sigmoid()
+    return known @ known.sum(0).clamp(min=1) ** -run.recipe.data.balance
 
 
 def _train_epoch(run: Run, epoch: int, bar: tqdm) -> float:
