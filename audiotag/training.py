@@ -128,12 +128,15 @@ def train(
     with replaced(out / RECIPE_FILE) as file:
         file.write(dump_recipe(recipe).encode())
     _drop_later_metrics(out / METRICS_FILE, step)
-    bar = tqdm(total=run.total_steps, initial=step, unit="step", disable=None)
+    size = recipe.train.batch_size
+    bar = tqdm(
+        total=run.total_steps * size, initial=step * size, unit="clip", desc="train", disable=None
+    )
     while step < run.total_steps:
         epoch = step // run.steps_per_epoch
         began, loss = time.monotonic(), _train_epoch(run, epoch, bar)
         step = (epoch + 1) * run.steps_per_epoch
-        clips = run.steps_per_epoch * recipe.train.batch_size
+        clips = run.steps_per_epoch * size
         if (epoch + 1) % recipe.train.save_every == 0 or step == run.total_steps:
             row = {"epoch": epoch + 1, "step": step, "train_loss": loss}
             row |= {"lr": _rate(run, step), "clips_per_second": clips / (time.monotonic() - began)}
@@ -286,7 +289,7 @@ def _train_epoch(run: Run, epoch: int, bar: tqdm) -> float:
     for step, batch in _batches(run, epoch):
         loss = _step(run, batch, step)
         total += loss
-        bar.update()
+        bar.update(run.recipe.train.batch_size)
         if step % REPORT_STEPS == 0:
             bar.set_postfix(loss=f"{_finite(loss, step):.4f}", lr=f"{_rate(run, step):.2e}")
     return _finite(total, step) / run.steps_per_epoch
