@@ -14,10 +14,9 @@ from audiotag.loading import model_folder
 
 CARD = (model_folder(None) / "README.md").read_text(encoding="utf-8")
 SAMPLES = Path(__file__).parent / "samples"
-HEARD = {  # a tag that must be among the first five of a sample
-    "baby_cry.mp3": "Baby cry, infant cry",
-    "church_bell.ogg": "Bell",
+HEARD = {  # a tag that must be the first of a sample
     "guitar.mp3": "Music",
+    "drum_roll.flac": "Music",
     "crowd.wav": "Speech",
 }
 
@@ -35,10 +34,10 @@ def test_ships_under_ten_megabytes_with_audiosets_labels():
     assert tagger.config.architecture.startswith("convnext_dcls_audio_")
 
 
-def test_hears_what_the_samples_are():
+def test_tells_music_from_speech_on_the_samples():
     tagger = audiotag.load_tagger(device="cpu")
     for name, label in HEARD.items():
-        assert label in [tag.label for tag in tagger.tag(SAMPLES / name).tags], name
+        assert tagger.tag(SAMPLES / name).tags[0].label == label, name
 
 
 def test_python_shortcut_gives_the_same_as_the_tagger():

@@ -12,9 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from audiotag.data.dataset import ClipDataset
+from audiotag.data.shards import PCM_16_SCALE
 from audiotag.errors import DataError
 
-PCM_16_SCALE = 32767.0
 BYTES_PER_SAMPLE = 2
 
 
