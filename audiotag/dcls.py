@@ -11,7 +11,7 @@ bilinear one, arXiv 2306.00817 for the Gaussian and the triangle).
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -103,8 +103,17 @@ class DclsConv2d(Dcls2d):
 
     def fold(self) -> nn.Conv2d:
         """The plain convolution that computes the same with the positions where they are now."""
+        conv = self.plain()
+        with torch.no_grad():
+            conv.weight.copy_(self.kernel())
+            if conv.bias is not None:
+                conv.bias.copy_(self.bias)
+        return conv
+
+    def plain(self) -> nn.Conv2d:
+        """A plain convolution of the same shape, with weights of its own."""
         cls = DepthwiseConv2d if self._is_same_depthwise() else nn.Conv2d
-        conv = cls(
+        return cls(
             self.in_channels,
             self.out_channels,
             self.dilated_kernel_size,
@@ -115,11 +124,6 @@ class DclsConv2d(Dcls2d):
             device=self.weight.device,
             dtype=self.weight.dtype,
         )
-        with torch.no_grad():
-            conv.weight.copy_(self.kernel())
-            if conv.bias is not None:
-                conv.bias.copy_(self.bias)
-        return conv
 
     def _is_same_depthwise(self) -> bool:
         rows, columns = self.dilated_kernel_size
@@ -146,12 +150,14 @@ def share_positions(convs: Iterable[DclsConv2d]) -> None:
         conv.P, conv.SIG = first.P, first.SIG
 
 
-def fold_dcls(model: nn.Module) -> nn.Module:
+def fold_dcls(
+    model: nn.Module, form: Callable[[DclsConv2d], nn.Conv2d] = DclsConv2d.fold
+) -> nn.Module:
     """Replace, in place, every DCLS convolution of `model` by its folded form."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, DclsConv2d):
-                setattr(module, name, child.fold())
+                setattr(module, name, form(child))
     return model
 
 

@@ -6,42 +6,40 @@ import pytest
 import reference_models
 import timm
 import torch
-from timm.models.convnext import checkpoint_filter_fn
 
 import audiotag.backbones
-from audiotag.dcls import DclsConv2d, fold_dcls
+from audiotag.backbones import convnext
+from audiotag.dcls import DclsConv2d
+from audiotag.errors import ModelError
+from audiotag.folding import fold
 
 PARAMETERS = {"convnext_audio_tiny": 28_223_855, "convnext_dcls_audio_tiny": 28_221_263}
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)
 def reference(request):
-    """A model with the reference's deterministic weights, its name, input and expected logits."""
+    """A model's name, and the model with the reference's deterministic weights."""
     model = timm.create_model(request.param, num_classes=527).eval()
     state = reference_models.state_dict(request.param)
-    model.load_state_dict(checkpoint_filter_fn(state, model))
-    return request.param, model, reference_models.maps(), reference_models.logits(request.param)
+    model.load_state_dict(convnext.from_reference(state, model))
+    return request.param, model
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_parameter_count_is_the_references(name):
-    model = timm.create_model(name, num_classes=527)
+def test_parameter_count_is_the_references(reference):
+    name, model = reference
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
 
 
 def test_logits_are_the_references(reference):
-    _, model, maps, expected = reference
-    with torch.inference_mode():
-        logits = model(maps)
-    assert (logits - expected).abs().max() < 1e-4
+    name, model = reference
+    assert reference_models.difference(model, name) < reference_models.bar(name)
 
 
 def test_folded_logits_are_the_references(reference):
-    _, model, maps, expected = reference
-    folded = fold_dcls(copy.deepcopy(model)).to(memory_format=torch.channels_last)
-    with torch.inference_mode():
-        logits = folded(maps)
-    assert (logits - expected).abs().max() < 1e-4
+    name, model = reference
+    folded = fold(copy.deepcopy(model)).to(memory_format=torch.channels_last)
+    assert not any(isinstance(m, DclsConv2d) for m in folded.modules())
+    assert reference_models.difference(folded, name) < reference_models.bar(name)
 
 
 def test_stages_share_positions():
@@ -53,13 +51,37 @@ def test_stages_share_positions():
     assert len(positions) == 4
 
 
-def test_dcls_arguments_reach_the_convolutions():
-    arguments = {"kernel_size": 17, "kernel_count": 5, "version": "v1"}
-    model = timm.create_model("convnext_dcls_audio_atto", num_classes=5, dcls=arguments)
-    conv = model.stages[2].blocks[0].conv_dw
-    assert conv.dilated_kernel_size == (17, 17)
-    assert conv.weight.shape[-1] == 5 and conv.SIG is None
+def test_stages_of_equal_width_do_not_share_positions():
+    model = timm.create_model("convnext_dcls_audio_atto", dims=(8, 8, 8, 8), depths=(2, 1, 1, 1))
+    assert len({id(m.P) for m in model.modules() if isinstance(m, DclsConv2d)}) == 4
+
+
+@pytest.mark.parametrize("as_dict", [True, False])
+def test_dcls_arguments_reach_the_convolutions(as_dict):
+    arguments = {"kernel_size": 17, "kernel_count": 5, "version": "v1", "share": False}
+    arguments = {"dcls": arguments} if as_dict else arguments
+    model = timm.create_model("convnext_dcls_audio_atto", num_classes=5, **arguments)
+    first, second, *_ = model.stages[2].blocks
+    assert first.conv_dw.dilated_kernel_size == (17, 17)
+    assert first.conv_dw.weight.shape[-1] == 5 and first.conv_dw.SIG is None
+    assert first.conv_dw.P is not second.conv_dw.P
     assert model(torch.zeros(1, 1, 128, 301)).shape == (1, 5)
+
+
+def test_impossible_dcls_arguments_are_refused():
+    with pytest.raises(ModelError, match="gauss, v1, max"):
+        timm.create_model("convnext_dcls_audio_atto", version="cubic")
+    with pytest.raises(TypeError, match="kernel_count"):
+        timm.create_model("convnext_audio_atto", kernel_count=5)
+
+
+def test_tiny17_has_the_references_bilinear_kernels():
+    model = timm.create_model("convnext_dcls_audio_tiny17")
+    convs = [m for m in model.modules() if isinstance(m, DclsConv2d)]
+    assert len(convs) == 18 and model.num_classes == 527
+    for conv in convs:
+        assert conv.version == "v1" and conv.dilated_kernel_size == (17, 17)
+        assert conv.weight.shape[-1] == 34
 
 
 def test_every_architecture_is_listed_and_takes_any_number_of_classes():

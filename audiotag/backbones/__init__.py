@@ -1,8 +1,8 @@
 """Backbones, registered in timm under the names of the DCLS audio paper (arXiv 2309.13972)."""
 
-from audiotag.backbones import convnext, mobilenet
+from audiotag.backbones import convnext, convnext_at, fastvit, metaformer, mobilenet
 
-MODULES = (convnext, mobilenet)
+MODULES = (convnext, convnext_at, metaformer, fastvit, mobilenet)
 
 
 def architectures() -> list[str]:

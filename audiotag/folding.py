@@ -1,0 +1,107 @@
+"""Turning a trained model into the plainer one that computes the same."""
+
+from typing import Any, cast
+
+import torch
+from timm.models.fastvit import (
+    MobileOneBlock,
+    ReparamLargeKernelConv,
+    RepConditionalPosEnc,
+    RepMixer,
+)
+from timm.utils import reparameterize_model
+from torch import nn
+
+from audiotag.dcls import DclsConv2d, DepthwiseConv2d, fold_dcls
+from audiotag.ops.depthwise import DIRECT_KERNEL_AREA
+
+MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")  # what timm's blocks call it
+FASTVIT_BLOCKS = (MobileOneBlock, RepConditionalPosEnc, RepMixer, ReparamLargeKernelConv)
+
+
+def fold(model: nn.Module) -> nn.Module:
+    """Make a trained model, in place, into one that computes the same in evaluation mode.
+
+    Each DCLS convolution becomes a plain one with the positions where they are, then timm's blocks
+    of several branches, or of convolution and batch norm, are merged into one convolution each. A
+    model whose blocks hold DCLS convolutions is merged only if they are FastViT's: others count on
+    the kernel size that they were made with.
+
+    Returns:
+        `model`, with a true attribute `is_folded`; one that has it already is left as it is.
+    """
+    if getattr(model, "is_folded", False):
+        return model
+    blocks = [module for module in model.modules() if _is_mergeable(module)]
+    with_dcls = [block for block in blocks if _has_dcls(block)]
+    fold_dcls(model)
+    if all(isinstance(block, FASTVIT_BLOCKS) for block in with_dcls):
+        for block in blocks:
+            _tell_kernel_size(block)
+        with torch.no_grad():
+            reparameterize_model(model, inplace=True)
+    _use_cropped_kernels(model)
+    model.is_folded = True  # type: ignore[assignment]
+    return model
+
+
+def _is_mergeable(module: nn.Module) -> bool:
+    return any(hasattr(module, method) for method in MERGING_METHODS)
+
+
+def _has_dcls(module: nn.Module) -> bool:
+    return any(isinstance(part, DclsConv2d) for part in module.modules())
+
+
+def _tell_kernel_size(block: nn.Module) -> None:
+    """Set the kernel size that a FastViT block remembers to the one its convolutions have now."""
+    if isinstance(block, RepMixer):
+        size = _side(block.mixer.conv_kxk[0])
+        block.kernel_size = block.mixer.kernel_size = block.norm.kernel_size = size
+    elif isinstance(block, ReparamLargeKernelConv):
+        block.kernel_size = _side(block.large_conv)
+        block.small_kernel = _side(block.small_conv)
+    elif isinstance(block, RepConditionalPosEnc):
+        block.spatial_shape = cast(tuple[int, int], block.pos_enc.kernel_size)
+    elif isinstance(block, MobileOneBlock) and block.conv_kxk is not None:
+        block.kernel_size = _side(block.conv_kxk[0])
+
+
+def _side(branch: Any) -> int:
+    """Kernel size of one of timm's pairs of convolution and norm."""
+    return branch.conv.kernel_size[0]
+
+
+def _use_cropped_kernels(model: nn.Module) -> None:
+    """Spare large kernels that merging has made from what a small map never meets."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.Conv2d and _is_large_depthwise(child):
+                setattr(module, name, _cropping(child))
+
+
+def _is_large_depthwise(conv: nn.Conv2d) -> bool:
+    rows, columns = conv.kernel_size
+    return (
+        conv.groups == conv.in_channels == conv.out_channels
+        and conv.stride == conv.dilation == (1, 1)
+        and conv.padding == (rows // 2, columns // 2)
+        and conv.padding_mode == "zeros"
+        and rows % 2 == columns % 2 == 1
+        and rows * columns > DIRECT_KERNEL_AREA
+    )
+
+
+def _cropping(conv: nn.Conv2d) -> DepthwiseConv2d:
+    """The same convolution, with the same parameters, that crops its kernel to the map."""
+    cropping = DepthwiseConv2d(
+        conv.in_channels,
+        conv.out_channels,
+        cast(tuple[int, int], conv.kernel_size),
+        padding=cast(tuple[int, int], conv.padding),
+        groups=conv.groups,
+        bias=conv.bias is not None,
+        device="meta",
+    )
+    cropping.weight, cropping.bias = conv.weight, conv.bias
+    return cropping.train(conv.training)

@@ -1,0 +1,95 @@
+"""Folded and merged models against the models they come from, after training has moved them."""
+
+import copy
+
+import pytest
+import timm
+import torch
+from timm.models.fastvit import MobileOneBlock, RepMixer
+from torch import nn
+
+import audiotag.backbones  # noqa: F401  (registers the models)
+from audiotag.dcls import DclsConv2d, DepthwiseConv2d
+from audiotag.folding import fold
+from audiotag.swap import swap_convs
+
+FASTVIT = {"layers": (1, 2, 1, 1), "embed_dims": (8, 16, 32, 32), "layer_scale_init_value": 0.5}
+MAPS = (2, 1, 64, 97)
+
+
+def _trained(model: nn.Module) -> nn.Module:
+    """After two steps large enough to move every parameter and statistic."""
+    torch.manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    before = copy.deepcopy(model.state_dict())
+    for _ in range(2):
+        optimizer.zero_grad()
+        model.train()(torch.randn(MAPS)).square().mean().backward()
+        optimizer.step()
+    for key, tensor in model.state_dict().items():
+        if key.endswith((".P", ".running_mean", ".running_var")):
+            assert not torch.equal(tensor, before[key]), key
+    return model.eval()
+
+
+def _assert_folds(model: nn.Module) -> nn.Module:
+    """Fold a copy, check that it answers the same at two lengths, and return it."""
+    folded = fold(copy.deepcopy(model))
+    assert folded.is_folded
+    for frames in (97, 333):
+        maps = torch.randn(2, 1, 64, frames)
+        with torch.inference_mode():
+            expected, logits = model(maps), folded(maps)
+        assert (logits - expected).abs().max() < 1e-4 * expected.std()
+    return folded
+
+
+@pytest.mark.parametrize("method", ["audio", "dcls_audio"])
+def test_fastvit(method):
+    model = _trained(timm.create_model(f"fastvit_{method}_sa24", num_classes=20, **FASTVIT))
+    folded = _assert_folds(model)
+    for mixer in (m for m in folded.modules() if isinstance(m, RepMixer)):
+        assert [type(m) for m in mixer.children()] == [nn.Conv2d]
+    for block in (m for m in folded.modules() if isinstance(m, MobileOneBlock)):
+        assert not any(isinstance(m, nn.BatchNorm2d) for m in block.modules())
+    encoding = folded.stages[3].pos_emb.reparam_conv
+    assert type(encoding) is (DepthwiseConv2d if method == "dcls_audio" else nn.Conv2d)
+
+
+def test_fastvit_whose_every_branch_is_swapped():
+    model = timm.create_model("fastvit_sa12", in_chans=1, num_classes=20, **FASTVIT)
+    swap_convs(model, depthwise=False, kernel_size=9, kernel_count=5)
+    folded = _assert_folds(_trained(model))
+    assert folded.stages[0].blocks[0].token_mixer.reparam_conv.kernel_size == (9, 9)
+
+
+@pytest.mark.parametrize(
+    "name, depthwise, arguments",
+    [("resnet18", False, {"channels": (8, 16, 32, 64)}), ("efficientnet_b0", True, {})],
+)
+def test_swapped_timm_models(name, depthwise, arguments):
+    model = timm.create_model(name, in_chans=1, num_classes=20, **arguments)
+    swap_convs(model, depthwise=depthwise, kernel_size=5, kernel_count=4)
+    folded = _assert_folds(_trained(model))
+    assert not any(isinstance(m, DclsConv2d) for m in folded.modules())
+
+
+def test_other_blocks_are_merged_only_without_dcls():
+    plain = timm.create_model("repghostnet_050", in_chans=1, num_classes=20)
+    swapped = copy.deepcopy(plain)
+    swap_convs(swapped, kernel_size=9)
+    merged, kept = _assert_folds(_trained(plain)), _assert_folds(_trained(swapped))
+    assert _norms(merged) < _norms(plain)
+    assert _norms(kept) == _norms(plain)
+    assert not any(isinstance(m, DclsConv2d) for m in kept.modules())
+
+
+def test_folding_twice_is_folding_once():
+    model = fold(timm.create_model("fastvit_dcls_audio_sa24", num_classes=20, **FASTVIT).eval())
+    modules = list(model.modules())
+    assert fold(model) is model
+    assert all(a is b for a, b in zip(model.modules(), modules, strict=True))
+
+
+def _norms(model: nn.Module) -> int:
+    return sum(isinstance(m, nn.BatchNorm2d) for m in model.modules())
