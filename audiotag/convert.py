@@ -1,38 +1,36 @@
 """Import of published checkpoints into model folders.
 
-The layout of a checkpoint is recognised from its keys: `LAYOUTS` has one entry per publisher.
+`layouts` tells a checkpoint's publisher by its keys; `READERS` has how to read each.
 """
 
-import pickle
-import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from audiotag.backbones import mobilenet
+from audiotag.backbones import convnext, convnext_at, fastvit, metaformer, mobilenet
+from audiotag.config import CONFIG_FILE, TaggerConfig
 from audiotag.errors import ModelError
 from audiotag.labels import Labels
-from audiotag.tagger import CONFIG_FILE, Tagger, TaggerConfig
-
-PICKLE_SUFFIXES = (".pt", ".pth")
-SAFETENSORS_SUFFIX = ".safetensors"
-# The restricted unpickler raises what a damaged stream happens to lead it to.
-UNPICKLING_ERRORS = (
-    pickle.UnpicklingError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
+from audiotag.layouts import (
+    CONVFORMER,
+    CONVNEXT,
+    CONVNEXT_TINY_AT,
+    EFFICIENTAT,
+    FASTVIT,
+    SHOWN,
+    Layout,
+    first,
+    recognise,
 )
-SHOWN = 4  # keys or tensors named in an error message
+from audiotag.tagger import Tagger
+from audiotag.weights import read_weights
+
+POSITIONS, SIGMAS = ".P", ".SIG"  # how the keys of DCLS parameters end
+BILINEAR_COUNT = 34  # elements of the reference's only bilinear model, whose kernel is 17x17
 # Parts of EfficientAT's keys, and torchvision's for the same tensors.
 EFFICIENTAT_KEYS = {
     ".conc_se_layers.0.": ".",
@@ -44,22 +42,18 @@ State = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A publisher's checkpoint format.
+class Reader:
+    """How to read a layout.
 
     Attributes:
-        name: Shown to users.
-        keys: Every checkpoint of this layout holds them, no checkpoint of another layout does.
-        read: From the published tensors to a tagger's config and its backbone's state dict.
+        classifier: Key of the last layer's weight.
+        config: From the published tensors to a tagger's config.
+        rename: From the published tensors, for a backbone, to its state dict.
     """
 
-    name: str
-    keys: frozenset[str]
-    read: Callable[[State], tuple[TaggerConfig, State]]
-
-    def matches(self, keys: Collection[str]) -> bool:
-        """Whether a checkpoint with these keys has this layout."""
-        return self.keys.issubset(keys)
+    classifier: str
+    config: Callable[[State, Labels], TaggerConfig]
+    rename: Callable[[State, Any], State]
 
 
 def convert(checkpoint: Path, out: Path, architecture: str | None = None) -> Path:
@@ -85,71 +79,40 @@ def convert(checkpoint: Path, out: Path, architecture: str | None = None) -> Pat
 
 def import_checkpoint(checkpoint: Path, architecture: str | None = None) -> Tagger:
     """The tagger in a published checkpoint; arguments and errors as `convert`."""
-    published = read_checkpoint(checkpoint)
-    config, state = recognise(published, checkpoint).read(published)
+    published = read_weights(checkpoint)
+    layout = recognise(published.keys(), checkpoint)
+    reader = READERS[layout]
+    config = reader.config(published, _labels(published, layout, reader.classifier))
     if architecture not in (None, config.architecture):
         config = replace(config, architecture=architecture, model_args={})
     tagger = Tagger.create(config)
+    state = _renamed(published, reader, tagger, checkpoint)
     _check_fit(tagger.backbone.state_dict(), state, checkpoint, config.architecture)
     tagger.backbone.load_state_dict(state)
+    _check_shared(tagger.backbone.state_dict(), state, checkpoint)
     return tagger.eval()
 
 
-def recognise(keys: Collection[str], checkpoint: Path) -> Layout:
-    """The layout that has these keys.
-
-    Raises:
-        ModelError: If none has; it says what was expected and what was found.
-    """
-    for layout in LAYOUTS:
-        if layout.matches(keys):
-            return layout
-    known = ", or ".join(f"{x.name} (with {', '.join(sorted(x.keys))})" for x in LAYOUTS)
-    raise ModelError(f"{checkpoint} has an unknown layout: expected {known}; found {_first(keys)}")
-
-
-def read_checkpoint(checkpoint: Path) -> State:
-    """The named tensors in a file, on the CPU. Nothing pickled is ever run.
-
-    Raises:
-        ModelError: If the file is missing, damaged or of another kind, or holds more than tensors.
-    """
-    suffix = checkpoint.suffix.lower()
-    if suffix not in (*PICKLE_SUFFIXES, SAFETENSORS_SUFFIX):
+def _labels(published: State, layout: Layout, classifier: str) -> Labels:
+    """The names of the classes, which no checkpoint holds: AudioSet's if their number fits."""
+    labels = Labels.audioset()
+    classes = next(iter(published[classifier].shape), 0)
+    if classes != len(labels):
         raise ModelError(
-            f"{checkpoint} is not named as a checkpoint; "
-            f"expected {', '.join(PICKLE_SUFFIXES)} or {SAFETENSORS_SUFFIX}"
+            f"{layout.name} checkpoint with {classes} classes, whose names it does not hold; "
+            f"convert one with AudioSet's {len(labels)}, then fine-tune it"
         )
-    try:
-        return load_file(checkpoint) if suffix == SAFETENSORS_SUFFIX else _unpickle(checkpoint)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{checkpoint} cannot be read ({error}); download it again") from error
+    return labels
 
 
-def _unpickle(checkpoint: Path) -> State:
+def _renamed(published: State, reader: Reader, tagger: Tagger, checkpoint: Path) -> State:
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except UNPICKLING_ERRORS as error:
+        return reader.rename(published, tagger.backbone)
+    except (KeyError, RuntimeError) as error:  # a tensor that the model lacks, or a wrong size
         raise ModelError(
-            f"{checkpoint} was refused and nothing in it was run: {_reason(error)}; "
-            f"use a state dict saved on its own, or a {SAFETENSORS_SUFFIX} file"
+            f"{checkpoint} does not fit {tagger.config.architecture} ({error}); "
+            "check the file, or name the architecture with --arch"
         ) from error
-    tensors = isinstance(state, dict) and all(isinstance(x, Tensor) for x in state.values())
-    if not tensors:
-        found = _first(state) if isinstance(state, dict) else f"a {type(state).__name__}"
-        raise ModelError(f"{checkpoint} is not a plain state dict of tensors: found {found}")
-    return dict(state)
-
-
-def _reason(error: Exception) -> str:
-    """What was wrong. PyTorch's own message goes on to advise loading the file unsafely."""
-    wanted = re.search(r"GLOBAL `?([\w.]+)", str(error))
-    return f"it asks for {wanted[1]}" if wanted else "it is damaged or not a state dict"
-
-
-def _first(keys: Iterable[object]) -> str:
-    names = [str(key) for key in keys]
-    return f"{len(names)} keys: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
 
 
 def _check_fit(model: State, state: State, checkpoint: Path, architecture: str) -> None:
@@ -158,32 +121,74 @@ def _check_fit(model: State, state: State, checkpoint: Path, architecture: str) 
     found = {key: tuple(tensor.shape) for key, tensor in state.items()}
     wrong = [key for key in expected | found if expected.get(key) != found.get(key)]
     if wrong:
-        first = "; ".join(
+        shown = "; ".join(
             f"{key} expected {expected.get(key, 'nothing')}, found {found.get(key, 'nothing')}"
             for key in wrong[:SHOWN]
         )
         raise ModelError(
-            f"{checkpoint} does not fit {architecture} in {len(wrong)} tensors ({first}); "
+            f"{checkpoint} does not fit {architecture} in {len(wrong)} tensors ({shown}); "
             "check the file, or name the architecture with --arch"
         )
 
 
-def _read_efficientat(published: State) -> tuple[TaggerConfig, State]:
-    """EfficientAT's MobileNetV3 of any width (arXiv 2211.04772), with its own front end."""
-    labels = Labels.audioset()
-    classes = len(published["classifier.5.weight"])
-    if classes != len(labels):
+def _check_shared(model: State, state: State, checkpoint: Path) -> None:
+    """Raise a ModelError if blocks that share positions here had different ones."""
+    lost = [
+        key
+        for key, tensor in state.items()
+        if key.endswith((POSITIONS, SIGMAS)) and not torch.equal(model[key], tensor.to(model[key]))
+    ]
+    if lost:
         raise ModelError(
-            f"EfficientAT checkpoint with {classes} classes, whose names it does not hold; "
-            f"convert one with AudioSet's {len(labels)}, then fine-tune it"
+            f"{checkpoint} has positions of its own in {first(lost)}; "
+            "only models whose stages share them can be converted"
         )
+
+
+def _convnext_config(published: State, labels: Labels) -> TaggerConfig:
+    weight = published["stages.0.0.dwconv.weight"]
+    if _is_bilinear(published) and weight.shape[-1] == BILINEAR_COUNT:
+        return TaggerConfig("convnext_dcls_audio_tiny17", labels)
+    return _config_of("convnext_audio_tiny", "convnext_dcls_audio_tiny")(published, labels)
+
+
+def _config_of(baseline: str, dcls: str) -> Callable[[State, Labels], TaggerConfig]:
+    def config(published: State, labels: Labels) -> TaggerConfig:
+        has_positions = any(key.endswith(POSITIONS) for key in published)
+        return TaggerConfig(dcls if has_positions else baseline, labels)
+
+    return config
+
+
+def _is_bilinear(published: State) -> bool:
+    ends = {f".{key.rpartition('.')[2]}" for key in published}
+    return POSITIONS in ends and SIGMAS not in ends
+
+
+def _rename_convnext(published: State, backbone: Any) -> State:
+    if _is_bilinear(published):
+        # The reference's bilinear models have the dcls package's version "v0": "v1", but that P
+        # has the row first, then the column.
+        published = {
+            key: tensor.flip(0) if key.endswith(POSITIONS) else tensor
+            for key, tensor in published.items()
+        }
+    return convnext.from_reference(published, backbone)
+
+
+def _convnext_at_config(published: State, labels: Labels) -> TaggerConfig:
+    front_end_args = dict(convnext_at.FRONT_END_ARGS)
+    return TaggerConfig("convnext_tiny_at", labels, front_end_args=front_end_args)
+
+
+def _efficientat_config(published: State, labels: Labels) -> TaggerConfig:
+    """EfficientAT's MobileNetV3 of any width (arXiv 2211.04772), with its own front end."""
     hidden_size = len(published["classifier.2.weight"])
     architecture, model_args = mobilenet.architecture_of(hidden_size)
-    config = TaggerConfig(architecture, labels, model_args, front_end="efficientat_mel")
-    return config, _torchvision_state(published)
+    return TaggerConfig(architecture, labels, model_args, front_end="efficientat_mel")
 
 
-def _torchvision_state(published: State) -> State:
+def _rename_efficientat(published: State, backbone: nn.Module) -> State:
     """EfficientAT's tensors under torchvision's names and in its shapes."""
     state = {}
     for key, tensor in published.items():
@@ -195,16 +200,20 @@ def _torchvision_state(published: State) -> State:
     return state
 
 
-LAYOUTS = (
-    Layout(
-        name="EfficientAT mn",
-        keys=frozenset(
-            {
-                "features.15.block.2.conc_se_layers.0.fc1.weight",
-                "classifier.2.weight",
-                "classifier.5.weight",
-            }
-        ),
-        read=_read_efficientat,
+READERS = {
+    EFFICIENTAT: Reader("classifier.5.weight", _efficientat_config, _rename_efficientat),
+    CONVNEXT_TINY_AT: Reader(
+        "head_audioset.weight", _convnext_at_config, convnext_at.from_reference
     ),
-)
+    CONVNEXT: Reader("head.weight", _convnext_config, _rename_convnext),
+    CONVFORMER: Reader(
+        "head.fc2.weight",
+        _config_of("convformer_audio_s18", "convformer_dcls_audio_s18"),
+        metaformer.from_reference,
+    ),
+    FASTVIT: Reader(
+        "head.weight",
+        _config_of("fastvit_audio_sa24", "fastvit_dcls_audio_sa24"),
+        fastvit.from_reference,
+    ),
+}

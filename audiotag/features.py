@@ -8,7 +8,7 @@ POWER_FLOOR = 1e-10  # -100 dB
 
 
 class LogMel(nn.Module):
-    """Log-mel spectrogram of arXiv 2309.13972: HTK mel bands of a power spectrogram, in dB.
+    """Log-mel spectrogram: mel bands of a power spectrogram, in dB; arXiv 2309.13972's by default.
 
     Args:
         sample_rate: Hz.
@@ -19,6 +19,11 @@ class LogMel(nn.Module):
         f_max: Highest frequency, Hz.
         mean: Subtracted from the dB values.
         std: Divides what remains.
+        mel_scale: "htk" or "slaney", the scale on which the bands are equally wide.
+        norm: "slaney" makes each band's area one; every band's peak is one without it.
+
+    Raises:
+        ValueError: If `mel_scale` or `norm` is unknown.
     """
 
     window: Tensor
@@ -34,12 +39,14 @@ class LogMel(nn.Module):
         f_max: float = 14_000.0,
         mean: float = -18.2696,
         std: float = 30.5735,
+        mel_scale: str = "htk",
+        norm: str | None = None,
     ) -> None:
         super().__init__()
         self.sample_rate, self.n_fft, self.hop_length = sample_rate, n_fft, hop_length
         self.mean, self.std = mean, std
         bands = torchaudio.functional.melscale_fbanks(
-            n_fft // 2 + 1, f_min, f_max, n_mels, sample_rate
+            n_fft // 2 + 1, f_min, f_max, n_mels, sample_rate, norm, mel_scale
         )
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.register_buffer("bands", bands, persistent=False)

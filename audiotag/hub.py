@@ -6,27 +6,28 @@ Only the files named here travel, so that a pickle is neither sent nor fetched.
 
 import json
 import logging
-import os
 import re
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token
+from huggingface_hub import CommitOperationAdd, HfApi, get_token, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import httpx
 
+from audiotag.config import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE
 from audiotag.errors import HubError
 from audiotag.hub_failures import TOKEN_HINT, explained, is_unreachable, sentence
+from audiotag.hub_published import LIBRARY, check_layout, converted
 from audiotag.version import __version__
 
-LIBRARY = "audiotag"
-# The names are those of tagger.py and training.py, whose import of torch a pull need not wait for.
-CONFIG_FILE, WEIGHTS_FILE, CARD_FILE = "config.json", "model.safetensors", "README.md"
+CARD_FILE = "README.md"
+# These names are those of training.py, whose import of torch a pull need not wait for.
 RECIPE_FILE, METRICS_FILE = "recipe.toml", "metrics.jsonl"
-REQUIRED = (CONFIG_FILE, WEIGHTS_FILE)
-FILES = (*REQUIRED, CARD_FILE, RECIPE_FILE, METRICS_FILE)
-PICKLES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
+FILES = (CONFIG_FILE, WEIGHTS_FILE, ONNX_FILE, CARD_FILE, RECIPE_FILE, METRICS_FILE)
+CONVERTIBLE = (".pt", ".pth")
+PICKLES = (*CONVERTIBLE, ".bin", ".ckpt", ".pickle", ".pkl")
 TOKEN_IN_TEXT = re.compile(rb"hf_[A-Za-z0-9]{30,}")
 # What comes before the last part of a quoted absolute path.
 FOLDERS = re.compile(r'"(?:~[^"\\/\n]*|[A-Za-z]:)?[\\/](?:[^"\n]*[\\/])?(?=[^"\\/\n])')
@@ -85,7 +86,8 @@ def pull(
 ) -> Path:
     """The folder of a model on the Hub, downloaded as far as it is not in the cache.
 
-    When the Hub cannot be reached, a copy in the cache is used.
+    A model that others published in a layout that `convert` knows is converted, once. When the Hub
+    cannot be reached, a copy in the cache is used.
 
     Args:
         repo_id: `owner/name` or `owner/name@revision`.
@@ -95,7 +97,8 @@ def pull(
         token: Instead of HF_TOKEN or the one of `hf auth login`.
 
     Raises:
-        HubError: If the model cannot be had, is no audiotag model, or a file is damaged.
+        HubError: If the model cannot be had, is of no known layout, or a file is damaged.
+        ModelError: If another publisher's model does not fit its architecture.
     """
     source = HubId.parse(repo_id, revision)
     api = _api(token)
@@ -105,10 +108,11 @@ def pull(
         except (OfflineModeIsEnabled, httpx.TransportError, HfHubHTTPError) as error:
             if local_dir or verify or not is_unreachable(error):
                 raise
-            return _cached(api, source, error)
+            folder = _cached(api, source, error)
+        is_own = _is_own_config(folder / CONFIG_FILE)
         if verify:
-            _verify(api, source, local_dir)
-    return folder
+            _verify(api, source, local_dir if is_own else None)
+        return folder if is_own else converted(source.name, folder / WEIGHTS_FILE, local_dir)
 
 
 def push(
@@ -122,7 +126,7 @@ def push(
     token: str | None = None,
     dry_run: bool = False,
 ) -> Push:
-    """Upload a model folder: config, weights, card, and a run's recipe and metrics.
+    """Upload a model folder: config, weights, ONNX, card, and a run's recipe and metrics.
 
     A card is written for a folder that has none. Absolute paths in the recipe lose their folders.
 
@@ -163,21 +167,36 @@ def _api(token: str | None) -> HfApi:
 
 
 def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None) -> Path:
-    """The folder of a model, as the Hub has it now.
+    """The folder of a model, as the Hub has it now; of another publisher's, with its weights.
 
     Raises:
-        HubError: If it is no audiotag model: found out before its weights are downloaded.
+        HubError: If it is no model of a known layout: found out before its weights are downloaded.
     """
     info = api.model_info(source.name, revision=source.revision)
     names = {file.rfilename for file in info.siblings or ()}
-    _refuse_lacking(source, names)
-    config = Path(api.hf_hub_download(source.name, CONFIG_FILE, revision=source.revision))
-    _refuse_foreign(source, config)
+    if WEIGHTS_FILE not in names:
+        raise HubError(_lacking(source, names))
+    config = _download(api, source, CONFIG_FILE) if CONFIG_FILE in names else None
+    if config is None or not _is_own_config(config):
+        return _fetched_published(api, source, info.sha, config)
     if not local_dir and all(
         (config.parent / name).is_file() for name in names.intersection(FILES)
     ):
         return config.parent  # without the progress bars of a download that has nothing to do
     return _snapshot(api, source, local_dir=local_dir)
+
+
+def _fetched_published(api: HfApi, source: HubId, commit: str | None, config: Path | None) -> Path:
+    """The folder, in the cache, with another publisher's weights."""
+    is_cached = try_to_load_from_cache(source.name, WEIGHTS_FILE, revision=commit)
+    if not is_cached:
+        reason = f"its {CONFIG_FILE} is not audiotag's" if config else f"it has no {CONFIG_FILE}"
+        check_layout(api, source.name, source.revision, reason)
+    return _download(api, source, WEIGHTS_FILE).parent
+
+
+def _download(api: HfApi, source: HubId, name: str) -> Path:
+    return Path(api.hf_hub_download(source.name, name, revision=source.revision))
 
 
 def _snapshot(api: HfApi, source: HubId, **options) -> Path:
@@ -199,40 +218,40 @@ def _cached(api: HfApi, source: HubId, error: Exception) -> Path:
     try:
         folder = _snapshot(api, source, local_files_only=True)
     except LocalEntryNotFoundError:
+        folder = None
+    if folder is None or not (folder / WEIGHTS_FILE).is_file():
         raise HubError(f"{source} is not in the cache, and {reason}") from error
-    _refuse_lacking(source, os.listdir(folder))
-    _refuse_foreign(source, folder / CONFIG_FILE)
     if not isinstance(error, OfflineModeIsEnabled):
         logger.warning("Using the cached copy of %s: %s", source, reason)
     return folder
 
 
-def _refuse_lacking(source: HubId, names: Collection[str]) -> None:
-    lacking = [name for name in REQUIRED if name not in names]
-    if not lacking:
-        return
+def _lacking(source: HubId, names: Collection[str]) -> str:
+    """What to say of a repository without weights that can be used."""
+    lacking = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if name not in names]
     message = f"{source} is not an audiotag model: it has no {' and no '.join(lacking)}"
-    pickles = sorted(name for name in names if name.endswith(PICKLES))
-    if pickles and WEIGHTS_FILE in lacking:
-        raise HubError(
-            f"{message}, and {pickles[0]} is a pickle, which is never loaded; "
-            "download it yourself and try: audiotag convert"
-        )
-    raise HubError(f"{message}; choose a model that audiotag push made")
+    pickles = sorted((x for x in names if x.endswith(PICKLES)), key=_is_inconvertible)
+    if not pickles:
+        return f"{message}; choose a model that audiotag push made"
+    message += f", and {pickles[0]} is a pickle, which is never loaded unasked; "
+    if _is_inconvertible(pickles[0]):
+        return f"{message}choose a model with a {WEIGHTS_FILE}"
+    file, folder = shlex.quote(pickles[0]), source.name.split("/")[1]
+    revision = f" --revision {source.revision}" if source.revision else ""
+    return (
+        f"{message}run: hf download {source.name} {file}{revision} --local-dir . && "
+        f"audiotag convert {file} {folder}"
+    )
 
 
-def _refuse_foreign(source: HubId, config: Path) -> None:
-    if not _is_own_config(config):
-        raise HubError(
-            f"{source} is not an audiotag model: its {CONFIG_FILE} is not audiotag's; "
-            "choose a model that audiotag push made"
-        )
+def _is_inconvertible(name: str) -> bool:
+    return not name.endswith(CONVERTIBLE)
 
 
 def _is_own_config(path: Path) -> bool:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (FileNotFoundError, ValueError):
         return False
     return isinstance(values, dict) and values.get("library_name") == LIBRARY
 
@@ -252,9 +271,11 @@ def _verify(api: HfApi, source: HubId, local_dir: Path | str | None) -> None:
 
 
 def _contents(folder: Path, target: HubId) -> dict[str, Path | bytes]:
-    """The files to send, by their names; the weights as a path."""
+    """The files to send, by their names; the large ones as paths."""
     card = _card(folder, target)  # first: it refuses a folder that is no tagger
-    contents: dict[str, Path | bytes] = {WEIGHTS_FILE: folder / WEIGHTS_FILE}
+    contents: dict[str, Path | bytes] = {
+        name: folder / name for name in (WEIGHTS_FILE, ONNX_FILE) if (folder / name).is_file()
+    }
     contents[CARD_FILE] = card.encode()
     for name in (CONFIG_FILE, RECIPE_FILE, METRICS_FILE):
         if (folder / name).is_file():

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -19,7 +20,8 @@ OWNER = "me"
 WRITE_TOKEN, READ_TOKEN = "hf_" + "w" * 34, "hf_" + "r" * 34
 MAIN = "main"
 DATE = "2026-01-01T00:00:00.000Z"
-LARGE_SUFFIX = ".safetensors"  # stored by sha256 and served from elsewhere, as LFS files are
+# Stored by sha256 and served from elsewhere, as LFS files are.
+LARGE_SUFFIXES = (".safetensors", ".onnx")
 NAME = r"(?P<name>[^/]+/[^/]+)"
 REVISION = r"(?P<revision>[^/]+)"
 
@@ -33,11 +35,11 @@ class StoredFile:
     content: bytes
     large: bool
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 
-    @property
+    @cached_property
     def blob_id(self) -> str:
         """Git's hash of the contents, or of the pointer of a large file."""
         data = self.content
@@ -109,7 +111,7 @@ class LoopbackHub:
     Attributes:
         url: For HF_ENDPOINT.
         repositories: By `owner/name`.
-        requests: Method and path of each request so far.
+        requests: Method and path of each request so far, and the range of a part of a file.
     """
 
     def __init__(self) -> None:
@@ -183,7 +185,8 @@ class Handler(BaseHTTPRequestHandler):
         self.content = self._read_body()
         url = urlsplit(self.path)
         self.query = parse_qs(url.query)
-        self.hub.requests.append(f"{self.command} {url.path}")
+        part = [self.headers["Range"]] if "Range" in self.headers else []
+        self.hub.requests.append(" ".join([self.command, url.path, *part]))
         try:
             with self.hub.lock:
                 if status := self.hub.take_fault(url.path):
@@ -371,13 +374,15 @@ def resolve(request: Handler, name: str, revision: str, path: str) -> Reply:
 
 
 def large(request: Handler, sha256: str) -> Reply:
-    """Serve a large file, from the byte asked for."""
+    """Serve a large file, or the bytes asked for."""
     content = request.hub.uploads[sha256]
-    wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
     if wanted is None:
         return Reply(content)
-    start, end = int(wanted[1]), len(content)
-    return Reply(content[start:], 206, {"Content-Range": f"bytes {start}-{end - 1}/{end}"})
+    start = int(wanted[1])
+    part = content[start : int(wanted[2]) + 1 if wanted[2] else None]
+    span = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
+    return Reply(part, 206, {"Content-Range": span})
 
 
 def json_bytes(values: Any) -> bytes:
@@ -395,7 +400,7 @@ def _is_pull_request(request: Handler) -> bool:
 
 
 def _is_large(path: str) -> bool:
-    return path.endswith(LARGE_SUFFIX)
+    return path.endswith(LARGE_SUFFIXES)
 
 
 ROUTES: Iterable[tuple[str, str, Callable[..., Reply]]] = (

@@ -1,45 +1,49 @@
 """Import of checkpoints: scores of the real weights, and refusal of everything else."""
 
+import argparse
 import json
+import os
 import pickle
-import re
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
+import reference_models
 import soundfile
 import soxr
 import timm
 import torch
 from click.testing import CliRunner
+from conftest import TEST_DATA, TINY
+from DCLS.construct.modules import Dcls2d
+from published_models import convnext, efficientat
 from safetensors.torch import save_file
 
 from audiotag.cli import cli
-from audiotag.convert import convert
+from audiotag.convert import READERS, convert, import_checkpoint
 from audiotag.errors import ModelError
 from audiotag.labels import Labels
+from audiotag.layouts import CONVNEXT
 from audiotag.tagger import Tagger
 
 CLIPS = ("R9_ZSCveAHg_7s.wav", "f62-S-v2swA_200_210.wav", "jfk.flac", "typing.wav")
 TOLERANCE = 0.002  # of a score
-
-
-def published(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """A model's state dict as EfficientAT writes it, by the differences its layout has."""
-    state = {}
-    for key, tensor in model.state_dict().items():
-        if gate := re.fullmatch(r"(.*\.block\.\d+)\.(fc[12]\.\w+)", key):
-            key = f"{gate[1]}.conc_se_layers.0.{gate[2]}"
-            tensor = tensor.flatten(1) if tensor.ndim == 4 else tensor
-        if layer := re.fullmatch(r"classifier\.([03])\.(\w+)", key):
-            key = f"classifier.{int(layer[1]) + 2}.{layer[2]}"
-        state[key] = tensor
-    return state
+REFERENCE = (
+    "convnext_audio_tiny",
+    "convnext_dcls_audio_tiny",
+    "convformer_audio_s18",
+    "convformer_dcls_audio_s18",
+    "fastvit_audio_sa24",
+    "fastvit_dcls_audio_sa24",
+)
+FAST = "convnext_dcls_audio_tiny"  # the others are slow
 
 
 @pytest.fixture
 def state() -> dict[str, torch.Tensor]:
     """A small EfficientAT checkpoint with random weights."""
     torch.manual_seed(0)
-    return published(timm.create_model("mn01_as"))
+    return efficientat(timm.create_model("mn01_as"))
 
 
 def save(state, path):
@@ -77,7 +81,7 @@ def test_real_weights_have_the_published_size(teacher):
 )
 def test_width_is_read_from_the_shapes(name, model_args, tmp_path):
     model = timm.create_model(name, **model_args)
-    checkpoint = save(published(model), tmp_path / "any.pt")
+    checkpoint = save(efficientat(model), tmp_path / "any.pt")
     tagger = Tagger.load(convert(checkpoint, tmp_path / "out"))
     assert (tagger.config.architecture, tagger.config.model_args) == (name, model_args)
     assert tagger.config.front_end == "efficientat_mel"
@@ -93,6 +97,133 @@ def test_safetensors_give_the_same_model(state, tmp_path):
     assert (first / weights).read_bytes() == (second / weights).read_bytes()
 
 
+def training_checkpoint(state, name="model", **others):
+    """What the reference's training writes: weights among much else, arguments pickled."""
+    arguments = argparse.Namespace(
+        model="m", lr=4e-3, opt_betas=[0.9, 0.999], resume=None, amp=True
+    )
+    optimizer = {
+        "state": {0: {"step": 3, "exp_avg": torch.zeros(2)}},
+        "param_groups": [{"lr": 1e-3}],
+    }
+    return {
+        name: state,
+        "optimizer": optimizer,
+        "epoch": 59,
+        "scaler": {},
+        "args": arguments,
+        **others,
+    }
+
+
+@pytest.fixture(scope="module")
+def clips() -> Path:
+    """The real clips, or those of the package."""
+    if TEST_DATA in os.environ:
+        return Path(os.environ[TEST_DATA]) / "clips"
+    return Path(str(files("audiotag") / "samples"))
+
+
+@pytest.mark.parametrize(
+    "name", [x if x == FAST else pytest.param(x, marks=pytest.mark.slow) for x in REFERENCE]
+)
+def test_a_training_checkpoint_of_the_reference_is_converted_and_tags(name, clips, tmp_path):
+    content = training_checkpoint(reference_models.state_dict(name))
+    checkpoint = save(content, tmp_path / "checkpoint-best.pth")
+    out = convert(checkpoint, tmp_path / "out")
+    tagger = Tagger.load(out)
+    assert tagger.config.architecture == name and tagger.config.front_end == "log_mel"
+    assert tagger.labels == Labels.audioset()
+    logits = reference_models.logits(name)
+    with torch.inference_mode():
+        difference = (tagger.backbone(reference_models.maps()) - logits).abs().max()
+    assert difference < min(1e-4, 5e-4 * logits.std())  # the FastViTs' logits are small
+    published = {x.sum().item() for key, x in content["model"].items() if key.endswith(".P")}
+    assert len({id(m.P) for m in tagger.modules() if hasattr(m, "P")}) == len(published)
+    check_tags(out, clips)
+
+
+def check_tags(model: Path, clips: Path) -> None:
+    """Tag the clips with the command; the scores must be a tagger's."""
+    arguments = ["tag", str(clips), "--model", str(model), "--format", "jsonl", "--device", "cpu"]
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 0 and len(lines) >= len(CLIPS)
+    for line in lines:
+        scores = [tag["score"] for tag in line["tags"]]
+        assert len(scores) == 5 and scores == sorted(scores, reverse=True)
+        assert 0 < scores[-1] <= scores[0] < 1
+
+
+@pytest.fixture
+def small() -> torch.nn.Module:
+    """A small DCLS ConvNeXt; published, `convert` takes it for a tiny one unless told."""
+    torch.manual_seed(0)
+    return timm.create_model("convnext_dcls_audio_atto", num_classes=527)
+
+
+def test_weights_are_found_in_a_training_checkpoint(small, tmp_path, caplog):
+    state = convnext(small)
+    other = {key: torch.zeros_like(x) for key, x in state.items()}
+    contents = {
+        "plain": state,
+        "model": training_checkpoint(state),
+        "both": training_checkpoint(state, model_ema=other),
+        "average": training_checkpoint(state, "model_ema"),
+    }
+    for name, content in contents.items():
+        caplog.clear()
+        checkpoint = save(content, tmp_path / f"{name}.pth")
+        tagger = import_checkpoint(checkpoint, "convnext_dcls_audio_atto")
+        torch.testing.assert_close(tagger.backbone.state_dict(), small.state_dict(), atol=0, rtol=0)
+        said = {"both": "of model and model_ema, took model", "average": "took model_ema"}
+        assert [said[name] in x for x in caplog.messages] == [True] * (name in said)
+
+
+def test_shared_positions_stay_shared(small, tmp_path):
+    checkpoint = save(convnext(small), tmp_path / "x.pth")
+    tagger = import_checkpoint(checkpoint, "convnext_dcls_audio_atto")
+    for stage in tagger.backbone.stages:
+        assert len({id(block.conv_dw.P) for block in stage.blocks}) == 1
+        assert len({id(block.conv_dw.SIG) for block in stage.blocks}) == 1
+
+
+def test_positions_that_are_not_shared_are_refused(small, tmp_path):
+    state = convnext(small)
+    state["stages.2.1.dwconv.P"] = state["stages.2.1.dwconv.P"] + 1
+    with pytest.raises(ModelError, match="x.pth has positions of its own in .*stages.2.*P"):
+        import_checkpoint(save(state, tmp_path / "x.pth"), "convnext_dcls_audio_atto")
+
+
+@pytest.mark.parametrize(
+    "extra", [{"stages.2.9.pwconv1.weight": (8, 8)}, {"stages.0.0.pwconv1.weight": (3, 3)}]
+)
+def test_a_convnext_of_another_size_is_refused(small, tmp_path, extra):
+    state = convnext(small) | {key: torch.zeros(shape) for key, shape in extra.items()}
+    with pytest.raises(ModelError, match="x.pth does not fit convnext_dcls_audio_atto"):
+        import_checkpoint(save(state, tmp_path / "x.pth"), "convnext_dcls_audio_atto")
+
+
+def test_the_references_bilinear_model_is_read_with_its_axes():
+    """Its kernels are those of the dcls package's version v0, P's row and column the other way."""
+    torch.manual_seed(0)
+    arguments = {**TINY, "num_classes": 527, "kernel_size": 17, "kernel_count": 34, "version": "v1"}
+    backbone = timm.create_model("convnext_dcls_audio_atto", **arguments)
+    state = convnext(backbone)
+    theirs = Dcls2d(8, 8, 34, groups=8, dilated_kernel_size=17, padding=8, version="v0")
+    with torch.no_grad():
+        theirs.P.normal_(0, 4).clamp_(-8, 8)
+    state |= {f"stages.0.0.dwconv.{key}": x for key, x in theirs.state_dict().items()}
+    reader = READERS[CONVNEXT]
+    assert reader.config(state, Labels.audioset()).architecture == "convnext_dcls_audio_tiny17"
+    backbone.load_state_dict(reader.rename(state, backbone))
+    with torch.no_grad():
+        kernel = backbone.stages[0].blocks[0].conv_dw.kernel()
+        expected = theirs.DCK(theirs.weight, theirs.P, theirs.SIG)
+        torch.testing.assert_close(kernel, expected, atol=1e-6, rtol=0)
+        assert (kernel - expected.transpose(2, 3)).abs().max() > 0.01
+
+
 class Payload:
     """Unpickled carelessly, it makes a file."""
 
@@ -104,9 +235,18 @@ class Payload:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_pickle_that_would_run_code_is_refused(state, tmp_path, zipped):
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda state, payload: {**state, "extra": payload},
+        lambda state, payload: training_checkpoint(state, best=payload),
+        lambda state, payload: training_checkpoint(state, args=argparse.Namespace(resume=payload)),
+    ],
+    ids=["beside tensors", "beside a Namespace", "inside a Namespace"],
+)
+def test_pickle_that_would_run_code_is_refused(state, tmp_path, zipped, hide):
     mark, checkpoint = tmp_path / "ran", tmp_path / "bad.pt"
-    content = {**state, "extra": Payload(mark)}
+    content = hide(state, Payload(mark))
     torch.save(content, checkpoint, _use_new_zipfile_serialization=zipped)
     with pytest.raises(ModelError, match="bad.pt was refused and nothing in it was run") as error:
         convert(checkpoint, tmp_path / "out")
@@ -133,6 +273,13 @@ def test_truncated_file_is_an_error(state, tmp_path, part):
         convert(tmp_path / "cut.pt", tmp_path / "out")
 
 
+def test_only_a_plain_namespace_is_allowed(state, tmp_path):
+    content = training_checkpoint(state, args=Path("runs"))
+    with pytest.raises(ModelError, match="it asks for pathlib.PosixPath"):
+        convert(save(content, tmp_path / "x.pt"), tmp_path / "out")
+    assert argparse.Namespace not in torch.serialization.get_safe_globals()
+
+
 def test_missing_file_is_an_error(tmp_path):
     with pytest.raises(ModelError, match="none.pt cannot be read"):
         convert(tmp_path / "none.pt", tmp_path / "out")
@@ -145,7 +292,7 @@ def test_other_kind_of_file_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"epoch": 3, "lr": 0.1}])
 def test_what_is_not_a_state_dict_is_an_error(tmp_path, content):
-    with pytest.raises(ModelError, match="not a plain state dict"):
+    with pytest.raises(ModelError, match="holds no state dict"):
         convert(save(content, tmp_path / "other.pt"), tmp_path / "out")
 
 
@@ -170,7 +317,7 @@ def test_missing_tensor_is_named(state, tmp_path):
 
 
 def test_other_classes_are_an_error(tmp_path):
-    checkpoint = save(published(timm.create_model("mn01_as", num_classes=50)), tmp_path / "x.pt")
+    checkpoint = save(efficientat(timm.create_model("mn01_as", num_classes=50)), tmp_path / "x.pt")
     with pytest.raises(ModelError, match="50 classes"):
         convert(checkpoint, tmp_path / "out")
 
@@ -198,6 +345,14 @@ def test_command(state, tmp_path):
     assert Tagger.load(tmp_path / "out").config.architecture == "mn01_as"
 
 
-def test_help_has_an_example():
-    result = CliRunner().invoke(cli, ["convert", "--help"])
-    assert "audiotag convert mn04_as_mAP_432.pt" in result.output
+def test_help_names_every_layout_and_has_an_example():
+    text = CliRunner().invoke(cli, ["convert", "--help"]).output
+    for layout in (
+        "ConvNeXt-T,",
+        "ConvFormer-S18",
+        "FastViT-SA24",
+        "ConvNeXt-Tiny-AT",
+        "EfficientAT",
+    ):
+        assert layout in text
+    assert "audiotag convert convnext_dcls_audio_tiny.pth" in text

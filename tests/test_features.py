@@ -42,6 +42,37 @@ def test_equals_numpy_in_double_precision(waveform):
     np.testing.assert_allclose(maps, (levels - MEAN) / STD, atol=1e-4)
 
 
+def slaney_bands(n_mels, f_min, f_max, hertz):
+    """Slaney's Auditory Toolbox: linear to 1 kHz, logarithmic above, triangles of area one."""
+
+    def to_mel(f):
+        return f * 3 / 200 if f < 1000 else 15 + 27 * np.log(f / 1000) / np.log(6.4)
+
+    mels = np.linspace(to_mel(f_min), to_mel(f_max), n_mels + 2)
+    edges = np.where(mels < 15, mels * 200 / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+    low, peak, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    triangles = np.minimum((hertz - low) / (peak - low), (high - hertz) / (high - peak))
+    return np.maximum(0, triangles) * 2 / (high - low)
+
+
+def test_slaney_scale_and_norm_equal_numpy_in_double_precision(waveform):
+    front_end = LogMel(n_mels=224, mel_scale="slaney", norm="slaney", mean=0.0, std=1.0)
+    maps = front_end(waveform)[0, 0, :, 200].double().numpy()
+    frame = waveform[0, 200 * 320 - 512 : 200 * 320 + 512].double().numpy()
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(1024) / 1024)
+    power = np.abs(np.fft.rfft(frame * window)) ** 2
+    bands = slaney_bands(224, 50.0, 14_000.0, np.arange(513) * 32_000 / 1024)
+    # The narrowest bands have one bin each, near their edge: single precision is 0.02 dB off.
+    np.testing.assert_allclose(maps, 10 * np.log10(bands @ power), atol=0.02)
+    np.testing.assert_allclose(front_end.bands.T, bands, atol=1e-6)
+
+
+@pytest.mark.parametrize("argument", ["mel_scale", "norm"])
+def test_unknown_scale_or_norm_is_an_error(argument):
+    with pytest.raises(ValueError, match=argument):
+        LogMel(**{argument: "other"})
+
+
 def test_ten_seconds_are_128_by_1001():
     assert LogMel()(torch.zeros(1, 320_000)).shape == (1, 1, 128, 1001)
 

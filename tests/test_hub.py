@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hub_server import OWNER, READ_TOKEN, WRITE_TOKEN, LoopbackHub
+import reference_models
+import timm
+import torch
+from hub_server import OWNER, READ_TOKEN, WRITE_TOKEN, LoopbackHub, StoredFile
+from published_models import efficientat
+from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
+import audiotag.backbones  # noqa: F401  its models are timm's then
 from audiotag.errors import HubError
 
 CLOSED_PORT = "http://127.0.0.1:9"  # discard: nothing listens there
@@ -185,6 +192,161 @@ def test_a_hub_id_tags_as_the_folder_does(run, folder, published, make_wav, tmp_
     assert tags[0] == tags[1] == tags[2]
 
 
+def downloads(requests: list[str]) -> list[str]:
+    """Of some requests, those for the whole of a large file."""
+    return [x for x in requests if x.startswith("GET /large/") and "bytes=" not in x]
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """What a folder's files hold, and when they were written."""
+    return {x.name: (x.read_bytes(), x.stat().st_mtime_ns) for x in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def theirs() -> bytes:
+    """The model.safetensors of a small EfficientAT model."""
+    torch.manual_seed(0)
+    state = efficientat(timm.create_model("mn01_as"))
+    return to_bytes({key: x.detach().contiguous() for key, x in state.items()})
+
+
+@pytest.fixture
+def foreign(hub, theirs, name) -> str:
+    """Name of a repository that another publisher made, with no config of audiotag's."""
+    files = {"model.safetensors": theirs, "config.yaml": b"a: 1", "old.pth": b"pickle"}
+    hub.add(name, files)
+    return name
+
+
+def test_another_publishers_model_is_converted_once(
+    hub, run, environment, foreign, make_wav, tmp_path
+):
+    wav = make_wav(tmp_path / "a.wav", 2.0)
+    arguments = ("tag", wav, "--model", foreign, "--format", "jsonl", "--device", "cpu")
+    first = run(*arguments)
+    assert first.code == 0 and len(json.loads(first.out)["tags"]) == 5
+    folder = Path(run("pull", foreign).out.rstrip("\n"))
+    assert folder.is_relative_to(Path(environment["HF_HOME"]) / "assets" / "audiotag")
+    made, seen = contents(folder), len(hub.requests)
+    assert made.keys() == {"config.json", "model.safetensors"}
+    assert run(*arguments) == Ended(0, first.out, "")
+    assert contents(folder) == made and not any("/large/" in x for x in hub.requests[seen:])
+    assert run("tag", wav, "--model", folder, *arguments[4:]).out == first.out
+
+
+def test_a_converted_model_works_without_the_hub(hub, run, environment, foreign):
+    folder = run("pull", foreign).out
+    hub.fail(f"/api/models/{foreign}", 503)
+    ended = run("pull", foreign)
+    assert (ended.code, ended.out) == (0, folder) and "Using the cached copy" in ended.err
+    offline = environment | {"HF_HUB_OFFLINE": "1"}
+    code = f"import sys; from audiotag.hub import pull; print(pull({foreign!r})); "
+    code += "sys.exit('torch' in sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=offline, capture_output=True, text=True, timeout=TIMEOUT
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, folder, "")
+
+
+def test_another_commit_is_another_model(hub, run, foreign, theirs):
+    first = Path(run("pull", foreign).out.rstrip("\n"))
+    repository = hub.repositories[foreign]
+    old = next(iter(repository.commits))
+    doubled = {key: 2 * x for key, x in load_bytes(theirs).items()}
+    tree = {"model.safetensors": StoredFile(to_bytes(doubled), large=True)}
+    repository.commit("main", "second", tree)
+    second = Path(run("pull", foreign).out.rstrip("\n"))
+    key = "features.0.0.weight"
+    ours, newer = (load_file(x / "model.safetensors")[key] for x in (first, second))
+    assert second != first and torch.equal(newer, 2 * ours)
+    assert run("pull", f"{foreign}@{old}").out == f"{first}\n"
+
+
+def test_another_librarys_config_does_not_hide_a_known_layout(hub, run, theirs, name):
+    hub.add(name, {"config.json": b'{"library_name": "x"}', "model.safetensors": theirs})
+    folder = Path(run("pull", name).out.rstrip("\n"))
+    assert json.loads((folder / "config.json").read_text())["architecture"] == "mn01_as"
+
+
+def test_another_publishers_model_in_a_local_dir_and_verified(run, foreign, tmp_path):
+    wanted = tmp_path / "here"
+    assert run("pull", foreign, "--local-dir", wanted, "--verify").out == f"{wanted}\n"
+    assert contents(wanted).keys() == {"config.json", "model.safetensors"}
+    cached = run("pull", foreign, "--verify").out.rstrip("\n")
+    assert load_file(Path(cached) / "model.safetensors").keys()
+
+
+def test_an_unknown_layout_is_refused_before_its_weights(hub, run, name):
+    weights = to_bytes({"encoder.weight": torch.zeros(100_000), "norm.bias": torch.zeros(3)})
+    hub.add(name, {"model.safetensors": weights})
+    seen = len(hub.requests)
+    error = run("pull", name).error
+    assert error.startswith(
+        f"Error: {name} is not an audiotag model: it has no config.json, and its model.safetensors "
+        "has an unknown layout: expected EfficientAT mn (with "
+    )
+    assert "ConvNeXt-Tiny-AT (with bn0.weight, " in error
+    assert error.endswith("; found 2 keys: encoder.weight, norm.bias")
+    assert not downloads(hub.requests[seen:])
+
+
+@pytest.mark.parametrize(
+    ("files", "revision", "message"),
+    [
+        (
+            ["b.pth", "a.bin"],
+            "",
+            "b.pth is a pickle, which is never loaded unasked; run: "
+            "hf download {name} b.pth --local-dir . && audiotag convert b.pth {folder}",
+        ),
+        (
+            ["my model.pt"],
+            "@main",
+            "run: hf download {name} 'my model.pt' --revision main --local-dir . && "
+            "audiotag convert 'my model.pt' {folder}",
+        ),
+        (["a.bin"], "", "a.bin is a pickle, which is never loaded unasked; choose a model with a"),
+    ],
+)
+def test_a_pickle_is_named_with_the_command_to_convert_it(hub, run, name, files, revision, message):
+    hub.add(name, dict.fromkeys(files, b"pickle"))
+    expected = message.format(name=name, folder=name.split("/")[1])
+    assert expected in run("pull", f"{name}{revision}").error
+
+
+@pytest.mark.slow
+def test_convnext_tiny_at_tags_by_its_name(hub, run, environment, make_wav, tmp_path):
+    model, wav = "topel/ConvNeXt-Tiny-AT", make_wav(tmp_path / "a.wav", 2.0)
+    weights = to_bytes(reference_models.topel_state_dict())
+    hub.add(model, {"model.safetensors": weights, "config.yaml": b"sample_rate: 32000"})
+    seen = len(hub.requests)
+    ended = run("tag", wav, "--model", model, "--format", "jsonl", "--device", "cpu")
+    assert ended.code == 0 and len(json.loads(ended.out)["tags"]) == 5
+    assert len(downloads(hub.requests[seen:])) == 1
+    seen = len(hub.requests)
+    offline = run_alone(environment | {"HF_HUB_OFFLINE": "1"}, "pull", model)
+    config = json.loads((Path(offline.out.rstrip("\n")) / "config.json").read_text())
+    assert config["architecture"] == "convnext_tiny_at" and len(hub.requests) == seen
+
+
+def test_converted_models_are_listed(run, foreign, environment):
+    folder = run("pull", foreign).out.rstrip("\n")
+    code = "from audiotag.hub_published import kept; print(*list(kept())[-1])"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert ended.stdout == f"{foreign} {folder}\n"
+
+
+def test_an_onnx_file_travels_with_the_model(hub, run, folder, name):
+    (folder / "model.onnx").write_bytes(b"network")
+    assert "7 bytes  model.onnx\n" in run("push", folder, name, "--dry-run").out
+    assert run("push", folder, name, token=WRITE_TOKEN).code == 0
+    assert hub.files(name)["model.onnx"] == b"network"
+    pulled = Path(run("pull", name).out.rstrip("\n"))
+    assert (pulled / "model.onnx").read_bytes() == b"network"
+
+
 def test_push_again_changes_only_what_changed(hub, run, folder, name):
     run("push", folder, name, token=WRITE_TOKEN)
     (folder / "metrics.jsonl").write_text('{"epoch": 3, "mAP": 0.5}\n')
@@ -341,6 +503,7 @@ def test_a_missing_revision_is_named(hub, run, published):
             "config.json is not audiotag's",
         ),
         ({"config.json": b"not json", "model.safetensors": b"x"}, "config.json is not audiotag's"),
+        ({"model.safetensors": b"x" * 99}, "no config.json, and its model.safetensors is damaged"),
     ],
 )
 def test_what_is_no_audiotag_model_is_refused_before_its_weights(hub, run, name, files, message):
@@ -348,7 +511,7 @@ def test_what_is_no_audiotag_model_is_refused_before_its_weights(hub, run, name,
     seen = len(hub.requests)
     error = run("pull", name).error
     assert f"{name} is not an audiotag model: " in error and message in error
-    assert not any("/large/" in request for request in hub.requests[seen:])
+    assert not downloads(hub.requests[seen:])
 
 
 @pytest.mark.parametrize(
@@ -447,9 +610,8 @@ def test_paths_in_a_recipe_lose_their_folders():
 
 
 def test_file_names_are_those_the_model_and_training_write():
-    from audiotag import card, hub, tagger, training
+    from audiotag import card, hub, training
 
-    assert (hub.CONFIG_FILE, hub.WEIGHTS_FILE) == (tagger.CONFIG_FILE, tagger.WEIGHTS_FILE)
     assert (hub.RECIPE_FILE, hub.METRICS_FILE) == (training.RECIPE_FILE, training.METRICS_FILE)
     assert (card.RECIPE_FILE, card.METRICS_FILE) == (training.RECIPE_FILE, training.METRICS_FILE)
 

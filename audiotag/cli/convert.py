@@ -12,13 +12,21 @@ import click
 def convert(checkpoint: Path, out: Path, arch: str | None) -> None:
     """Make the model folder OUT from CHECKPOINT, a published .pt, .pth or .safetensors file.
 
-    Its publisher is recognised from its tensors' names. Today: EfficientAT's mn models of any
-    width. Only tensors are read; a file that holds anything else is refused.
+    Its publisher is recognised from its tensors' names, the model from their shapes:
+
+    \b
+      DCLS-Audio (arXiv 2309.13972): ConvNeXt-T, ConvFormer-S18 and FastViT-SA24, each with
+        dense or DCLS convolutions; training checkpoints too, from their `model`
+      ConvNeXt-Tiny-AT (arXiv 2306.00830; topel/ConvNeXt-Tiny-AT on the Hub)
+      EfficientAT mn of any width (arXiv 2211.04772)
+
+    Only tensors are read: a file that would run code is refused. A model on the Hub that holds
+    such a model.safetensors needs no convert: audiotag tag --model topel/ConvNeXt-Tiny-AT.
 
     \b
     Example:
-      audiotag convert mn04_as_mAP_432.pt models/mn04
-      audiotag tag --model models/mn04 recording.wav
+      audiotag convert convnext_dcls_audio_tiny.pth models/convnext
+      audiotag tag --model models/convnext recording.wav
     """
     from audiotag.convert import convert as write_folder
 

@@ -19,7 +19,9 @@ import click
 def pull(repo_id: str, **options) -> None:
     """Get the model OWNER/NAME from the Hugging Face Hub and print its folder.
 
-    Wherever a MODEL is asked for, OWNER/NAME or OWNER/NAME@REVISION does the same.
+    Wherever a MODEL is asked for, OWNER/NAME or OWNER/NAME@REVISION does the same. A model that
+    others published as model.safetensors in a layout that audiotag convert knows is converted,
+    once: try topel/ConvNeXt-Tiny-AT.
 
     \b
     Example:

@@ -17,8 +17,8 @@ import click
 def push(run: Path, repo_id: str, dry_run: bool, **options) -> None:
     """Share the model in RUN, a model folder or a run folder, on the Hugging Face Hub.
 
-    Sends the config, the weights, a model card (written from the folder if it has none), and the
-    recipe and metrics of a run; nothing else in the folder.
+    Sends the config, the weights, model.onnx if there is one, a model card (written from the folder
+    if it has none), and the recipe and metrics of a run; nothing else in the folder.
 
     \b
     Example:

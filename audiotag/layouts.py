@@ -1,0 +1,80 @@
+"""Layouts of published checkpoints, told apart by their keys; torch is not needed for that."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from audiotag.errors import ModelError
+
+SHOWN = 4  # keys named in an error message
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A publisher's checkpoint format.
+
+    Attributes:
+        name: Shown to users.
+        keys: Every checkpoint of this layout holds them, no checkpoint of another layout does.
+    """
+
+    name: str
+    keys: frozenset[str]
+
+
+EFFICIENTAT = Layout(
+    "EfficientAT mn",
+    frozenset(
+        {
+            "features.15.block.2.conc_se_layers.0.fc1.weight",
+            "classifier.2.weight",
+            "classifier.5.weight",
+        }
+    ),
+)
+CONVNEXT_TINY_AT = Layout(
+    "ConvNeXt-Tiny-AT",
+    frozenset({"bn0.weight", "stages.0.0.dwconv.weight", "head_audioset.weight"}),
+)
+CONVNEXT = Layout(
+    "DCLS-Audio ConvNeXt",
+    frozenset({"downsample_layers.0.0.weight", "stages.0.0.dwconv.weight", "head.weight"}),
+)
+CONVFORMER = Layout(
+    "DCLS-Audio ConvFormer",
+    frozenset(
+        {
+            "downsample_layers.0.conv.weight",
+            "stages.0.0.token_mixer.dwconv.weight",
+            "head.fc2.weight",
+        }
+    ),
+)
+FASTVIT = Layout(
+    "DCLS-Audio FastViT",
+    frozenset({"patch_embed.weight", "network.0.0.layer_scale", "head.weight"}),
+)
+LAYOUTS = (EFFICIENTAT, CONVNEXT_TINY_AT, CONVNEXT, CONVFORMER, FASTVIT)
+
+
+def recognise(keys: Collection[str], source: object) -> Layout:
+    """The layout that has these keys.
+
+    Args:
+        keys: Names of a checkpoint's tensors.
+        source: What the message calls the checkpoint.
+
+    Raises:
+        ModelError: If none has; it says what was expected and what was found.
+    """
+    for layout in LAYOUTS:
+        if layout.keys.issubset(keys):
+            return layout
+    known = ", or ".join(f"{x.name} (with {', '.join(sorted(x.keys))})" for x in LAYOUTS)
+    raise ModelError(f"{source} has an unknown layout: expected {known}; found {first(keys)}")
+
+
+def first(keys: Iterable[object]) -> str:
+    """The number of keys and the first few, for a message."""
+    names = [str(key) for key in keys]
+    more = ", ..." if len(names) > SHOWN else ""
+    return f"{len(names)} keys: {', '.join(names[:SHOWN])}{more}"
