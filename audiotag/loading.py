@@ -1,22 +1,13 @@
-"""From what a user calls a model (folder, Hub id, nothing) to a tagger ready to run."""
+"""Taggers loaded for use: folded, in evaluation mode, on their device."""
 
-import re
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
-from audiotag.backbones import architectures
 from audiotag.errors import ModelError
+from audiotag.locate import DEFAULT_NAME, model_folder
 from audiotag.tagger import Tagger
 
-if TYPE_CHECKING:
-    from audiotag.tagging import FileTags
-
-DEFAULT_NAME = "default"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -45,28 +36,6 @@ def to_device(tagger: Tagger, device: torch.device) -> Tagger:
     return tagger.to(device)
 
 
-def model_folder(model: str | Path | None) -> Path:
-    """The folder of a model, downloaded if it has to be.
-
-    Raises:
-        ModelError: If it is neither a folder nor a Hub id.
-        HubError: If a Hub model cannot be had.
-    """
-    if model in (None, DEFAULT_NAME):
-        return Path(str(files("audiotag") / "embedded"))
-    if Path(model).is_dir():
-        return Path(model)
-    if str(model) in architectures():
-        raise ModelError(
-            f"{model} is an architecture without weights; train it, or name a folder or Hub id"
-        )
-    if HUB_ID.fullmatch(str(model)) and not str(model).startswith("."):
-        from audiotag.hub import pull
-
-        return pull(str(model))
-    raise ModelError(f"no model {str(model)!r}: give a model folder or a Hub id (owner/name)")
-
-
 def select_device(device: str) -> torch.device:
     """The torch device of a name.
 
@@ -80,23 +49,3 @@ def select_device(device: str) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
-
-
-def tag(path: str | Path, model: str | Path | None = None, **options) -> "FileTags":
-    """Tags of an audio file; the model stays loaded from one call to the next.
-
-    Args:
-        path: An audio file.
-        model: As for `load_tagger`.
-        options: Fields of `tagging.TagOptions`.
-
-    Raises:
-        AudioError: If the file cannot be decoded.
-        ModelError, HubError: As `load_tagger`.
-    """
-    return _cached_tagger(model).tag(path, **options)
-
-
-@cache
-def _cached_tagger(model: str | Path | None) -> Tagger:
-    return load_tagger(model)

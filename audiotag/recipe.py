@@ -41,6 +41,20 @@ class ModelRecipe:
     architecture: str = "convnext_dcls_audio_tiny"
     args: dict[str, Any] = field(default_factory=dict)
     init: str | None = None  # model folder or Hub id; its architecture and front end are used
+    pretrained: bool = False  # start from the published image model's weights
+
+
+@dataclass(frozen=True)
+class DclsRecipe:
+    """Which convolutions of the model become DCLS ones, and how (`swap.swap_convs`)."""
+
+    match_kernel: int | None = None  # only convolutions of this size; any above 1x1 unless given
+    depthwise: bool = True  # only depthwise ones; false: all
+    kernel_size: int = 23
+    kernel_count: int | None = None  # elements; 26, or with init "dense" those of the dense kernel
+    version: str = "gauss"  # or "v1" (bilinear), "max" (triangle)
+    share: bool = True  # neighbouring convolutions of equal width share their positions
+    init: str = "random"  # "dense": start as the convolution that is replaced
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,7 @@ class Recipe:
     """A training run, complete."""
 
     model: ModelRecipe = ModelRecipe()
+    dcls: DclsRecipe | None = None
     features: FeaturesRecipe = FeaturesRecipe()
     data: DataRecipe = DataRecipe()
     augment: AugmentRecipe = AugmentRecipe()

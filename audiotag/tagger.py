@@ -1,16 +1,16 @@
 """The tagger: front end, backbone and labels, kept together in a model folder.
 
-A model folder holds `config.json` (architecture and its arguments, front end, labels, versions) and
-`model.safetensors` (the backbone's state dict).
+A model folder holds `config.json` (architecture and its arguments, front end, labels, versions),
+`model.safetensors` (the backbone's state dict) and, where it was exported, `model.onnx`.
 """
 
+import difflib
 import inspect
-import json
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import timm
 import torch
 from safetensors import SafetensorError
@@ -19,84 +19,22 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from audiotag.backbones import architectures
-from audiotag.dcls import DepthwiseConv2d, fold_dcls
+from audiotag.config import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, TaggerConfig, read_config
 from audiotag.errors import ModelError
 from audiotag.features import LogMel
 from audiotag.features_efficientat import EfficientATMel
-from audiotag.labels import Label, Labels
+from audiotag.folding import fold
+from audiotag.pretrained import load_vision_weights
 from audiotag.replacing import replaced
+from audiotag.swap import swap_convs
 
 if TYPE_CHECKING:
-    from audiotag.tagging import FileTags
+    from audiotag.results import FileTags
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-FORMAT_VERSION = 1
-MIN_DURATION = 2.0  # seconds; shorter clips are repeated up to it
-VERSIONED = ("torch", "timm", "dcls")
 FRONT_ENDS: dict[str, type[nn.Module]] = {
     "log_mel": LogMel,
     "efficientat_mel": EfficientATMel,
 }
-
-
-@dataclass(frozen=True)
-class TaggerConfig:
-    """All that is needed, beside weights, to build a tagger again.
-
-    Attributes:
-        architecture: Name of the backbone in timm's registry.
-        labels: The classes, in the order of the logits.
-        model_args: Arguments of the architecture.
-        front_end: Name of the front end.
-        front_end_args: Arguments of the front end.
-        min_duration: Seconds that a shorter clip is repeated up to.
-    """
-
-    architecture: str
-    labels: Labels
-    model_args: dict[str, Any] = field(default_factory=dict)
-    front_end: str = "log_mel"
-    front_end_args: dict[str, Any] = field(default_factory=dict)
-    min_duration: float = MIN_DURATION
-
-    def to_json(self) -> str:
-        """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's."""
-        return json.dumps(
-            {
-                "library_name": "audiotag",
-                "format_version": FORMAT_VERSION,
-                "architecture": self.architecture,
-                "num_classes": len(self.labels),
-                "model_args": {"in_chans": 1, **self.model_args},
-                "front_end": {"name": self.front_end, **self.front_end_args},
-                "min_duration": self.min_duration,
-                "labels": [{"name": label.name, "mid": label.mid} for label in self.labels],
-                "versions": {name: version(name) for name in VERSIONED},
-            },
-            indent=1,
-            ensure_ascii=False,
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> "TaggerConfig":
-        """Read the text of `config.json`.
-
-        Raises:
-            KeyError, ValueError, TypeError: If it is not one.
-        """
-        values = json.loads(text)
-        if values["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"format version {values['format_version']} is not {FORMAT_VERSION}")
-        front_end = dict(values["front_end"])
-        return cls(
-            architecture=values["architecture"],
-            labels=Labels(Label(x["name"], x["mid"]) for x in values["labels"]),
-            model_args={k: v for k, v in values["model_args"].items() if k != "in_chans"},
-            front_end=front_end.pop("name"),
-            front_end_args=front_end,
-            min_duration=values["min_duration"],
-        )
 
 
 class Tagger(nn.Module):
@@ -119,28 +57,29 @@ class Tagger(nn.Module):
         self.backbone = backbone
 
     @classmethod
-    def create(cls, config: TaggerConfig, name: str | None = None) -> "Tagger":
+    def create(
+        cls, config: TaggerConfig, name: str | None = None, pretrained: bool = False
+    ) -> "Tagger":
         """A tagger with fresh weights.
+
+        Args:
+            config: What to build.
+            name: How messages call it; by its architecture unless given.
+            pretrained: Start the backbone from the published image model's weights, before any
+                convolution is replaced.
 
         Raises:
             ModelError: If the architecture, the front end or an argument of either is unknown.
         """
-        if config.architecture not in architectures():
-            raise ModelError(
-                f"unknown architecture {config.architecture!r}; "
-                f"choose one of {', '.join(architectures())}"
-            )
         if config.front_end not in FRONT_ENDS:
             raise ModelError(
                 f"unknown front end {config.front_end!r}; choose one of {', '.join(FRONT_ENDS)}"
             )
         try:
             features = FRONT_ENDS[config.front_end](**config.front_end_args)
-            backbone = timm.create_model(
-                config.architecture, num_classes=len(config.labels), **config.model_args
-            )
-        except TypeError as error:
-            raise ModelError(f"{config.architecture}: {error}; check the arguments") from error
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{config.front_end}: {error}; check the arguments") from error
+        backbone = _build_backbone(config, pretrained)
         return cls(config, features, backbone, name or config.architecture)
 
     @classmethod
@@ -151,7 +90,7 @@ class Tagger(nn.Module):
             ModelError: If a file is missing or damaged, or weights and config do not fit.
         """
         folder = Path(folder)
-        tagger = cls.create(_read_config(folder), name=folder.name)
+        tagger = cls.create(read_config(folder), name=folder.name)
         state = _read_weights(folder)
         _check_fit(tagger.backbone.state_dict(), state, folder)
         tagger.backbone.load_state_dict(state)
@@ -160,7 +99,8 @@ class Tagger(nn.Module):
     def save(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
         """Write `config.json` and `model.safetensors` into `folder`, each moved into place.
 
-        Shared positions are written once for each convolution that uses them.
+        Shared positions are written once for each convolution that uses them. A `model.onnx` that
+        lies there is removed: it would be that of other weights.
 
         Args:
             folder: Made if it does not exist.
@@ -169,15 +109,16 @@ class Tagger(nn.Module):
         Raises:
             ModelError: If the DCLS convolutions have been folded: positions would be lost.
         """
-        if any(isinstance(module, DepthwiseConv2d) for module in self.backbone.modules()):
+        if getattr(self.backbone, "is_folded", False):
             raise ModelError(f"{self.name}: a folded model cannot be saved; save before folding")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {key: _for_file(x, dtype) for key, x in self.backbone.state_dict().items()}
+        (folder / ONNX_FILE).unlink(missing_ok=True)
         with replaced(folder / WEIGHTS_FILE) as file:
             file.write(to_bytes(state, metadata={"format": "pt"}))
         with replaced(folder / CONFIG_FILE) as file:
-            file.write(f"{self._resolved_config().to_json()}\n".encode())
+            file.write(f"{self.resolved_config().to_json()}\n".encode())
 
     @property
     def sample_rate(self) -> int:
@@ -194,6 +135,11 @@ class Tagger(nn.Module):
         """Where the weights are."""
         return next(self.backbone.parameters()).device
 
+    @property
+    def is_gpu(self) -> bool:
+        """Whether it computes on a GPU."""
+        return self.device.type == "cuda"
+
     def forward(self, waveform: Tensor) -> Tensor:
         """Logits (B, classes) of waveforms (B, T)."""
         return self.backbone(self.features(waveform))
@@ -204,9 +150,22 @@ class Tagger(nn.Module):
         maps = backbone.forward_features(self.features(waveform))
         return backbone.forward_head(maps, pre_logits=True)
 
+    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Scores (B, classes) in [0, 1] of waveforms (B, T).
+
+        Raises:
+            ModelError: If they do not fit on the device at once.
+        """
+        return self._compute(lambda x: torch.sigmoid(self(x).float()), waveforms)
+
+    def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Embeddings (B, D) of waveforms (B, T); errors as `score_windows`."""
+        return self._compute(lambda x: self.embed(x).float(), waveforms)
+
     def fold(self) -> "Tagger":
-        """Turn, in place, each DCLS convolution into the plain one that computes the same."""
-        fold_dcls(self.backbone)
+        """Turn, in place, the backbone into the plain one that computes the same, for use only:
+        DCLS kernels built, branches and batch norms merged."""
+        fold(self.backbone.eval())
         return self
 
     def tag(self, path: Path | str, **options) -> "FileTags":
@@ -223,7 +182,18 @@ class Tagger(nn.Module):
 
         return tag_file(self, Path(path), TagOptions(**options))
 
-    def _resolved_config(self) -> TaggerConfig:
+    def _compute(self, model: Callable[[Tensor], Tensor], waveforms: np.ndarray) -> np.ndarray:
+        self.eval()
+        try:
+            with torch.inference_mode():
+                return model(torch.from_numpy(waveforms).to(self.device)).cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{len(waveforms)} windows of this length do not fit on the device at once; "
+                "give a smaller batch size (--batch-size) or shorter windows (--window)"
+            ) from error
+
+    def resolved_config(self) -> TaggerConfig:
         """The config with the front end's defaults spelled out: they are part of every figure."""
         parameters = inspect.signature(FRONT_ENDS[self.config.front_end]).parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
@@ -232,26 +202,32 @@ class Tagger(nn.Module):
         )
 
 
+def _build_backbone(config: TaggerConfig, pretrained: bool) -> nn.Module:
+    """The network of a config, with fresh weights or an image model's."""
+    name = config.architecture
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), 3)
+        raise ModelError(
+            f"unknown architecture {name!r}; choose {' or '.join(near) or 'a model of timm'}, or "
+            f"one of {', '.join(architectures())}"
+        )
+    arguments = {"in_chans": 1, "num_classes": len(config.labels), **config.model_args}
+    try:
+        backbone = timm.create_model(name, **arguments)
+    except (TypeError, AssertionError, ValueError) as error:
+        raise ModelError(f"{name}: {error}; check the arguments") from error
+    if pretrained:
+        load_vision_weights(backbone, name)
+    if config.dcls is not None:
+        swap_convs(backbone, **config.dcls)
+    return backbone
+
+
 def _for_file(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     tensor = tensor.detach().cpu()
     if dtype is not None and tensor.is_floating_point():
         tensor = tensor.to(dtype)
     return tensor.clone(memory_format=torch.contiguous_format)
-
-
-def _read_config(folder: Path) -> TaggerConfig:
-    try:
-        return TaggerConfig.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(
-            f"{folder} is not a model folder: {CONFIG_FILE} cannot be read ({error.strerror}); "
-            "give a folder written by audiotag train, convert or pull"
-        ) from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"{folder / CONFIG_FILE} is not an audiotag config ({error}); "
-            "make the folder again with audiotag train, convert or pull"
-        ) from error
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:

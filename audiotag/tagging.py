@@ -3,20 +3,17 @@
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from audiotag import audio
+from audiotag.engine import Engine, open_engine
 from audiotag.errors import AudioError, ModelError
 from audiotag.labels import Labels
 from audiotag.pipeline import Computed, Ended, compute_windows
 from audiotag.results import FileEmbedding, FileTags, Segment, Tag
-
-if TYPE_CHECKING:
-    from audiotag.tagger import Tagger
 
 POOLS = ("max", "mean")
 BATCH_SIZES = {"cpu": 8, "cuda": 32}  # windows; more is hardly faster and costs memory
@@ -62,7 +59,7 @@ class TagOptions:
 
 
 def tag_files(
-    tagger: "Tagger",
+    engine: Engine,
     files: Iterable[Path],
     options: TagOptions = TagOptions(),
     progress: Progress | None = None,
@@ -70,7 +67,7 @@ def tag_files(
     """Tags of each file, in order; a file that fails gives a result with an error.
 
     Args:
-        tagger: The model; put into evaluation mode.
+        engine: The model.
         files: Consumed a little ahead, in another thread.
         options: How to tag.
         progress: Called with file and second after each window.
@@ -79,38 +76,38 @@ def tag_files(
         ModelError: If the windows are shorter than the model takes, or a batch does not fit.
     """
     pool = _Pool(options)
-    for event in _windows(tagger, files, _scorer(tagger), options):
+    for event in _windows(engine, files, engine.score_windows, options):
         if isinstance(event, Computed):
-            pool.add(event, tagger.labels)
+            pool.add(event, engine.labels)
             if progress:
                 progress(event.path, event.end)
         else:
-            yield pool.result(str(event.path), event.error, tagger.labels)
+            yield pool.result(str(event.path), event.error, engine.labels)
             pool = _Pool(options)
 
 
-def tag_file(tagger: "Tagger", path: str | Path, options: TagOptions = TagOptions()) -> FileTags:
+def tag_file(engine: Engine, path: str | Path, options: TagOptions = TagOptions()) -> FileTags:
     """Tags of one file.
 
     Raises:
         AudioError: If it cannot be decoded.
         ModelError: As `tag_files`.
     """
-    (result,) = tag_files(tagger, [Path(path)], options)
+    (result,) = tag_files(engine, [Path(path)], options)
     if result.error is not None:
         raise AudioError(f"{result.path}: {result.error}")
     return result
 
 
 def embed_files(
-    tagger: "Tagger",
+    engine: Engine,
     files: Iterable[Path],
     options: TagOptions = TagOptions(),
     progress: Progress | None = None,
 ) -> Generator[FileEmbedding, None, None]:
     """Embeddings of each file and its windows, in order; arguments and errors as `tag_files`."""
     heard: list[Computed] = []
-    for event in _windows(tagger, files, _embedder(tagger), options):
+    for event in _windows(engine, files, engine.embed_windows, options):
         if isinstance(event, Computed):
             heard.append(event)
             if progress:
@@ -121,6 +118,26 @@ def embed_files(
         else:
             yield _embedding(str(event.path), heard)
             heard = []
+
+
+def tag(path: str | Path, model: str | Path | None = None, **options) -> FileTags:
+    """Tags of an audio file; the model stays loaded from one call to the next.
+
+    Args:
+        path: An audio file.
+        model: As for `engine.open_engine`.
+        options: Fields of `TagOptions`.
+
+    Raises:
+        AudioError: If the file cannot be decoded.
+        ModelError, HubError: As `open_engine`.
+    """
+    return tag_file(_cached_engine(model), path, TagOptions(**options))
+
+
+@cache
+def _cached_engine(model: str | Path | None) -> Engine:
+    return open_engine(model)
 
 
 class _Pool:
@@ -179,61 +196,34 @@ def _embedding(path: str, heard: list[Computed]) -> FileEmbedding:
 
 
 def _windows(
-    tagger: "Tagger",
+    engine: Engine,
     files: Iterable[Path],
-    model: Callable[[torch.Tensor], torch.Tensor],
+    compute: Callable[[np.ndarray], np.ndarray],
     options: TagOptions,
 ) -> Iterator[Computed | Ended]:
     """Run a model over the windows of files."""
-    if options.window < tagger.min_duration:
+    if options.window < engine.min_duration:
         raise ModelError(
-            f"windows of {options.window:g} s are too short for model {tagger.name}: "
-            f"use windows of {tagger.min_duration:g} s or more"
+            f"windows of {options.window:g} s are too short for model {engine.name}: "
+            f"use windows of {engine.min_duration:g} s or more"
         )
-    tagger.eval()
-    device = "cuda" if tagger.device.type == "cuda" else "cpu"
+    device = "cuda" if engine.is_gpu else "cpu"
     return compute_windows(
         files,
-        _decoder(tagger, options),
-        _on_device(model, tagger.device),
+        _decoder(engine, options),
+        compute,
         batch_size=options.batch_size or BATCH_SIZES[device],
         workers=options.workers or min(os.cpu_count() or 1, MAX_WORKERS[device]),
     )
 
 
-def _decoder(tagger: "Tagger", options: TagOptions) -> Callable[[Path], Iterator[audio.Window]]:
+def _decoder(engine: Engine, options: TagOptions) -> Callable[[Path], Iterator[audio.Window]]:
     def decode(path: Path) -> Iterator[audio.Window]:
         if path.is_dir():
             os.listdir(path)  # a folder comes this far when it cannot be listed: says why
-        blocks = audio.stream(path, tagger.sample_rate)
+        blocks = audio.stream(path, engine.sample_rate)
         return audio.windows(
-            blocks, tagger.sample_rate, options.window, options.hop, tagger.min_duration
+            blocks, engine.sample_rate, options.window, options.hop, engine.min_duration
         )
 
     return decode
-
-
-def _scorer(tagger: "Tagger") -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda waveforms: torch.sigmoid(tagger(waveforms).float())
-
-
-def _embedder(tagger: "Tagger") -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda waveforms: tagger.embed(waveforms).float()
-
-
-def _on_device(
-    model: Callable[[torch.Tensor], torch.Tensor], device: torch.device
-) -> Callable[[np.ndarray], np.ndarray]:
-    """The model as a function of numpy arrays, (B, T) -> (B, K)."""
-
-    def compute(waveforms: np.ndarray) -> np.ndarray:
-        try:
-            with torch.inference_mode():
-                return model(torch.from_numpy(waveforms).to(device)).cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"{len(waveforms)} windows of this length do not fit on the device at once; "
-                "give a smaller batch size (--batch-size) or shorter windows (--window)"
-            ) from error
-
-    return compute

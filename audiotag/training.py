@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,18 +21,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from audiotag.checkpoint import load_state, save_state
+from audiotag.config import TaggerConfig
 from audiotag.data import augment
 from audiotag.data.dataset import ClipDataset, read_labels
 from audiotag.data.resident import ResidentClips
 from audiotag.dcls import clamp_positions
-from audiotag.errors import DataError, RecipeError
+from audiotag.errors import DataError, ModelError, RecipeError
 from audiotag.labels import Labels
-from audiotag.loading import load_tagger, model_folder, to_device
+from audiotag.loading import load_tagger, to_device
+from audiotag.locate import model_folder
 from audiotag.metrics import mean_average_precision
 from audiotag.optim import build_optimizer, learning_rate, set_learning_rate
 from audiotag.recipe import Recipe, dump_recipe
 from audiotag.replacing import replaced
-from audiotag.tagger import Tagger, TaggerConfig
+from audiotag.swap import swap_convs
+from audiotag.tagger import Tagger
 
 RECIPE_FILE, METRICS_FILE = "recipe.toml", "metrics.jsonl"
 LABEL_SETS = ("data", "audioset")
@@ -152,12 +155,21 @@ def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Tagger, bool]:
 
     Raises:
         ModelError: As `Tagger.create` and `Tagger.load`.
+        RecipeError: If the recipe replaces what has been replaced before.
     """
     model, features = recipe.model, recipe.features
+    dcls = None if recipe.dcls is None else asdict(recipe.dcls)
     if model.init is None:
-        config = TaggerConfig(model.architecture, labels, model.args, features.name, features.args)
-        return Tagger.create(config), True
+        config = TaggerConfig(
+            model.architecture, labels, model.args, dcls, features.name, features.args
+        )
+        return Tagger.create(config, pretrained=model.pretrained), True
     tagger = Tagger.load(model_folder(model.init))
+    if dcls is not None:
+        if tagger.config.dcls is not None:
+            raise RecipeError(f"{model.init} has [dcls] already; leave it out of the recipe")
+        swap_convs(tagger.backbone, **dcls)
+        tagger.config = replace(tagger.config, dcls=dcls)
     if tagger.labels == labels:
         return tagger, False
     cast(Any, tagger.backbone).reset_classifier(len(labels))
@@ -199,6 +211,7 @@ def _start(recipe: Recipe, data: Path, device: torch.device) -> Run:
     teacher = _load_teacher(recipe, device)
     labels = teacher.labels if teacher is not None else _label_set(recipe, data)
     tagger, is_new_head = build_tagger(recipe, labels)
+    _check_crops(tagger, recipe)
     tagger = to_device(tagger, device)
     train_set = ClipDataset(data, recipe.data.train_split)
     valid_set = ClipDataset(data, recipe.data.valid_split)
@@ -225,6 +238,22 @@ def _start(recipe: Recipe, data: Path, device: torch.device) -> Run:
         _set_priors(run, known)
     run.weights = _clip_weights(run, known) if recipe.data.balance else None
     return run
+
+
+def _check_crops(tagger: Tagger, recipe: Recipe) -> None:
+    """Raise a ModelError if the model does not take crops of every length."""
+    for seconds in recipe.data.crop_seconds:
+        maps = tagger.features(torch.zeros(1, round(seconds * tagger.sample_rate)))
+        try:
+            with torch.inference_mode():
+                tagger.eval().backbone(maps)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            rows, columns = maps.shape[2:]
+            raise ModelError(
+                f"{tagger.name} does not take a crop of {seconds:g} s, {rows} mels x {columns} "
+                f"frames ({error}); change data.crop_seconds, [features] or model.args (a vision "
+                f"transformer takes img_size = [{rows}, {columns}])"
+            ) from error
 
 
 def _running_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
@@ -269,9 +298,10 @@ def _set_priors(run: Run, known: Tensor) -> None:
     """Start each class at its frequency (arXiv 1708.02002, 4.1): learning it, as the head's bias
     moves one learning rate a step, would take the first thousands of steps."""
     temperature = 1.0 if run.recipe.distill is None else run.recipe.distill.temperature
-    head = cast(Any, run.tagger.backbone).get_classifier()
+    head = cast(Any, run.tagger.backbone).get_classifier()  # a layer, or a small network
+    last = [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
     with torch.no_grad():
-        head.bias.copy_(known.mean(0).clamp(RAREST, 1 - RAREST).logit() * temperature)
+        cast(Tensor, last.bias).copy_(known.mean(0).clamp(RAREST, 1 - RAREST).logit() * temperature)
 
 
 def _clip_weights(run: Run, known: Tensor) -> Tensor:

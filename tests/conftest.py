@@ -23,8 +23,9 @@ def test_data() -> Path:
 @pytest.fixture
 def tiny_tagger():
     """A DCLS ConvNeXt of some 40,000 parameters with AudioSet's labels and random weights."""
+    from audiotag.config import TaggerConfig
     from audiotag.labels import Labels
-    from audiotag.tagger import Tagger, TaggerConfig
+    from audiotag.tagger import Tagger
 
     torch.manual_seed(0)
     config = TaggerConfig("convnext_dcls_audio_atto", Labels.audioset(), model_args=dict(TINY))

@@ -47,7 +47,7 @@ def test_empty_recipe_is_the_default():
     [
         ("[optim]\nlrr = 1.0", "unknown key 'optim.lrr'; did you mean 'lr'"),
         ("[optimm]", "unknown key 'optimm'; did you mean 'optim'"),
-        ("zzz = 1", "unknown key 'zzz'; keys are model, features"),
+        ("zzz = 1", "unknown key 'zzz'; keys are model, dcls, features"),
         ("[train]\nepochs = 1.5", "train.epochs must be of type int, got 1.5"),
         ("[train]\nprecision = 16", "train.precision must be of type str"),
         ("[data]\ncrop_seconds = ['x']", "data.crop_seconds must be of type float, got 'x'"),
@@ -82,3 +82,15 @@ def test_finetune_starts_from_the_model():
     recipe = finetune_recipe("default", ["train.epochs=3"])
     assert recipe.model.init == "default"
     assert recipe.train.epochs == 3 and recipe.distill is None
+
+
+def test_dcls_section_is_read_and_written(write):
+    path = write('[model]\narchitecture = "resnet18"\n[dcls]\ndepthwise = false\nversion = "v1"\n')
+    recipe = load_recipe(path)
+    assert (recipe.dcls.depthwise, recipe.dcls.version, recipe.dcls.kernel_size) == (
+        False,
+        "v1",
+        23,
+    )
+    assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
+    assert load_recipe(write("[model]\n")).dcls is None

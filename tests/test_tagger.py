@@ -3,15 +3,18 @@
 import json
 import stat
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from audiotag.config import TaggerConfig
 from audiotag.dcls import DclsConv2d
 from audiotag.errors import ModelError
 from audiotag.labels import Labels
-from audiotag.loading import load_tagger, model_folder, select_device
-from audiotag.tagger import Tagger, TaggerConfig
+from audiotag.loading import load_tagger, select_device
+from audiotag.locate import model_folder
+from audiotag.tagger import Tagger
 
 
 @pytest.fixture
@@ -78,6 +81,15 @@ def test_folded_tagger_scores_the_same_and_refuses_to_be_saved(tiny_tagger, tmp_
         torch.testing.assert_close(tiny_tagger.fold()(waveform), expected, rtol=0, atol=1e-5)
     with pytest.raises(ModelError, match="folded"):
         tiny_tagger.save(tmp_path)
+
+
+def test_batch_that_does_not_fit_names_the_remedy(tiny_tagger, monkeypatch):
+    def forward(maps):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(tiny_tagger.backbone, "forward", forward)
+    with pytest.raises(ModelError, match="--batch-size"):
+        tiny_tagger.score_windows(np.zeros((2, 64_000), np.float32))
 
 
 def test_embedding_leads_to_the_logits(tiny_tagger):

@@ -17,22 +17,27 @@ RATE = 32_000
 DURATIONS = (10.0, 0.3, 25.0, 2.0, 3.7, 10.0, 41.5, 9.99, 1.0, 20.0, 12.3)
 
 
-class Loudness(torch.nn.Module):
-    """A stand-in for a tagger: logits from loudness, roughness and length of the waveform."""
+class Loudness:
+    """A stand-in for a model: logits from loudness, roughness and length of the waveform."""
 
-    sample_rate, min_duration, name = RATE, 2.0, "loudness"
-    device = torch.device("cpu")
+    sample_rate, min_duration, name, is_gpu = RATE, 2.0, "loudness", False
     labels = Labels([Label("loud", "/m/1"), "rough", "long", "quiet"])
 
-    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        assert not self.training and not torch.is_grad_enabled()
-        loud = 20 * waveform.square().mean(1).sqrt() - 3
-        rough = 40 * waveform.diff(dim=1).abs().mean(1) - 2
-        long = torch.full_like(loud, waveform.shape[1] / RATE / 10)
-        return torch.stack([loud, rough, long, -loud], dim=1)
+    def logits(self, waveforms: np.ndarray) -> np.ndarray:
+        loud = 20 * np.sqrt(np.square(waveforms).mean(1)) - 3
+        rough = 40 * np.abs(np.diff(waveforms)).mean(1) - 2
+        long = np.full_like(loud, waveforms.shape[1] / RATE / 10)
+        return np.stack([loud, rough, long, -loud], axis=1)
 
-    def embed(self, waveform: torch.Tensor) -> torch.Tensor:
-        return self(waveform)[:, :3]
+    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        return sigmoid(self.logits(waveforms)).astype(np.float32)
+
+    def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        return self.logits(waveforms)[:, :3]
+
+
+def sigmoid(x) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
 
 
 @pytest.fixture
@@ -62,14 +67,9 @@ def reference_windows(path: Path, window: float, hop: float) -> list[tuple[float
         end = start + len(part)
         if len(part) < 2 * rate:
             part = np.tile(part, 2 * rate // len(part) + 1)[: 2 * rate]
-        with torch.inference_mode():
-            logits = Loudness().eval()(torch.from_numpy(part)[None])[0]
+        logits = Loudness().logits(part[None])[0]
         out.append((start / rate, end / rate, logits.tolist()))
     return out
-
-
-def sigmoid(x) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
 
 
 def scores(tags: tuple[Tag, ...]) -> dict[str, float]:
@@ -166,8 +166,8 @@ def test_failure_midway_gives_an_error_and_no_tags(files, monkeypatch):
 
 def test_scores_that_are_not_numbers_are_an_error(files):
     class Broken(Loudness):
-        def forward(self, waveform):
-            return super().forward(waveform) * float("nan")
+        def score_windows(self, waveforms):
+            return super().score_windows(waveforms) * np.nan
 
     (result,) = tag_files(Broken(), files[:1])
     assert "not numbers" in result.error
@@ -196,15 +196,6 @@ def test_impossible_options_are_refused(files):
         next(tag_files(Loudness(), files, TagOptions(window=1.0)))
 
 
-def test_batch_that_does_not_fit_names_the_remedy(files):
-    class Huge(Loudness):
-        def forward(self, waveform):
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-    with pytest.raises(ModelError, match="--batch-size"):
-        next(tag_files(Huge(), files))
-
-
 def test_embeddings_equal_those_of_one_window_at_a_time(files, tmp_path):
     named = [*files[:3], tmp_path / "missing.wav", files[3]]
     results = list(embed_files(Loudness(), named, TagOptions(window=4.0, hop=3.0)))
@@ -220,8 +211,8 @@ def test_embeddings_equal_those_of_one_window_at_a_time(files, tmp_path):
 @pytest.mark.slow
 def test_memory_is_bounded_however_long_a_file(tmp_path):
     class Quick(Loudness):
-        def forward(self, waveform):
-            return waveform[:, :4]
+        def score_windows(self, waveforms):
+            return waveforms[:, :4]
 
     with soundfile.SoundFile(tmp_path / "hour.wav", "w", 8000, 1) as file:
         for _ in range(60):

@@ -9,9 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from audiotag import training
+from audiotag.config import TaggerConfig
 from audiotag.data.prepare import from_csv, prepare
+from audiotag.dcls import DclsConv2d
 from audiotag.errors import DataError, ModelError, RecipeError
 from audiotag.evaluation import evaluate
+from audiotag.labels import Labels
+from audiotag.loading import load_tagger
 from audiotag.recipe import parse_recipe
 from audiotag.tagger import Tagger
 
@@ -193,3 +197,56 @@ def test_sample_rate_must_fit(data, tmp_path):
             tmp_path / "run",
             CPU,
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "dcls"),
+    [
+        ("efficientnet_b0", {"match_kernel": 5, "kernel_size": 11, "kernel_count": 9}),
+        ("resnet18", {"match_kernel": 7, "depthwise": False, "kernel_size": 9, "init": "dense"}),
+    ],
+)
+def test_any_timm_model_trains_with_dcls_and_tags(data, tmp_path, name, dcls):
+    changed = recipe(
+        model={"architecture": name, "args": {}},
+        data={"crop_seconds": [1.0], "epoch_clips": 6},
+        dcls=dcls,
+        train={"epochs": 1},
+    )
+    run = training.train(changed, data, tmp_path / "run", CPU)
+    tagger = Tagger.load(run)
+    convs = [module for module in tagger.modules() if isinstance(module, DclsConv2d)]
+    assert convs and all(conv.dilated_kernel_size[0] == dcls["kernel_size"] for conv in convs)
+    expected = tagger.tag(data.parent / "0.wav")
+    folded = load_tagger(run, "cpu")
+    assert not any(isinstance(module, DclsConv2d) for module in folded.modules())
+    found = folded.tag(data.parent / "0.wav")
+    assert [tag.label for tag in found.tags] == [tag.label for tag in expected.tags]
+    for tag, reference in zip(found.tags, expected.tags, strict=True):
+        assert tag.score == pytest.approx(reference.score, abs=1e-4)
+
+
+def test_trained_model_goes_on_with_dcls_from_its_dense_kernels(tmp_path):
+    args = {**TINY, "dcls": None}
+    base = Tagger.create(TaggerConfig("convnext_audio_atto", Labels(["x", "y"]), args))
+    base.save(tmp_path / "base")
+    swap = {"match_kernel": 7, "kernel_size": 23, "init": "dense"}
+    changed = recipe(model={"init": str(tmp_path / "base")}, dcls=swap)
+    tagger, _ = training.build_tagger(changed, Labels(["x", "y"]))
+    waveform = torch.randn(2, 96_000)
+    with torch.inference_mode():
+        difference = (tagger.eval()(waveform) - base.eval()(waveform)).abs().max()
+    assert difference < 1e-3
+    assert tagger.config.dcls["init"] == "dense"
+    tagger.save(tmp_path / "swapped")
+    again = recipe(model={"init": str(tmp_path / "swapped")}, dcls=swap)
+    with pytest.raises(RecipeError, match="has .dcls. already"):
+        training.build_tagger(again, Labels(["x", "y"]))
+
+
+def test_model_that_does_not_take_the_crops_is_named(data, tmp_path):
+    vision = recipe(model={"architecture": "vit_tiny_patch16_224", "args": {}})
+    with pytest.raises(ModelError, match=r"1.5 s, 128 mels x 151 frames .*img_size = .128, 151"):
+        training.train(vision, data, tmp_path / "run", CPU)
+    assert not (tmp_path / "run").exists()

@@ -25,6 +25,7 @@ def embed(
     exclude: Sequence[str],
     model: str | None,
     device: str,
+    engine: str,
     output: str,
     **options,
 ) -> None:
@@ -42,7 +43,8 @@ def embed(
     with interruptible(progress, output):
         with usage_errors():
             check_output(Path(output))
-        _run(named_files(paths, include, exclude), Path(output), progress, model, device, options)
+        files = named_files(paths, include, exclude)
+        _run(files, Path(output), progress, model, device, engine, options)
     click.echo(f"{progress.summary()}: {output}", err=True)
     sys.exit(progress.exit_code)
 
@@ -53,15 +55,16 @@ def _run(
     progress: "Progress",
     model: str | None,
     device: str,
+    engine_name: str,
     options: dict,
 ) -> None:
     from audiotag.embeddings import embedding_file
-    from audiotag.loading import load_tagger
+    from audiotag.engine import open_engine
     from audiotag.tagging import TagOptions, embed_files
 
-    tagger = load_tagger(model, device)
+    engine = open_engine(model, device, engine_name)
     with embedding_file(output) as out, progress:
-        results = embed_files(tagger, files, TagOptions(**options), progress.heard)
+        results = embed_files(engine, files, TagOptions(**options), progress.heard)
         with closing(results):
             for result in results:
                 with progress.count(result.path, result.duration, result.error):

@@ -13,7 +13,9 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 OPTIONS = (
     click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
     click.option(
-        "--model", metavar="M", help="Model folder or Hub id; without it, the embedded one."
+        "--model",
+        metavar="M",
+        help="Model folder, .onnx file or Hub id; without it, the embedded one.",
     ),
     click.option(
         "--window", type=POSITIVE, default=10.0, show_default=True, help="Seconds heard at once."
@@ -26,6 +28,12 @@ OPTIONS = (
     ),
     click.option("--exclude", multiple=True, metavar="GLOB", help="Not these files and folders."),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
+    click.option(
+        "--engine",
+        type=click.Choice(["auto", "torch", "onnx"]),
+        default="auto",
+        help="auto: onnx on a CPU where the model has model.onnx, which starts faster; else torch.",
+    ),
     click.option("--batch-size", type=click.IntRange(min=1), help="Windows computed at once."),
     click.option("--workers", type=click.IntRange(min=1), help="Files decoded at once."),
 )

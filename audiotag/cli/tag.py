@@ -56,6 +56,7 @@ def tag(
     exclude: Sequence[str],
     model: str | None,
     device: str,
+    engine: str,
     format: str | None,
     output: str | None,
     resume: bool,
@@ -77,7 +78,7 @@ def tag(
         with usage_errors():
             plan = plan_output(paths, output, format, resume)
         files = named_files(paths, include, exclude)
-        _run(files, plan, progress, model, device, options)
+        _run(files, plan, progress, model, device, engine, options)
     if output is not None:
         click.echo(f"{progress.summary()}: {output}", err=True)
     sys.exit(progress.exit_code)
@@ -89,16 +90,17 @@ def _run(
     progress: "Progress",
     model: str | None,
     device: str,
+    engine_name: str,
     options: dict,
 ) -> None:
-    from audiotag.loading import load_tagger
+    from audiotag.engine import open_engine
     from audiotag.tagging import TagOptions, tag_files
 
     options["timeline"] |= plan.format in TIMELINES
-    tagger = load_tagger(model, device)
-    with _open(plan, tagger.sample_rate) as out, progress:
+    engine = open_engine(model, device, engine_name)
+    with _open(plan, engine.sample_rate) as out, progress:
         left = _left(files, out, progress)
-        with closing(tag_files(tagger, left, TagOptions(**options), progress.heard)) as results:
+        with closing(tag_files(engine, left, TagOptions(**options), progress.heard)) as results:
             for result in results:
                 with progress.count(result.path, result.duration, result.error):
                     out.write(result)

@@ -1,0 +1,100 @@
+"""What a model folder holds, and the config that describes it; torch is not needed to read it."""
+
+import json
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from audiotag.errors import ModelError
+from audiotag.labels import Label, Labels
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+ONNX_FILE = "model.onnx"
+FORMAT_VERSION = 1
+MIN_DURATION = 2.0  # seconds; shorter clips are repeated up to it
+VERSIONED = ("torch", "timm", "dcls")
+
+
+@dataclass(frozen=True)
+class TaggerConfig:
+    """All that is needed, beside weights, to build a tagger again.
+
+    Attributes:
+        architecture: Name of the backbone in timm's registry.
+        labels: The classes, in the order of the logits.
+        model_args: Arguments of the architecture.
+        dcls: Arguments of `swap.swap_convs`, where convolutions were replaced by DCLS ones.
+        front_end: Name of the front end.
+        front_end_args: Arguments of the front end.
+        min_duration: Seconds that a shorter clip is repeated up to.
+    """
+
+    architecture: str
+    labels: Labels
+    model_args: dict[str, Any] = field(default_factory=dict)
+    dcls: dict[str, Any] | None = None
+    front_end: str = "log_mel"
+    front_end_args: dict[str, Any] = field(default_factory=dict)
+    min_duration: float = MIN_DURATION
+
+    def to_json(self) -> str:
+        """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's."""
+        return json.dumps(
+            {
+                "library_name": "audiotag",
+                "format_version": FORMAT_VERSION,
+                "architecture": self.architecture,
+                "num_classes": len(self.labels),
+                "model_args": {"in_chans": 1, **self.model_args},
+                **({} if self.dcls is None else {"dcls": self.dcls}),
+                "front_end": {"name": self.front_end, **self.front_end_args},
+                "min_duration": self.min_duration,
+                "labels": [{"name": label.name, "mid": label.mid} for label in self.labels],
+                "versions": {name: version(name) for name in VERSIONED},
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "TaggerConfig":
+        """Read the text of `config.json`.
+
+        Raises:
+            KeyError, ValueError, TypeError: If it is not one.
+        """
+        values = json.loads(text)
+        if values["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"format version {values['format_version']} is not {FORMAT_VERSION}")
+        front_end = dict(values["front_end"])
+        return cls(
+            architecture=values["architecture"],
+            labels=Labels(Label(x["name"], x["mid"]) for x in values["labels"]),
+            model_args={k: v for k, v in values["model_args"].items() if k != "in_chans"},
+            dcls=values.get("dcls"),
+            front_end=front_end.pop("name"),
+            front_end_args=front_end,
+            min_duration=values["min_duration"],
+        )
+
+
+def read_config(folder: Path) -> TaggerConfig:
+    """The config of a model folder.
+
+    Raises:
+        ModelError: If the folder has none, or it is not audiotag's.
+    """
+    try:
+        return TaggerConfig.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(
+            f"{folder} is not a model folder: {CONFIG_FILE} cannot be read ({error.strerror}); "
+            "give a folder written by audiotag train, convert or pull"
+        ) from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{folder / CONFIG_FILE} is not an audiotag config ({error}); "
+            "make the folder again with audiotag train, convert or pull"
+        ) from error
