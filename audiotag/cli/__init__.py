@@ -19,6 +19,7 @@ COMMANDS = {
     "pull": "Get a model from the Hugging Face Hub.",
     "models": "List the models that can be used.",
     "convert": "Turn a published checkpoint into a model folder.",
+    "export": "Write a model as an ONNX file.",
 }
 
 

@@ -1,4 +1,5 @@
-"""Put a trained run into the package as the embedded default, in half precision.
+"""Put a trained run into the package as the embedded default: weights in half precision, and the
+ONNX file that tags without PyTorch.
 
     python recipes/default/embed.py RUN
 """
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import torch
 
-from audiotag.loading import model_folder
+from audiotag.config import ONNX_FILE
+from audiotag.export import export
+from audiotag.locate import model_folder
 from audiotag.tagger import Tagger
 
 
@@ -17,6 +20,8 @@ def embed(run: Path) -> Path:
     """Write the model of a run folder and its metrics into the package; its card is by hand."""
     folder = model_folder(None)
     Tagger.load(run).save(folder, torch.float16)
+    # From the weights as saved: what is exact in half precision takes half the space.
+    export(Tagger.load(folder), folder / ONNX_FILE, waveform=True, compact=True)
     shutil.copy(run / "metrics.jsonl", folder)
     return folder
 

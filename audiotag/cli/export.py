@@ -1,0 +1,38 @@
+"""`audiotag export`: a model as one ONNX file."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("model")
+@click.argument("out", metavar="OUT.onnx", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--waveform", is_flag=True, help="Take waveforms; log-mel maps without it.")
+@click.option("--int8", is_flag=True, help="8-bit weights: smaller, and scores change a little.")
+def export(model: str, out: Path, waveform: bool, int8: bool) -> None:
+    """Write MODEL (folder or Hub id) to OUT.onnx, which tags without PyTorch: here with --model
+    OUT.onnx, or in any program that runs ONNX. Its outputs are called scores and embedding; labels
+    are in its metadata. Nothing is written unless its scores are the model's to 0.0001.
+
+    \b
+    Example:
+      audiotag export runs/birds birds.onnx --waveform
+      audiotag tag --model birds.onnx recording.wav
+    """
+    if out.suffix != ".onnx":
+        raise click.UsageError(f"{out} does not end in .onnx")
+    from audiotag.export import export as write
+    from audiotag.locate import model_folder
+    from audiotag.tagger import Tagger
+
+    result = write(Tagger.load(model_folder(model)), out, waveform=waveform, int8=int8)
+    click.echo(
+        f"{out}: {result.size / 1e6:.1f} MB, takes {result.input}, "
+        f"scores within {result.difference:.1g} of the model's"
+    )
+    if change := result.quantisation:
+        click.echo(
+            f"int8 changes the scores of {change.clips} sample clips by {change.largest:.2g} at "
+            f"most, {change.mean:.2g} on average; in {change.same_first} the first tag stays"
+        )

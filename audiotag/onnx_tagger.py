@@ -1,0 +1,155 @@
+"""A tagger out of an ONNX file: onnxruntime on the CPU, without the seconds that torch takes to
+import."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as failures
+
+from audiotag.config import TaggerConfig
+from audiotag.errors import ModelError
+from audiotag.features_numpy import numpy_front_end
+
+METADATA_KEY = "audiotag"  # config.json's text and "input"
+WAVEFORM, LOG_MEL = "waveform", "log_mel"  # inputs
+SCORES, EMBEDDING = "scores", "embedding"  # outputs
+FATAL_ONLY = 4  # onnxruntime's severity; its errors are raised, and said in our words
+UNREADABLE = (
+    failures.InvalidProtobuf,
+    failures.InvalidGraph,
+    failures.InvalidArgument,
+    failures.NotImplemented,
+    failures.RuntimeException,
+    failures.Fail,
+)
+
+
+class OnnxTagger:
+    """Waveforms in, scores of named classes out; computes on the CPU.
+
+    Attributes:
+        name: How messages call it.
+        config: What the file's metadata hold, as a model folder's `config.json`.
+        labels: The classes.
+        is_gpu: False.
+    """
+
+    is_gpu = False
+
+    def __init__(
+        self, session: onnxruntime.InferenceSession, config: TaggerConfig, input: str, name: str
+    ) -> None:
+        self.name, self.config, self.labels = name, config, config.labels
+        self._session, self._input = session, input
+        self._features: Callable[[np.ndarray], np.ndarray] | None = None
+        if input == LOG_MEL:
+            self._features = numpy_front_end(config.front_end, config.front_end_args)
+
+    @classmethod
+    def load(cls, path: Path | str, threads: int | None = None) -> "OnnxTagger":
+        """The tagger of a file written by `audiotag export`.
+
+        Args:
+            path: An ONNX file.
+            threads: That compute at once; if None, as OMP_NUM_THREADS says, or one a core.
+
+        Raises:
+            ModelError: If it cannot be read, or is not from `audiotag export`.
+        """
+        path = Path(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        tagger = cls.from_bytes(content, str(path), threads)
+        tagger.name = path.stem
+        return tagger
+
+    @classmethod
+    def from_bytes(cls, content: bytes, name: str, threads: int | None = None) -> "OnnxTagger":
+        """As `load`, from a file's content."""
+        try:
+            session = onnxruntime.InferenceSession(
+                content, _options(threads), providers=["CPUExecutionProvider"]
+            )
+        except UNREADABLE as error:
+            raise ModelError(
+                f"{name}: not an ONNX file that onnxruntime can run, or a damaged one; copy it "
+                "again, or make it again with audiotag export"
+            ) from error
+        config, input = _read_metadata(session, name)
+        return cls(session, config, input, name)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the waveforms it takes."""
+        return self.config.front_end_args["sample_rate"]
+
+    @property
+    def min_duration(self) -> float:
+        """Seconds; shorter clips are repeated up to this."""
+        return self.config.min_duration
+
+    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Scores (B, classes) in [0, 1] of waveforms (B, T) float32.
+
+        Raises:
+            ModelError: If they do not fit into memory at once.
+        """
+        return self._run(SCORES, waveforms)
+
+    def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Embeddings (B, D) of waveforms (B, T) float32; errors as `score_windows`."""
+        return self._run(EMBEDDING, waveforms)
+
+    def _run(self, output: str, waveforms: np.ndarray) -> np.ndarray:
+        try:
+            inputs = waveforms if self._features is None else self._features(waveforms)
+            return self._session.run([output], {self._input: inputs})[0]
+        except (MemoryError, failures.Fail, failures.RuntimeException) as error:
+            raise ModelError(
+                f"{len(waveforms)} windows of this length do not fit into memory at once; "
+                "give a smaller batch size (--batch-size) or shorter windows (--window)"
+            ) from error
+
+
+def _options(threads: int | None) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = FATAL_ONLY
+    options.enable_mem_pattern = False  # would plan memory again for each length of clip
+    # Threads that wait for work turn in circles otherwise, on cores that decode the next files:
+    # up to a third of the processor time of tagging a folder.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = _threads() if threads is None else threads
+    return options
+
+
+def _threads() -> int:
+    """Threads to compute with; 0 lets onnxruntime choose, which pins one to each core."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit():
+        return int(wanted)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return 0 if allowed == os.cpu_count() else allowed
+
+
+def _read_metadata(session: onnxruntime.InferenceSession, name: str) -> tuple[TaggerConfig, str]:
+    """Config and input of a session's model."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(
+            f"{name}: an ONNX file without audiotag's labels and front end; make one with "
+            "audiotag export MODEL OUT.onnx"
+        )
+    try:
+        config, input = TaggerConfig.from_json(text), json.loads(text)["input"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{name}: its audiotag metadata cannot be read ({error}); make the file again with "
+            "audiotag export"
+        ) from error
+    return config, input
