@@ -1,13 +1,34 @@
-"""The catalogue: models that can be used here without another download."""
+"""The catalogue: models that can be used here without another download, or trained."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 
-from audiotag.loading import DEFAULT_NAME, model_folder
-from audiotag.tagger import CONFIG_FILE, WEIGHTS_FILE, TaggerConfig
+from audiotag import hub_published
+from audiotag.config import CONFIG_FILE, WEIGHTS_FILE, TaggerConfig
+from audiotag.locate import DEFAULT_NAME, model_folder
+
+PAPER, EFFICIENTAT, TOPEL = "arXiv 2309.13972", "arXiv 2211.04772", "arXiv 2306.00830"
+# AudioSet evaluation mAP in %, as published with the model, and where. Each was measured on its
+# authors' copy of the evaluation clips.
+PUBLISHED: dict[str, tuple[float, str]] = {
+    "convnext_audio_tiny": (44.83, PAPER),
+    "convnext_dcls_audio_tiny": (45.52, PAPER),
+    "convformer_audio_s18": (43.14, PAPER),
+    "convformer_dcls_audio_s18": (43.68, PAPER),
+    "fastvit_audio_sa24": (43.82, PAPER),
+    "fastvit_dcls_audio_sa24": (44.4, PAPER),
+    "convnext_tiny_at": (47.1, TOPEL),
+    "mn04_as": (43.2, EFFICIENTAT),
+    "mn05_as": (44.3, EFFICIENTAT),
+    "mn10_as": (47.1, EFFICIENTAT),
+    "mn20_as": (47.8, EFFICIENTAT),
+    "mn30_as": (48.2, EFFICIENTAT),
+    "mn40_as": (48.4, EFFICIENTAT),
+}
 
 
 @dataclass(frozen=True)
@@ -27,23 +48,73 @@ class Entry:
     size: int
 
 
+@dataclass(frozen=True)
+class Architecture:
+    """A backbone that can be built, with AudioSet's 527 classes.
+
+    Attributes:
+        name: What a recipe calls it.
+        method: Its spatial convolutions.
+        parameters: Trainable numbers.
+        macs: Multiply-accumulates for a clip of 10 s.
+        published_map: AudioSet mAP in % that its authors state, or nothing.
+        source: Where they do.
+    """
+
+    name: str
+    method: str
+    parameters: int
+    macs: int
+    published_map: float | None
+    source: str
+
+
 def embedded() -> list[Entry]:
     """The model that comes with the package."""
     return _entries(DEFAULT_NAME, model_folder(None))
 
 
 def downloaded() -> list[Entry]:
-    """Models in the Hugging Face Hub's cache that are taggers, in alphabetical order."""
+    """Models from the Hub that are taggers or were made ones, in alphabetical order."""
+    folders = [*_cached(), *hub_published.kept()]
+    # Of several revisions the latest.
+    found = {name: entry for name, folder in folders for entry in _entries(name, folder)}
+    return [found[name] for name in sorted(found)]
+
+
+def trainable() -> Iterator[Architecture]:
+    """Every architecture of this package, in alphabetical order."""
+    from audiotag.backbones import architectures
+
+    return map(_architecture, architectures())
+
+
+def _cached() -> list[tuple[str, Path]]:
+    """Names and folders of all that is in the Hub's cache, for each name the oldest first."""
     try:
         repos = scan_cache_dir().repos
     except CacheNotFound:
         return []
-    found: dict[str, Entry] = {}
-    for repo in repos:
-        for revision in sorted(repo.revisions, key=lambda revision: revision.last_modified):
-            for entry in _entries(repo.repo_id, revision.snapshot_path):
-                found[repo.repo_id] = entry  # of several revisions the latest
-    return [found[name] for name in sorted(found)]
+    return [
+        (repo.repo_id, revision.snapshot_path)
+        for repo in repos
+        for revision in sorted(repo.revisions, key=lambda revision: revision.last_modified)
+    ]
+
+
+def _architecture(name: str) -> Architecture:
+    # torch takes seconds to import, which the other lists need not wait for.
+    from audiotag.complexity import describe
+
+    parameters, macs = describe(name)
+    published, source = PUBLISHED.get(name, (None, ""))
+    return Architecture(name, _method(name), parameters, macs, published, source)
+
+
+def _method(name: str) -> str:
+    if "dcls" in name:
+        return "DCLS bilinear 17x17" if name.endswith("17") else "DCLS-Gauss 23x23"
+    return "MobileNetV3" if name.startswith("mn") else "7x7"
 
 
 def _entries(name: str, folder: Path) -> list[Entry]:
