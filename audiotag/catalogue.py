@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import scan_cache_dir
+from huggingface_hub import constants, scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 
 from audiotag import hub_published
@@ -92,7 +92,7 @@ def trainable() -> Iterator[Architecture]:
 def _cached() -> list[tuple[str, Path]]:
     """Names and folders of all that is in the Hub's cache, for each name the oldest first."""
     try:
-        repos = scan_cache_dir().repos
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return []
     return [

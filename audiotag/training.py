@@ -211,7 +211,6 @@ def _start(recipe: Recipe, data: Path, device: torch.device) -> Run:
     teacher = _load_teacher(recipe, device)
     labels = teacher.labels if teacher is not None else _label_set(recipe, data)
     tagger, is_new_head = build_tagger(recipe, labels)
-    _check_crops(tagger, recipe)
     tagger = to_device(tagger, device)
     train_set = ClipDataset(data, recipe.data.train_split)
     valid_set = ClipDataset(data, recipe.data.valid_split)
@@ -220,6 +219,7 @@ def _start(recipe: Recipe, data: Path, device: torch.device) -> Run:
             f"{data} is at {train_set.sample_rate} Hz and the model takes {tagger.sample_rate} Hz; "
             f"prepare it with --sample-rate {tagger.sample_rate}"
         )
+    _check_crops(tagger, recipe)
     run = Run(
         recipe,
         device,
@@ -243,7 +243,8 @@ def _start(recipe: Recipe, data: Path, device: torch.device) -> Run:
 def _check_crops(tagger: Tagger, recipe: Recipe) -> None:
     """Raise a ModelError if the model does not take crops of every length."""
     for seconds in recipe.data.crop_seconds:
-        maps = tagger.features(torch.zeros(1, round(seconds * tagger.sample_rate)))
+        silence = torch.zeros(1, round(seconds * tagger.sample_rate), device=tagger.device)
+        maps = tagger.features(silence)
         try:
             with torch.inference_mode():
                 tagger.eval().backbone(maps)

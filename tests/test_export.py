@@ -33,7 +33,9 @@ def make_tagger(architecture="convnext_dcls_audio_atto", **config) -> Tagger:
         if isinstance(module, nn.BatchNorm2d):
             module.train().momentum = None  # takes over what it sees
     with torch.no_grad():
-        tagger.backbone.get_classifier().weight.normal_(std=0.5)
+        classifier = tagger.backbone.get_classifier()
+        last = [layer for layer in classifier.modules() if isinstance(layer, nn.Linear)][-1]
+        last.weight.normal_(std=0.5)
         tagger(0.1 * torch.randn(4, 64_000))
     return tagger.eval()
 
@@ -114,6 +116,24 @@ def test_efficientat_from_the_waveform_on(tmp_path):
     tagger = make_tagger("mn_as", model_args={"width": 0.1}, front_end="efficientat_mel")
     assert export(tagger, tmp_path / "mn.onnx", waveform=True).input == "waveform"
     assert_same_scores(tagger, tmp_path / "mn.onnx")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "model_args", "dcls"),
+    [
+        ("convformer_dcls_audio_s18", {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 24]}, None),
+        (
+            "fastvit_dcls_audio_sa24",
+            {"layers": [1, 1, 1, 1], "embed_dims": [16, 16, 32, 64], "layer_scale_init_value": 1.0},
+            None,
+        ),
+        ("resnet18", {"channels": [8, 8, 16, 32]}, {"match_kernel": 7, "depthwise": False}),
+    ],
+)
+def test_other_backbones(architecture, model_args, dcls, tmp_path):
+    tagger = make_tagger(architecture, model_args=model_args, dcls=dcls)
+    assert export(tagger, tmp_path / "small.onnx").difference < 1e-4
+    assert_same_scores(tagger, tmp_path / "small.onnx")
 
 
 def test_int8_is_smaller_and_its_change_is_measured(tagger, tmp_path):

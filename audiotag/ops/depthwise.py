@@ -2,9 +2,12 @@
 
 PyTorch's own forward pass is fast on small maps on a CPU in channels-last layout, but its weight
 gradient for a 23x23 kernel takes 20 times as long as the forward pass, and all its passes are slow
-on a GPU. Here large maps, and on a GPU all, go through the FFT, and the weight gradient of small
-ones through a matrix product.
+on a GPU. On a CPU, large maps go through the FFT and the weight gradient of small ones through a
+matrix product. On a GPU, all go through Triton's kernels where they can, and else through the FFT.
 """
+
+from functools import lru_cache
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -19,6 +22,7 @@ SPECTRAL_CELLS = 600
 # and those of at most this many get their weight gradient pair by pair (measured: 16x7 is 4 times
 # faster than through the FFT, 32x6 no different).
 PAIRWISE_CELLS = 150
+TENSOR_CORES = (8, 0)  # compute capability from which they take bfloat16
 
 
 def reference_depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -45,10 +49,14 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
         raise ValueError(f"kernel sides must be odd, got {tuple(weight.shape[-2:])}")
     if torch.is_autocast_enabled(x.device.type):
         x = x.to(torch.get_autocast_dtype(x.device.type))
-    weight = crop_kernel(weight, x.shape[-2], x.shape[-1]).to(x.dtype)
+    weight = crop_kernel(weight, x.shape[-2], x.shape[-1])
     if weight.shape[-2] * weight.shape[-1] <= DIRECT_KERNEL_AREA:
-        return reference_depthwise_conv2d(x, weight, None if bias is None else bias.to(x.dtype))
-    y = _LargeKernel.apply(x, weight)
+        bias = None if bias is None else bias.to(x.dtype)
+        return reference_depthwise_conv2d(x, weight.to(x.dtype), bias)
+    kernels = triton_kernels(x.device) if x.is_cuda else None
+    if kernels is not None and kernels.is_preferred(x, *weight.shape[-2:]):
+        return kernels.depthwise_conv2d(x, weight, bias)
+    y = _LargeKernel.apply(x, weight.to(x.dtype))
     return y if bias is None else y + bias.to(x.dtype).view(-1, 1, 1)
 
 
@@ -57,6 +65,18 @@ def crop_kernel(weight: Tensor, height: int, width: int) -> Tensor:
     kh, kw = weight.shape[-2:]
     top, left = max(0, kh // 2 - height + 1), max(0, kw // 2 - width + 1)
     return weight[..., top : kh - top, left : kw - left]
+
+
+@lru_cache
+def triton_kernels(device: torch.device) -> ModuleType | None:
+    """Triton's kernels, where Triton is installed and the GPU has the tensor cores for them."""
+    if torch.version.cuda is None or torch.cuda.get_device_capability(device) < TENSOR_CORES:
+        return None
+    try:
+        from audiotag.ops import triton_depthwise
+    except ImportError:
+        return None
+    return triton_depthwise
 
 
 class _LargeKernel(torch.autograd.Function):
