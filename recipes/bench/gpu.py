@@ -1,0 +1,428 @@
+"""Everything about the GPU's kernels in one call: are they right, how fast are layers and models.
+
+    python recipes/bench/gpu.py                      everything, one table
+    python recipes/bench/gpu.py --json > gpu.json    the same for a program
+    python recipes/bench/gpu.py --sections checks    one of checks, layers and models
+    python recipes/bench/gpu.py --device cpu --quick what can be tried without a GPU, in seconds
+
+Checks compare with conv2d in float64. Layers and models are timed in turn, medians of CUDA event
+times. Each row is also written to standard error as soon as it is known, and what runs out of
+memory, or does not compile, is a row that says so.
+"""
+
+import argparse
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from audiotag.benchmarks.models import ModelWork, Setting
+from audiotag.ops import depthwise_conv2d, reference_depthwise_conv2d, spectral
+from audiotag.ops.depthwise import DIRECT_KERNEL_AREA, crop_kernel, triton_kernels
+
+try:
+    from triton.errors import TritonError
+
+    from audiotag.ops import triton_depthwise
+except ImportError:
+    FAILURES: tuple[type[Exception], ...] = (RuntimeError,)  # running out of memory is one
+    TILES: tuple[int, ...] = ()
+else:
+    FAILURES = (RuntimeError, TritonError)
+    TILES = (64, 32, 16)
+
+Work = Callable[[], object]
+
+KERNEL, PLAIN = 23, 7  # sides of DCLS kernels and of the baseline's
+BATCHES = (64, 256)
+LAYERS = (  # channels, height and width of the depthwise convolutions' maps at 10 s
+    *((96, 64, 62), (192, 32, 31), (384, 16, 15), (768, 8, 7)),  # ConvNeXt-T
+    *((128, 64, 62), (256, 32, 31), (640, 16, 16), (1024, 8, 8)),  # ConvFormer-S18
+    *((64, 64, 62), (128, 32, 31), (256, 16, 16), (512, 8, 8)),  # FastViT-SA24
+)
+ODD = (  # channels, height, width, kernel height, kernel width
+    *((3, 1, 60, 1, 101), (5, 60, 1, 61, 1), (40, 5, 70, 23, 23), (12, 33, 33, 31, 31)),
+    *((16, 128, 1000, 31, 31), (2, 60, 90, 9, 25), (8, 100, 100, 99, 99)),
+)
+TOLERANCES = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 1e-2}
+FORMATS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
+CHECK_BATCH = 3
+FAMILIES = ("convnext_{}_tiny", "convformer_{}_s18", "fastvit_{}_sa24")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure, and on what.
+
+    Attributes:
+        device: "cuda" or "cpu".
+        warm_ups: Calls before anything is timed.
+        runs: Times that each is measured, in turn with its rivals.
+        run_seconds: Time that calls are repeated for in one measurement.
+        batches: Batch sizes.
+        layers: Channels, height and width of maps.
+        odd: The same and kernel sides, of further checks.
+        families: Names of architectures with a gap for the method.
+        model_args: Further arguments of the models.
+        seconds: Length of a clip.
+    """
+
+    device: str = "cuda"
+    warm_ups: int = 3
+    runs: int = 10
+    run_seconds: float = 0.05
+    batches: tuple[int, ...] = BATCHES
+    layers: tuple[tuple[int, ...], ...] = LAYERS
+    odd: tuple[tuple[int, ...], ...] = ODD
+    families: tuple[str, ...] = FAMILIES
+    model_args: dict | None = None
+    seconds: float = 10.0
+
+
+QUICK = Plan(
+    device="cpu",
+    warm_ups=1,
+    runs=2,
+    run_seconds=1e-3,
+    batches=(1,),
+    layers=((8, 8, 7),),
+    odd=((3, 1, 20, 1, 31),),
+    families=("convnext_{}_atto",),
+    model_args={"depths": [1, 1, 1, 1], "dims": [4, 4, 8, 8]},
+    seconds=2.0,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; what does not apply is None.
+
+    Attributes:
+        what: "check", or the work that is timed.
+        where: Layer or model, batch and type.
+        way: Who does it.
+        error: Largest relative error of output and gradients.
+        ms: Median time of a call.
+        per_second: Clips a second.
+        ratio: Speed over the baseline's, which has a 7x7 kernel.
+        peak_mib: Memory at its peak beyond what was held before.
+        note: "ok", "WRONG", or what went wrong.
+    """
+
+    what: str
+    where: str
+    way: str
+    error: float | None = None
+    ms: float | None = None
+    per_second: float | None = None
+    ratio: float | None = None
+    peak_mib: float | None = None
+    note: str = ""
+
+
+def check_rows(plan: Plan) -> Iterator[Row]:
+    """Errors of output and gradients against double precision."""
+    layers = [(*layer, KERNEL, KERNEL) for layer in plan.layers]
+    for shape in (*layers, *plan.odd):
+        for dtype, tolerance in TOLERANCES.items():
+            for name, layout in FORMATS.items():
+                where = f"{_shape(shape[:3])}, {_shape(shape[3:])}, {_name(dtype)}, {name}"
+                way = _way(shape, dtype, plan.device)
+                try:
+                    error = _error(shape, dtype, layout, plan.device)
+                except FAILURES as failure:
+                    yield Row("check", where, way, note=_reason(failure))
+                else:
+                    note = "ok" if error < tolerance else "WRONG"  # NaN is wrong
+                    yield Row("check", where, way, error=error, note=note)
+        _forget()
+
+
+def _way(shape: Sequence[int], dtype: torch.dtype, device: str) -> str:
+    """Who computes a convolution of the package's."""
+    channels, height, width, kh, kw = shape
+    kernels = triton_kernels(torch.device(device)) if device == "cuda" else None
+    kernel = crop_kernel(torch.empty(1, 1, kh, kw), height, width)
+    if kernel[0, 0].numel() <= DIRECT_KERNEL_AREA:
+        return "torch"
+    maps = torch.empty(CHECK_BATCH, channels, height, width, dtype=dtype, device="meta")
+    preferred = kernels is not None and kernels.is_preferred(maps, *kernel.shape[-2:])
+    return "Triton" if preferred else f"without Triton, {device}"
+
+
+def _error(
+    shape: Sequence[int], dtype: torch.dtype, layout: torch.memory_format, device: str
+) -> float:
+    """Largest relative error of output and gradients of maps, kernels and bias."""
+    channels, height, width, kh, kw = shape
+    maps = (CHECK_BATCH, channels, height, width)
+    sizes = (maps, (channels, 1, kh, kw), (channels,), maps)
+    # Rounded first, so that only what is computed differs.
+    given = [torch.randn(size, device=device).to(dtype) for size in sizes]
+    given = [v.contiguous(memory_format=layout) if v.shape == maps else v for v in given]
+    exact = [v.double().requires_grad_() for v in given[:3]]
+    ours = [v.requires_grad_() for v in given[:3]]
+    pairs = []
+    for conv, values in ((depthwise_conv2d, ours), (reference_depthwise_conv2d, exact)):
+        y = conv(*values)
+        pairs.append((y, *torch.autograd.grad(y, values, given[3].to(y.dtype))))
+    # Not Python's `max`, which can lose a NaN.
+    return torch.stack([_distance(a, b) for a, b in zip(*pairs, strict=True)]).max().item()
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    return (a.double() - b).norm() / b.norm()
+
+
+def layer_rows(plan: Plan) -> Iterator[Row]:
+    """Times of one convolution, forward and both gradients, in every way there is."""
+    dtype = torch.bfloat16
+    for batch in plan.batches:
+        for channels, height, width in plan.layers:
+            shape, device = (batch, channels, height, width), plan.device
+            try:
+                x, grad = (
+                    torch.randn(shape, device=device, dtype=dtype).to(
+                        memory_format=torch.channels_last
+                    )
+                    for _ in range(2)
+                )
+            except FAILURES as failure:
+                yield Row("layer", _shape(shape), "inputs", note=_reason(failure))
+                continue
+            where = f"{_shape(shape)}, {_name(dtype)}"
+            for what, works in (("forward", forwards(x)), ("backward", backwards(x, grad))):
+                yield from _timed(what, where, works, plan, batch)
+            del x, grad
+            _forget()
+
+
+def _kernels(x: Tensor, side: int) -> Tensor:
+    """Random kernels (C, 1, kh, kw) for maps, cropped to what can meet them."""
+    weight = torch.randn(x.shape[1], 1, side, side, device=x.device, dtype=x.dtype)
+    return crop_kernel(weight, x.shape[-2], x.shape[-1]).contiguous()
+
+
+def forwards(x: Tensor) -> dict[str, Work]:
+    """Ways to convolve maps, by name; the baseline first."""
+    plain, wide = _kernels(x, PLAIN), _kernels(x, KERNEL)
+    works: dict[str, Work] = {
+        f"torch {PLAIN}x{PLAIN}": lambda: reference_depthwise_conv2d(x, plain),
+        f"torch {KERNEL}x{KERNEL}": lambda: reference_depthwise_conv2d(x, wide),
+        "FFT": lambda: spectral.correlate(x, wide),
+    }
+    for tile in TILES if x.is_cuda else ():
+        works[f"Triton, tile {tile}"] = partial(triton_depthwise.correlate, x, wide, tile=tile)
+    return works
+
+
+def backwards(x: Tensor, grad: Tensor) -> dict[str, Work]:
+    """Ways to compute both gradients, by name; the baseline first. Triton's also one by one."""
+    plain, wide = _kernels(x, PLAIN), _kernels(x, KERNEL)
+    kh, kw = wide.shape[-2:]
+    works: dict[str, Work] = {
+        f"torch {PLAIN}x{PLAIN}": lambda: _torch_gradients(x, grad, plain),
+        f"torch {KERNEL}x{KERNEL}": lambda: _torch_gradients(x, grad, wide),
+        "FFT": lambda: spectral.gradients(x, grad, wide),
+    }
+    for tile in TILES if x.is_cuda else ():
+        flipped = partial(triton_depthwise.correlate, grad, wide, flip=True, tile=tile)
+        weight = partial(triton_depthwise.weight_gradient, x, grad, kh, kw, tile=tile)
+        works[f"Triton, tile {tile}"] = partial(_both, flipped, weight)
+        works[f"Triton, tile {tile}, weight only"] = weight
+    return works
+
+
+def _both(first: Work, second: Work) -> object:
+    return first(), second()
+
+
+def _torch_gradients(x: Tensor, grad: Tensor, weight: Tensor) -> object:
+    padding = [side // 2 for side in weight.shape[-2:]]
+    return torch.ops.aten.convolution_backward(
+        *(grad, x, weight, None, [1, 1], padding, [1, 1], False, [0, 0]),
+        *(len(weight), [True, True, False]),
+    )
+
+
+def model_rows(plan: Plan) -> Iterator[Row]:
+    """Throughput of whole models: 7x7, DCLS, and DCLS the reference implementation's way."""
+    for family in plan.families:
+        for batch in plan.batches:
+            for train in (False, True):
+                setting = Setting(
+                    plan.device, "bf16", torch.get_num_threads(), batch, plan.seconds, train
+                )
+                what = "training step" if train else "inference"
+                where = f"{family.format('...')}, batch {batch}, bf16"
+                yield from _timed(what, where, _models(family, setting, plan), plan, batch)
+
+
+def _models(family: str, setting: Setting, plan: Plan) -> dict[str, Work]:
+    plain, dcls = family.format("audio"), family.format("dcls_audio")
+    arguments = plan.model_args or {}
+    return {
+        f"{PLAIN}x{PLAIN}": Later(ModelWork(plain, setting, model_args=arguments)),
+        "DCLS": Later(ModelWork(dcls, setting, model_args=arguments)),
+        "DCLS, dcls package": Later(ModelWork(dcls, setting, True, arguments)),
+    }
+
+
+class Later:
+    """A model's work that is set up when it is first called, where a failure is caught."""
+
+    def __init__(self, work: ModelWork) -> None:
+        self.work = work
+        self.step: Work | None = None
+
+    def __call__(self) -> object:
+        if self.step is None:
+            self.step = self.work.start()
+        return self.step()
+
+
+def _timed(
+    what: str, where: str, works: Mapping[str, Work], plan: Plan, batch: int
+) -> Iterator[Row]:
+    """A row for each work, the first one being the baseline."""
+    peaks, notes, calls = {}, {}, {}
+    for way, work in works.items():
+        try:
+            peaks[way], calls[way] = _warm_up(work, plan)
+        except FAILURES as failure:
+            notes[way] = _reason(failure)
+        _forget()
+    times: dict[str, list[float]] = {way: [] for way in calls}
+    for _ in range(plan.runs):
+        for way in calls.keys() - notes.keys():
+            try:
+                times[way].append(_time(works[way], calls[way], plan.device))
+            except FAILURES as failure:
+                notes[way] = _reason(failure)
+                _forget()
+    baseline = _median(times.get(next(iter(works)), ()))
+    for way in works:
+        ms = None if way in notes else _median(times[way])
+        yield Row(
+            *(what, where, way),
+            ms=ms,
+            per_second=1e3 * batch / ms if ms else None,
+            ratio=baseline / ms if baseline and ms else None,
+            peak_mib=peaks.get(way),
+            note=notes.get(way, ""),
+        )
+
+
+def _warm_up(work: Work, plan: Plan) -> tuple[float | None, int]:
+    """Peak memory of a work in MiB, and how often to call it in a run."""
+    cuda = plan.device == "cuda"
+    before = torch.cuda.memory_allocated() if cuda else 0
+    for _ in range(plan.warm_ups):
+        if cuda:
+            torch.cuda.reset_peak_memory_stats()
+        ms = _time(work, 1, plan.device)
+    peak = (torch.cuda.max_memory_allocated() - before) / 2**20 if cuda else None
+    return peak, max(1, round(1e3 * plan.run_seconds / ms))
+
+
+def _time(work: Work, calls: int, device: str) -> float:
+    """Milliseconds of one of several calls."""
+    if device != "cuda":
+        began = time.perf_counter()
+        for _ in range(calls):
+            work()
+        return 1e3 * (time.perf_counter() - began) / calls
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    for _ in range(calls):
+        work()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / calls
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
+
+
+def _forget() -> None:
+    """Give memory that nothing uses back to the device."""
+    if torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _reason(failure: Exception) -> str:
+    if isinstance(failure, torch.OutOfMemoryError):
+        return "out of memory"
+    lines = str(failure).strip().splitlines()
+    return f"{type(failure).__name__}: {lines[0][:100] if lines else ''}"
+
+
+def _shape(sizes: Iterable[int]) -> str:
+    return "x".join(map(str, sizes))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def cell(value: object) -> str:
+    """A value as the table shows it."""
+    if isinstance(value, float):
+        return f"{value:.1e}" if abs(value) < 1e-2 else f"{value:.2f}"
+    return "" if value is None else str(value)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows in columns as wide as what they hold."""
+    names = [field.name for field in fields(Row)]
+    lines = [names, *([cell(getattr(row, name)) for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+SECTIONS = {"checks": check_rows, "layers": layer_rows, "models": model_rows}
+
+
+def main() -> int:
+    """Run the sections that are asked for; 1 if a check is wrong or could not be made."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--quick", action="store_true", help="tiny shapes, to try the script")
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("no CUDA device; give --device cpu --quick to try the script")
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True  # what torch does best is what is compared with
+    plan = replace(QUICK if options.quick else Plan(), device=options.device)
+    rows = []
+    for section in options.sections:
+        for row in SECTIONS[section](plan):
+            print(json.dumps(asdict(row)), file=sys.stderr, flush=True)
+            rows.append(row)
+    place = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
+    if options.json:
+        result = {"device": place, "torch": torch.__version__, "runs": plan.runs}
+        print(json.dumps(result | {"rows": [asdict(row) for row in rows]}, indent=1))
+    else:
+        print(f"{place}, torch {torch.__version__}, medians of {plan.runs} runs in turn")
+        print(table(rows))
+    return int(any(row.what == "check" and row.note != "ok" for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""The GPU's depthwise convolution, run by Triton's interpreter and compiled for an H100.
+
+Triton decides whether to interpret when it is imported, so this file is also the program that a
+subprocess runs: it prints the errors of every case as JSON.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from audiotag import ops
+from audiotag.ops import depthwise
+
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 1e-2}
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+LAST, FIRST = torch.channels_last, torch.contiguous_format
+CASES = {  # batch, channels, height, width, kernel height, kernel width; dtype; memory format
+    "kernel cropped to twice the map": ((2, 4, 8, 7, 15, 13), "bfloat16", LAST),
+    "eight channels a program": ((1, 8, 6, 5, 7, 9), "bfloat16", LAST),
+    "window in two parts, channels first": ((1, 1, 9, 40, 5, 31), "float32", FIRST),
+    "odd channels": ((2, 3, 9, 40, 9, 17), "float16", LAST),
+    "kernel above twice the height": ((1, 2, 12, 36, 23, 23), "float32", LAST),
+    "one row": ((3, 5, 1, 5, 1, 9), "float32", LAST),
+    "one column": ((2, 2, 5, 1, 9, 1), "bfloat16", FIRST),
+    "one cell": ((2, 2, 1, 1, 1, 1), "float32", LAST),
+    "batch in two sums": ((300, 1, 3, 3, 5, 5), "float32", FIRST),
+    "one map in two programs": ((1, 1, 3, 600, 5, 5), "float16", LAST),
+    "every second row": ((2, 2, 6, 9, 5, 7), "float32", None),
+}
+
+
+def problem(shape: tuple[int, ...]) -> tuple[list[Tensor], Tensor]:
+    """Maps, kernels and bias in double precision, and a gradient of the output."""
+    batch, channels, height, width, kh, kw = shape
+    generator = torch.Generator().manual_seed(sum(shape))
+    shapes = [(batch, channels, height, width), (channels, 1, kh, kw), (channels,)]
+    values = [torch.randn(s, dtype=torch.float64, generator=generator) for s in shapes]
+    return values, torch.randn(shapes[0], dtype=torch.float64, generator=generator)
+
+
+def laid_out(maps: Tensor, memory_format: torch.memory_format | None) -> Tensor:
+    """Maps in a memory format; None is a view that leaves out every second row."""
+    if memory_format is None:
+        return torch.stack([maps, maps], 3).flatten(2, 3)[:, :, ::2]
+    return maps.contiguous(memory_format=memory_format)
+
+
+def relative_errors(case: str, device: str) -> list[float]:
+    """Errors of output and gradients of maps, kernels and bias, against double precision."""
+    from audiotag.ops import triton_depthwise
+
+    shape, name, memory_format = CASES[case]
+    values, upstream = problem(shape)
+    exact = [v.requires_grad_() for v in values]
+    padding = (shape[4] // 2, shape[5] // 2)
+    expected = F.conv2d(*exact, padding=padding, groups=shape[1])
+    theirs = torch.autograd.grad(expected, exact, upstream)
+
+    dtype = DTYPES[name]
+    x = laid_out(values[0].detach().to(device, dtype), memory_format).requires_grad_()
+    wide = [v.detach().to(device, torch.float32).requires_grad_() for v in values[1:]]
+    y = triton_depthwise.depthwise_conv2d(x, *wide)
+    grads = torch.autograd.grad(y, (x, *wide), laid_out(upstream.to(device, dtype), memory_format))
+    assert [g.dtype for g in grads] == [dtype, torch.float32, torch.float32]
+    pairs = zip((y, *grads), (expected, *theirs), strict=True)
+    return [((a.cpu().double() - b).norm() / b.norm()).item() for a, b in pairs]
+
+
+def interpret() -> None:
+    """Run every case on the CPU and print the errors."""
+    widen_bfloat16()
+    print(json.dumps({case: relative_errors(case, "cpu") for case in CASES}))
+
+
+def widen_bfloat16() -> None:
+    """Let the interpreter multiply bfloat16: it keeps them as the integers of their bits."""
+    import numpy as np
+    import triton.language as tl
+    from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+    def wide(handle):
+        if handle.dtype.scalar != tl.bfloat16:
+            return handle
+        return TensorHandle((handle.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
+
+    dot = InterpreterBuilder.create_dot
+    InterpreterBuilder.create_dot = lambda self, a, b, *rest: dot(self, wide(a), wide(b), *rest)
+
+
+@pytest.fixture(scope="module")
+def interpreted() -> dict[str, list[float]]:
+    """Errors of every case in the interpreter."""
+    pytest.importorskip("triton")
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, __file__], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_interpreted_kernels_equal_double_precision_conv2d(case, interpreted):
+    tolerance = TOLERANCE[DTYPES[CASES[case][1]]]
+    assert all(error < tolerance for error in interpreted[case])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("case", CASES)
+def test_kernels_on_the_gpu_equal_double_precision_conv2d(case):
+    tolerance = TOLERANCE[DTYPES[CASES[case][1]]]
+    assert all(error < tolerance for error in relative_errors(case, "cuda"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_weight_gradient_has_the_same_bits_every_time():
+    from audiotag.ops import triton_depthwise
+
+    x, grad = torch.randn(2, 64, 32, 64, 62, device="cuda", dtype=torch.bfloat16)
+    first, second = (triton_depthwise.weight_gradient(x, grad, 23, 23) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+class Recorder:
+    """Stands in for a kernel and keeps the arguments that it would be launched with."""
+
+    def __getitem__(self, grid):
+        return self.launch
+
+    def launch(self, *values, **options):
+        self.values, self.options = values, options
+
+
+def compile_for_h100(kernel, record: Recorder):
+    """A kernel compiled as its recorded launch on an H100 would compile it."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    names, fixed, types, aligned = kernel.arg_names, {}, {}, {}
+    pointers = {torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.float32: "*fp32"}
+    for position, (param, value) in enumerate(zip(kernel.params, record.values, strict=False)):
+        tensor = isinstance(value, Tensor)
+        types[param.name] = pointers[value.dtype] if tensor else "i32"
+        if tensor or (not param.do_not_specialize and value % 16 == 0):
+            aligned[(position,)] = [["tt.divisibility", 16]]
+        elif not param.do_not_specialize and value == 1:
+            types[param.name], fixed[(position,)] = "constexpr", 1
+    options = {k: v for k, v in record.options.items() if k not in names}
+    for name, value in record.options.items():
+        if name in names:
+            types[name], fixed[(names.index(name),)] = "constexpr", value
+    source = ASTSource(kernel, types, fixed, aligned)
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+
+
+def local_memory(compiled, folder) -> int:
+    """Bytes of a thread that did not fit its registers."""
+    from triton import knobs
+
+    cubin = folder / "kernel.cubin"
+    cubin.write_bytes(compiled.asm["cubin"])
+    command = [knobs.nvidia.cuobjdump.path, "-res-usage", str(cubin)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return int(re.search(r"STACK:(\d+)", text)[1])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("name", ["_correlate_kernel", "_outer_kernel"])
+def test_kernels_compile_for_tensor_cores(name, dtype, tmp_path, monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    from audiotag.ops import triton_depthwise
+
+    kernel, record = getattr(triton_depthwise, name), Recorder()
+    for other in ("_taps_kernel", "_correlate_kernel", "_outer_kernel", "_diagonal_kernel"):
+        monkeypatch.setattr(triton_depthwise, other, record if other == name else Recorder())
+    x = torch.empty(64, 16, 32, 31, dtype=DTYPES[dtype]).to(memory_format=torch.channels_last)
+    triton_depthwise.correlate(x, torch.empty(16, 1, 23, 23))
+    triton_depthwise.weight_gradient(x, x, 23, 23)
+    compiled = compile_for_h100(kernel, record)
+    shape = "m16n8k16" if dtype == "bfloat16" else "m16n8k8"
+    assert f"mma.sync.aligned.{shape}" in compiled.asm["ptx"]
+    assert local_memory(compiled, tmp_path) <= 64
+
+
+def test_without_triton_there_are_no_kernels(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setitem(sys.modules, "triton", None)  # importing it fails
+    monkeypatch.delitem(sys.modules, "audiotag.ops.triton_depthwise", raising=False)
+    monkeypatch.delattr(ops, "triton_depthwise", raising=False)
+    depthwise.triton_kernels.cache_clear()
+    assert depthwise.triton_kernels(torch.device("cuda")) is None
+    depthwise.triton_kernels.cache_clear()
+
+
+def test_which_maps_the_kernels_take():
+    pytest.importorskip("triton")
+    from audiotag.ops.triton_depthwise import is_preferred
+
+    x = torch.empty(2, 8, 64, 62)
+    assert is_preferred(x, 23, 23) and is_preferred(x.bfloat16(), 31, 31)
+    assert not is_preferred(x.double(), 23, 23)
+    assert not is_preferred(x, 127, 123)
+    assert not is_preferred(x[:0], 23, 23)
+
+
+if __name__ == "__main__":
+    interpret()
