@@ -1,0 +1,213 @@
+"""Models at work, on random maps: inference as it is used, or a step of training.
+
+Weights are random, and the positions of DCLS elements uniform over the kernel: fresh ones all lie
+near its centre, as a trained model's do not, and a kernel could be cropped to it.
+"""
+
+import difflib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MethodType
+
+import timm
+import torch
+from DCLS.construct.modules import Dcls2d
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audiotag.backbones import architectures
+from audiotag.benchmarks.transformers import TRANSFORMERS, transformer
+from audiotag.config import read_config
+from audiotag.dcls import DclsConv2d, clamp_positions
+from audiotag.errors import ModelError
+from audiotag.folding import fold
+from audiotag.locate import DEFAULT_NAME, model_folder
+from audiotag.optim import build_optimizer
+from audiotag.recipe import OptimRecipe
+from audiotag.tagger import Tagger
+
+NUM_CLASSES = 527  # AudioSet
+N_MELS, FRAME_RATE = 128, 100  # mel bands unless a model names others; frames a second
+POSITIVES = 2 / NUM_CLASSES  # share of true labels; AudioSet's clips have two each
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+LEARNING_RATE = 1e-4  # positions stay spread for many steps
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a figure holds for.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        dtype: "fp32", or "bf16" for automatic mixed precision with it.
+        threads: CPU threads that compute.
+        batch_size: Clips at once.
+        seconds: Length of a clip.
+        train: A training step (forward, backward, AdamW) instead of inference.
+    """
+
+    device: str = "cpu"
+    dtype: str = "fp32"
+    threads: int = 1
+    batch_size: int = 4
+    seconds: float = 10.0
+    train: bool = False
+
+    @property
+    def frames(self) -> int:
+        """Frames of a clip's map."""
+        return 1 + round(self.seconds * FRAME_RATE)
+
+
+@dataclass(frozen=True)
+class ModelWork:
+    """A model to be measured.
+
+    Attributes:
+        model: An architecture, a transformer, "default", a model folder or a Hub id.
+        setting: What to do with it.
+        package: Run DCLS as the reference implementation does: the `dcls` package's own layer,
+            which builds its kernel in every forward pass, and contiguous maps.
+        model_args: Further arguments of the architecture.
+    """
+
+    model: str
+    setting: Setting
+    package: bool = False
+    model_args: dict = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return f"{self.model} (dcls package)" if self.package else self.model
+
+    def start(self) -> Callable[[], object]:
+        """Build the model; returns what does its work on one batch, each time it is called."""
+        setting = self.setting
+        torch.manual_seed(SEED)
+        torch.set_num_threads(setting.threads)
+        torch.backends.cudnn.benchmark = setting.train  # as `training` does
+        model = self.build()
+        layout = torch.contiguous_format if self.package else torch.channels_last
+        model.to(setting.device, memory_format=layout)  # type: ignore[call-overload]
+        noise = torch.Generator().manual_seed(SEED)  # building draws a number of numbers of its own
+        shape = (setting.batch_size, *map_shape(model, setting))
+        maps = torch.randn(shape, generator=noise).to(setting.device)
+        return (
+            _training(model, maps, setting) if setting.train else _inference(model, maps, setting)
+        )
+
+    def build(self) -> nn.Module:
+        """The model on the CPU, folded for inference unless the package's layers are used."""
+        model = build(self.model, self.setting.frames, self.model_args)
+        if self.package:
+            _use_package(model)
+        model.train(self.setting.train)
+        return model if self.setting.train or self.package else fold(model)
+
+
+def build(name: str, frames: int, model_args: dict | None = None) -> nn.Module:
+    """A backbone for maps (B, 1, 128, frames), its DCLS positions spread over the kernels.
+
+    Args:
+        name: As `ModelWork.model`. A saved model keeps its weights and positions.
+        frames: Length of the map; only transformers are built for one.
+        model_args: Further arguments.
+
+    Raises:
+        ModelError: If there is no such model.
+    """
+    arguments = model_args or {}
+    if name in TRANSFORMERS:
+        return transformer(name, NUM_CLASSES, frames, **arguments)
+    if _is_saved(name):
+        return Tagger.load(model_folder(name)).backbone
+    if not timm.is_model(name):
+        known = [*architectures(), *TRANSFORMERS]
+        near = difflib.get_close_matches(name, known, 3) or known
+        raise ModelError(f"nothing to measure is called {name!r}; choose {' or '.join(near)}")
+    model = timm.create_model(name, in_chans=1, num_classes=NUM_CLASSES, **arguments)
+    spread_positions(model)
+    return model
+
+
+def map_shape(model: nn.Module, setting: Setting) -> tuple[int, int, int]:
+    """Shape (1, mels, frames) of the map that a clip is to a model."""
+    channels, mels, _ = getattr(model, "pretrained_cfg", {}).get("input_size", (1, N_MELS, 0))
+    return 1, mels if channels == 1 else N_MELS, setting.frames
+
+
+def spread_positions(model: nn.Module) -> None:
+    """Put every DCLS element anywhere in its kernel with equal probability."""
+    for module in model.modules():
+        if isinstance(module, DclsConv2d):
+            with torch.no_grad():
+                for positions, side in zip(module.P, module.dilated_kernel_size[::-1], strict=True):
+                    positions.uniform_(-(side // 2), side // 2)
+
+
+def baseline_of(model: str) -> str | None:
+    """The architecture with dense 7x7 kernels that a DCLS one is to be compared with, if any."""
+    name = read_config(model_folder(model)).architecture if _is_saved(model) else model
+    plain = name.replace("_dcls_audio_", "_audio_")
+    # A number at the end is that of the kernel: convnext_dcls_audio_tiny17.
+    known = [x for x in (plain, plain.rstrip("0123456789")) if x in architectures()]
+    return known[0] if known and plain != name else None
+
+
+def kernel_of(model: nn.Module) -> str:
+    """In words, what a model mixes neighbouring cells with."""
+    for module in model.modules():
+        if isinstance(module, DclsConv2d):
+            rows, columns = module.dilated_kernel_size
+            return f"DCLS {rows}x{columns}"
+    depthwise = [
+        conv.kernel_size
+        for conv in model.modules()
+        if isinstance(conv, nn.Conv2d) and conv.groups == conv.in_channels > 1
+    ]
+    return "x".join(map(str, max(depthwise))) if depthwise else "attention"
+
+
+def autocast(setting: Setting) -> AbstractContextManager:
+    """The precision of a setting."""
+    return torch.autocast(setting.device, torch.bfloat16, enabled=setting.dtype == "bf16")
+
+
+def _is_saved(name: str) -> bool:
+    return name == DEFAULT_NAME or "/" in name or Path(name).is_dir()
+
+
+def _use_package(model: nn.Module) -> None:
+    """Let DCLS layers compute as the class of the package that they inherit from."""
+    for module in model.modules():
+        if isinstance(module, DclsConv2d):
+            module.forward = MethodType(Dcls2d.forward, module)  # type: ignore[method-assign]
+
+
+def _inference(model: nn.Module, maps: Tensor, setting: Setting) -> Callable[[], object]:
+    def infer() -> Tensor:
+        with torch.inference_mode(), autocast(setting):
+            return model(maps)
+
+    return infer
+
+
+def _training(model: nn.Module, maps: Tensor, setting: Setting) -> Callable[[], object]:
+    optimizer = build_optimizer(model, OptimRecipe(lr=LEARNING_RATE))
+    targets = (torch.rand(len(maps), NUM_CLASSES, device=maps.device) < POSITIVES).float()
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        with autocast(setting):
+            logits = model(maps).float()
+        loss = F.binary_cross_entropy_with_logits(logits, targets)
+        loss.backward()
+        optimizer.step()
+        clamp_positions(model)
+        return loss.detach()
+
+    return step

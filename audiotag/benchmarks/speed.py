@@ -1,0 +1,274 @@
+"""Speed: models, or ways to build a kernel, timed in turn, with the memory they take."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Generic, TypeVar
+
+import torch
+
+from audiotag.benchmarks.kernels import CHANNELS, KernelWork
+from audiotag.benchmarks.machine import processor
+from audiotag.benchmarks.memory import peak_memory
+from audiotag.benchmarks.models import ModelWork, Setting, baseline_of, build, kernel_of, map_shape
+from audiotag.benchmarks.timing import interleave
+from audiotag.benchmarks.transformers import PUBLISHED as TRANSFORMERS
+from audiotag.catalogue import PUBLISHED
+from audiotag.complexity import count_macs, count_parameters
+from audiotag.dcls import DclsConv2d, fold_dcls
+from audiotag.errors import ModelError
+from audiotag.folding import fold
+
+DEFAULT_MODELS = (
+    "convnext_dcls_audio_tiny",
+    "convformer_dcls_audio_s18",
+    "fastvit_dcls_audio_sa24",
+    "convnext_dcls_audio_atto",
+)
+PEERS = ("mn04_as", "mn10_as", "ast", "passt_s")
+PACKAGE = "package"  # as a baseline: the same model, or kernel, the `dcls` package's way
+RUNS = 10
+
+Report = Callable[[str], None]
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where figures were measured: name of the CPU or GPU, and torch's version."""
+
+    processor: str
+    torch: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Time and memory of a piece of work.
+
+    Attributes:
+        seconds: Median time.
+        baseline: What it is compared with, or nothing.
+        ratio: Its speed over the baseline's.
+        peak_memory: Bytes, where they can be measured.
+        memory_ratio: Its peak memory over the baseline's.
+        times: Seconds of each run.
+    """
+
+    seconds: float
+    baseline: str | None
+    ratio: float | None
+    peak_memory: int | None
+    memory_ratio: float | None
+    times: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ModelSpeed:
+    """What a model costs.
+
+    Attributes:
+        name: The model.
+        kernel: What it mixes neighbouring cells with.
+        parameters: Trainable numbers.
+        macs: Multiply-accumulates of a forward pass for one clip.
+        clips_per_second: Throughput.
+        published_map: AudioSet mAP in % that its authors state, or nothing.
+        cost: Of one batch.
+    """
+
+    name: str
+    kernel: str
+    parameters: int
+    macs: int
+    clips_per_second: float
+    published_map: float | None
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class KernelSpeed:
+    """What the kernels of a layer and their gradients cost.
+
+    Attributes:
+        name: Who builds them.
+        channels: Kernels.
+        cost: Of building them once, forward and backward.
+    """
+
+    name: str
+    channels: int
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class SpeedTable(Generic[Row]):
+    """Figures measured in one go, side by side.
+
+    Attributes:
+        machine: Where.
+        setting: At what.
+        runs: How often each was measured, in turn.
+        rows: The figures.
+    """
+
+    machine: Machine
+    setting: Setting
+    runs: int
+    rows: tuple[Row, ...]
+
+
+def measure_models(
+    models: Sequence[ModelWork],
+    baselines: Mapping[str, str | None],
+    runs: int = RUNS,
+    report: Report = lambda message: None,
+) -> SpeedTable[ModelSpeed]:
+    """Time models in turn and measure the peak memory of each.
+
+    Args:
+        models: What to measure, all at one setting; see `select_models`.
+        baselines: For each model's name, that of the one it is compared with.
+        runs: Times that each is measured.
+        report: Called with what is being done.
+
+    Raises:
+        ModelError: If a model cannot be built.
+        AudioTagError: If memory does not suffice.
+    """
+    setting = models[0].setting
+    described = [_describe(model) for model in models]
+    costs = _measure({model.name: model for model in models}, baselines, runs, report)
+    rows = [
+        ModelSpeed(
+            model.name,
+            *description,
+            setting.batch_size / costs[model.name].seconds,
+            (PUBLISHED | TRANSFORMERS).get(model.model, (None,))[0],
+            costs[model.name],
+        )
+        for model, description in zip(models, described, strict=True)
+    ]
+    return SpeedTable(this_machine(setting.device), setting, runs, tuple(rows))
+
+
+def measure_kernels(
+    setting: Setting,
+    channels: Sequence[int] = CHANNELS,
+    runs: int = RUNS,
+    report: Report = lambda message: None,
+) -> SpeedTable[KernelSpeed]:
+    """Time the building of kernels and their gradients beside the `dcls` package.
+
+    Args:
+        setting: Device and threads; the rest is not used.
+        channels: How many kernels to build at once.
+        runs: Times that each is measured.
+        report: Called with what is being done.
+    """
+    works = [KernelWork(count, setting, way) for count in channels for way in (True, False)]
+    baselines = {work.name: KernelWork(work.channels, setting, True).name for work in works}
+    costs = _measure({work.name: work for work in works}, baselines, runs, report)
+    rows = [KernelSpeed(work.way, work.channels, costs[work.name]) for work in works]
+    return SpeedTable(this_machine(setting.device), setting, runs, tuple(rows))
+
+
+def select_models(
+    names: Sequence[str], setting: Setting, baseline: str | None = None
+) -> tuple[list[ModelWork], dict[str, str | None]]:
+    """Models to measure, baselines among them, and the name of the baseline of each.
+
+    Args:
+        names: The models.
+        setting: What to do with them.
+        baseline: One model to compare all with; "package" for the same model with the `dcls`
+            package's layers; each DCLS model's own 7x7 model if None.
+
+    Raises:
+        ModelError: If "package" is asked for and no model has DCLS layers.
+    """
+    works: dict[str, ModelWork] = {}
+    baselines: dict[str, str | None] = {}
+    for name in names:
+        model, other = ModelWork(name, setting), _baseline_work(name, setting, baseline)
+        if other is not None:
+            works.setdefault(other.name, other)
+            baselines[other.name] = other.name
+        works.setdefault(model.name, model)
+        if other is not None or name not in baselines:
+            baselines[name] = None if other is None else other.name
+    if baseline == PACKAGE and not any(baselines.values()):
+        raise ModelError(f"none of {', '.join(names)} has DCLS layers; name one that has")
+    return list(works.values()), baselines
+
+
+def compare(
+    times: Mapping[str, Sequence[float]], baselines: Mapping[str, str | None]
+) -> dict[str, float | None]:
+    """Speed of each over its baseline's: the baseline's median time over its own."""
+    speeds = {name: 1 / median(values) for name, values in times.items()}
+    return _ratios(speeds, baselines)
+
+
+def this_machine(device: str) -> Machine:
+    """The machine this runs on, as far as a device is concerned."""
+    if device == "cuda":
+        return Machine(torch.cuda.get_device_name(), torch.__version__)
+    return Machine(processor(), torch.__version__)
+
+
+def _baseline_work(name: str, setting: Setting, baseline: str | None) -> ModelWork | None:
+    own = baseline_of(name)
+    if baseline == PACKAGE:
+        return None if own is None else ModelWork(name, setting, package=True)
+    other = baseline or own
+    return None if other is None else ModelWork(other, setting)
+
+
+def _describe(work: ModelWork) -> tuple[str, int, int]:
+    """Kernel, parameters and MACs of a model."""
+    model = build(work.model, work.setting.frames, work.model_args)
+    kernel, parameters = kernel_of(model), count_parameters(model)
+    shape = (1, *map_shape(model, work.setting))
+    with torch.device("meta"):  # only shapes matter from here on
+        fold_dcls(model.to("meta"), DclsConv2d.plain)
+        return kernel, parameters, count_macs(fold(model.eval()), shape)
+
+
+def _measure(
+    works: Mapping[str, ModelWork] | Mapping[str, KernelWork],
+    baselines: Mapping[str, str | None],
+    runs: int,
+    report: Report,
+) -> dict[str, Cost]:
+    memory = {}
+    for name, work in works.items():
+        report(f"memory of {name}")
+        memory[name] = peak_memory(work)
+    report(f"{runs} runs of {', '.join(works)}")
+    cuda = any(work.setting.device == "cuda" for work in works.values())
+    steps = {name: work.start() for name, work in works.items()}
+    times = interleave(steps, runs, wait=torch.cuda.synchronize if cuda else None)
+    ratios, memory_ratios = compare(times, baselines), _ratios(memory, baselines)
+    return {
+        name: Cost(
+            median(times[name]),
+            baselines[name],
+            ratios[name],
+            memory[name],
+            memory_ratios[name],
+            times[name],
+        )
+        for name in works
+    }
+
+
+def _ratios(
+    values: Mapping[str, float | None], baselines: Mapping[str, str | None]
+) -> dict[str, float | None]:
+    """Each value over its baseline's, where there are both."""
+    ratios: dict[str, float | None] = {}
+    for name, value in values.items():
+        baseline = baselines[name]
+        other = None if baseline is None else values[baseline]
+        ratios[name] = value / other if value is not None and other else None
+    return ratios

