@@ -16,6 +16,9 @@ from audiotag.dcls import DclsConv2d, DepthwiseConv2d, fold_dcls
 from audiotag.ops.depthwise import DIRECT_KERNEL_AREA
 
 MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")  # what timm's blocks call it
+# A cell of less than this share of its kernel's absolute sum is lost in the rounding of the sum.
+NEGLIGIBLE = 1e-8
+SMALLEST_SIDE = 7  # smaller kernels are no faster
 FASTVIT_BLOCKS = (MobileOneBlock, RepConditionalPosEnc, RepMixer, ReparamLargeKernelConv)
 
 
@@ -73,23 +76,57 @@ def _side(branch: Any) -> int:
 
 
 def _use_cropped_kernels(model: nn.Module) -> None:
-    """Spare large kernels that merging has made from what a small map never meets."""
+    """Spare large kernels what adds nothing: cells that are zero to single precision, and what a
+    small map never meets."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
-            if type(child) is nn.Conv2d and _is_large_depthwise(child):
-                setattr(module, name, _cropping(child))
+            if isinstance(child, nn.Conv2d) and _is_large(child):
+                _trim(child)
+                if type(child) is nn.Conv2d and _is_depthwise(child):
+                    setattr(module, name, _cropping(child))
 
 
-def _is_large_depthwise(conv: nn.Conv2d) -> bool:
+def _is_large(conv: nn.Conv2d) -> bool:
+    """Whether it has a large kernel, padded to the same size."""
     rows, columns = conv.kernel_size
     return (
-        conv.groups == conv.in_channels == conv.out_channels
-        and conv.stride == conv.dilation == (1, 1)
+        rows * columns > DIRECT_KERNEL_AREA
+        and rows % 2 == columns % 2 == 1
         and conv.padding == (rows // 2, columns // 2)
         and conv.padding_mode == "zeros"
-        and rows % 2 == columns % 2 == 1
-        and rows * columns > DIRECT_KERNEL_AREA
+        and conv.dilation == (1, 1)
     )
+
+
+def _is_depthwise(conv: nn.Conv2d) -> bool:
+    return conv.groups == conv.in_channels == conv.out_channels and conv.stride == (1, 1)
+
+
+def _trim(conv: nn.Conv2d) -> None:
+    """Cut a kernel down, in place, to the rows and columns about its centre that matter."""
+    if conv.weight.is_meta:
+        return  # has no values
+    size = conv.weight.abs()
+    matters = size > NEGLIGIBLE * size.sum((-2, -1), keepdim=True)
+    with torch.no_grad():
+        conv.weight.masked_fill_(~matters, 0)  # some are subnormal, with which a CPU is slow
+    for axis in (-2, -1):
+        side = conv.kernel_size[axis]
+        used = matters.movedim(axis, -1).flatten(0, -2).any(0).nonzero()
+        reach = int((used - side // 2).abs().max()) if len(used) else 0
+        cut = min(side // 2 - reach, (side - SMALLEST_SIDE) // 2)
+        if cut > 0:
+            _cut(conv, axis, cut)
+
+
+def _cut(conv: nn.Conv2d, axis: int, cut: int) -> None:
+    """Take `cut` cells off both ends of an axis of the kernel, and off the padding."""
+    kept = conv.weight.shape[axis] - 2 * cut
+    conv.weight = nn.Parameter(conv.weight.detach().narrow(axis, cut, kept).contiguous())
+    sizes, paddings = list(conv.kernel_size), list(cast(tuple[int, int], conv.padding))
+    sizes[axis] -= 2 * cut
+    paddings[axis] -= cut
+    conv.kernel_size, conv.padding = (sizes[0], sizes[1]), (paddings[0], paddings[1])
 
 
 def _cropping(conv: nn.Conv2d) -> DepthwiseConv2d:

@@ -6,6 +6,7 @@ import torch
 
 from audiotag.errors import ModelError
 from audiotag.locate import DEFAULT_NAME, model_folder
+from audiotag.memory import keep_freed_memory
 from audiotag.tagger import Tagger
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -32,6 +33,8 @@ def load_tagger(model: str | Path | None = None, device: str = "auto") -> Tagger
 
 def to_device(tagger: Tagger, device: torch.device) -> Tagger:
     """Move a tagger, its convolutions in the channels-last layout that is fast everywhere."""
+    if device.type == "cpu":
+        keep_freed_memory()
     tagger.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return tagger.to(device)
 

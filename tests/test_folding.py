@@ -60,7 +60,7 @@ def test_fastvit_whose_every_branch_is_swapped():
     model = timm.create_model("fastvit_sa12", in_chans=1, num_classes=20, **FASTVIT)
     swap_convs(model, depthwise=False, kernel_size=9, kernel_count=5)
     folded = _assert_folds(_trained(model))
-    assert folded.stages[0].blocks[0].token_mixer.reparam_conv.kernel_size == (9, 9)
+    assert type(folded.stages[0].blocks[0].token_mixer.reparam_conv) is nn.Conv2d
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,30 @@ def test_folding_twice_is_folding_once():
 
 def _norms(model: nn.Module) -> int:
     return sum(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+
+
+def test_kernels_are_trimmed_to_what_matters():
+    torch.manual_seed(0)
+    model = timm.create_model("convnext_dcls_audio_atto", depths=(1, 1, 1, 1), num_classes=20)
+    near, far = (model.stages[i].blocks[0].conv_dw for i in (0, 1))
+    with torch.no_grad():
+        near.P.uniform_(-5.4, 5.4)  # elements some 0.5 cells wide
+        near.P[0].clamp_(-3.4, 3.4)
+        far.P.uniform_(-11, 11)
+    folded = fold(copy.deepcopy(model.eval()))
+    sizes = [folded.stages[i].blocks[0].conv_dw.weight.shape[2:] for i in (0, 1)]
+    assert 15 <= sizes[0][0] <= 19 and 11 <= sizes[0][1] <= 15
+    assert sizes[1] == (23, 23)
+    maps = torch.randn(2, 1, 128, 201)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(maps), model(maps), rtol=0, atol=1e-5)
+    kernel = folded.stages[1].blocks[0].conv_dw.weight
+    smallest = kernel[kernel != 0].abs().min()
+    assert smallest > torch.finfo(torch.float32).tiny
+
+
+def test_an_empty_kernel_folds():
+    model = timm.create_model("convnext_dcls_audio_atto", depths=(1, 1, 1, 1), num_classes=20)
+    with torch.no_grad():
+        model.stages[0].blocks[0].conv_dw.weight.zero_()
+    assert fold(model.eval())(torch.zeros(1, 1, 128, 201)).isfinite().all()
