@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from audiotag.onnx_tagger import OnnxTagger
 
 import audiotag
 from audiotag import engine, tagging
 from audiotag.engine import open_engine
 from audiotag.errors import ModelError
+from audiotag.onnx_tagger import OnnxTagger
 from audiotag.tagger import Tagger
 
 SAMPLES = Path(audiotag.__file__).parent / "samples"

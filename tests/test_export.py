@@ -11,6 +11,7 @@ from torch import nn
 
 from audiotag import export as exporting
 from audiotag.cli.export import export as export_command
+from audiotag.dcls import DclsConv2d
 from audiotag.errors import ModelError
 from audiotag.export import export
 from audiotag.features_onnx import ONNX_FRONT_ENDS, onnx_front_end
@@ -32,6 +33,8 @@ def make_tagger(architecture="convnext_dcls_audio_atto", **config) -> Tagger:
     for module in tagger.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.train().momentum = None  # takes over what it sees
+        if isinstance(module, DclsConv2d):
+            nn.init.uniform_(module.P, -11, 11)  # all over the kernel
     with torch.no_grad():
         classifier = tagger.backbone.get_classifier()
         last = [layer for layer in classifier.modules() if isinstance(layer, nn.Linear)][-1]

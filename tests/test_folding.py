@@ -60,7 +60,7 @@ def test_fastvit_whose_every_branch_is_swapped():
     model = timm.create_model("fastvit_sa12", in_chans=1, num_classes=20, **FASTVIT)
     swap_convs(model, depthwise=False, kernel_size=9, kernel_count=5)
     folded = _assert_folds(_trained(model))
-    assert type(folded.stages[0].blocks[0].token_mixer.reparam_conv) is nn.Conv2d
+    assert type(folded.stages[0].blocks[0].token_mixer.reparam_conv) is DepthwiseConv2d
 
 
 @pytest.mark.parametrize(

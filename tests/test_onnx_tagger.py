@@ -138,5 +138,5 @@ def test_an_onnx_file_of_others_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format_version": 99}'])
 def test_damaged_metadata_are_refused(text, tmp_path):
     path = write_with_metadata(tmp_path / "odd.onnx", audiotag=text)
-    with pytest.raises(ModelError, match="odd: its audiotag metadata cannot be read"):
+    with pytest.raises(ModelError, match="odd.onnx: its audiotag metadata cannot be read"):
         OnnxTagger.load(path)

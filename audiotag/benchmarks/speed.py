@@ -18,6 +18,7 @@ from audiotag.complexity import count_macs, count_parameters
 from audiotag.dcls import DclsConv2d, fold_dcls
 from audiotag.errors import ModelError
 from audiotag.folding import fold
+from audiotag.memory import keep_freed_memory
 
 DEFAULT_MODELS = (
     "convnext_dcls_audio_tiny",
@@ -136,6 +137,8 @@ def measure_models(
         AudioTagError: If memory does not suffice.
     """
     setting = models[0].setting
+    if setting.device == "cpu":
+        keep_freed_memory()  # as loading a tagger does
     described = [_describe(model) for model in models]
     costs = _measure({model.name: model for model in models}, baselines, runs, report)
     rows = [

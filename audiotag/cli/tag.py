@@ -122,4 +122,3 @@ def _left(files: Iterator[Path], out: "Output", progress: "Progress") -> Iterato
             progress.skip()
         else:
             yield file
-
