@@ -2,8 +2,9 @@
 
 PyTorch's own forward pass is fast on small maps on a CPU in channels-last layout, but its weight
 gradient for a 23x23 kernel takes 20 times as long as the forward pass, and all its passes are slow
-on a GPU. On a CPU, large maps go through the FFT and the weight gradient of small ones through a
-matrix product. On a GPU, all go through Triton's kernels where they can, and else through the FFT.
+on a GPU. On a CPU, single precision goes through functions in C where they have been built. Else,
+large maps go through the FFT and the weight gradient of small ones through a matrix product. On a
+GPU, all go through Triton's kernels where they can, and else through the FFT.
 """
 
 from functools import lru_cache
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audiotag.ops import pairwise, spectral
+from audiotag.ops import native, pairwise, spectral
 
 # Up to this many elements PyTorch's own gradient is the faster one (measured for 7x7 on a CPU).
 DIRECT_KERNEL_AREA = 49
@@ -53,7 +54,7 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     if weight.shape[-2] * weight.shape[-1] <= DIRECT_KERNEL_AREA:
         bias = None if bias is None else bias.to(x.dtype)
         return reference_depthwise_conv2d(x, weight.to(x.dtype), bias)
-    kernels = triton_kernels(x.device) if x.is_cuda else None
+    kernels = triton_kernels(x.device) if x.is_cuda else native
     if kernels is not None and kernels.is_preferred(x, *weight.shape[-2:]):
         return kernels.depthwise_conv2d(x, weight, bias)
     y = _LargeKernel.apply(x, weight.to(x.dtype))

@@ -1,0 +1,175 @@
+"""The convolution in C, and its gradients, against PyTorch's grouped convolution in float64."""
+
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+import torch
+
+from audiotag.ops import depthwise, depthwise_conv2d, native, reference_depthwise_conv2d
+
+built = pytest.mark.skipif(native.library() is None, reason="needs a build of depthwise.c")
+TOLERANCE = 3e-6  # of the norm, for sums of up to 4000 products
+
+SHAPES = [  # batch, channels, height, width, kernel height, kernel width
+    (1, 1, 1, 1, 1, 1),
+    (2, 3, 1, 1, 23, 31),
+    (1, 40, 64, 62, 23, 23),
+    (2, 8, 32, 31, 23, 23),
+    (3, 17, 16, 15, 23, 23),
+    (3, 5, 8, 7, 15, 13),
+    (1, 9, 3, 50, 31, 3),
+    (2, 16, 41, 2, 5, 31),
+    (2, 33, 13, 19, 1, 9),
+    (2, 7, 12, 25, 9, 1),
+]
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+def tensors(batch, channels, height, width, kh, kw):
+    """Maps, kernels, a bias and an output gradient."""
+    generator = torch.Generator().manual_seed(height * 1000 + width)
+    shapes = [
+        (batch, channels, height, width),
+        (channels, 1, kh, kw),
+        (channels,),
+        (batch, channels, height, width),
+    ]
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def reference(x, weight, bias, upstream):
+    """Output and gradients of maps, kernels and bias, in double precision."""
+    wide = [t.double().requires_grad_() for t in (x, weight, bias)]
+    y = reference_depthwise_conv2d(*wide)
+    return y.detach(), *torch.autograd.grad(y, wide, upstream.double())
+
+
+def error(ours, exact):
+    return ((ours - exact).norm() / exact.norm()).item()
+
+
+@built
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_output_and_gradients_equal_double_precision(shape, layout):
+    x, weight, bias, upstream = tensors(*shape)
+    exact = reference(x, weight, bias, upstream)
+    ours = [x.to(memory_format=layout).requires_grad_(), weight.requires_grad_()]
+    ours.append(bias.requires_grad_())
+    y = native.depthwise_conv2d(*ours)
+    grads = torch.autograd.grad(y, ours, upstream.to(memory_format=layout))
+    assert y.is_contiguous(memory_format=layout)
+    for mine, other in zip((y, *grads), exact, strict=True):
+        assert mine.shape == other.shape
+        assert error(mine, other) < TOLERANCE
+
+
+@built
+def test_any_strides_will_do():
+    x, weight, bias, upstream = tensors(2, 9, 12, 10, 9, 11)
+    exact = reference(x, weight, bias, upstream)[0]
+    spread = torch.zeros(2, 18, 24, 10)[:, ::2, ::2].copy_(x)
+    turned = weight.transpose(-2, -1).contiguous().transpose(-2, -1)
+    assert error(native.correlate(spread, turned, bias), exact) < TOLERANCE
+    grads = native.weight_gradient(spread, upstream.sum((0, 1)).expand_as(x), 9, 11)
+    wanted = reference(x, weight, bias, upstream.sum((0, 1)).expand_as(x))[2]
+    assert error(grads, wanted) < TOLERANCE
+
+
+@built
+def test_no_bias_and_only_the_gradients_asked_for():
+    x, weight, bias, upstream = tensors(2, 5, 16, 15, 23, 23)
+    exact = reference(x, weight, torch.zeros_like(bias), upstream)
+    y = native.depthwise_conv2d(x, weight.requires_grad_())
+    y.backward(upstream)
+    assert error(y, exact[0]) < TOLERANCE
+    assert error(weight.grad, exact[2]) < TOLERANCE
+    assert x.grad is None
+
+
+@built
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_every_count_of_threads_gives_the_same_bits(threads):
+    x, weight, bias, upstream = tensors(2, 20, 9, 15, 11, 11)
+    count = torch.get_num_threads()
+    outputs = []
+    try:
+        for number in (1, threads):
+            torch.set_num_threads(number)
+            gradient = native.weight_gradient(x, upstream, 11, 11)
+            outputs.append((native.correlate(x, weight, bias), gradient))
+    finally:
+        torch.set_num_threads(count)
+    for first, second in zip(*outputs, strict=True):
+        assert torch.equal(first, second)
+
+
+@built
+def test_every_build_that_this_cpu_runs_gives_the_same(monkeypatch):
+    folder = Path(native.__file__).parent
+    names = [native.PLAIN_BUILD]
+    names += [native.BUILDS[key] for key in native.BUILDS if key == native.capability()]
+    x, weight, bias, upstream = tensors(2, 19, 16, 15, 23, 23)
+    exact = reference(x, weight, bias, upstream)[0]
+    for name in names:
+        if any((folder / f"{name}{suffix}").exists() for suffix in EXTENSION_SUFFIXES):
+            loaded = native.load(name)
+            monkeypatch.setattr(native, "library", lambda loaded=loaded: loaded)
+            assert error(native.correlate(x, weight, bias), exact) < TOLERANCE
+
+
+@built
+def test_large_float32_convolution_is_done_here(monkeypatch):
+    calls = []
+    monkeypatch.setattr(native, "depthwise_conv2d", lambda *values: calls.append(values))
+    x, weight, _, _ = tensors(1, 2, 16, 15, 23, 23)
+    depthwise_conv2d(x, weight)
+    depthwise_conv2d(x.double(), weight.double())
+    depthwise_conv2d(x[:0], weight)
+    depthwise_conv2d(x, weight[..., 8:-8, 8:-8])
+    assert len(calls) == 1
+
+
+def test_kernels_of_other_channels_are_refused():
+    x, weight, bias, _ = tensors(1, 4, 16, 15, 23, 23)
+    with pytest.raises(ValueError, match="4 channels"):
+        native.depthwise_conv2d(x, weight[:3], bias)
+    with pytest.raises(ValueError, match="4 channels"):
+        native.depthwise_conv2d(x, weight, bias[:3])
+
+
+@built
+def test_compiled_model_computes_the_same():
+    x, weight, bias, _ = tensors(1, 4, 16, 15, 23, 23)
+    compiled = torch.compile(depthwise_conv2d, backend="eager")
+    assert error(compiled(x, weight, bias), depthwise_conv2d(x, weight, bias)) < TOLERANCE
+
+
+def test_without_the_library_all_works(monkeypatch):
+    monkeypatch.setattr(native, "find_spec", lambda name: None)
+    native.library.cache_clear()
+    try:
+        assert native.library() is None
+        x, weight, bias, upstream = tensors(2, 3, 16, 15, 23, 23)
+        exact = reference(x, weight, bias, upstream)
+        weight.requires_grad_()
+        y = depthwise.depthwise_conv2d(x, weight, bias)
+        y.backward(upstream)
+        assert error(y, exact[0]) < TOLERANCE
+        assert error(weight.grad, exact[2]) < TOLERANCE
+    finally:
+        monkeypatch.undo()
+        native.library.cache_clear()
+
+
+def test_a_file_that_cannot_be_loaded_is_passed_over(monkeypatch, tmp_path):
+    broken = tmp_path / "broken.so"
+    broken.write_bytes(b"not a library")
+    monkeypatch.setattr(native, "find_spec", lambda name: type("Spec", (), {"origin": str(broken)}))
+    native.library.cache_clear()
+    try:
+        assert native.library() is None
+    finally:
+        monkeypatch.undo()
+        native.library.cache_clear()
