@@ -163,6 +163,8 @@ def _filled(samples: np.ndarray) -> Iterator[np.ndarray]:
 
 def _bounded(samples: np.ndarray) -> np.ndarray:
     """Samples clipped to [-1, 1], as an integer file would hold them; what is no number gives 0."""
+    if samples.min() >= -1 and samples.max() <= 1:  # which is false if one is no number
+        return samples
     return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
 
 
