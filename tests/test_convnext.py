@@ -1,45 +1,12 @@
-"""ConvNeXt against the reference implementation's parameter counts and stored logits."""
-
-import copy
+"""ConvNeXt: sharing of positions, arguments, and the registry."""
 
 import pytest
-import reference_models
 import timm
 import torch
 
 import audiotag.backbones
-from audiotag.backbones import convnext
 from audiotag.dcls import DclsConv2d
 from audiotag.errors import ModelError
-from audiotag.folding import fold
-
-PARAMETERS = {"convnext_audio_tiny": 28_223_855, "convnext_dcls_audio_tiny": 28_221_263}
-
-
-@pytest.fixture(scope="module", params=PARAMETERS)
-def reference(request):
-    """A model's name, and the model with the reference's deterministic weights."""
-    model = timm.create_model(request.param, num_classes=527).eval()
-    state = reference_models.state_dict(request.param)
-    model.load_state_dict(convnext.from_reference(state, model))
-    return request.param, model
-
-
-def test_parameter_count_is_the_references(reference):
-    name, model = reference
-    assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
-
-
-def test_logits_are_the_references(reference):
-    name, model = reference
-    assert reference_models.difference(model, name) < reference_models.bar(name)
-
-
-def test_folded_logits_are_the_references(reference):
-    name, model = reference
-    folded = fold(copy.deepcopy(model)).to(memory_format=torch.channels_last)
-    assert not any(isinstance(m, DclsConv2d) for m in folded.modules())
-    assert reference_models.difference(folded, name) < reference_models.bar(name)
 
 
 def test_stages_share_positions():
