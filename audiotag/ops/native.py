@@ -1,8 +1,9 @@
 """Same-size depthwise convolution on a CPU, by a few C functions built when the package is.
 
-Small maps need only a part of a large kernel, the sums stay in registers, and nothing is padded or
-transposed beforehand: see `depthwise.c`. A build is made for each instruction set, and the one for
-this CPU is loaded. Where there was no compiler, all else works without.
+Small maps need only a part of a large kernel, the sums stay in registers (`direct.h`), large maps
+take a fifth of the multiplications (`winograd.h`), and nothing is padded or transposed beforehand:
+see `depthwise.c`. A build is made for each instruction set, and the one for this CPU is loaded.
+Where there was no compiler, all else works without.
 
 The builds use the OpenMP runtime that torch has loaded: they aren't linked against one of their
 own, whose idle threads would get in the way of torch's.
@@ -18,9 +19,10 @@ from torch.autograd.function import once_differentiable
 
 BUILDS = {"AVX512": "_depthwise_avx512", "AVX2": "_depthwise_avx2"}  # by torch's capability
 PLAIN_BUILD = "_depthwise"  # for any CPU
-# The time grows with the kernel, the FFT's doesn't. Measured with AVX2, one thread, 4 images,
-# gradients / FFT: 16x64x62, 23x23 6.5 / 8.4 ms, 31x31 9.0 / 6.1; 32x32x31, 51x51 8.0 / 11.0.
-MAX_KERNEL_AREA = 650  # on maps of more than
+# The time grows with the kernel, the FFT's doesn't. Measured with AVX-512, one thread, 4 images,
+# gradients / FFT: 16x64x62, 31x31 3.1 / 4.1 ms, 41x41 5.0 / 4.7, 63x63 8.0 / 5.9;
+# 16x128x100, 51x51 21.8 / 20.7; 32x32x31, 61x61 3.6 / 8.2.
+MAX_KERNEL_AREA = 2000  # on maps of more than
 SMALL_MAP = 1024  # cells
 
 

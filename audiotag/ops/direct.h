@@ -1,0 +1,113 @@
+/* Correlation as it is written: a tile of 2 x WIDTH outputs stays in registers while taps and cells
+   pass by, and each value loaded is used twice or more. Rows beside the map are not visited at all,
+   columns only where some output of the tile still needs a neighbouring one. */
+
+#ifndef DIRECT_H
+#define DIRECT_H
+
+#include "shape.h"
+
+#define WIDTH 6 /* outputs of a row that a tile holds: 2 x 6 sums, 2 taps, a cell in 16 registers */
+
+/* Sums of 2 x n outputs over `rows` rows of cells and `columns` taps of each. */
+INLINE void sum_tile(const int n, vec sums[2][WIDTH], const vec *cells, int64_t pitch,
+                     const vec *taps, int64_t tap_pitch, int64_t rows, int64_t columns)
+{
+    vec upper[WIDTH], lower[WIDTH];
+    for (int k = 0; k < n; k++)
+        upper[k] = sums[0][k], lower[k] = sums[1][k];
+    for (int64_t i = 0; i < rows; i++, cells += pitch, taps += tap_pitch)
+        for (int64_t j = 0; j < columns; j++) {
+            const vec tap = taps[j], tap_above = taps[j - tap_pitch];
+#pragma GCC unroll 6
+            for (int k = 0; k < n; k++) {
+                vec cell = cells[j + k];
+                KEEP_IN_REGISTER(cell);
+                upper[k] += tap * cell;
+                lower[k] += tap_above * cell;
+            }
+        }
+    for (int k = 0; k < n; k++)
+        sums[0][k] = upper[k], sums[1][k] = lower[k];
+}
+
+/* Outputs of rows `row` and `row + 1`, columns `column` to `column + n - 1`, added to `sums`. */
+static void tile(const shape *s, vec sums[2][WIDTH], const vec *cells, const vec *taps,
+                 int64_t row, int64_t column, int n)
+{
+    const int64_t pitch = s->width + 2 * (WIDTH - 1);
+    const int64_t low = max(0, row - s->top);
+    const int64_t high = min(s->height, row + 1 - s->top + s->tap_rows);
+    const int64_t left = max(0, s->left - column - n + 1);
+    const int64_t right = min(s->tap_columns, s->width + s->left - column);
+    const vec *cell = cells + low * pitch + WIDTH - 1 + column + left - s->left;
+    /* One row of zeros lies above the taps, one below: for the other output row's ends. */
+    const vec *tap = taps + (1 + low - row + s->top) * s->tap_columns + left;
+    const int64_t rows = high - low, columns = right - left;
+    switch (n) {
+    case 1: sum_tile(1, sums, cell, pitch, tap, s->tap_columns, rows, columns); break;
+    case 2: sum_tile(2, sums, cell, pitch, tap, s->tap_columns, rows, columns); break;
+    case 3: sum_tile(3, sums, cell, pitch, tap, s->tap_columns, rows, columns); break;
+    case 4: sum_tile(4, sums, cell, pitch, tap, s->tap_columns, rows, columns); break;
+    case 5: sum_tile(5, sums, cell, pitch, tap, s->tap_columns, rows, columns); break;
+    default: sum_tile(6, sums, cell, pitch, tap, s->tap_columns, rows, columns);
+    }
+}
+
+/* Two rows of one image's outputs, for `lanes` channels. */
+static void row_pair(const shape *s, const vec *cells, const vec *taps, vec bias, float *out,
+                     int64_t row, int64_t lanes, int add)
+{
+    const int64_t tiles = ceil_div(s->columns, WIDTH);
+    for (int64_t t = 0; t < tiles; t++) {
+        const int64_t column = t * s->columns / tiles;
+        const int n = (int)((t + 1) * s->columns / tiles - column);
+        vec sums[2][WIDTH];
+        for (int k = 0; k < n; k++)
+            sums[0][k] = sums[1][k] = bias;
+        tile(s, sums, cells, taps, row, column, n);
+        for (int64_t i = row; i < min(row + 2, s->rows); i++)
+            for (int k = 0; k < n; k++)
+                put(out + i * s->out.row + (column + k) * s->out.column, sums[i - row][k],
+                    s->out.channel, lanes, add);
+    }
+}
+
+static int64_t direct_units(const shape *s) { return ceil_div(s->rows, 2); }
+
+/* Vectors of memory that `direct_block` takes: the map's cells, then the taps. */
+static int64_t direct_cells(const shape *s) { return s->height * (s->width + 2 * (WIDTH - 1)); }
+
+static int64_t direct_memory(const shape *s)
+{
+    return direct_cells(s) + (s->tap_rows + 2) * s->tap_columns;
+}
+
+/* Vector operations of one image, about: a pair of rows visits a row more than each of them. */
+static int64_t direct_cost(const shape *s)
+{
+    const int64_t rows = overlaps(s->rows, s->tap_rows, s->height, s->top) + s->rows;
+    return rows * overlaps(s->columns, s->tap_columns, s->width, s->left);
+}
+
+/* Pairs of output rows `first` to `last - 1` of LANES channels from `channel` on. */
+static void direct_block(const shape *s, const float *maps, const float *taps, const float *bias,
+                         float *out, int64_t channel, int64_t first, int64_t last, vec *memory)
+{
+    const int64_t lanes = min(LANES, s->channels - channel);
+    const int64_t pitch = s->width + 2 * (WIDTH - 1);
+    const vec start = pack_bias(bias, channel, lanes);
+    vec *packed = memory + direct_cells(s);
+    for (int64_t b = 0; b < s->batch; b++) {
+        const float *map = maps + b * s->map.batch + channel * s->map.channel;
+        pack(memory + WIDTH - 1, map, &s->map, s->height, s->width, pitch, lanes);
+        if (b == 0 || s->tap.batch)
+            pack_taps(s, packed + s->tap_columns,
+                      taps + b * s->tap.batch + channel * s->tap.channel, s->tap_columns, lanes);
+        for (int64_t pair = first; pair < last; pair++)
+            row_pair(s, memory, packed, start, out + b * s->out.batch + channel * s->out.channel,
+                     2 * pair, lanes, b > 0 && s->out.batch == 0);
+    }
+}
+
+#endif

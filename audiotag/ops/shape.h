@@ -1,0 +1,45 @@
+/* What `correlate` is asked for; native.py fills it in, in this order. */
+
+#ifndef SHAPE_H
+#define SHAPE_H
+
+#include "vectors.h"
+
+typedef struct {
+    int64_t batch, channels, height, width;
+    int64_t tap_rows, tap_columns, rows, columns; /* of the taps, and of the output */
+    int64_t top, left;                            /* zeros before the map: ph, pw */
+    int64_t turn;                                 /* whether to turn the taps by 180 degrees */
+    strides map, tap, out; /* 0 for the batch: the same taps, or one sum, for all images */
+} shape;
+
+/* Copy the taps of `lanes` channels, turned or not, into rows of `pitch` vectors. */
+static void pack_taps(const shape *s, vec *to, const float *from, int64_t pitch, int64_t lanes)
+{
+    strides step = s->tap;
+    if (s->turn) {
+        from += (s->tap_rows - 1) * step.row + (s->tap_columns - 1) * step.column;
+        step.row = -step.row, step.column = -step.column;
+    }
+    pack(to, from, &step, s->tap_rows, s->tap_columns, pitch, lanes);
+}
+
+/* The bias of `lanes` channels from `channel` on; zeros without one. */
+static vec pack_bias(const float *bias, int64_t channel, int64_t lanes)
+{
+    vec start = {0};
+    for (int64_t k = 0; bias && k < lanes; k++)
+        start[k] = bias[channel + k];
+    return start;
+}
+
+/* Over `outputs` places, how many of `taps` taps meet one of `size` cells after `before` zeros. */
+static int64_t overlaps(int64_t outputs, int64_t taps, int64_t size, int64_t before)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < outputs; i++)
+        sum += max(0, min(taps, size + before - i) - max(0, before - i));
+    return sum;
+}
+
+#endif

@@ -1,0 +1,298 @@
+/* Correlation of large kernels by Winograd's F(4x4, 4x4), nested: taps in tiles of 4 x 4.
+
+   Windows of 7 x 7 cells, one every 4, and tiles of 4 x 4 taps are taken to the 7 x 7 points
+   {0, 1, -1, 2, -2, 1/2, infinity}^2 (Toom and Cook; arXiv 1509.09308). There, the map of windows
+   is correlated with the map of tap tiles, a product for each of 16 x 16 pairs of an output and a
+   tap being 49; then each tile of 4 x 4 outputs comes back from its 7 x 7 sums. A 23x23 kernel has
+   6 x 6 tiles: 110 products an output instead of 529. The rounding error is about five times that
+   of plain sums. */
+
+#ifndef WINOGRAD_H
+#define WINOGRAD_H
+
+#include "shape.h"
+
+#define TILE 4    /* outputs, and taps, along a side of a tile */
+#define WINDOW 7  /* cells along a side of what a tile of outputs meets in a tile of taps */
+#define POINTS 49
+#define MOST_OUTPUTS 8 /* 8 sums, 6 taps and a cell fit into 16 registers */
+#define MOST_TAPS 6
+#define FEWEST_OUTPUTS 4
+#define FEWEST_TAPS 3
+#define IN_FLIGHT (LANES < 16 ? 8 : 4) /* sums that keep the multipliers busy, as measured */
+
+/* Sizes, in tiles unless said. A plane holds one point of all windows, or of all taps. */
+typedef struct {
+    int64_t rows, columns;         /* outputs */
+    int64_t outputs;               /* of a row that are summed at once */
+    int64_t tap_rows, tap_columns; /* columns: with zeros, to a multiple of the next */
+    int64_t taps;                  /* of a row that are in registers at once */
+    int64_t first, last;           /* rows of windows that touch the map, `last` not included, */
+    int64_t first_column, last_column; /* and columns */
+    int64_t pitch;                 /* of planes of windows and of outputs, */
+    int64_t plane, tap_plane;      /* and sizes of planes, in vectors */
+    int64_t strip;                 /* cells of map along a row of windows */
+} tiling;
+
+static tiling tile_up(const shape *s)
+{
+    tiling t = {.rows = ceil_div(s->rows, TILE), .columns = ceil_div(s->columns, TILE)};
+    const int64_t parts = ceil_div(t.columns, MOST_OUTPUTS);
+    t.outputs = max(FEWEST_OUTPUTS, ceil_div(t.columns, parts));
+    t.tap_rows = ceil_div(s->tap_rows, TILE);
+    const int64_t tap_tiles = ceil_div(s->tap_columns, TILE);
+    const int64_t tap_parts = ceil_div(tap_tiles, MOST_TAPS);
+    t.taps = max(FEWEST_TAPS, ceil_div(tap_tiles, tap_parts));
+    t.tap_columns = tap_parts * t.taps;
+    t.first = max(0, ceil_div(s->top - WINDOW + 1, TILE));
+    t.last = min(t.rows + t.tap_rows - 1, ceil_div(s->height + s->top, TILE));
+    t.first_column = max(0, ceil_div(s->left - WINDOW + 1, TILE));
+    t.pitch = parts * t.outputs + t.tap_columns - 1;
+    t.last_column = min(t.pitch, ceil_div(s->width + s->left, TILE));
+    t.plane = (t.rows + t.tap_rows - 1) * t.pitch;
+    t.tap_plane = t.tap_rows * t.tap_columns;
+    t.strip = TILE * (t.pitch - 1) + WINDOW;
+    return t;
+}
+
+/* 7 cells to points. Each point's row of the inverse Vandermonde matrix, transposed, is multiplied
+   by what makes it whole numbers; `taps_to_points` divides by it. */
+INLINE void cells_to_points(const vec *x, int64_t step, vec *to, int64_t stride)
+{
+    const vec x1 = x[step], x2 = x[2 * step], x3 = x[3 * step], x4 = x[4 * step], x5 = x[5 * step];
+    const vec odd = 4 * x1 - 5 * x3 + x5;
+    const vec near = 4 * x2 - x4, far = x2 - x4, sides = -4 * x1 + 9 * x3 - 2 * x5;
+    to[0] = 4 * x[0] - 5 * x2 + x4 - 2 * odd;
+    to[stride] = near + sides;
+    to[2 * stride] = 3 * near - 4 * x1 - 7 * x3 + 2 * x5;
+    to[3 * stride] = 2 * (x1 - 2 * x3 + x5) - 3 * far;
+    to[4 * stride] = 2 * (x1 - x5) - 5 * far;
+    to[5 * stride] = odd;
+    to[6 * stride] = 2 * (near - 4 * x4 + x[6 * step]) - odd;
+}
+
+/* 4 taps to points: the values there of the polynomial that has them as coefficients. */
+INLINE void taps_to_points(const vec *w, int64_t step, vec *to, int64_t stride)
+{
+    const vec w0 = w[0], w1 = w[step], w2 = w[2 * step], w3 = w[3 * step];
+    const vec even = w0 + w2, odd = w1 + w3, even2 = w0 + 4 * w2, odd2 = 2 * w1 + 8 * w3;
+    to[0] = w0 * (1 / 4.0f);
+    to[stride] = (even + odd) * (1 / 6.0f);
+    to[2 * stride] = (even - odd) * (1 / 18.0f);
+    to[3 * stride] = (even2 + odd2) * (1 / 72.0f);
+    to[4 * stride] = (even2 - odd2) * (1 / 120.0f);
+    to[5 * stride] = (8 * w0 + 4 * w1 + 2 * w2 + w3) * (4 / 45.0f);
+    to[6 * stride] = w3 * (1 / 2.0f);
+}
+
+/* Sums at points to 4 outputs: the powers 0 to 3 of the points. */
+INLINE void from_points(const vec *m, int64_t step, vec *to, int64_t stride)
+{
+    const vec m5 = m[5 * step];
+    const vec even = m[step] + m[2 * step], odd = m[step] - m[2 * step];
+    const vec even2 = m[3 * step] + m[4 * step], odd2 = m[3 * step] - m[4 * step];
+    to[0] = m[0] + even + even2 + m5;
+    to[stride] = odd + 2 * odd2 + m5 * 0.5f;
+    to[2 * stride] = even + 4 * even2 + m5 * 0.25f;
+    to[3 * stride] = odd + 8 * odd2 + m5 * 0.125f + m[6 * step];
+}
+
+/* The windows of one row, from WINDOW rows of `t->strip` cells, to a row of every plane. */
+static void windows_to_points(const tiling *t, const vec *cells, vec *half, vec *planes)
+{
+    const int64_t last = t->last_column;
+    for (int64_t j = TILE * t->first_column; j < TILE * (last - 1) + WINDOW; j++)
+        cells_to_points(cells + j, t->strip, half + j, t->strip);
+    for (int64_t point = 0; point < POINTS; point++) {
+        memset(planes + point * t->plane, 0, t->first_column * sizeof(vec));
+        memset(planes + point * t->plane + last, 0, (t->pitch - last) * sizeof(vec));
+    }
+    for (int64_t a = 0; a < WINDOW; a++)
+        for (int64_t j = t->first_column; j < last; j++)
+            cells_to_points(half + a * t->strip + TILE * j, 1, planes + a * WINDOW * t->plane + j,
+                            t->plane);
+}
+
+/* All tiles of taps, from rows of `pitch` vectors, to planes. */
+static void tiles_to_points(const tiling *t, const vec *taps, int64_t pitch, vec *planes)
+{
+    vec half[WINDOW * TILE];
+    for (int64_t i = 0; i < t->tap_rows; i++)
+        for (int64_t j = 0; j < t->tap_columns; j++) {
+            for (int64_t k = 0; k < TILE; k++)
+                taps_to_points(taps + TILE * (i * pitch + j) + k, pitch, half + k, TILE);
+            vec *to = planes + i * t->tap_columns + j;
+            for (int64_t a = 0; a < WINDOW; a++)
+                taps_to_points(half + a * TILE, 1, to + a * WINDOW * t->tap_plane, t->tap_plane);
+        }
+}
+
+/* n sums of a row, over `rows` rows of windows and `parts` times `taps` taps of each. */
+INLINE void sum_row(const int n, const int taps, vec *to, const vec *from, const vec *cells,
+                    int64_t pitch, const vec *weights, int64_t rows, int64_t parts)
+{
+    vec sums[MOST_OUTPUTS];
+    for (int k = 0; k < n; k++)
+        sums[k] = from ? from[k] : (vec){0};
+    for (int64_t part = 0; part < parts; part++)
+        for (int64_t i = 0; i < rows; i++) {
+            const vec *row = cells + i * pitch + part * taps;
+            const vec *weight = weights + (i * parts + part) * taps;
+            vec tap[MOST_TAPS];
+#pragma GCC unroll 6
+            for (int k = 0; k < taps; k++) {
+                tap[k] = weight[k];
+                KEEP_IN_REGISTER(tap[k]);
+            }
+#pragma GCC unroll 13
+            for (int q = 0; q < n + taps - 1; q++) {
+                vec cell = row[q];
+                KEEP_IN_REGISTER(cell);
+#pragma GCC unroll 8
+                for (int k = 0; k < n; k++)
+                    if (q >= k && q < k + taps)
+                        sums[k] += cell * tap[q - k];
+            }
+        }
+    for (int k = 0; k < n; k++)
+        to[k] = sums[k];
+}
+
+/* One row of sums at one point, in one piece or more. */
+INLINE void sum_pieces(const int n, const int taps, vec *to, int add, const vec *cells,
+                       const tiling *t, const vec *weights, int64_t rows)
+{
+    for (int64_t j = 0; j < t->columns; j += n)
+        sum_row(n, taps, to + j, add ? to + j : 0, cells + j, t->pitch, weights, rows,
+                t->tap_columns / taps);
+}
+
+#define WITH_TAPS(n)                                                                          \
+    switch (t->taps) {                                                                        \
+    case 3: sum_pieces(n, 3, to, add, cells, t, weights, rows); break;                        \
+    case 4: sum_pieces(n, 4, to, add, cells, t, weights, rows); break;                        \
+    case 5: sum_pieces(n, 5, to, add, cells, t, weights, rows); break;                        \
+    default: sum_pieces(n, 6, to, add, cells, t, weights, rows);                              \
+    }                                                                                         \
+    break
+
+static void sum_at_point(const tiling *t, vec *to, int add, const vec *cells, const vec *weights,
+                         int64_t rows)
+{
+    switch (t->outputs) {
+    case 4: WITH_TAPS(4);
+    case 5: WITH_TAPS(5);
+    case 6: WITH_TAPS(6);
+    case 7: WITH_TAPS(7);
+    default: WITH_TAPS(8);
+    }
+}
+
+/* Sums at all points, row by row, so that a row may take the place of its first row of windows:
+   `sums` are planes of t->plane vectors, `windows` themselves or others, added to if `add`. */
+static void correlate_planes(const tiling *t, const vec *windows, const vec *taps, vec *sums,
+                             int add)
+{
+    for (int64_t point = 0; point < POINTS; point++)
+        for (int64_t i = 0; i < t->rows; i++) {
+            const int64_t low = max(i, t->first), high = min(i + t->tap_rows, t->last);
+            sum_at_point(t, sums + point * t->plane + i * t->pitch, add,
+                         windows + point * t->plane + low * t->pitch,
+                         taps + point * t->tap_plane + (low - i) * t->tap_columns,
+                         max(0, high - low));
+        }
+}
+
+/* One row of the map, `lanes` channels, into the middle of a strip's row; zeros beside the map. */
+static void load_row(const shape *s, const float *map, int64_t row, vec *to, int64_t lanes)
+{
+    if (row < 0 || row >= s->height)
+        memset(to + s->left, 0, s->width * sizeof(vec));
+    else
+        pack(to + s->left, map + row * s->map.row, &s->map, 1, s->width, 0, lanes);
+}
+
+/* All windows of an image, `lanes` channels, to planes, by way of a strip of rows. */
+static void map_to_points(const shape *s, const tiling *t, const float *map, vec *strip,
+                          vec *planes, int64_t lanes)
+{
+    vec *half = strip + WINDOW * t->strip;
+    for (int64_t i = t->first; i < t->last; i++) {
+        const int64_t kept = i == t->first ? 0 : WINDOW - TILE;
+        memmove(strip, strip + TILE * t->strip, kept * t->strip * sizeof(vec));
+        for (int64_t k = kept; k < WINDOW; k++)
+            load_row(s, map, TILE * i - s->top + k, strip + k * t->strip, lanes);
+        windows_to_points(t, strip, half, planes + i * t->pitch);
+    }
+}
+
+/* Outputs of an image, `lanes` channels, from planes of sums, by way of a strip of rows. */
+static void map_from_points(const shape *s, const tiling *t, const vec *sums, vec *strip, vec bias,
+                            float *out, int64_t lanes)
+{
+    vec outputs[TILE];
+    for (int64_t i = 0; i < s->rows; i += TILE, sums += t->pitch) {
+        for (int64_t a = 0; a < WINDOW; a++)
+            for (int64_t j = 0; j < t->columns; j++)
+                from_points(sums + a * WINDOW * t->plane + j, t->plane,
+                            strip + a * t->strip + TILE * j, 1);
+        for (int64_t j = 0; j < s->columns; j++) {
+            from_points(strip + j, t->strip, outputs, 1);
+            for (int64_t k = 0; k < min(TILE, s->rows - i); k++)
+                put(out + (i + k) * s->out.row + j * s->out.column, outputs[k] + bias,
+                    s->out.channel, lanes, 0);
+        }
+    }
+}
+
+/* Vectors of memory that `winograd_block` takes: packed taps, strips, then planes. */
+static int64_t packed_taps(const tiling *t) { return TILE * TILE * t->tap_plane; }
+
+static int64_t winograd_memory(const shape *s)
+{
+    const tiling t = tile_up(s);
+    const int64_t planes = s->out.batch ? t.plane : 2 * t.plane;
+    return packed_taps(&t) + 2 * WINDOW * t.strip + POINTS * (t.tap_plane + planes);
+}
+
+/* Images that are worked on apart: not where all are summed up. */
+static int64_t winograd_units(const shape *s) { return s->out.batch ? s->batch : 1; }
+
+/* Vector operations of one image, about; those of a window, a tile of outputs and a tile of taps as
+   counted in the functions that transform them. */
+static int64_t winograd_cost(const shape *s)
+{
+    const tiling t = tile_up(s);
+    const int64_t rows = overlaps(t.rows, t.tap_rows, t.last - t.first, t.first);
+    const int64_t columns = ceil_div(t.columns, t.outputs) * max(t.outputs, IN_FLIGHT);
+    const int64_t windows = (t.last - t.first) * (t.last_column - t.first_column);
+    const int64_t taps = t.tap_plane / (s->tap.batch ? 1 : s->batch);
+    const int64_t outputs = t.rows * t.columns / (s->out.batch ? 1 : s->batch);
+    return POINTS * rows * columns * t.tap_columns + 300 * windows + 200 * outputs + 220 * taps;
+}
+
+/* Images `first` to `last - 1`, or the sum over all, of LANES channels from `channel` on. */
+static void winograd_block(const shape *s, const float *maps, const float *taps, const float *bias,
+                           float *out, int64_t channel, int64_t first, int64_t last, vec *memory)
+{
+    const tiling t = tile_up(s);
+    const int64_t lanes = min(LANES, s->channels - channel), summed = s->out.batch == 0;
+    vec *strip = memory + packed_taps(&t), *tap_planes = strip + 2 * WINDOW * t.strip;
+    vec *windows = tap_planes + POINTS * t.tap_plane;
+    vec *sums = summed ? windows + POINTS * t.plane : windows;
+    maps += channel * s->map.channel, taps += channel * s->tap.channel;
+    out += channel * s->out.channel;
+    for (int64_t b = summed ? 0 : first; b < (summed ? s->batch : last); b++) {
+        if (b == first || s->tap.batch) {
+            pack_taps(s, memory, taps + b * s->tap.batch, TILE * t.tap_columns, lanes);
+            tiles_to_points(&t, memory, TILE * t.tap_columns, tap_planes);
+        }
+        map_to_points(s, &t, maps + b * s->map.batch, strip, windows, lanes);
+        correlate_planes(&t, windows, tap_planes, sums, summed && b > 0);
+        if (!summed || b == s->batch - 1)
+            map_from_points(s, &t, sums, strip + WINDOW * t.strip,
+                            pack_bias(bias, channel, lanes), out + b * s->out.batch, lanes);
+    }
+}
+
+#endif
