@@ -25,12 +25,13 @@ static int share(const shape *s, const float *maps, const float *taps, const flo
     const int tiled = winograd_cost(s) < direct_cost(s);
     block *const run = tiled ? winograd_block : direct_block;
     const int64_t vectors = tiled ? winograd_memory(s) : direct_memory(s);
+    const int64_t zeros = tiled ? winograd_zeros(s) : vectors;
     const int64_t pieces = tiled ? winograd_units(s) : direct_units(s);
     const int64_t units = ceil_div(s->channels, LANES) * pieces;
     vec *memory = aligned_alloc(sizeof(vec), vectors * sizeof(vec));
     if (!memory)
         return 1;
-    memset(memory, 0, vectors * sizeof(vec));
+    memset(memory, 0, zeros * sizeof(vec));
     int64_t unit = units * part / parts, end = units * (part + 1) / parts;
     while (unit < end) {
         const int64_t number = unit / pieces, first = unit % pieces;

@@ -31,7 +31,7 @@ typedef struct {
     int64_t first_column, last_column; /* and columns */
     int64_t pitch;                 /* of planes of windows and of outputs, */
     int64_t plane, tap_plane;      /* and sizes of planes, in vectors */
-    int64_t strip;                 /* cells of map along a row of windows */
+    int64_t strip, sheet;          /* cells along a row of windows, and along all rows */
 } tiling;
 
 static tiling tile_up(const shape *s)
@@ -52,6 +52,7 @@ static tiling tile_up(const shape *s)
     t.plane = (t.rows + t.tap_rows - 1) * t.pitch;
     t.tap_plane = t.tap_rows * t.tap_columns;
     t.strip = TILE * (t.pitch - 1) + WINDOW;
+    t.sheet = max(t.rows, t.last) * t.strip;
     return t;
 }
 
@@ -95,22 +96,6 @@ INLINE void from_points(const vec *m, int64_t step, vec *to, int64_t stride)
     to[stride] = odd + 2 * odd2 + m5 * 0.5f;
     to[2 * stride] = even + 4 * even2 + m5 * 0.25f;
     to[3 * stride] = odd + 8 * odd2 + m5 * 0.125f + m[6 * step];
-}
-
-/* The windows of one row, from WINDOW rows of `t->strip` cells, to a row of every plane. */
-static void windows_to_points(const tiling *t, const vec *cells, vec *half, vec *planes)
-{
-    const int64_t last = t->last_column;
-    for (int64_t j = TILE * t->first_column; j < TILE * (last - 1) + WINDOW; j++)
-        cells_to_points(cells + j, t->strip, half + j, t->strip);
-    for (int64_t point = 0; point < POINTS; point++) {
-        memset(planes + point * t->plane, 0, t->first_column * sizeof(vec));
-        memset(planes + point * t->plane + last, 0, (t->pitch - last) * sizeof(vec));
-    }
-    for (int64_t a = 0; a < WINDOW; a++)
-        for (int64_t j = t->first_column; j < last; j++)
-            cells_to_points(half + a * t->strip + TILE * j, 1, planes + a * WINDOW * t->plane + j,
-                            t->plane);
 }
 
 /* All tiles of taps, from rows of `pitch` vectors, to planes. */
@@ -188,19 +173,15 @@ static void sum_at_point(const tiling *t, vec *to, int add, const vec *cells, co
     }
 }
 
-/* Sums at all points, row by row, so that a row may take the place of its first row of windows:
-   `sums` are planes of t->plane vectors, `windows` themselves or others, added to if `add`. */
-static void correlate_planes(const tiling *t, const vec *windows, const vec *taps, vec *sums,
-                             int add)
+/* Sums at one point, row by row, so that a row may take the place of its first row of windows. */
+static void correlate_plane(const tiling *t, const vec *windows, const vec *taps, vec *sums,
+                            int add)
 {
-    for (int64_t point = 0; point < POINTS; point++)
-        for (int64_t i = 0; i < t->rows; i++) {
-            const int64_t low = max(i, t->first), high = min(i + t->tap_rows, t->last);
-            sum_at_point(t, sums + point * t->plane + i * t->pitch, add,
-                         windows + point * t->plane + low * t->pitch,
-                         taps + point * t->tap_plane + (low - i) * t->tap_columns,
-                         max(0, high - low));
-        }
+    for (int64_t i = 0; i < t->rows; i++) {
+        const int64_t low = max(i, t->first), high = min(i + t->tap_rows, t->last);
+        sum_at_point(t, sums + i * t->pitch, add, windows + low * t->pitch,
+                     taps + (low - i) * t->tap_columns, max(0, high - low));
+    }
 }
 
 /* One row of the map, `lanes` channels, into the middle of a strip's row; zeros beside the map. */
@@ -212,47 +193,73 @@ static void load_row(const shape *s, const float *map, int64_t row, vec *to, int
         pack(to + s->left, map + row * s->map.row, &s->map, 1, s->width, 0, lanes);
 }
 
-/* All windows of an image, `lanes` channels, to planes, by way of a strip of rows. */
-static void map_to_points(const shape *s, const tiling *t, const float *map, vec *strip,
-                          vec *planes, int64_t lanes)
+/* An image, `lanes` channels: windows are taken to points from top to bottom, into WINDOW sheets of
+   a row for each row of windows, by way of WINDOW rows of cells. */
+static void map_to_sheets(const shape *s, const tiling *t, const float *map, vec *cells,
+                          vec *sheets, int64_t lanes)
 {
-    vec *half = strip + WINDOW * t->strip;
     for (int64_t i = t->first; i < t->last; i++) {
         const int64_t kept = i == t->first ? 0 : WINDOW - TILE;
-        memmove(strip, strip + TILE * t->strip, kept * t->strip * sizeof(vec));
+        memmove(cells, cells + TILE * t->strip, kept * t->strip * sizeof(vec));
         for (int64_t k = kept; k < WINDOW; k++)
-            load_row(s, map, TILE * i - s->top + k, strip + k * t->strip, lanes);
-        windows_to_points(t, strip, half, planes + i * t->pitch);
+            load_row(s, map, TILE * i - s->top + k, cells + k * t->strip, lanes);
+        const int64_t end = TILE * (t->last_column - 1) + WINDOW;
+        for (int64_t j = TILE * t->first_column; j < end; j++)
+            cells_to_points(cells + j, t->strip, sheets + i * t->strip + j, t->sheet);
     }
 }
 
-/* Outputs of an image, `lanes` channels, from planes of sums, by way of a strip of rows. */
-static void map_from_points(const shape *s, const tiling *t, const vec *sums, vec *strip, vec bias,
-                            float *out, int64_t lanes)
+/* From left to right, a sheet to WINDOW planes. */
+static void sheet_to_planes(const tiling *t, const vec *sheet, vec *planes)
+{
+    const int64_t first = t->first_column, last = t->last_column;
+    for (int64_t i = t->first; i < t->last; i++) {
+        vec *to = planes + i * t->pitch;
+        for (int64_t b = 0; b < WINDOW; b++) {
+            memset(to + b * t->plane, 0, first * sizeof(vec));
+            memset(to + b * t->plane + last, 0, (t->pitch - last) * sizeof(vec));
+        }
+        for (int64_t j = first; j < last; j++)
+            cells_to_points(sheet + i * t->strip + TILE * j, 1, to + j, t->plane);
+    }
+}
+
+/* And the way back, for sums. */
+static void planes_to_sheet(const tiling *t, const vec *planes, vec *sheet)
+{
+    for (int64_t i = 0; i < t->rows; i++)
+        for (int64_t j = 0; j < t->columns; j++)
+            from_points(planes + i * t->pitch + j, t->plane, sheet + i * t->strip + TILE * j, 1);
+}
+
+static void sheets_to_map(const shape *s, const tiling *t, const vec *sheets, vec bias, float *out,
+                          int64_t lanes)
 {
     vec outputs[TILE];
-    for (int64_t i = 0; i < s->rows; i += TILE, sums += t->pitch) {
-        for (int64_t a = 0; a < WINDOW; a++)
-            for (int64_t j = 0; j < t->columns; j++)
-                from_points(sums + a * WINDOW * t->plane + j, t->plane,
-                            strip + a * t->strip + TILE * j, 1);
+    for (int64_t i = 0; i < s->rows; i += TILE)
         for (int64_t j = 0; j < s->columns; j++) {
-            from_points(strip + j, t->strip, outputs, 1);
+            from_points(sheets + i / TILE * t->strip + j, t->sheet, outputs, 1);
             for (int64_t k = 0; k < min(TILE, s->rows - i); k++)
                 put(out + (i + k) * s->out.row + j * s->out.column, outputs[k] + bias,
                     s->out.channel, lanes, 0);
         }
-    }
 }
 
-/* Vectors of memory that `winograd_block` takes: packed taps, strips, then planes. */
+/* Vectors of memory that `winograd_block` takes: packed taps and rows of cells, zeros at first, */
 static int64_t packed_taps(const tiling *t) { return TILE * TILE * t->tap_plane; }
 
+static int64_t winograd_zeros(const shape *s)
+{
+    const tiling t = tile_up(s);
+    return packed_taps(&t) + WINDOW * t.strip;
+}
+
+/* and sheets, and planes of taps, windows, and sums where they outlast an image. */
 static int64_t winograd_memory(const shape *s)
 {
     const tiling t = tile_up(s);
-    const int64_t planes = s->out.batch ? t.plane : 2 * t.plane;
-    return packed_taps(&t) + 2 * WINDOW * t.strip + POINTS * (t.tap_plane + planes);
+    const int64_t planes = s->out.batch ? WINDOW : WINDOW + POINTS;
+    return winograd_zeros(s) + WINDOW * t.sheet + POINTS * t.tap_plane + planes * t.plane;
 }
 
 /* Images that are worked on apart: not where all are summed up. */
@@ -277,21 +284,31 @@ static void winograd_block(const shape *s, const float *maps, const float *taps,
 {
     const tiling t = tile_up(s);
     const int64_t lanes = min(LANES, s->channels - channel), summed = s->out.batch == 0;
-    vec *strip = memory + packed_taps(&t), *tap_planes = strip + 2 * WINDOW * t.strip;
-    vec *windows = tap_planes + POINTS * t.tap_plane;
-    vec *sums = summed ? windows + POINTS * t.plane : windows;
+    vec *cells = memory + packed_taps(&t), *sheets = cells + WINDOW * t.strip;
+    vec *tap_planes = sheets + WINDOW * t.sheet, *windows = tap_planes + POINTS * t.tap_plane;
     maps += channel * s->map.channel, taps += channel * s->tap.channel;
     out += channel * s->out.channel;
-    for (int64_t b = summed ? 0 : first; b < (summed ? s->batch : last); b++) {
+    if (summed)
+        last = s->batch;
+    for (int64_t b = first; b < last; b++) {
         if (b == first || s->tap.batch) {
             pack_taps(s, memory, taps + b * s->tap.batch, TILE * t.tap_columns, lanes);
             tiles_to_points(&t, memory, TILE * t.tap_columns, tap_planes);
         }
-        map_to_points(s, &t, maps + b * s->map.batch, strip, windows, lanes);
-        correlate_planes(&t, windows, tap_planes, sums, summed && b > 0);
-        if (!summed || b == s->batch - 1)
-            map_from_points(s, &t, sums, strip + WINDOW * t.strip,
-                            pack_bias(bias, channel, lanes), out + b * s->out.batch, lanes);
+        map_to_sheets(s, &t, maps + b * s->map.batch, cells, sheets, lanes);
+        for (int64_t a = 0; a < WINDOW; a++) {
+            vec *sums = summed ? windows + (1 + a) * WINDOW * t.plane : windows;
+            sheet_to_planes(&t, sheets + a * t.sheet, windows);
+            for (int64_t k = 0; k < WINDOW; k++)
+                correlate_plane(&t, windows + k * t.plane,
+                                tap_planes + (a * WINDOW + k) * t.tap_plane, sums + k * t.plane,
+                                summed && b > first);
+            if (!summed || b == last - 1)
+                planes_to_sheet(&t, sums, sheets + a * t.sheet);
+        }
+        if (!summed || b == last - 1)
+            sheets_to_map(s, &t, sheets, pack_bias(bias, channel, lanes), out + b * s->out.batch,
+                          lanes);
     }
 }
 
