@@ -1,6 +1,7 @@
 """What a model folder holds, and the config that describes it; torch is not needed to read it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from audiotag.errors import ModelError
 from audiotag.labels import Label, Labels
+from audiotag.replacing import replaced
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -29,6 +31,8 @@ class TaggerConfig:
         front_end: Name of the front end.
         front_end_args: Arguments of the front end.
         min_duration: Seconds that a shorter clip is repeated up to.
+        thresholds: Score from which on each class counts as heard, in the order of the labels;
+            None if none were fitted.
     """
 
     architecture: str
@@ -38,6 +42,7 @@ class TaggerConfig:
     front_end: str = "log_mel"
     front_end_args: dict[str, Any] = field(default_factory=dict)
     min_duration: float = MIN_DURATION
+    thresholds: tuple[float, ...] | None = None
 
     def to_json(self) -> str:
         """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's."""
@@ -52,6 +57,7 @@ class TaggerConfig:
                 "front_end": {"name": self.front_end, **self.front_end_args},
                 "min_duration": self.min_duration,
                 "labels": [{"name": label.name, "mid": label.mid} for label in self.labels],
+                **({} if self.thresholds is None else {"thresholds": self.thresholds}),
                 "versions": {name: version(name) for name in VERSIONED},
             },
             indent=1,
@@ -69,15 +75,40 @@ class TaggerConfig:
         if values["format_version"] != FORMAT_VERSION:
             raise ValueError(f"format version {values['format_version']} is not {FORMAT_VERSION}")
         front_end = dict(values["front_end"])
+        labels = Labels(Label(x["name"], x["mid"]) for x in values["labels"])
         return cls(
             architecture=values["architecture"],
-            labels=Labels(Label(x["name"], x["mid"]) for x in values["labels"]),
+            labels=labels,
             model_args={k: v for k, v in values["model_args"].items() if k != "in_chans"},
             dcls=values.get("dcls"),
             front_end=front_end.pop("name"),
             front_end_args=front_end,
             min_duration=values["min_duration"],
+            thresholds=_thresholds(values.get("thresholds"), labels),
         )
+
+
+def _thresholds(values: list[float] | None, labels: Labels) -> tuple[float, ...] | None:
+    if values is None:
+        return None
+    if len(values) != len(labels):
+        raise ValueError(f"{len(values)} thresholds for {len(labels)} labels")
+    return tuple(float(x) for x in values)
+
+
+def store_thresholds(folder: Path, thresholds: Sequence[float]) -> None:
+    """Write thresholds of the classes into a model folder's config, the rest of it kept.
+
+    Raises:
+        ModelError: If the folder has no config, or one of other labels.
+    """
+    labels = read_config(folder).labels
+    if len(thresholds) != len(labels):
+        raise ModelError(f"{folder} has {len(labels)} labels, not {len(thresholds)}")
+    values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    text = json.dumps({**values, "thresholds": list(thresholds)}, indent=1, ensure_ascii=False)
+    with replaced(folder / CONFIG_FILE) as file:
+        file.write(f"{text}\n".encode())
 
 
 def read_config(folder: Path) -> TaggerConfig:

@@ -5,12 +5,13 @@ and a CPU that has the model in ONNX never waits for the import of torch.
 """
 
 import ctypes
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from audiotag.config import ONNX_FILE
+from audiotag.config import ONNX_FILE, read_config
 from audiotag.errors import ModelError
 from audiotag.labels import Labels
 from audiotag.locate import DEFAULT_NAME, model_folder
@@ -31,6 +32,8 @@ class Engine(Protocol):
         sample_rate: Hz of the waveforms it takes.
         min_duration: Seconds; shorter clips are repeated up to this.
         is_gpu: Whether it computes on a GPU.
+        thresholds: Score from which on each class counts as heard, (classes,); None if none
+            were fitted.
     """
 
     name: str
@@ -45,6 +48,9 @@ class Engine(Protocol):
     @property
     def is_gpu(self) -> bool: ...
 
+    @property
+    def thresholds(self) -> np.ndarray | None: ...
+
     def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """Scores (B, classes) in [0, 1] of waveforms (B, T)."""
 
@@ -53,7 +59,10 @@ class Engine(Protocol):
 
 
 def open_engine(
-    model: str | Path | None = None, device: str = "auto", engine: str = "auto"
+    model: str | Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    long_work: bool = False,
 ) -> Engine:
     """A model on the engine that suits it.
 
@@ -62,6 +71,8 @@ def open_engine(
             nothing for the embedded default.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
         engine: "torch", "onnx", or "auto": onnx on a CPU where the model has an ONNX file.
+        long_work: There is enough to do (`workload.is_long`) that "auto" takes torch all the same,
+            which starts later and is faster then.
 
     Raises:
         ModelError: If model, device and engine do not go together, or there is no such model.
@@ -73,13 +84,16 @@ def open_engine(
         return _open_file(Path(str(model)), device, engine)
     folder = model_folder(model)
     name = DEFAULT_NAME if model in (None, DEFAULT_NAME) else folder.name
-    if _prefers_onnx(folder, device, engine):
-        return _open_onnx(folder / ONNX_FILE, device, name, str(folder))
+    if _prefers_onnx(folder, device, engine, long_work):
+        tagger = _open_onnx(folder / ONNX_FILE, device, name, str(folder))
+        # The folder's, which may have been fitted after the export.
+        tagger.config = replace(tagger.config, thresholds=read_config(folder).thresholds)
+        return tagger
     from audiotag.loading import load_tagger
 
-    tagger = load_tagger(folder, device)
-    tagger.name = name
-    return tagger
+    loaded = load_tagger(folder, device)
+    loaded.name = name
+    return loaded
 
 
 def _open_file(path: Path, device: str, engine: str) -> "OnnxTagger":
@@ -103,8 +117,8 @@ def _open_onnx(path: Path, device: str, name: str, source: str) -> "OnnxTagger":
     return tagger
 
 
-def _prefers_onnx(folder: Path, device: str, engine: str) -> bool:
-    if engine != "auto":
+def _prefers_onnx(folder: Path, device: str, engine: str, long_work: bool) -> bool:
+    if engine != "auto" or long_work:
         return engine == "onnx"
     on_cpu = device == "cpu" or (device == "auto" and not _has_cuda())
     return on_cpu and (folder / ONNX_FILE).is_file()

@@ -1,93 +1,185 @@
-"""How well a tagger knows a prepared data set, and on which clips that was measured."""
+"""How well a tagger knows a prepared data set, how sure that is, and on which clips it holds."""
 
+import json
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
-from audiotag.data.dataset import ClipDataset
-from audiotag.data.shards import PCM_16_SCALE, hash_keys
-from audiotag.errors import DataError
-from audiotag.metrics import average_precision
-from audiotag.tagger import Tagger
+from audiotag.bootstrap import Statistic
+from audiotag.data.shards import hash_keys
+from audiotag.engine import Engine
+from audiotag.measurement import RESAMPLES, Measurement, measure
+from audiotag.metrics import confusion_matrix, d_prime
+from audiotag.replacing import replaced
+from audiotag.scoring import score
+
+EVALUATION_FILE = "evaluation.json"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and its 95 % bootstrap interval over clips; NaN ends without resamples.
+
+    The interval has no width where no resample differs: an accuracy of 1 stays 1 in all of them.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """Figures of one class.
+
+    Attributes:
+        name: The class.
+        clips: How many clips have it.
+        average_precision: As scikit-learn's.
+        auc: Area under the ROC curve; NaN if every clip has the class.
+    """
+
+    name: str
+    clips: int
+    average_precision: Figure
+    auc: Figure
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How many clips of `label` score highest in `heard`, which may be the same."""
+
+    label: str
+    heard: str
+    clips: int
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a model on a split, with the clips they hold for.
+    """Figures of a model, with the clips they hold for.
 
     Attributes:
+        model: How messages call it.
+        data: Name of the data set's folder.
+        split: The split measured; None for all.
+        fold: The fold measured; None for all.
         clips: How many clips.
         keys: Hash of the clips' keys: figures with another hash are of other clips.
-        mean_average_precision: Mean over the classes that have a clip.
-        accuracy: Share of clips whose first tag is their label; nothing if a clip has several.
-        class_average_precision: Average precision by class name, of classes that have a clip.
+        labels: How many classes the model has.
+        resamples: How many resamples the intervals come from.
+        figures: As `measurement.Measurement.figures`, and "d_prime" of "AUC".
+        classes: Of each class that has a clip, in the order of the labels.
+        confusion: Pairs that occur; None where a clip has several labels or none.
     """
 
+    model: str
+    data: str
+    split: str | None
+    fold: int | None
     clips: int
     keys: str
-    mean_average_precision: float
-    accuracy: float | None
-    class_average_precision: dict[str, float]
+    labels: int
+    resamples: int
+    figures: dict[str, Figure]
+    classes: tuple[ClassFigures, ...]
+    confusion: tuple[Confusion, ...] | None
+
+    @property
+    def mean_average_precision(self) -> float:
+        """Mean average precision over the classes that have a clip."""
+        return self.figures["mAP"].value
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of clips whose first tag is their label; None where a clip has several or none."""
+        return self.figures["accuracy"].value if "accuracy" in self.figures else None
+
+    def to_json(self) -> str:
+        """The content of `evaluation.json`: the attributes; null for what is not a number."""
+        return to_json(self)
+
+    def save(self, folder: Path) -> Path:
+        """Write `evaluation.json` into a model folder."""
+        with replaced(folder / EVALUATION_FILE) as file:
+            file.write(f"{self.to_json()}\n".encode())
+        return folder / EVALUATION_FILE
 
 
-def evaluate(tagger: Tagger, data: Path, split: str, batch_size: int = 16) -> Evaluation:
-    """Score every clip of a split at its own length.
+def evaluate(
+    tagger: Engine,
+    data: Path,
+    split: str | None = None,
+    fold: int | None = None,
+    batch_size: int = 16,
+    resamples: int = RESAMPLES,
+) -> Evaluation:
+    """Score clips and measure the scores; arguments, processes and errors as `scoring.score`.
 
-    Raises:
-        DataError: If the data do not fit the model, or no clip has a label.
+    Args:
+        resamples: Resamples for the intervals; 0 for none.
     """
-    dataset = ClipDataset(data, split)
-    if dataset.sample_rate != tagger.sample_rate:
-        raise DataError(
-            f"{data} is at {dataset.sample_rate} Hz and {tagger.name} takes {tagger.sample_rate} "
-            f"Hz; prepare it with --sample-rate {tagger.sample_rate}"
-        )
-    targets = dataset.targets(tagger.labels)
-    if not targets.any():
-        raise DataError(f"{data}: no clip of split {split!r} has a label; nothing to measure")
-    scores = score(tagger, dataset, batch_size)
-    precision = average_precision(targets, scores)
-    by_class = {
-        name: float(p) for name, p in zip(tagger.labels.names, precision, strict=True) if p == p
-    }
-    single = (targets.sum(1) == 1).all()
+    return summarise(measure(score(tagger, data, split, fold, batch_size), resamples))
+
+
+def summarise(measurement: Measurement) -> Evaluation:
+    """What a measurement says, without the scores and resamples behind it."""
+    scores = measurement.scores
     return Evaluation(
-        clips=len(dataset),
-        keys=hash_keys(dataset.keys),
-        mean_average_precision=float(np.mean(list(by_class.values()))),
-        accuracy=float((scores.argmax(1) == targets.argmax(1)).mean()) if single else None,
-        class_average_precision=by_class,
+        model=scores.model,
+        data=scores.data,
+        split=scores.split,
+        fold=scores.fold,
+        clips=len(scores.keys),
+        keys=hash_keys(scores.keys),
+        labels=len(scores.labels),
+        resamples=len(measurement.figures["mAP"].draws),
+        figures=dict(_named_figures(measurement)),
+        classes=tuple(_classes(measurement)),
+        confusion=tuple(_confusions(measurement)) if scores.is_single else None,
     )
 
 
-def score(tagger: Tagger, dataset: ClipDataset, batch_size: int = 16) -> np.ndarray:
-    """Logits (N, classes) of every clip, at its own length or the model's minimum."""
-    scores = np.empty((len(dataset), len(tagger.labels)), dtype=np.float32)
-    with tqdm(total=len(dataset), unit="clip", desc="evaluate", disable=None) as bar:
-        for clips in _equal_lengths(dataset, batch_size):
-            samples = np.stack([_at_least(dataset.read(i), tagger) for i in clips])
-            waveform = torch.from_numpy(samples).to(tagger.device).float() / PCM_16_SCALE
-            with torch.inference_mode():
-                scores[clips] = tagger(waveform).float().cpu().numpy()
-            bar.update(len(clips))
-    return scores
+def to_json(record: Any) -> str:
+    """A dataclass as JSON; null for what is not a number, which JSON cannot say."""
+    return json.dumps(_sayable(asdict(record)), ensure_ascii=False)
 
 
-def _equal_lengths(dataset: ClipDataset, batch_size: int) -> Iterator[list[int]]:
-    """Batches of clip numbers whose clips are equally long."""
-    order = np.argsort(dataset.durations, kind="stable")
-    for _, group in groupby(order, key=lambda i: dataset.durations[i]):
-        clips = [int(i) for i in group]
-        for first in range(0, len(clips), batch_size):
-            yield clips[first : first + batch_size]
+def _sayable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sayable(x) for key, x in value.items()}
+    if isinstance(value, tuple):
+        return [_sayable(x) for x in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _at_least(samples: np.ndarray, tagger: Tagger) -> np.ndarray:
-    """Samples (T,), repeated up to the model's shortest clip."""
-    shortest = round(tagger.min_duration * tagger.sample_rate)
-    return samples if len(samples) >= shortest else np.resize(samples, shortest)
+def _named_figures(measurement: Measurement) -> Iterator[tuple[str, Figure]]:
+    for name, statistic in measurement.figures.items():
+        (figure,) = _figures(statistic)
+        yield name, figure
+        if name == "AUC":
+            yield "d_prime", Figure(*map(d_prime, astuple(figure)))
+
+
+def _figures(statistic: Statistic) -> Iterator[Figure]:
+    """Figures in [0, 1], and so are the ends of their intervals."""
+    ends = (np.clip(x, 0, 1) for x in statistic.interval())
+    for row in zip(*(np.atleast_1d(x) for x in (statistic.value, *ends)), strict=True):
+        yield Figure(*(float(x) for x in row))
+
+
+def _classes(measurement: Measurement) -> Iterator[ClassFigures]:
+    names, counts = measurement.scores.labels.names, measurement.scores.targets.sum(0)
+    precision, auc = map(_figures, (measurement.average_precision, measurement.auc))
+    for i, p, a in zip(measurement.present.tolist(), precision, auc, strict=True):
+        yield ClassFigures(names[i], int(counts[i]), p, a)
+
+
+def _confusions(measurement: Measurement) -> Iterator[Confusion]:
+    names = measurement.scores.labels.names
+    counts = confusion_matrix(measurement.scores.targets, measurement.scores.values)
+    for label, heard in np.argwhere(counts).tolist():
+        yield Confusion(names[label], names[heard], int(counts[label, heard]))

@@ -53,7 +53,7 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel maps (B, 1, n_mels, 1 + T // hop_length) of waveforms (B, T) in [-1, 1]."""
-        return self.normalise(self.power(waveform)).unsqueeze(1)
+        return self.from_power(self.power(waveform))
 
     def power(self, waveform: Tensor) -> Tensor:
         """Power spectrogram (B, n_fft // 2 + 1, frames), in single precision under autocast too."""
@@ -68,8 +68,9 @@ class LogMel(nn.Module):
             )
             return spectrum.real.square() + spectrum.imag.square()
 
-    def normalise(self, power: Tensor) -> Tensor:
-        """Normalised mel levels (B, n_mels, frames) of a power spectrogram."""
+    def from_power(self, power: Tensor) -> Tensor:
+        """Log-mel maps (B, 1, n_mels, frames) of power spectrograms (B, bins, frames)."""
         with torch.autocast(power.device.type, enabled=False):
             mel = self.bands.T @ power
-            return (10 * mel.clamp(min=POWER_FLOOR).log10() - self.mean) / self.std
+            levels = (10 * mel.clamp(min=POWER_FLOOR).log10() - self.mean) / self.std
+            return levels.unsqueeze(1)

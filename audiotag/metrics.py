@@ -1,6 +1,16 @@
-"""Metrics of multi-label tagging, equal to scikit-learn's."""
+"""Metrics of tagging, equal to scikit-learn's, under any weights of the clips.
+
+With weights that say how often a clip is drawn, a resample of a set needs no second sorting.
+"""
+
+from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
+import torch
+from torch import Tensor
+
+CHUNK = 4096  # positives whose rank among all classes is counted at once
 
 
 def average_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -16,7 +26,8 @@ def average_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     Returns:
         (classes,), NaN where a class has no positive.
     """
-    return np.array([_binary_ap(t, s) for t, s in zip(targets.T, scores.T, strict=True)])
+    once = torch.ones(len(targets), 1)
+    return np.array([ranks.average_precision(once)[0] for ranks in rank_classes(targets, scores)])
 
 
 def mean_average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
@@ -27,11 +38,132 @@ def mean_average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
     return float(average_precision(targets[:, present], scores[:, present]).mean())
 
 
-def _binary_ap(targets: np.ndarray, scores: np.ndarray) -> float:
-    order = np.argsort(-scores, kind="stable")
-    targets, scores = targets[order] > 0, scores[order]
-    steps = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    found = np.cumsum(targets)[steps]
-    if found[-1] == 0:
-        return float("nan")
-    return float(np.sum(np.diff(found, prepend=0) * found / (steps + 1)) / found[-1])
+def roc_auc(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of each class, arguments as `average_precision`.
+
+    Returns:
+        (classes,), NaN where a class has no positive or no negative.
+    """
+    once = torch.ones(len(targets), 1)
+    return np.array([ranks.roc_auc(once)[0] for ranks in rank_classes(targets, scores)])
+
+
+def d_prime(auc: float) -> float:
+    """Distance of two normal distributions that have this AUC, in standard deviations.
+
+    sqrt(2) x inverse normal distribution (AUC); infinite for an AUC of 0 or 1.
+    """
+    if not 0 < auc < 1:
+        return {0.0: -np.inf, 1.0: np.inf}.get(auc, np.nan)
+    return 2**0.5 * NormalDist().inv_cdf(auc)
+
+
+def label_precisions(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """For each clip, the sum over its labels of the precision at that label's rank, (N,).
+
+    Divided by the number of labels, over all clips, it is lwlrap: label-weighted label-ranking
+    average precision (Fonseca et al., DCASE 2019 task 2). A tie counts as ranked below.
+    """
+    clips, classes = np.nonzero(targets)
+    sums = np.zeros(len(targets))
+    for first in range(0, len(clips), CHUNK):
+        clip, label = clips[first : first + CHUNK], classes[first : first + CHUNK]
+        above = scores[clip] >= scores[clip, label, None]
+        precision = (above & (targets[clip] > 0)).sum(1) / above.sum(1)
+        np.add.at(sums, clip, precision)
+    return sums
+
+
+def lwlrap(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Mean over all labels of all clips of the precision at its rank; see `label_precisions`."""
+    return float(label_precisions(targets, scores).sum() / np.count_nonzero(targets))
+
+
+def confusion_matrix(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Counts (classes, classes) of clips with one label: its class by the class scored highest."""
+    counts = np.zeros((targets.shape[1], targets.shape[1]), np.int64)
+    np.add.at(counts, (targets.argmax(1), scores.argmax(1)), 1)
+    return counts
+
+
+@dataclass(frozen=True, eq=False)
+class RankedClass:
+    """The clips of one class by falling score, as far as its metrics depend on it.
+
+    A step is a score that at least one positive has. The clips that share it are bin 2 x step + 1;
+    those between it and the step before are bin 2 x step.
+
+    Attributes:
+        bins: Bin of each clip (N,).
+        positives: The positive clips (P,).
+        steps: Their steps (P,).
+        size: How many steps there are.
+    """
+
+    bins: Tensor
+    positives: Tensor
+    steps: Tensor
+    size: int
+
+    @classmethod
+    def sort(cls, targets: np.ndarray, scores: np.ndarray) -> "RankedClass":
+        """The order of clips with targets (N,), 0 or 1, by scores (N,)."""
+        order = np.argsort(-scores)
+        falling = scores[order]
+        ties = np.cumsum(np.append(False, falling[1:] != falling[:-1]))  # number of each score
+        is_step = np.bincount(ties, weights=targets[order] > 0) > 0
+        bins = np.empty(len(order), np.int64)
+        bins[order] = (2 * (np.cumsum(is_step) - is_step) + is_step)[ties]
+        positives = np.flatnonzero(targets)
+        steps = torch.from_numpy(bins[positives] // 2)
+        return cls(
+            torch.from_numpy(bins), torch.from_numpy(positives), steps, int(is_step.sum())
+        )
+
+    def average_precision(self, weights: Tensor) -> np.ndarray:
+        """Average precision (R,) under weights (N, R) of the clips; NaN without a positive."""
+        return _average_precision(*self._counts(weights))
+
+    def roc_auc(self, weights: Tensor) -> np.ndarray:
+        """Area under the ROC curve (R,) under weights (N, R); NaN without both kinds of clips."""
+        return _roc_auc(*self._counts(weights))
+
+    def both(self, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """`average_precision` and `roc_auc`, counted once."""
+        counts = self._counts(weights)
+        return _average_precision(*counts), _roc_auc(*counts)
+
+    def _counts(self, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Positives of each step (steps, R), and all clips of each bin (2 x steps + 1, R)."""
+        resamples = weights.shape[1]
+        found = torch.zeros(self.size, resamples).index_add_(
+            0, self.steps, weights[self.positives]
+        )
+        clips = torch.zeros(2 * self.size + 1, resamples).index_add_(0, self.bins, weights)
+        return found.double().numpy(), clips.double().numpy()
+
+
+def rank_classes(targets: np.ndarray, scores: np.ndarray) -> list[RankedClass]:
+    """The order of the clips in each class of targets and scores (N, classes)."""
+    return [RankedClass.sort(t, s) for t, s in zip(targets.T, scores.T, strict=True)]
+
+
+def _average_precision(found: np.ndarray, clips: np.ndarray) -> np.ndarray:
+    hits = found.cumsum(0)
+    precision = _ratio(hits, clips.cumsum(0)[1::2], 0.0)
+    return _ratio((found * precision).sum(0), found.sum(0), np.nan)
+
+
+def _roc_auc(found: np.ndarray, clips: np.ndarray) -> np.ndarray:
+    """The share of pairs of a positive and a negative that are in order, half of the ties."""
+    negatives = clips.copy()
+    negatives[1::2] -= found
+    total = negatives.sum(0)
+    below = total - negatives.cumsum(0)[1::2] + negatives[1::2] / 2
+    return _ratio((found * below).sum(0), found.sum(0) * total, np.nan)
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray, otherwise: float) -> np.ndarray:
+    """Their ratio, or `otherwise` where the denominator is 0."""
+    out = np.full_like(numerator, otherwise)
+    return np.divide(numerator, denominator, out=out, where=denominator > 0)

@@ -94,6 +94,12 @@ class OnnxTagger:
         """Seconds; shorter clips are repeated up to this."""
         return self.config.min_duration
 
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """Score from which on each class counts as heard, (classes,); None if none were fitted."""
+        fitted = self.config.thresholds
+        return None if fitted is None else np.array(fitted)
+
     def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """Scores (B, classes) in [0, 1] of waveforms (B, T) float32.
 

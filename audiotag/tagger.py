@@ -131,6 +131,12 @@ class Tagger(nn.Module):
         return self.config.min_duration
 
     @property
+    def thresholds(self) -> np.ndarray | None:
+        """Score from which on each class counts as heard, (classes,); None if none were fitted."""
+        fitted = self.config.thresholds
+        return None if fitted is None else np.array(fitted)
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.backbone.parameters()).device
@@ -157,6 +163,10 @@ class Tagger(nn.Module):
             ModelError: If they do not fit on the device at once.
         """
         return self._compute(lambda x: torch.sigmoid(self(x).float()), waveforms)
+
+    def logit_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Logits (B, classes) of waveforms (B, T); errors as `score_windows`."""
+        return self._compute(lambda x: self(x).float(), waveforms)
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """Embeddings (B, D) of waveforms (B, T); errors as `score_windows`."""

@@ -29,7 +29,8 @@ class TagOptions:
 
     Attributes:
         top_k: Tags for each file and segment at most; 0 for all.
-        threshold: Only tags with at least this score.
+        threshold: Only tags with at least this score; if None, each label from the model's own
+            threshold for it on, where it has them.
         window: Seconds heard at once; a file is scored window by window.
         hop: Seconds from one window's start to the next; `window` if None.
         timeline: Give the tags of each window too.
@@ -75,15 +76,15 @@ def tag_files(
     Raises:
         ModelError: If the windows are shorter than the model takes, or a batch does not fit.
     """
-    pool = _Pool(options)
+    pool = _Pool(engine, options)
     for event in _windows(engine, files, engine.score_windows, options):
         if isinstance(event, Computed):
-            pool.add(event, engine.labels)
+            pool.add(event)
             if progress:
                 progress(event.path, event.end)
         else:
-            yield pool.result(str(event.path), event.error, engine.labels)
-            pool = _Pool(options)
+            yield pool.result(str(event.path), event.error)
+            pool = _Pool(engine, options)
 
 
 def tag_file(engine: Engine, path: str | Path, options: TagOptions = TagOptions()) -> FileTags:
@@ -143,14 +144,14 @@ def _cached_engine(model: str | Path | None) -> Engine:
 class _Pool:
     """Scores of one file, pooled window by window."""
 
-    def __init__(self, options: TagOptions) -> None:
-        self._options = options
+    def __init__(self, engine: Engine, options: TagOptions) -> None:
+        self._engine, self._options = engine, options
         self._scores: np.ndarray | None = None  # (C,) highest so far, or sum in float64
         self._count = 0
         self._end = 0.0
         self._segments: list[Segment] = []
 
-    def add(self, window: Computed, labels: Labels) -> None:
+    def add(self, window: Computed) -> None:
         """Count in the scores of one window."""
         scores = window.values
         if self._scores is None:
@@ -162,25 +163,37 @@ class _Pool:
         self._count += 1
         self._end = window.end
         if self._options.timeline:
-            tags = best_tags(scores, labels, self._options)
-            self._segments.append(Segment(window.start, window.end, tags))
+            self._segments.append(Segment(window.start, window.end, self._best(scores)))
 
-    def result(self, path: str, error: str | None, labels: Labels) -> FileTags:
+    def result(self, path: str, error: str | None) -> FileTags:
         """The file's tags, or its error."""
         if error is not None or self._scores is None:
             return FileTags(path, None, (), error=error or "there is no audio in it")
         scores = self._scores / (self._count if self._options.pool == "mean" else 1)
         if not np.isfinite(scores).all():
             return FileTags(path, None, (), error=NOT_FINITE)
-        tags = best_tags(scores, labels, self._options)
-        return FileTags(path, self._end, tags, tuple(self._segments))
+        return FileTags(path, self._end, self._best(scores), tuple(self._segments))
+
+    def _best(self, scores: np.ndarray) -> tuple[Tag, ...]:
+        return best_tags(scores, self._engine.labels, self._options, self._engine.thresholds)
 
 
-def best_tags(scores: np.ndarray, labels: Labels, options: TagOptions) -> tuple[Tag, ...]:
-    """Tags of scores (C,), highest first, at most `top_k` and none below `threshold`."""
-    order = np.argsort(-scores, kind="stable")[: options.top_k or None]
-    if options.threshold is not None:
-        order = order[scores[order] >= options.threshold]
+def best_tags(
+    scores: np.ndarray,
+    labels: Labels,
+    options: TagOptions,
+    thresholds: np.ndarray | None = None,
+) -> tuple[Tag, ...]:
+    """Tags of scores (C,), highest first, at most `top_k`.
+
+    Left out are those below the options' threshold; below their own of thresholds (C,) if the
+    options have none.
+    """
+    lowest = thresholds if options.threshold is None else options.threshold
+    order = np.argsort(-scores, kind="stable")
+    if lowest is not None:
+        order = order[(scores >= lowest)[order]]
+    order = order[: options.top_k or None]
     return tuple(Tag(labels[i].name, labels[i].mid, float(scores[i])) for i in order.tolist())
 
 

@@ -165,6 +165,7 @@ def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Tagger, bool]:
         )
         return Tagger.create(config, pretrained=model.pretrained), True
     tagger = Tagger.load(model_folder(model.init))
+    tagger.config = replace(tagger.config, thresholds=None)  # those of the weights before training
     if dcls is not None:
         if tagger.config.dcls is not None:
             raise RecipeError(f"{model.init} has [dcls] already; leave it out of the recipe")
@@ -275,7 +276,7 @@ def _targets(recipe: Recipe, clips: ClipDataset, labels: Labels) -> Tensor:
     """Labels (N, classes) of clips; none where only the teacher's scores are learnt."""
     if recipe.distill is not None and recipe.distill.weight == 1:
         return torch.zeros(len(clips), len(labels))
-    return torch.from_numpy(clips.targets(labels))
+    return torch.from_numpy(clips.targets(labels).dense())
 
 
 def _label_set(recipe: Recipe, data: Path) -> Labels:

@@ -22,6 +22,7 @@ class Loudness:
 
     sample_rate, min_duration, name, is_gpu = RATE, 2.0, "loudness", False
     labels = Labels([Label("loud", "/m/1"), "rough", "long", "quiet"])
+    thresholds = None
 
     def logits(self, waveforms: np.ndarray) -> np.ndarray:
         loud = 20 * np.sqrt(np.square(waveforms).mean(1)) - 3

@@ -1,34 +1,176 @@
 """`audiotag evaluate`."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from audiotag.measurement import Measurement
+    from audiotag.scoring import Scores
+
 
 @click.command()
-@click.argument("model")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--split", default="valid", show_default=True, help="Split of the data set.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--batch-size", default=16, show_default=True, help="Clips scored at once.")
+@click.option("--split", help="Split of the data set; valid without --fold.")
+@click.option("--fold", type=int, help="Measure on the clips of this fold only.")
+@click.option(
+    "--compare",
+    multiple=True,
+    metavar="MODEL",
+    help="Say whether MODEL differs from this one. Give several MODELs, and --compare several "
+    "times, for runs with different seeds.",
+)
+@click.option(
+    "--classes", type=click.IntRange(min=1), help="Show this many of the best and worst classes."
+)
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Bootstrap resamples for intervals and p-values; 0 for none.",
+)
+@click.option(
+    "--fit-thresholds",
+    is_flag=True,
+    help="Store in the model folder, for tag, the thresholds that maximise each class's F1 here.",
+)
+@click.option("--save", is_flag=True, help="Write evaluation.json into the model folder.")
+@click.option(
+    "--scores",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write keys, labels, targets and scores to this .npz file.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="A line of JSON for each model and the comparison."
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Clips scored at once.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 def evaluate(
-    model: str, data: Path, split: str, as_json: bool, batch_size: int, device: str
+    models: tuple[str, ...],
+    data: Path,
+    split: str | None,
+    fold: int | None,
+    compare: tuple[str, ...],
+    classes: int | None,
+    resamples: int,
+    fit_thresholds: bool,
+    save: bool,
+    scores: Path | None,
+    as_json: bool,
+    batch_size: int,
+    device: str,
 ) -> None:
-    """Measure MODEL (folder or Hub id) on the prepared data set DATA.
+    """Measure MODEL (folder, .onnx file or Hub id) on the prepared data set DATA.
 
-    Example: audiotag evaluate runs/mine data/mine
+    \b
+    Example: audiotag evaluate runs/mine data/mine --classes 5
+             audiotag evaluate runs/mine data/mine --compare runs/other
+             audiotag evaluate runs/a1 runs/a2 data/mine --compare runs/b1 --compare runs/b2
+             torchrun --nproc-per-node 8 -m audiotag evaluate runs/mine data/mine --split eval
     """
-    from audiotag.evaluation import evaluate as measure
-    from audiotag.loading import load_tagger
+    _check_usage(models, compare, resamples, save or fit_thresholds, scores)
+    from audiotag.measurement import measure
+    from audiotag.processes import joined_processes
 
-    result = measure(load_tagger(model, device), data, split, batch_size)
+    split = "valid" if split is None and fold is None else split
+    with joined_processes() as rank:
+        runs = [_score(model, data, split, fold, batch_size, device) for model in models + compare]
+    if rank == 0:
+        measured = [measure(run, resamples) for run in runs]
+        for model, run in zip(models, measured, strict=False):
+            _store(Path(model), run, save, fit_thresholds)
+        if scores is not None:
+            runs[0].save(scores)
+        _print(measured[: len(models)], measured[len(models) :], as_json, classes)
+
+
+def _check_usage(
+    models: tuple[str, ...],
+    compare: tuple[str, ...],
+    resamples: int,
+    writes: bool,
+    scores: Path | None,
+) -> None:
+    """Refuse, before anything is computed, options that do not go together."""
+    if compare and not resamples:
+        raise click.UsageError("--compare judges by resamples; leave out --resamples 0")
+    for model in models:
+        if writes and not Path(model).is_dir():
+            raise click.UsageError(
+                f"--save and --fit-thresholds write into a model folder, and {model} is none; "
+                "get one with audiotag pull or train"
+            )
+    if scores is not None and len(models + compare) > 1:
+        raise click.UsageError("--scores takes the scores of one MODEL; leave out the others")
+
+
+def _score(
+    model: str, data: Path, split: str | None, fold: int | None, batch_size: int, device: str
+) -> "Scores":
+    from audiotag.engine import open_engine
+    from audiotag.scoring import score
+
+    tagger = open_engine(model, device, "onnx" if model.endswith(".onnx") else "torch")
+    tagger.name = model
+    return score(tagger, data, split, fold, batch_size)
+
+
+def _store(folder: Path, measured: "Measurement", save: bool, fit_thresholds: bool) -> None:
+    """Write into a model folder what was asked for."""
+    from audiotag.evaluation import summarise
+
+    if save:
+        summarise(measured).save(folder)
+    if fit_thresholds:
+        _store_thresholds(folder, measured.scores)
+
+
+def _store_thresholds(folder: Path, scores: "Scores") -> None:
+    import numpy as np
+
+    from audiotag.config import store_thresholds
+    from audiotag.thresholds import f1_scores, fit_thresholds
+
+    fitted = fit_thresholds(scores)
+    store_thresholds(folder, fitted.values.tolist())
+    half = f1_scores(scores.targets, scores.values, np.full(len(fitted.values), 0.5))
+    click.echo(
+        f"{folder}: thresholds stored; mean F1 {np.nanmean(fitted.f1):.3f} on the clips they were "
+        f"fitted on, {np.nanmean(half):.3f} with 0.5 for all",
+        err=True,
+    )
+
+
+def _print(
+    models: list["Measurement"],
+    compared: list["Measurement"],
+    as_json: bool,
+    classes: int | None,
+) -> None:
+    """Print the evaluation of each model and, if there is something to compare, the comparison."""
+    from audiotag.comparison import compare
+    from audiotag.evaluation import summarise, to_json
+
+    evaluations = [summarise(run) for run in models + compared]
+    comparison = compare(models, compared) if compared else None
     if as_json:
-        click.echo(json.dumps(asdict(result)))
+        for record in (*evaluations, *([] if comparison is None else [comparison])):
+            click.echo(to_json(record))
         return
-    click.echo(f"{data} {split}: {result.clips} clips, keys {result.keys}")
-    click.echo(f"mAP {result.mean_average_precision:.4f}")
-    if result.accuracy is not None:
-        click.echo(f"accuracy {result.accuracy:.4f}")
+    from audiotag.cli.evaluate_tables import print_comparison, print_confusion, print_evaluation
+
+    for evaluation in evaluations:
+        print_evaluation(evaluation, classes)
+        if comparison is None and evaluation.confusion is not None:
+            print_confusion(evaluation.confusion)
+    if comparison is not None:
+        print_comparison(comparison)

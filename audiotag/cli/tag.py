@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audiotag.cli.inputs import input_options, named_files, recount, usage_errors
+from audiotag.cli.inputs import input_options, named_files, recount, usage_errors, weigh
 from audiotag.formats import FORMATS, TIMELINES
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="Tags for each file at most; 0 for all.",
 )
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Only tags that score this or more.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="Only tags that score this or more. Without it, labels count from the thresholds in the "
+    "model folder on, where evaluate --fit-thresholds has put some; 0 passes over them.",
+)
 @click.option("--timeline", is_flag=True, help="Tags of each window, with times, as well.")
 @click.option(
     "--pool",
@@ -78,7 +83,8 @@ def tag(
         with usage_errors():
             plan = plan_output(paths, output, format, resume)
         files = named_files(paths, include, exclude)
-        _run(files, plan, progress, model, device, engine, options)
+        is_long, files = weigh(files, paths, engine, options["window"], options["hop"])
+        _run(files, plan, progress, model, device, engine, is_long, options)
     if output is not None:
         click.echo(f"{progress.summary()}: {output}", err=True)
     sys.exit(progress.exit_code)
@@ -91,13 +97,14 @@ def _run(
     model: str | None,
     device: str,
     engine_name: str,
+    is_long: bool,
     options: dict,
 ) -> None:
     from audiotag.engine import open_engine
     from audiotag.tagging import TagOptions, tag_files
 
     options["timeline"] |= plan.format in TIMELINES
-    engine = open_engine(model, device, engine_name)
+    engine = open_engine(model, device, engine_name, is_long)
     with _open(plan, engine.sample_rate) as out, progress:
         left = _left(files, out, progress)
         with closing(tag_files(engine, left, TagOptions(**options), progress.heard)) as results:

@@ -3,10 +3,15 @@
 Random numbers are drawn on the CPU: a run gives the same draws on every device.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
 LEVEL_FLOOR = 1e-5  # full scale; keeps the level of silence finite
+ERASED_AREA = (0.02, 0.33)  # share of the map (torchvision.transforms.RandomErasing's defaults)
+ERASED_ASPECT = (0.3, 3.3)  # frequency bins to frames
+ERASING_ATTEMPTS = 10  # rectangles drawn before a map that none fits is left alone
 
 
 def decibels(low: float, high: float, size: int, generator: torch.Generator) -> Tensor:
@@ -22,6 +27,13 @@ def speeds(
     drawn = limits[0] + (limits[1] - limits[0]) * torch.rand(size, generator=generator)
     chosen = torch.rand(size, generator=generator) < prob
     return torch.where(chosen, drawn, torch.ones(size))
+
+
+def roll(waveform: Tensor, generator: torch.Generator) -> Tensor:
+    """Waveforms (B, T), each turned round by a number of samples: the end comes to the front."""
+    size, length = waveform.shape
+    shifts = torch.randint(length, (size,), generator=generator).tolist()
+    return torch.stack([x.roll(shift) for x, shift in zip(waveform, shifts, strict=True)])
 
 
 def gain(waveform: Tensor, range_db: float, generator: torch.Generator) -> Tensor:
@@ -64,11 +76,73 @@ def add_noise(
     return waveform + noise * level * scale.to(waveform.device)
 
 
+def erase(power: Tensor, prob: float, generator: torch.Generator) -> Tensor:
+    """Set a rectangle of some power spectrograms (B, bins, frames) to zero.
+
+    Random erasing (arXiv 1708.04896) with a constant value, on linear power as arXiv 2309.13972.
+    Area and aspect are those of `ERASED_AREA` and `ERASED_ASPECT`, the aspect uniform in its
+    logarithm; each map has a rectangle with chance `prob`.
+    """
+    size, bins, frames = power.shape
+    draws = torch.rand(4, size, ERASING_ATTEMPTS, generator=generator)
+    area = bins * frames * (ERASED_AREA[0] + (ERASED_AREA[1] - ERASED_AREA[0]) * draws[0])
+    low, high = math.log(ERASED_ASPECT[0]), math.log(ERASED_ASPECT[1])
+    aspect = (low + (high - low) * draws[1]).exp()
+    height, width = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+    fits = (height < bins) & (width < frames)
+    first = fits.int().argmax(1, keepdim=True)  # the first attempt that fits
+    top, left = (draws[2] * (bins - height + 1)).floor(), (draws[3] * (frames - width + 1)).floor()
+    top, left, height, width = (x.gather(1, first) for x in (top, left, height, width))
+    chosen = (torch.rand(size, 1, generator=generator) < prob) & fits.any(1, keepdim=True)
+    rows = _between(bins, top, top + height) & chosen
+    columns = _between(frames, left, left + width)
+    rows, columns = (x.to(power.device) for x in (rows, columns))
+    return power.masked_fill(rows.unsqueeze(2) & columns.unsqueeze(1), 0)
+
+
+def mask(
+    maps: Tensor,
+    time_masks: int,
+    time_width: int,
+    mel_masks: int,
+    mel_width: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Set bands of maps (B, 1, mels, frames) to each map's mean (SpecAugment, arXiv 1904.08779).
+
+    A mask is up to its width wide, uniformly, and lies anywhere; widths in frames and mels.
+    """
+    size, _, mels, frames = maps.shape
+    columns = _bands(size, frames, time_masks, time_width, generator).to(maps.device)
+    rows = _bands(size, mels, mel_masks, mel_width, generator).to(maps.device)
+    masked = rows[:, None, :, None] | columns[:, None, None, :]
+    return torch.where(masked, maps.mean((1, 2, 3), keepdim=True), maps)
+
+
+def _bands(
+    size: int, length: int, count: int, width: int, generator: torch.Generator
+) -> Tensor:
+    """Which positions (size, length) lie in one of `count` random bands."""
+    widths, places = torch.rand(2, size, count, 1, generator=generator)
+    widths = (widths * (min(width, length) + 1)).floor()
+    starts = (places * (length - widths + 1)).floor()
+    return _between(length, starts, starts + widths).any(1)
+
+
+def _between(length: int, start: Tensor, end: Tensor) -> Tensor:
+    """Which of `length` positions are in [start, end), (..., length) of (..., 1)."""
+    positions = torch.arange(length)
+    return (positions >= start) & (positions < end)
+
+
 def mixup(
-    maps: Tensor, targets: Tensor, alpha: float, generator: torch.Generator
+    batch: Tensor, targets: Tensor, alpha: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Blend a batch with its reverse, one Beta(alpha, alpha) share a batch (arXiv 1710.09412)."""
+    """Blend a batch (B, ...) of waveforms or maps, and its targets (B, C), with its reverse.
+
+    One share is drawn from Beta(alpha, alpha) for the batch (arXiv 1710.09412).
+    """
     gammas = torch._standard_gamma(torch.full((2,), alpha), generator=generator)
     share = float(gammas[0] / gammas.sum())
-    blended = [share * x + (1 - share) * x.flip(0) for x in (maps, targets)]
+    blended = [share * x + (1 - share) * x.flip(0) for x in (batch, targets)]
     return blended[0], blended[1]

@@ -4,6 +4,7 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,77 +12,124 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import soundfile
 
-from audiotag.data.shards import DATASET_FILE, INDEX_FILE, LABELS_FILE
+from audiotag.data.shards import DATASET_FILE, FAILURES_FILE, INDEX_FILE, LABELS_FILE
+from audiotag.data.targets import Targets
+from audiotag.decoders import Bytes
 from audiotag.errors import DataError
 from audiotag.labels import Labels
 
+COLUMNS = ["key", "shard", "offset", "length", "duration", "split", "fold", "labels"]
+OPEN_SHARDS = 256  # files held open at once; systems allow a process 1024
+
 
 class ClipDataset:
-    """The clips of one split of a prepared data set.
+    """Clips of a prepared data set, chosen by split and fold.
 
     Args:
         folder: What `audiotag prepare` wrote.
-        split: Name of the split.
+        split: Its clips only.
+        fold: Its clips only.
+        without_fold: All clips but its.
 
     Attributes:
-        keys: Name of each clip.
-        durations: Seconds of each clip (N,).
-        clip_labels: Label names of each clip.
+        keys: Name of each clip, (N,).
+        durations: Seconds of each clip, (N,).
+        lengths: Samples of each clip, (N,).
+        sizes: Bytes of each clip as stored, (N,).
+        sample_rate: Hz.
 
     Raises:
-        DataError: If the folder is not a prepared data set or has no such split.
+        DataError: If the folder is not a prepared data set or has no such clips.
     """
 
-    def __init__(self, folder: Path, split: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        split: str | None = None,
+        fold: int | None = None,
+        without_fold: int | None = None,
+    ) -> None:
         self.folder = Path(folder)
         index = _read_index(self.folder)
-        splits = sorted(set(index["split"].to_pylist()))
-        if split not in splits:
-            raise DataError(f"{folder} has no split {split!r}; it has {', '.join(splits)}")
-        index = index.filter(pc.equal(index["split"], split))
-        self.keys: list[str] = index["key"].to_pylist()
-        self.durations = index["duration"].to_numpy()
-        self.clip_labels: list[list[str]] = index["labels"].to_pylist()
+        if split is not None:
+            index = index.filter(_among(index, "split", split, folder))
+        if fold is not None:
+            index = index.filter(_among(index, "fold", fold, folder))
+        if without_fold is not None:
+            index = index.filter(pc.invert(_among(index, "fold", without_fold, folder)))
+        if not len(index):
+            raise DataError(f"{folder} has no such clips; {FAILURES_FILE} says what was left out")
         self.sample_rate: int = _read_json(self.folder / DATASET_FILE)["sample_rate"]
-        self._shards: list[str] = index["shard"].to_pylist()
-        self._offsets, self._lengths = index["offset"].to_pylist(), index["length"].to_pylist()
-        self._files: dict[str, int] = {}
+        self.keys = np.array(index["key"], dtype=np.dtypes.StringDType())
+        self.durations = index["duration"].to_numpy()
+        self.lengths = np.rint(self.durations * self.sample_rate).astype(np.int64)
+        labels = index["labels"].combine_chunks()
+        self._label_clips = pc.list_parent_indices(labels).to_numpy().astype(np.int32)
+        self._label_names, self._label_numbers = _numbered(pc.list_flatten(labels))
+        self._shards, self._shard = _numbered(index["shard"].combine_chunks())
+        self._offsets, self.sizes = index["offset"].to_numpy(), index["length"].to_numpy()
+        self._files: dict[int, io.FileIO] = {}
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def read(self, index: int) -> np.ndarray:
-        """Samples (T,), 16-bit integers, of a clip.
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process: all but the open files."""
+        return self.__dict__ | {"_files": {}}
+
+    def read(self, index: int, first: int = 0, last: int | None = None) -> np.ndarray:
+        """Samples (T,), 16-bit integers, of a clip, or of its part from `first` to before `last`.
 
         Raises:
-            DataError: If its bytes are damaged.
+            DataError: If its bytes are missing or damaged.
         """
-        shard = self._shards[index]
-        if shard not in self._files:
-            self._files[shard] = os.open(self.folder / "shards" / shard, os.O_RDONLY)
-        data = os.pread(self._files[shard], self._lengths[index], self._offsets[index])
+        length = int(self.lengths[index])
+        last = length if last is None else last
         try:
-            samples, _ = soundfile.read(io.BytesIO(data), dtype="int16")
-        except soundfile.LibsndfileError as error:
-            raise DataError(
-                f"{self.folder / 'shards' / shard}: clip {self.keys[index]} is damaged ({error}); "
-                "prepare the data set again"
-            ) from error
+            with soundfile.SoundFile(Bytes(self._bytes(index))) as file:
+                file.seek(first)
+                samples = file.read(last - first, dtype="int16")
+                found = file.frames
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise self._damaged(index, str(error)) from error
+        if not length or found != length or samples.shape != (last - first,):
+            raise self._damaged(index, f"{found} samples, the index says {length}")
         return samples
 
-    def targets(self, labels: Labels) -> np.ndarray:
-        """Which of `labels` each clip has, (N, classes), 0 or 1.
+    def targets(self, labels: Labels) -> Targets:
+        """Which of `labels` each clip has.
 
         Raises:
             DataError: If a clip has a label that is not one of them.
         """
-        targets = np.zeros((len(self), len(labels)), dtype=np.float32)
-        for row, names in enumerate(self.clip_labels):
-            for name in names:
-                if name not in labels.names:
-                    raise DataError(f"{self.folder}: label {name!r} is not one of the model's")
-                targets[row, labels.index(name)] = 1
-        return targets
+        known = {name: column for column, name in enumerate(labels.names)}
+        for name in self._label_names:
+            if name not in known:
+                raise DataError(f"{self.folder}: label {name!r} is not one of the model's")
+        columns = np.array([known[name] for name in self._label_names], dtype=np.int64)
+        shape = len(self), len(labels)
+        return Targets(self._label_clips, columns[self._label_numbers], shape)
+
+    def _bytes(self, index: int) -> bytes:
+        file = self._open(int(self._shard[index]))
+        return os.pread(file.fileno(), int(self.sizes[index]), int(self._offsets[index]))
+
+    def _open(self, shard: int) -> io.FileIO:
+        """A shard's file, safe to read from any thread, also one that was just dropped here."""
+        file = self._files.get(shard)
+        if file is None:
+            if len(self._files) >= OPEN_SHARDS:
+                self._files.popitem()  # closed when nobody reads it; access is random, any will do
+            path = self.folder / "shards" / self._shards[shard]
+            file = self._files[shard] = open(path, "rb", buffering=0)
+        return file
+
+    def _damaged(self, index: int, reason: str) -> DataError:
+        path = self.folder / "shards" / self._shards[self._shard[index]]
+        return DataError(
+            f"{path}: clip {self.keys[index]} is missing or damaged ({reason}); "
+            "prepare the data set again"
+        )
 
 
 def read_labels(folder: Path) -> Labels:
@@ -95,7 +143,7 @@ def read_labels(folder: Path) -> Labels:
 
 def _read_index(folder: Path) -> pa.Table:
     try:
-        return pq.read_table(folder / INDEX_FILE)
+        return pq.read_table(folder / INDEX_FILE, columns=COLUMNS)
     except (OSError, pa.ArrowInvalid) as error:
         raise _not_prepared(folder, error) from error
 
@@ -111,3 +159,19 @@ def _not_prepared(folder: Path, error: Exception) -> DataError:
     return DataError(
         f"{folder} is not a prepared data set ({error}); make one with audiotag prepare"
     )
+
+
+def _numbered(names: pa.Array) -> tuple[list[str], np.ndarray]:
+    """The distinct names, and for each name its number among them."""
+    encoded = names.dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+
+
+def _among(index: pa.Table, column: str, value: str | int, folder: Path) -> pa.ChunkedArray:
+    """Which rows have the value; a DataError if none has."""
+    rows = pc.fill_null(pc.equal(index[column], value), False)
+    if not pc.any(rows).as_py():
+        known = sorted(pc.unique(index[column].drop_null()).to_pylist())
+        there = f"it has {', '.join(map(str, known))}" if known else f"its clips have no {column}"
+        raise DataError(f"{folder} has no {column} {value!r}; {there}")
+    return rows

@@ -1,7 +1,7 @@
-"""Clips held decoded in memory, cut into batches on the training device.
+"""Clips held decoded in memory.
 
-The whole split lies in one 16-bit tensor, so that a batch of crops is a single gather. That suits
-sets of up to some hundred hours: an hour at 32 kHz takes 230 MB.
+They lie in one 16-bit tensor on the training device. That suits sets of up to some hundred hours:
+an hour at 32 kHz takes 230 MB.
 """
 
 import os
@@ -11,51 +11,51 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from audiotag.data.cuts import Cuts, draw_cuts, fill, head_cuts, play
 from audiotag.data.dataset import ClipDataset
-from audiotag.data.shards import PCM_16_SCALE
 from audiotag.errors import DataError
 
 BYTES_PER_SAMPLE = 2
 
 
 class ResidentClips:
-    """A split's samples on a device.
+    """A data set's samples on a device; see `clips.Clips`.
 
     Args:
-        dataset: The split.
+        dataset: The clips.
         device: Where batches are wanted.
+        workers: Threads that decode; one a core unless given.
 
     Raises:
         DataError: If the memory is not there, or a clip is damaged.
     """
 
-    def __init__(self, dataset: ClipDataset, device: torch.device) -> None:
-        lengths = torch.from_numpy(dataset.durations * dataset.sample_rate).round().long()
+    def __init__(
+        self, dataset: ClipDataset, device: torch.device, workers: int | None = None
+    ) -> None:
         self.sample_rate = dataset.sample_rate
-        self.lengths = lengths
-        self.starts = lengths.cumsum(0) - lengths
-        samples = self._decode(dataset, int(lengths.sum()))
+        self.lengths = torch.from_numpy(dataset.lengths)
+        self._starts = self.lengths.cumsum(0) - self.lengths
+        total = int(self.lengths.sum())
         try:
-            self.samples = samples.to(device)
-        except torch.OutOfMemoryError as error:
-            raise _too_large(dataset, samples.numel()) from error
-
-    def _decode(self, dataset: ClipDataset, total: int) -> Tensor:
-        try:
-            samples = torch.empty(total, dtype=torch.int16)
+            self.samples = torch.empty(total, dtype=torch.int16, device=device)
         except RuntimeError as error:
             raise _too_large(dataset, total) from error
+        self._decode(dataset, workers)
 
+    def _decode(self, dataset: ClipDataset, workers: int | None) -> None:
         def place(index: int) -> None:
-            start = int(self.starts[index])
-            clip = torch.from_numpy(dataset.read(index))
-            samples[start : start + len(clip)] = clip
+            self._clip(index).copy_(torch.from_numpy(dataset.read(index)))
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
             clips = pool.map(place, range(len(dataset)))
             for _ in tqdm(clips, total=len(dataset), unit="clip", desc="decode", disable=None):
                 pass
-        return samples
+
+    def _clip(self, index: int) -> Tensor:
+        """Samples (T,), int16, of a clip."""
+        start = int(self._starts[index])
+        return self.samples[start : start + int(self.lengths[index])]
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -67,50 +67,20 @@ class ResidentClips:
         generator: torch.Generator,
         speeds: Tensor | None = None,
     ) -> Tensor:
-        """Random crops (B, T) in [-1, 1] of clips (B,), played `speeds` (B,) times as fast.
-
-        A clip shorter than the crop is either repeated or set into silence, at random.
-        """
+        """As `clips.Clips.crops`."""
         size = round(seconds * self.sample_rate)
-        speeds = torch.ones(len(clips)) if speeds is None else speeds
-        lengths, reach = self.lengths[clips], (size * speeds).ceil().long()
-        longer = lengths > reach
-        room = torch.where(longer, lengths - reach, lengths)
-        offsets = (torch.rand(len(clips), generator=generator) * room).long()
-        padded = (torch.rand(len(clips), generator=generator) < 0.5) & ~longer
-        lead = (torch.rand(len(clips), generator=generator) * (reach - lengths).clamp(min=0)).long()
-        offsets = torch.where(padded, -lead, offsets)
-        return self._gather(clips, offsets, padded, speeds, size)
+        return self._cut(clips, draw_cuts(self.lengths[clips], size, generator, speeds))
 
     def heads(self, clips: Tensor, seconds: float) -> Tensor:
-        """The first `seconds` (B, T) of clips (B,), shorter ones repeated: the same every time."""
-        zeros = torch.zeros_like(clips)
-        size = round(seconds * self.sample_rate)
-        return self._gather(clips, zeros, zeros.bool(), torch.ones(len(clips)), size)
+        """As `clips.Clips.heads`."""
+        return self._cut(clips, head_cuts(len(clips), round(seconds * self.sample_rate)))
 
-    def _gather(
-        self, clips: Tensor, offsets: Tensor, padded: Tensor, speeds: Tensor, size: int
-    ) -> Tensor:
-        """Waveforms (B, size) of clips (B,) from sample `offsets` (B,) on."""
-        # On a CPU clip by clip: fresh memory for a batch of indices costs more than the gather.
-        rows = len(clips) if self.samples.is_cuda else 1
-        parts = zip(*(x.split(rows) for x in (clips, offsets, padded, speeds)), strict=True)
-        return torch.cat([self._interpolate(c, o, p, s, size) for c, o, p, s in parts])
-
-    def _interpolate(
-        self, clips: Tensor, offsets: Tensor, padded: Tensor, speeds: Tensor, size: int
-    ) -> Tensor:
-        """As `_gather`; between samples the waveform is read by linear interpolation."""
-        device = self.samples.device
-        table = torch.stack([self.starts[clips], self.lengths[clips], offsets, padded.long()])
-        starts, lengths, offsets, pad = table.to(device, non_blocking=True).unsqueeze(-1)
-        time = torch.arange(size, device=device) * speeds.to(device).unsqueeze(-1)
-        whole = time.long()
-        first = offsets + whole
-        low = self.samples[starts + first % lengths].float()
-        high = self.samples[starts + (first + 1) % lengths].float()
-        waveform = torch.lerp(low, high, time - whole) / PCM_16_SCALE
-        return waveform * (((first >= 0) & (first < lengths)) | (pad == 0))
+    def _cut(self, clips: Tensor, cuts: Cuts) -> Tensor:
+        shape = len(clips), cuts.width
+        windows = torch.empty(shape, dtype=torch.int16, device=self.samples.device)
+        for row, index in enumerate(clips.tolist()):
+            fill(windows[row], self._clip(index), cuts, row)
+        return play(windows, cuts)
 
 
 def _too_large(dataset: ClipDataset, samples: int) -> DataError:

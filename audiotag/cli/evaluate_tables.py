@@ -1,0 +1,131 @@
+"""The tables of `audiotag evaluate`."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from audiotag.comparison import Comparison
+from audiotag.evaluation import ClassFigures, Confusion, Evaluation, Figure
+
+MIN_WIDTH = 120  # characters; where output is no terminal, rich takes 80
+SHOWN_CONFUSION = 20  # classes; of more the most frequent mistakes are listed
+SHOWN_MISTAKES = 10
+NAMES = {"d_prime": "d'"}
+
+
+def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None:
+    """Print figures with intervals and, if asked for, the best and worst classes."""
+    console = _console()
+    part = "".join(
+        f", {name} {value}"
+        for name, value in (("split", evaluation.split), ("fold", evaluation.fold))
+        if value is not None
+    )
+    console.print(
+        f"{evaluation.model} on {evaluation.data}{part}: {evaluation.clips} clips, "
+        f"keys {evaluation.keys}",
+        style="bold",
+        soft_wrap=True,
+    )
+    rows = [(NAMES.get(k, k), *_figure(x)) for k, x in evaluation.figures.items()]
+    _print(console, ("figure", "", "95 % interval"), rows)
+    means = f"Means over the {len(evaluation.classes)} of {evaluation.labels} classes with a clip"
+    intervals = f"; intervals by {evaluation.resamples} bootstrap resamples of the clips"
+    console.print(
+        f"{means}{intervals if evaluation.resamples else ''}.", style="dim", soft_wrap=True
+    )
+    if classes is not None:
+        _print_classes(console, evaluation.classes, classes)
+    console.print()
+
+
+def print_confusion(confusion: Sequence[Confusion]) -> None:
+    """Print which label is taken for which; of many, where that happens most."""
+    console = _console()
+    names = list(dict.fromkeys([x.label for x in confusion] + [x.heard for x in confusion]))
+    if len(names) > SHOWN_CONFUSION:
+        mistakes = sorted((x for x in confusion if x.label != x.heard), key=lambda x: -x.clips)
+        rows = [(x.label, x.heard, f"{x.clips}") for x in mistakes[:SHOWN_MISTAKES]]
+        _print(console, ("most frequent mistakes", "heard as", "clips"), rows)
+        return
+    counts = {(x.label, x.heard): x.clips for x in confusion}
+    numbers = [f"{i + 1}" for i in range(len(names))]
+    table = [
+        (f"{i + 1} {label}", *(str(counts.get((label, heard), "·")) for heard in names))
+        for i, label in enumerate(names)
+    ]
+    _print(console, ("clips of, heard as", *numbers), table)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print differences, their intervals and p-values."""
+    console = _console()
+    console.print(
+        f"{', '.join(comparison.first)} less {', '.join(comparison.second)}",
+        style="bold",
+        soft_wrap=True,
+    )
+    rows = [
+        (x.name, _runs(x.first), _runs(x.second), *_figure(x.difference, "+"), f"{x.p_value:.3f}")
+        for x in comparison.differences
+    ]
+    _print(console, ("figure", "first", "second", "difference", "95 % interval", "p"), rows)
+    several = max(len(comparison.first), len(comparison.second)) > 1
+    console.print(
+        f"Paired bootstrap over {comparison.clips} clips, keys {comparison.keys}, "
+        f"{comparison.resamples} resamples"
+        + (
+            "; over seeds by the spread of the runs, shown behind ±."
+            if several
+            else "; with one run each, how much another seed would change is not in it."
+        ),
+        style="dim",
+        soft_wrap=True,
+    )
+
+
+def _print_classes(console: Console, classes: Sequence[ClassFigures], count: int) -> None:
+    by_precision = sorted(classes, key=lambda x: -x.average_precision.value)
+    rest = by_precision[count:]
+    chosen = by_precision[:count] + rest[max(0, len(rest) - count) :]
+    rows = [
+        (x.name, f"{x.clips}", *_figure(x.average_precision), f"{x.auc.value:.4f}") for x in chosen
+    ]
+    _print(console, ("class", "clips", "AP", "95 % interval", "AUC"), rows)
+    hidden = len(classes) - len(chosen)
+    if hidden:
+        console.print(f"{hidden} more lie between them.", style="dim")
+
+
+def _runs(values: Sequence[float]) -> str:
+    """Mean of runs, and their standard deviation if there are several."""
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return f"{mean:.4f}"
+    spread = (sum((x - mean) ** 2 for x in values) / (len(values) - 1)) ** 0.5
+    return f"{mean:.4f} ± {spread:.4f}"
+
+
+def _figure(figure: Figure, sign: str = "") -> tuple[str, str]:
+    if figure.low != figure.low:
+        return f"{figure.value:{sign}.4f}", ""
+    return f"{figure.value:{sign}.4f}", f"{figure.low:{sign}.4f} to {figure.high:{sign}.4f}"
+
+
+def _print(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        left = i == 0 or column == "heard as"
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, markup=False, width=max(console.width, MIN_WIDTH))

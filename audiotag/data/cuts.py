@@ -1,0 +1,106 @@
+"""Cutting clips to the length of a batch: where to cut, and the cut played at its speed.
+
+A cut is a window of a clip's own samples, 16-bit integers, and a speed at which it is played. How
+the samples got there makes no difference to a bit of the result.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from audiotag.data.shards import PCM_16_SCALE
+
+GPU_ROWS = 64  # waveforms resampled at once; a CPU takes one, which stays in its cache
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Where B clips are cut.
+
+    Attributes:
+        offsets: Sample of the clip at which its window begins, (B,); negative after silence.
+        padded: Whether a clip that is too short lies in silence, (B,); it is repeated otherwise.
+        reach: Samples of the clip that are played, (B,).
+        speeds: How many times as fast, (B,).
+        size: Samples T of the waveforms.
+    """
+
+    offsets: Tensor
+    padded: Tensor
+    reach: Tensor
+    speeds: Tensor
+    size: int
+
+    @property
+    def width(self) -> int:
+        """Samples of the widest window: one more than are played, to interpolate with."""
+        return int(self.reach.max()) + 1
+
+    def part(self, row: int, length: int) -> tuple[int, int]:
+        """First and last sample of all that a cut takes from a clip of `length` samples."""
+        first = int(self.offsets[row])
+        last = first + int(self.reach[row]) + 1
+        return (first, last) if first >= 0 and last <= length else (0, length)
+
+
+def draw_cuts(
+    lengths: Tensor, size: int, generator: torch.Generator, speeds: Tensor | None = None
+) -> Cuts:
+    """Random cuts of clips of `lengths` (B,) samples, played `speeds` (B,) times as fast.
+
+    A clip shorter than what is played is either repeated or set into silence, at random.
+    """
+    speeds = torch.ones(len(lengths)) if speeds is None else speeds
+    reach = (size * speeds).ceil().long()
+    longer = lengths > reach
+    room = torch.where(longer, lengths - reach, lengths)
+    offsets = (torch.rand(len(lengths), generator=generator) * room).long()
+    padded = (torch.rand(len(lengths), generator=generator) < 0.5) & ~longer
+    gaps = (reach - lengths).clamp(min=0)
+    lead = (torch.rand(len(lengths), generator=generator) * gaps).long()
+    return Cuts(torch.where(padded, -lead, offsets), padded, reach, speeds, size)
+
+
+def head_cuts(count: int, size: int) -> Cuts:
+    """The beginnings of clips, short ones repeated."""
+    zeros = torch.zeros(count, dtype=torch.long)
+    return Cuts(zeros, zeros.bool(), zeros + size, torch.ones(count), size)
+
+
+def fill(window: Tensor, clip: Tensor, cuts: Cuts, row: int, first: int = 0) -> None:
+    """Write the window (width,) that the cut numbered `row` takes of a clip (T,), both int16.
+
+    What lies behind the cut's own reach is left as it is. Where `clip` is only the part that the
+    cut takes, `first` is the number of its first sample.
+    """
+    window, offset = window[: int(cuts.reach[row]) + 1], int(cuts.offsets[row]) - first
+    if cuts.padded[row]:
+        window.zero_()
+        window[-offset : len(clip) - offset] = clip
+        return
+    done = 0
+    while done < len(window):
+        piece = clip[offset : offset + len(window) - done]
+        window[done : done + len(piece)] = piece
+        done, offset = done + len(piece), 0
+
+
+def play(windows: Tensor, cuts: Cuts) -> Tensor:
+    """Waveforms (B, size) in [-1, 1] of windows (B, width), read by linear interpolation."""
+    rows = GPU_ROWS if windows.is_cuda else 1
+    parts = zip(windows.split(rows), cuts.speeds.split(rows), strict=True)
+    waveform = torch.empty(len(windows), cuts.size, device=windows.device)
+    for out, (window, speeds) in zip(waveform.split(rows), parts, strict=True):
+        torch.div(_interpolate(window, speeds, cuts.size), PCM_16_SCALE, out=out)
+    return waveform
+
+
+def _interpolate(windows: Tensor, speeds: Tensor, size: int) -> Tensor:
+    """Samples (B, size) of windows (B, width), not yet scaled."""
+    if (speeds == 1).all():
+        return windows[:, :size].float()
+    time = torch.arange(size, device=windows.device) * speeds.to(windows.device).unsqueeze(-1)
+    whole = time.long()
+    low, high = windows.gather(1, whole).float(), windows.gather(1, whole + 1).float()
+    return torch.lerp(low, high, time - whole)

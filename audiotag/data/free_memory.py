@@ -1,0 +1,50 @@
+"""How much memory is free for this process."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+MEMORY_INFO, OWN_GROUP = Path("/proc/meminfo"), Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
+LOCAL_PROCESSES = "LOCAL_WORLD_SIZE"  # set by torchrun: how many share this machine
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes free on a device; the processes of one `torchrun` share the machine's own equally."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return _machine() // int(os.environ.get(LOCAL_PROCESSES, 1))
+
+
+def _machine() -> int:
+    """What Linux says is available, within the limits set for this process; else half of all."""
+    if not MEMORY_INFO.exists():
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    lines = (line.split() for line in MEMORY_INFO.read_text().splitlines())
+    available = next(int(words[1]) for words in lines if words[0] == "MemAvailable:") * 1024
+    return min([available, *_left_in_groups()])
+
+
+def _left_in_groups() -> Iterator[int]:
+    """Bytes left in the control group (v2) of this process and in those above it."""
+    lines = OWN_GROUP.read_text().splitlines() if OWN_GROUP.exists() else []
+    for line in lines:
+        if line.startswith("0::"):
+            own = GROUPS / line.removeprefix("0::").lstrip("/")
+            yield from (_left(group) for group in (own, *own.parents) if _is_limited(group))
+
+
+def _is_limited(group: Path) -> bool:
+    limit = group / "memory.max"
+    return limit.exists() and limit.read_text().strip() != "max"
+
+
+def _left(group: Path) -> int:
+    """The limit less what is used, cached files not counted: they make room."""
+    lines = (line.split() for line in (group / "memory.stat").read_text().splitlines())
+    statistics = {name: int(value) for name, value in lines}
+    cached = statistics["active_file"] + statistics["inactive_file"]
+    used = int((group / "memory.current").read_text()) - cached
+    return int((group / "memory.max").read_text()) - used
