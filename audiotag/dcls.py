@@ -48,26 +48,60 @@ def interpolate(position: Tensor, sigma: Tensor | None, size: int, version: str)
     return torch.exp(-0.5 * (distance / width) ** 2)
 
 
-def build_kernel(
-    weight: Tensor, positions: Tensor, sigmas: Tensor | None, size: tuple[int, int], version: str
-) -> Tensor:
-    """Dense kernel of a DCLS convolution.
+def build_basis(
+    positions: Tensor, sigmas: Tensor | None, size: tuple[int, int], version: str
+) -> tuple[Tensor, Tensor]:
+    """What a kernel has of its positions: A^T, and B with the norm of each element divided out.
 
     Args:
-        weight: Element weights (O, I, K).
         positions: Element positions (2, O, I, K): column, then row, from the centre.
         sigmas: Raw widths of the same shape, or nothing for "v1".
         size: Rows and columns of the kernel.
         version: "gauss", "v1" or "max".
 
     Returns:
-        Kernel (O, I, size[0], size[1]).
+        Rows (O, I, size[0], K) and columns (O, I, K, size[1]).
     """
     column_sigma, row_sigma = (None, None) if sigmas is None else sigmas.unbind(0)
     rows = interpolate(positions[1], row_sigma, size[0], version)
     columns = interpolate(positions[0], column_sigma, size[1], version)
-    scale = weight / (rows.sum(-1) * columns.sum(-1) + NORM_EPS)
-    return rows.transpose(-1, -2) @ (columns * scale.unsqueeze(-1))
+    norm = rows.sum(-1) * columns.sum(-1) + NORM_EPS
+    return rows.transpose(-1, -2), columns / norm.unsqueeze(-1)
+
+
+class SharedBasis:
+    """The basis that convolutions with the same positions have in common, computed once a pass.
+
+    The convolution that is the first to ask in a pass over the model computes it, the others take
+    what it got: while the positions are the same, and until its gradient has been computed.
+    """
+
+    def __init__(self) -> None:
+        self._asker: nn.Module | None = None
+        self._state: tuple | None = None
+        self._basis: tuple[Tensor, Tensor] | None = None
+
+    def __deepcopy__(self, memo: dict) -> "SharedBasis":
+        return SharedBasis()  # tensors with a gradient history cannot be copied
+
+    def __reduce__(self) -> tuple:
+        return SharedBasis, ()
+
+    def get(self, conv: "DclsConv2d") -> tuple[Tensor, Tensor]:
+        """The basis of one of the convolutions, as `build_basis`."""
+        if torch.compiler.is_compiling():  # finds by itself what is computed twice
+            return build_basis(conv.P, conv.SIG, conv.dilated_kernel_size, conv.version)
+        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        state = (id(conv.P), conv.P._version, conv.P.device, conv.P.dtype, *modes)
+        if self._basis is None or conv is self._asker or state != self._state:
+            basis = build_basis(conv.P, conv.SIG, conv.dilated_kernel_size, conv.version)
+            self._asker, self._state, self._basis = conv, state, basis
+            if basis[0].requires_grad:
+                basis[0].register_hook(self._forget)
+        return self._basis
+
+    def _forget(self, grad: Tensor) -> None:
+        self._basis = None
 
 
 class DclsConv2d(Dcls2d):
@@ -84,13 +118,13 @@ class DclsConv2d(Dcls2d):
             raise ValueError(f"DCLS version must be one of {', '.join(VERSIONS)}, got {version!r}")
         with _silent_root_logger():
             super().__init__(*args, version=version, **kwargs)
+        self.basis = SharedBasis()
 
     def kernel(self) -> Tensor:
         """Dense kernel (O, I / groups, rows, columns), in single precision at least."""
         with torch.autocast(self.weight.device.type, enabled=False):
-            return build_kernel(
-                self.weight, self.P, self.SIG, self.dilated_kernel_size, self.version
-            )
+            rows, columns = self.basis.get(self)
+            return rows @ (columns * self.weight.unsqueeze(-1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve maps (B, I, H, W) to (B, O, H', W')."""
@@ -147,7 +181,7 @@ def share_positions(convs: Iterable[DclsConv2d]) -> None:
     """Make convolutions of equal shape use the first one's positions and sigmas."""
     first, *others = convs
     for conv in others:
-        conv.P, conv.SIG = first.P, first.SIG
+        conv.P, conv.SIG, conv.basis = first.P, first.SIG, first.basis
 
 
 def fold_dcls(

@@ -8,6 +8,7 @@ import torch
 from DCLS.construct.modules import Dcls2d
 from torch import nn
 
+from audiotag import dcls
 from audiotag.dcls import DclsConv2d, DepthwiseConv2d, clamp_positions, fold_dcls, share_positions
 
 CHANNELS, ELEMENTS, SIZE = 6, 9, 23
@@ -115,3 +116,58 @@ def test_building_a_layer_says_nothing_and_adds_no_handler(capfd):
     make("gauss")
     assert logging.getLogger().handlers == before
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """How often a basis is built."""
+    count = []
+    build = dcls.build_basis
+
+    def build_and_count(*args):
+        count.append(1)
+        return build(*args)
+
+    monkeypatch.setattr(dcls, "build_basis", build_and_count)
+    return count
+
+
+def test_shared_positions_have_their_basis_built_once_a_pass(builds):
+    layers = [make("gauss") for _ in range(3)]
+    alone = [copy.deepcopy(layer) for layer in layers]
+    share_positions(layers)
+    for other in alone:
+        other.P.data.copy_(layers[0].P), other.SIG.data.copy_(layers[0].SIG)
+    optimizer = torch.optim.SGD({p for layer in layers for p in layer.parameters()}, lr=0.1)
+    for step in range(3):  # the second without an update before it: gradients accumulate
+        model, copies = nn.Sequential(*layers), nn.Sequential(*alone)
+        x = torch.randn(2, CHANNELS, 16, 15)
+        builds.clear()
+        y = model(x)
+        assert len(builds) == 1
+        torch.testing.assert_close(y, copies(x), rtol=0, atol=1e-5)
+        y.square().sum().backward()
+        copies(x).square().sum().backward()
+        if step == 1:
+            expected = sum(other.P.grad for other in alone)
+            torch.testing.assert_close(layers[0].P.grad, expected, rtol=1e-4, atol=1e-4)
+            optimizer.step()
+            for layer, other in zip(layers, alone, strict=True):
+                other.load_state_dict(layer.state_dict())
+
+
+def test_a_shared_basis_is_never_a_stale_one(builds):
+    first, second = make("gauss"), make("gauss")
+    share_positions((first, second))
+    with torch.inference_mode():
+        first.kernel()
+    first.kernel().sum().backward()
+    second.kernel().sum().backward()  # the first one's history is gone
+    first.kernel()
+    with torch.no_grad():
+        second.P.add_(1)
+    moved = copy.deepcopy(second)
+    assert torch.equal(second.kernel(), moved.kernel())
+    assert moved.basis is not second.basis
+    pair = copy.deepcopy(nn.Sequential(first, second))
+    assert pair[0].basis is pair[1].basis and pair[0].P is pair[1].P
