@@ -35,7 +35,7 @@ class Yamnet:
     """
 
     name, is_gpu = "yamnet", False
-    sample_rate, min_duration = SAMPLE_RATE, 1.0
+    sample_rate, min_duration, thresholds = SAMPLE_RATE, 1.0, None
 
     def __init__(self, path: Path) -> None:
         self.labels = Labels(Label(str(i)) for i in range(NUM_CLASSES))
