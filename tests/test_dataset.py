@@ -218,6 +218,24 @@ def test_damage_names_shard_and_clip(clips, folder):
         dataset.read(2)
 
 
+def test_a_flipped_bit_never_gives_other_samples(tmp_path):
+    samples = noise(20_000, 0)
+    folder = write_dataset(tmp_path / "data", [Clip("a", samples)], shards=1)
+    dataset, shard = ClipDataset(folder), folder / "shards" / "000000.tar"
+    (row,) = pq.read_table(folder / "index.parquet").to_pylist()
+    good, draw, found = shard.read_bytes(), random.Random(0), 0
+    for _ in range(40):
+        data = bytearray(good)
+        data[row["offset"] + draw.randrange(row["length"])] ^= 1 << draw.randrange(8)
+        shard.write_bytes(data)
+        try:
+            np.testing.assert_array_equal(dataset.read(0), samples)  # the encoder's name was hit
+        except DataError as error:
+            assert "clip a is missing or damaged" in str(error)
+            found += 1
+    assert found > 35
+
+
 def test_fewer_samples_than_the_index_says_are_damage(clips, folder):
     table = pq.read_table(folder / "index.parquet")
     durations = pa.array([x + 0.01 for x in table["duration"].to_pylist()])

@@ -41,6 +41,12 @@ COUNT = click.IntRange(min=1)
     metavar="N",
     help="Instead: `audiotag tag` on N files of 10 s, and its cold start, on the CPU.",
 )
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Instead: reading the clips of a prepared data set, beside HDF5 files of the same clips.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
 @click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
 @click.option(
@@ -62,7 +68,9 @@ COUNT = click.IntRange(min=1)
     help="Length of a clip; may be given several times.",
 )
 @click.option("--threads", type=COUNT, help="CPU threads; without it, one for each core.")
-@click.option("--runs", type=COUNT, help="Times that each is measured.  [default: 10; 3 of files]")
+@click.option(
+    "--runs", type=COUNT, help="Times each is measured.  [default: 10; 3 of files, 5 of data]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--plot",
@@ -78,6 +86,7 @@ def bench(
     train: bool,
     kernel: bool,
     files: int | None,
+    data: Path | None,
     device: str,
     dtype: str,
     batch_sizes: tuple[int, ...],
@@ -99,11 +108,15 @@ def bench(
     Example: audiotag bench convnext_dcls_audio_atto --threads 2
              audiotag bench --peers --plot speed.png
              audiotag bench --files 500 --json
+             audiotag bench --data data/mine
     """
-    _check_usage(train, kernel, files, batch_sizes, lengths, plot)
+    _check_usage(train, kernel, files, data, batch_sizes, lengths, plot)
     threads = threads or _cores()
     if files is not None:
         _files(models, files, threads, runs, peers, as_json)
+        return
+    if data is not None:
+        _data(data, runs, as_json)
         return
     from audiotag.benchmarks.models import Setting
     from audiotag.loading import select_device
@@ -123,19 +136,22 @@ def _check_usage(
     train: bool,
     kernel: bool,
     files: int | None,
+    data: Path | None,
     batch_sizes: Sequence[int],
     lengths: Sequence[float],
     plot: Path | None,
 ) -> None:
-    if sum((train, kernel, files is not None)) > 1:
-        raise click.UsageError("--train, --kernel and --files measure different things; give one")
+    if sum((train, kernel, files is not None, data is not None)) > 1:
+        raise click.UsageError(
+            "--train, --kernel, --files and --data measure different things; give one"
+        )
     if len(batch_sizes) > 1 and len(lengths) > 1:
         raise click.UsageError("give several --batch-size or several --seconds, not both")
     if plot is not None:
         from audiotag.plots import check_plot
 
-        if kernel or files is not None:
-            raise click.UsageError("--plot draws models; leave out --kernel and --files")
+        if kernel or files is not None or data is not None:
+            raise click.UsageError("--plot draws models; leave out --kernel, --files and --data")
         check_plot(plot)
 
 
@@ -201,6 +217,14 @@ def _files(
         models or (DEFAULT_NAME,), count, threads, runs or files.RUNS, peers, _report
     )
     _print_json([table]) if as_json else print_files(table)
+
+
+def _data(folder: Path, runs: int | None, as_json: bool) -> None:
+    from audiotag.benchmarks import data
+    from audiotag.cli.bench_tables import print_data
+
+    table = data.measure(folder, runs=runs or data.RUNS, report=_report)
+    _print_json([table]) if as_json else print_data(table)
 
 
 def _print_json(tables: Sequence[Any]) -> None:

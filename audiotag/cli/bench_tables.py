@@ -1,6 +1,7 @@
 """The tables of `audiotag bench`."""
 
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -8,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from audiotag.benchmarks.data import DataSpeed
     from audiotag.benchmarks.files import TaggingTable
     from audiotag.benchmarks.speed import KernelSpeed, ModelSpeed, SpeedTable
 
@@ -84,10 +86,32 @@ def print_files(table: "TaggingTable") -> None:
     )
 
 
+def print_data(table: "DataSpeed") -> None:
+    """Print how fast clips are read, from the data set and in other ways."""
+    rows = [
+        (
+            row.name,
+            str(row.workers),
+            f"{row.clip_bytes / 1e3:.0f}",
+            f"{median(row.warm):.0f}",
+            f"{median(row.cold):.0f}",
+        )
+        for row in table.readings
+    ]
+    _print(
+        f"Reading {table.clips} clips of up to {table.seconds:g} s of {table.folder}, "
+        f"{table.processor}",
+        f"Medians of {len(table.readings[0].warm)} runs in turn. Clips a second and thread; cold: "
+        "the files dropped from the system's memory before.",
+        ("from", "threads", "kB/clip", "clips/s", "clips/s cold"),
+        rows,
+    )
+
+
 def _print(title: str, caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        words = i == 0 or column in ("kernel", "engine", "made of")
+        words = i == 0 or column in ("kernel", "engine", "made of", "from")
         table.add_column(column, justify="left" if words else "right", no_wrap=not words)
     for row in rows:
         table.add_row(*row)
