@@ -74,6 +74,36 @@ def test_output_and_gradients_equal_double_precision(shape, layout):
 
 
 @built
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [SHAPES[2], SHAPES[4], SHAPES[5], SHAPES[8]])
+def test_bfloat16_is_rounded_but_once(shape, layout):
+    x, weight, bias, upstream = tensors(*shape)
+    x, upstream = (t.bfloat16().to(memory_format=layout) for t in (x, upstream))
+    exact = reference(x, weight, bias, upstream)
+    ours = [x.requires_grad_(), weight.requires_grad_(), bias.requires_grad_()]
+    y = native.depthwise_conv2d(*ours)
+    grads = torch.autograd.grad(y, ours, upstream)
+    assert y.is_contiguous(memory_format=layout)
+    for mine, other in zip((y, grads[0]), exact[:2], strict=True):
+        assert mine.dtype == torch.bfloat16
+        rounding = other.abs() * 2**-8 + 5 * TOLERANCE * other.std()
+        assert ((mine.double() - other).abs() <= rounding).all()
+    for mine, other in zip(grads[1:], exact[2:], strict=True):
+        assert mine.dtype == torch.float32
+        assert error(mine, other) < TOLERANCE
+
+
+@built
+def test_what_is_no_number_stays_none_in_bfloat16():
+    x = torch.zeros(1, 16, 9, 9)
+    x[0, :3, 4, 4] = torch.tensor([float("inf"), -float("inf"), float("nan")])
+    weight = torch.zeros(16, 1, 9, 9)
+    weight[:, :, 4, 4] = 1
+    y = native.depthwise_conv2d(x.bfloat16(), weight)
+    assert torch.equal(y.isnan(), reference_depthwise_conv2d(x, weight).isnan())
+
+
+@built
 def test_any_strides_will_do():
     x, weight, bias, upstream = tensors(2, 9, 12, 10, 9, 11)
     exact = reference(x, weight, bias, upstream)[0]
@@ -128,15 +158,16 @@ def test_every_build_that_this_cpu_runs_gives_the_same(monkeypatch):
 
 
 @built
-def test_large_float32_convolution_is_done_here(monkeypatch):
+def test_large_convolution_is_done_here(monkeypatch):
     calls = []
     monkeypatch.setattr(native, "depthwise_conv2d", lambda *values: calls.append(values))
     x, weight, _, _ = tensors(1, 2, 16, 15, 23, 23)
     depthwise_conv2d(x, weight)
+    depthwise_conv2d(x.bfloat16(), weight.bfloat16())
     depthwise_conv2d(x.double(), weight.double())
     depthwise_conv2d(x[:0], weight)
     depthwise_conv2d(x, weight[..., 8:-8, 8:-8])
-    assert len(calls) == 1
+    assert len(calls) == 2
 
 
 def test_kernels_of_other_channels_are_refused():

@@ -1,4 +1,4 @@
-/* Depthwise correlation of float maps, each channel with taps of its own.
+/* Depthwise correlation of maps, each channel with taps of its own, summed up in single precision.
 
    out[b, c, i, j] = bias[c] + sum over u, v of taps[., c, u, v] * maps[b, c, i + u - ph, j + v - pw]
 
@@ -15,12 +15,12 @@
 #include "direct.h"
 #include "winograd.h"
 
-typedef void block(const shape *, const float *, const float *, const float *, float *, int64_t,
+typedef void block(const shape *, const char *, const char *, const float *, char *, int64_t,
                    int64_t, int64_t, vec *);
 
 /* Share `part` of `parts` of the work; 0 if all went well. */
-static int share(const shape *s, const float *maps, const float *taps, const float *bias,
-                 float *out, int part, int parts)
+static int share(const shape *s, const char *maps, const char *taps, const float *bias,
+                 char *out, int part, int parts)
 {
     const int tiled = winograd_cost(s) < direct_cost(s);
     block *const run = tiled ? winograd_block : direct_block;
@@ -44,7 +44,7 @@ static int share(const shape *s, const float *maps, const float *taps, const flo
 }
 
 /* Correlate; see the top. `bias` may be null. Returns 0, or else there was no memory. */
-int correlate(const shape *s, const float *maps, const float *taps, const float *bias, float *out,
+int correlate(const shape *s, const char *maps, const char *taps, const float *bias, char *out,
               int threads)
 {
     int failed = 0;

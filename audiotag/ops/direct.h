@@ -55,7 +55,7 @@ static void tile(const shape *s, vec sums[2][WIDTH], const vec *cells, const vec
 }
 
 /* Two rows of one image's outputs, for `lanes` channels. */
-static void row_pair(const shape *s, const vec *cells, const vec *taps, vec bias, float *out,
+static void row_pair(const shape *s, const vec *cells, const vec *taps, vec bias, char *out,
                      int64_t row, int64_t lanes, int add)
 {
     const int64_t tiles = ceil_div(s->columns, WIDTH);
@@ -67,9 +67,11 @@ static void row_pair(const shape *s, const vec *cells, const vec *taps, vec bias
             sums[0][k] = sums[1][k] = bias;
         tile(s, sums, cells, taps, row, column, n);
         for (int64_t i = row; i < min(row + 2, s->rows); i++)
-            for (int k = 0; k < n; k++)
-                put(out + i * s->out.row + (column + k) * s->out.column, sums[i - row][k],
-                    s->out.channel, lanes, add);
+            for (int k = 0; k < n; k++) {
+                char *to = out + i * s->out.row + (column + k) * s->out.column;
+                put(to, add ? sums[i - row][k] + load(to, &s->out, lanes) : sums[i - row][k],
+                    &s->out, lanes);
+            }
     }
 }
 
@@ -91,15 +93,15 @@ static int64_t direct_cost(const shape *s)
 }
 
 /* Pairs of output rows `first` to `last - 1` of LANES channels from `channel` on. */
-static void direct_block(const shape *s, const float *maps, const float *taps, const float *bias,
-                         float *out, int64_t channel, int64_t first, int64_t last, vec *memory)
+static void direct_block(const shape *s, const char *maps, const char *taps, const float *bias,
+                         char *out, int64_t channel, int64_t first, int64_t last, vec *memory)
 {
     const int64_t lanes = min(LANES, s->channels - channel);
     const int64_t pitch = s->width + 2 * (WIDTH - 1);
     const vec start = pack_bias(bias, channel, lanes);
     vec *packed = memory + direct_cells(s);
     for (int64_t b = 0; b < s->batch; b++) {
-        const float *map = maps + b * s->map.batch + channel * s->map.channel;
+        const char *map = maps + b * s->map.batch + channel * s->map.channel;
         pack(memory + WIDTH - 1, map, &s->map, s->height, s->width, pitch, lanes);
         if (b == 0 || s->tap.batch)
             pack_taps(s, packed + s->tap_columns,

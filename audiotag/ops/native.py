@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 BUILDS = {"AVX512": "_depthwise_avx512", "AVX2": "_depthwise_avx2"}  # by torch's capability
 PLAIN_BUILD = "_depthwise"  # for any CPU
+DTYPES = (torch.float32, torch.bfloat16)  # of maps; sums are in single precision
 # The time grows with the kernel, the FFT's doesn't. Measured with AVX-512, one thread, 4 images,
 # gradients / FFT: 16x64x62, 31x31 3.1 / 4.1 ms, 41x41 5.0 / 4.7, 63x63 8.0 / 5.9;
 # 16x128x100, 51x51 21.8 / 20.7; 32x32x31, 61x61 3.6 / 8.2.
@@ -30,7 +31,7 @@ def is_preferred(x: Tensor, kh: int, kw: int) -> bool:
     """Whether maps (B, C, H, W) and kernels (kh, kw) should be taken here, if they can be."""
     return (
         x.device.type == "cpu"
-        and x.dtype == torch.float32
+        and x.dtype in DTYPES
         and type(x) in (Tensor, torch.nn.Parameter)
         and x.numel() > 0
         and (kh * kw <= MAX_KERNEL_AREA or x.shape[-2] * x.shape[-1] <= SMALL_MAP)
@@ -66,30 +67,28 @@ def load(name: str) -> ctypes.CDLL | None:
 def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Same-size correlation of maps (B, C, H, W) with kernels (C, 1, kh, kw), both sides odd.
 
+    Kernels and bias are used, and get their gradients, in single precision.
+
     Raises:
         ValueError: If the kernels or the bias aren't for the maps' channels.
     """
     channels = x.shape[1]
     if weight.shape[:2] != (channels, 1) or (bias is not None and bias.shape != (channels,)):
         raise ValueError(f"{channels} channels need as many kernels, got {tuple(weight.shape)}")
-    weight = weight.to(x.dtype)
-    bias = None if bias is None else bias.to(x.dtype)
-    return _Depthwise.apply(x, weight, bias)
+    return _Depthwise.apply(x, weight.float(), None if bias is None else bias.float())
 
 
 def correlate(x: Tensor, weight: Tensor, bias: Tensor | None = None, turn: bool = False) -> Tensor:
     """Maps (B, C, H, W) correlated with kernels (C, 1, kh, kw), turned by 180 degrees or not."""
     out = torch.empty_like(x)
-    channel, _, row, column = weight.stride()
-    _run(x, weight, bias, out, (0, channel, row, column), out.stride(), turn)
+    _run(x, weight, bias, out, (0, *_inner(weight)), out.stride(), turn)
     return out
 
 
 def weight_gradient(x: Tensor, grad: Tensor, kh: int, kw: int) -> Tensor:
     """Gradient (C, 1, kh, kw) of the kernel, from maps and output gradient, both (B, C, H, W)."""
-    out = x.new_empty(x.shape[1], 1, kh, kw)
-    channel, _, row, column = out.stride()
-    _run(x, grad, None, out, grad.stride(), (0, channel, row, column))
+    out = x.new_empty(x.shape[1], 1, kh, kw, dtype=torch.float32)
+    _run(x, grad, None, out, grad.stride(), (0, *_inner(out)))
     return out
 
 
@@ -107,8 +106,14 @@ class _Depthwise(torch.autograd.Function):
         return (
             correlate(grad, weight, turn=True) if wanted[0] else None,
             weight_gradient(x, grad, *weight.shape[-2:]) if wanted[1] else None,
-            grad.sum((0, 2, 3)) if wanted[2] else None,
+            grad.sum((0, 2, 3), dtype=torch.float32) if wanted[2] else None,
         )
+
+
+def _inner(kernels: Tensor) -> tuple[int, int, int]:
+    """Strides of channel, row and column of kernels (C, 1, kh, kw)."""
+    channel, _, row, column = kernels.stride()
+    return channel, row, column
 
 
 def _run(
@@ -125,7 +130,9 @@ def _run(
     assert loaded is not None
     rows, columns = (taps if out_strides[0] else out).shape[-2:]  # of the kernel
     values = (*maps.shape, *taps.shape[-2:], *out.shape[-2:], rows // 2, columns // 2, int(turn))
-    values += (*maps.stride(), *tap_strides, *out_strides)
+    for tensor, strides in ((maps, maps.stride()), (taps, tap_strides), (out, out_strides)):
+        size = tensor.element_size()
+        values += (*(size * stride for stride in strides), size)
     shape = (ctypes.c_int64 * len(values))(*values)
     bias = None if bias is None else bias.contiguous()
     pointers = [None if tensor is None else tensor.data_ptr() for tensor in (maps, taps, bias, out)]

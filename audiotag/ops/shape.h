@@ -14,7 +14,7 @@ typedef struct {
 } shape;
 
 /* Copy the taps of `lanes` channels, turned or not, into rows of `pitch` vectors. */
-static void pack_taps(const shape *s, vec *to, const float *from, int64_t pitch, int64_t lanes)
+static void pack_taps(const shape *s, vec *to, const char *from, int64_t pitch, int64_t lanes)
 {
     strides step = s->tap;
     if (s->turn) {

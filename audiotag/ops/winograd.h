@@ -185,7 +185,7 @@ static void correlate_plane(const tiling *t, const vec *windows, const vec *taps
 }
 
 /* One row of the map, `lanes` channels, into the middle of a strip's row; zeros beside the map. */
-static void load_row(const shape *s, const float *map, int64_t row, vec *to, int64_t lanes)
+static void load_row(const shape *s, const char *map, int64_t row, vec *to, int64_t lanes)
 {
     if (row < 0 || row >= s->height)
         memset(to + s->left, 0, s->width * sizeof(vec));
@@ -195,7 +195,7 @@ static void load_row(const shape *s, const float *map, int64_t row, vec *to, int
 
 /* An image, `lanes` channels: windows are taken to points from top to bottom, into WINDOW sheets of
    a row for each row of windows, by way of WINDOW rows of cells. */
-static void map_to_sheets(const shape *s, const tiling *t, const float *map, vec *cells,
+static void map_to_sheets(const shape *s, const tiling *t, const char *map, vec *cells,
                           vec *sheets, int64_t lanes)
 {
     for (int64_t i = t->first; i < t->last; i++) {
@@ -232,7 +232,7 @@ static void planes_to_sheet(const tiling *t, const vec *planes, vec *sheet)
             from_points(planes + i * t->pitch + j, t->plane, sheet + i * t->strip + TILE * j, 1);
 }
 
-static void sheets_to_map(const shape *s, const tiling *t, const vec *sheets, vec bias, float *out,
+static void sheets_to_map(const shape *s, const tiling *t, const vec *sheets, vec bias, char *out,
                           int64_t lanes)
 {
     vec outputs[TILE];
@@ -241,7 +241,7 @@ static void sheets_to_map(const shape *s, const tiling *t, const vec *sheets, ve
             from_points(sheets + i / TILE * t->strip + j, t->sheet, outputs, 1);
             for (int64_t k = 0; k < min(TILE, s->rows - i); k++)
                 put(out + (i + k) * s->out.row + j * s->out.column, outputs[k] + bias,
-                    s->out.channel, lanes, 0);
+                    &s->out, lanes);
         }
 }
 
@@ -279,8 +279,8 @@ static int64_t winograd_cost(const shape *s)
 }
 
 /* Images `first` to `last - 1`, or the sum over all, of LANES channels from `channel` on. */
-static void winograd_block(const shape *s, const float *maps, const float *taps, const float *bias,
-                           float *out, int64_t channel, int64_t first, int64_t last, vec *memory)
+static void winograd_block(const shape *s, const char *maps, const char *taps, const float *bias,
+                           char *out, int64_t channel, int64_t first, int64_t last, vec *memory)
 {
     const tiling t = tile_up(s);
     const int64_t lanes = min(LANES, s->channels - channel), summed = s->out.batch == 0;
