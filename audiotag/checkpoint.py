@@ -11,6 +11,7 @@ from audiotag.errors import ModelError
 from audiotag.replacing import replaced
 
 STATE_FILE = "state.safetensors"
+COUNT = "step"  # of the steps done, which LAMB keeps in each group and AdamW with each parameter
 
 
 def save_state(
@@ -25,6 +26,9 @@ def save_state(
         for name, module in modules.items()
         for key, tensor in module.state_dict().items()
     }
+    for index, group in enumerate(optimizer.param_groups):
+        if COUNT in group:
+            tensors[f"groups/{index}"] = group[COUNT]
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{key}": tensor for key, tensor in values.items()}
     tensors = {key: x.detach().cpu().contiguous().clone() for key, x in tensors.items()}
@@ -48,6 +52,8 @@ def load_state(
         for name, module in modules.items():
             module.load_state_dict(_part(tensors, name))
         _load_optimizer(optimizer, _part(tensors, "optimizer"))
+        for index, count in _part(tensors, "groups").items():
+            optimizer.param_groups[int(index)][COUNT] = count
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"{path} cannot be resumed ({error}); use the recipe it was written with, "

@@ -92,7 +92,8 @@ class SharedBasis:
         if torch.compiler.is_compiling():  # finds by itself what is computed twice
             return build_basis(conv.P, conv.SIG, conv.dilated_kernel_size, conv.version)
         modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-        state = (id(conv.P), conv.P._version, conv.P.device, conv.P.dtype, *modes)
+        version = None if conv.P.is_inference() else conv.P._version
+        state = (id(conv.P), version, conv.P.device, conv.P.dtype, *modes)
         if self._basis is None or conv is self._asker or state != self._state:
             basis = build_basis(conv.P, conv.SIG, conv.dilated_kernel_size, conv.version)
             self._asker, self._state, self._basis = conv, state, basis

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 BLOCK_VALUES = 2**20  # samples times channels held at once by a decoder
 MIN_RATE, MAX_RATE = 100, 10_000_000  # Hz; beyond these a header is damaged, not unusual
+NO_SAMPLES = "holds no audio samples"
+EMPTY_FILE = "the file is empty"
 PREROLL = 0.25  # s decoded and dropped before a seek target, to warm up lossy decoders
 
 Source = Path | bytes
@@ -62,7 +64,7 @@ def decode(source: Source, start: float = 0.0, duration: float = np.inf) -> Iter
         DecodeError: not one sample could be decoded.
         OSError: the file cannot be opened.
     """
-    done, reason = 0.0, "holds no audio samples"
+    done, reason = 0.0, NO_SAMPLES
     for decoder in _decoders(_head(source)):
         try:
             for rate, mono in decoder(source, start + done, duration - done):
@@ -119,7 +121,7 @@ def _head(source: Source) -> bytes:
 
 def _decoders(head: bytes) -> tuple[Decoder, ...]:
     if not head:
-        raise DecodeError("the file is empty")
+        raise DecodeError(EMPTY_FILE)
     return (with_soundfile, with_pyav) if _is_plain(head) else (with_pyav,)
 
 

@@ -1,46 +1,61 @@
-"""AdamW with the parameter groups and the learning rate schedule of arXiv 2309.13972."""
+"""AdamW or LAMB with the parameter groups and the learning rate schedule of arXiv 2309.13972."""
 
 import math
 
 import torch
+from timm.optim import Lamb
 from torch import nn
 
-from audiotag.recipe import OptimRecipe
+from audiotag.depth import parameter_depths
+from audiotag.recipe_sections import OptimRecipe
 
 POSITION_NAMES = ("P", "SIG")
+DECAY, NO_DECAY, POSITIONS = "decay", "no_decay", "positions"
 
 
 def parameter_groups(model: nn.Module, recipe: OptimRecipe) -> list[dict]:
-    """Groups for the optimiser: weights decay, one-dimensional tensors do not, and DCLS positions
-    and sigmas do not either and learn `position_lr_scale` times as fast.
+    """Groups for the optimiser: weights decay, one-dimensional tensors and biases do not, and DCLS
+    positions and sigmas do not either and learn `position_lr_scale` times as fast.
 
-    A parameter that several modules share is taken once.
+    With a `layer_decay` below 1 each depth has groups of its own, and learns that many times as
+    fast as the one above it. A parameter that several modules share is taken once, a frozen one
+    not at all.
+
+    Raises:
+        RecipeError: As `parameter_depths`.
     """
-    groups: dict[str, list[nn.Parameter]] = {"decay": [], "no_decay": [], "positions": []}
+    depths = parameter_depths(model) if recipe.layer_decay < 1 else {}
+    deepest = max(depths.values(), default=0)
+    groups: dict[tuple[str, int], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups[_group_of(name, parameter)].append(parameter)
+            key = _kind_of(name, parameter), depths.get(name, 0)
+            groups.setdefault(key, []).append(parameter)
     return [
         {
-            "name": name,
+            "name": kind,
+            "depth": depth,
             "params": parameters,
-            "weight_decay": recipe.weight_decay if name == "decay" else 0.0,
-            "lr_scale": recipe.position_lr_scale if name == "positions" else 1.0,
+            "weight_decay": recipe.weight_decay if kind == DECAY else 0.0,
+            "lr_scale": (recipe.position_lr_scale if kind == POSITIONS else 1.0)
+            * recipe.layer_decay ** (deepest - depth),
         }
-        for name, parameters in groups.items()
-        if parameters
+        for (kind, depth), parameters in groups.items()
     ]
 
 
-def _group_of(name: str, parameter: nn.Parameter) -> str:
+def _kind_of(name: str, parameter: nn.Parameter) -> str:
     if name.rpartition(".")[2] in POSITION_NAMES:
-        return "positions"
-    return "no_decay" if parameter.ndim <= 1 or name.endswith(".bias") else "decay"
+        return POSITIONS
+    return NO_DECAY if parameter.ndim <= 1 or name.endswith(".bias") else DECAY
 
 
-def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> torch.optim.AdamW:
-    """AdamW over `parameter_groups`."""
+def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> torch.optim.Optimizer:
+    """The optimiser over `parameter_groups`; errors as there."""
     groups = parameter_groups(model, recipe)
+    if recipe.name == "lamb":
+        # Clipping is the loop's, by clip_grad, whatever the optimiser.
+        return Lamb(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, max_grad_norm=None)
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps)
 
 

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from audiotag.benchmarks.speed import ModelSpeed, SpeedTable
+    from audiotag.data.summary import DataSummary
 
 SUFFIXES = (".png", ".svg", ".pdf")
 SIZE = (8.0, 5.0)  # inches
 DPI = 150
+NAMED_LABELS = 50  # bars that still have room for a name each
 DCLS, DENSE, OTHER = "#c1440e", "#1f5f8b", "#6b6b6b"  # colours
 
 
@@ -87,6 +89,34 @@ def plot_throughput(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> N
         axes.legend(fontsize=7)
 
     _write(path, draw, _setting(tables[0], by_length))
+
+
+def plot_labels(summary: "DataSummary", path: Path) -> None:
+    """Draw how many clips of a data set have each label; where there are many, by their rank.
+
+    Raises:
+        AudioTagError: As `check_plot`.
+    """
+    names = [label.name for label in summary.labels]
+    clips = [label.clips for label in summary.labels]
+
+    def draw(axes: "Axes") -> None:
+        if len(names) <= NAMED_LABELS:
+            axes.barh(names, clips, color=DENSE)
+            axes.invert_yaxis()
+            axes.tick_params(axis="y", labelsize=7)
+            axes.grid(visible=False, axis="y")
+            axes.set(xlabel="clips")
+            return
+        ranks = range(1, len(names) + 1)
+        axes.fill_between(ranks, clips, step="mid", color=DENSE, alpha=0.8)
+        for rank in [1, *range(len(names) // 5, len(names) + 1, len(names) // 5)]:
+            text = f" {names[rank - 1]}"
+            axes.annotate(text, (rank, max(clips[rank - 1], 1)), rotation=60, fontsize=7)
+        axes.margins(x=0.02, y=0.25)
+        axes.set(xlabel="label, by number of clips", ylabel="clips", yscale="log")
+
+    _write(path, draw, f"{summary.name}: {summary.clips:,} clips, {len(names):,} labels")
 
 
 def _colour(kernel: str) -> str:

@@ -169,5 +169,9 @@ def test_a_shared_basis_is_never_a_stale_one(builds):
     moved = copy.deepcopy(second)
     assert torch.equal(second.kernel(), moved.kernel())
     assert moved.basis is not second.basis
+    with torch.inference_mode():
+        loaded = make("gauss")  # its parameters count no changes
+        loaded.P.add_(1)
+        assert torch.equal(loaded.kernel(), copy.deepcopy(loaded).kernel())
     pair = copy.deepcopy(nn.Sequential(first, second))
     assert pair[0].basis is pair[1].basis and pair[0].P is pair[1].P

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from made_recordings import rows_of
 from safetensors.torch import load_file
 
 from audiotag import training
 from audiotag.config import TaggerConfig
-from audiotag.data.prepare import from_csv, prepare
+from audiotag.data.prepare import prepare
+from audiotag.data.sources.tables import CsvSource
 from audiotag.dcls import DclsConv2d
 from audiotag.errors import DataError, ModelError, RecipeError
 from audiotag.evaluation import evaluate
@@ -36,7 +38,7 @@ def data(tmp_path_factory):
         soundfile.write(folder / f"{i}.wav", wave, 32_000)
         rows.append(f"{i}.wav,pitch {pitch},{split}")
     (folder / "t.csv").write_text("\n".join(rows))
-    return prepare(from_csv(folder / "t.csv"), folder / "data")
+    return prepare(CsvSource(folder / "t.csv"), folder / "data")
 
 
 def recipe(**sections):
@@ -49,7 +51,7 @@ def recipe(**sections):
         "train": {"epochs": 3, "batch_size": 6, "ema_decay": 0.9},
     }
     for name, section in sections.items():
-        values[name] = values.get(name, {}) | section
+        values[name] = section if "init" in section else values.get(name, {}) | section
     return parse_recipe(values)
 
 
@@ -101,7 +103,7 @@ def test_resumed_run_ends_in_the_same_bits(data, tmp_path, monkeypatch):
     for name in ("model.safetensors", "state.safetensors"):
         ours, expected = load_file(partly / name), load_file(whole / name)
         assert all(torch.equal(ours[key], expected[key]) for key in expected), name
-    timed = {"clips_per_second"}
+    timed = {"clips_per_second", "data_wait"}
     assert [{k: v for k, v in row.items() if k not in timed} for row in metrics(partly)] == [
         {k: v for k, v in row.items() if k not in timed} for row in metrics(whole)
     ]
@@ -158,14 +160,23 @@ def test_finetuning_keeps_the_body_and_changes_the_head(data, tmp_path, tiny_tag
 
 def test_balance_draws_rare_classes_more_often(data, trained):
     """Weights equal the formula, and the draws follow them."""
-    distilled = recipe(distill={"teacher": str(trained)}, data={"balance": 0.5, "epoch_clips": 600})
+    distilled = recipe(
+        distill={"teacher": str(trained)},
+        augment={"mixup_alpha": 0.0},
+        data={"balance": 0.5, "epoch_clips": 600},
+    )
     run = training._start(distilled, data, CPU)
+    labelled = training._start(recipe(data={"balance": 1.0, "balance_offset": 5.0}), data, CPU)
+    names = [row["labels"][0] for row in rows_of(data) if row["split"] == "train"]
+    for weight, name in zip(labelled.weights, names, strict=True):
+        assert weight == pytest.approx(1 / (names.count(name) + 5))
     with torch.inference_mode():
         heads = run.clips.heads(torch.arange(len(run.clips)), 1.5)
         scores = Tagger.load(trained)(heads).sigmoid().double()
     expected = (scores / scores.sum(0).clamp(min=1).sqrt()).sum(1)
     torch.testing.assert_close(run.weights.double(), expected, rtol=1e-4, atol=0)
-    drawn = torch.cat(training._draw(run, 0)).bincount(minlength=len(run.clips))
+    clips = [clips for _, _, clips in training._draws(run, 0)]
+    drawn = torch.cat(clips).bincount(minlength=len(run.clips))
     share = expected / expected.sum()
     assert (drawn / 600 - share).abs().max() < 4 * (share.max() / 600).sqrt()
 

@@ -48,6 +48,14 @@ class AudioConvFormer(MetaFormer):
             for stage in self.stages:
                 swap_convs(stage, **dcls)
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Which parameters belong to the stem and to each block or, if `coarse`, stage, as timm's
+        other models tell it."""
+        if coarse:
+            return {"stem": r"^stem", "blocks": r"^stages\.(\d+)"}
+        blocks = (r"^stages\.(\d+)\.downsample", (0,)), (r"^stages\.(\d+)\.blocks\.(\d+)", None)
+        return {"stem": r"^stem", "blocks": blocks}
+
     def reset_classifier(self, num_classes: int, *args, **kwargs) -> None:
         """Replace the classifier by a new one with random weights, as timm's; 0 removes it."""
         super().reset_classifier(num_classes, *args, **kwargs)

@@ -65,6 +65,10 @@ class AudioMobileNet(nn.Module):
         self.head_hidden_size = net.classifier[0].out_features
         self.reset_classifier(num_classes)
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Which parameters belong to the stem and to each block, as timm's models tell it."""
+        return {"stem": r"^features\.0\.", "blocks": r"^features\.(\d+)\."}
+
     def get_classifier(self) -> nn.Module:
         """The last layer, from the embedding to the logits."""
         return self.classifier[3]

@@ -12,6 +12,7 @@ COMMANDS = {
     "tag": "Tag audio files and folders.",
     "embed": "Write embeddings of audio files.",
     "prepare": "Turn labelled recordings into a data set for training.",
+    "data": "Say what a prepared data set holds.",
     "train": "Train a model from a recipe.",
     "finetune": "Adapt a model to your own labels.",
     "evaluate": "Measure a model on a prepared data set.",

@@ -4,25 +4,50 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.training_options import training_options
+
 
 @click.command()
 @click.argument("model")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Prepared data set.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the run folder.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@training_options
+@click.option(
+    "--freeze",
+    metavar="backbone|N",
+    help="Let only the classifier learn, or all but the stem and N stages.",
+)
+@click.option("--epochs", type=int, help="By default 5 to 100, the more the fewer clips.")
+@click.option("--lr", type=float, help="Highest learning rate, that of the classifier.")
 def finetune(
-    model: str, data: Path, out: Path, overrides: tuple[str, ...], resume: bool, device: str
+    model: str,
+    data: Path,
+    out: Path,
+    overrides: tuple[str, ...],
+    resume: bool,
+    device: str,
+    **shortcuts: str | float | None,
 ) -> None:
     """Adapt MODEL (folder, Hub id, or `default` for the embedded one) to the labels of a data set.
+
+    What is not given fits the number and the length of the clips; the run folder's recipe.toml
+    says what was chosen.
 
     Example: audiotag finetune default --data data/mine --out runs/mine
     """
     from audiotag import training
+    from audiotag.finetuning import finetune_recipe, resumed_recipe, training_durations
     from audiotag.loading import select_device
-    from audiotag.recipe import finetune_recipe
 
-    recipe = finetune_recipe(model, overrides)
+    given = [*(f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None), *overrides]
+    if resume:
+        recipe = resumed_recipe(out, model, given)
+    else:
+        recipe = finetune_recipe(model, training_durations(data, given), given)
     run = training.train(recipe, data, out, select_device(device), resume)
     click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
+
+
+SHORTCUTS = {
+    "freeze": "model.freeze",
+    "epochs": "train.epochs",
+    "lr": "optim.lr",
+}

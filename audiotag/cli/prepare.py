@@ -1,59 +1,199 @@
 """`audiotag prepare`."""
 
-import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-OPTIONS = (
-    click.option("--sample-rate", default=32_000, show_default=True, help="Hz."),
-    click.option("--clip-seconds", default=10.0, show_default=True, help="Longest clip."),
-    click.option("--workers", type=int, default=os.cpu_count, help="Threads that decode."),
-)
+from audiotag.cli.prepare_options import FILE, FOLDER, OUT, VERIFY, options
+
+if TYPE_CHECKING:
+    from audiotag.data.recordings import Source
+
+SUBSETS = ("balanced", "unbalanced", "eval")
+INTERRUPTED = 130  # exit code of a program that Ctrl-C ended, by convention
 
 
 @click.group()
 def prepare() -> None:
     """Turn labelled recordings into a data set for training.
 
+    A run that was ended, even killed, goes on when the same command is given again.
+
+    \b
     Example: audiotag prepare folder sounds/ data/sounds
+             audiotag prepare audioset audio/ data/audioset --subset balanced
     """
 
 
-def _options(command):
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
-
-
 @prepare.command()
-@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-@_options
-def folder(source: Path, out: Path, **options) -> None:
+@click.argument("source", type=FOLDER)
+@options
+def folder(source: Path, out: Path, **settings) -> None:
     """Recordings in SOURCE, one sub-folder a class, to the data set OUT.
 
     Example: audiotag prepare folder sounds/ data/sounds
     """
-    from audiotag.data import prepare
+    from audiotag.data.sources.tables import FolderSource
 
-    _report(prepare.prepare(prepare.from_folder(source), out, **options))
+    _prepare(FolderSource(source), out, **settings)
 
 
 @prepare.command(name="csv")
-@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
-@_options
-def from_csv(source: Path, out: Path, **options) -> None:
+@click.argument("source", type=FILE)
+@options
+def csv_(source: Path, out: Path, **settings) -> None:
     """Recordings listed in the table SOURCE to the data set OUT.
 
-    Columns: path, label (several joined by ;), and if you have them split, fold, group, start, end.
+    Columns: path, label (several joined by ;), and if you have them split, fold, group, start, end
+    (seconds). Without a split one is made by a hash of the group, or else of the path.
 
     Example: audiotag prepare csv clips.csv data/clips
     """
-    from audiotag.data import prepare
+    from audiotag.data.sources.tables import CsvSource
 
-    _report(prepare.prepare(prepare.from_csv(source), out, **options))
+    _prepare(CsvSource(source), out, **settings)
+
+
+@prepare.command()
+@click.argument("source", type=FOLDER)
+@options
+@click.option(
+    "--subset",
+    "subsets",
+    multiple=True,
+    type=click.Choice(SUBSETS),
+    help="Only this one; may be repeated.  [default: those there is a segment list of]",
+)
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    help="Only clips that have this label, a name or a mid; may be repeated.",
+)
+@click.option(
+    "--metadata",
+    type=FOLDER,
+    help="Folder of the segment lists (*_segments.csv), if they are not beside the audio.",
+)
+def audioset(
+    source: Path,
+    out: Path,
+    subsets: tuple[str, ...],
+    classes: tuple[str, ...],
+    metadata: Path | None,
+    **settings,
+) -> None:
+    """AudioSet, from the files in SOURCE that are named by YouTube id, to the data set OUT.
+
+    Names may have a Y before the id, and the clip's times after it.
+
+    Example: audiotag prepare audioset audio/ data/audioset --metadata segments/
+    """
+    from audiotag.data.sources.audioset import open_audioset
+
+    _prepare(open_audioset(source, subsets, classes, metadata), out, **settings)
+
+
+@prepare.command()
+@click.argument("source", type=FOLDER)
+@options
+def esc50(source: Path, out: Path, **settings) -> None:
+    """ESC-50, as unpacked into SOURCE, to the data set OUT, with its five folds.
+
+    Example: audiotag prepare esc50 ESC-50-master data/esc50
+    """
+    from audiotag.data.sources.esc50 import open_esc50
+
+    _prepare(open_esc50(source), out, **settings)
+
+
+@prepare.command()
+@click.argument("source", type=FOLDER)
+@options
+def urbansound8k(source: Path, out: Path, **settings) -> None:
+    """UrbanSound8K, as unpacked into SOURCE, to the data set OUT, with its ten folds.
+
+    Example: audiotag prepare urbansound8k UrbanSound8K data/urbansound8k
+    """
+    from audiotag.data.sources.urbansound8k import open_urbansound8k
+
+    _prepare(open_urbansound8k(source), out, **settings)
+
+
+@prepare.command()
+@click.argument("source", type=FOLDER)
+@options
+def fsd50k(source: Path, out: Path, **settings) -> None:
+    """FSD50K, as unpacked into SOURCE, to the data set OUT, with its splits.
+
+    Example: audiotag prepare fsd50k FSD50K data/fsd50k
+    """
+    from audiotag.data.sources.fsd50k import open_fsd50k
+
+    _prepare(open_fsd50k(source), out, **settings)
+
+
+@prepare.command()
+@OUT
+@VERIFY
+def merge(out: Path, verified: bool) -> None:
+    """Join what several machines wrote into OUT (--num-shards) to one data set.
+
+    Example: audiotag prepare merge data/audioset
+    """
+    from audiotag.data.merging import merge
+
+    _report(merge(out))
+    if verified:
+        _verify(out, None)
+
+
+@prepare.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--workers", type=click.IntRange(1), help="Shards read at once.")
+def verify(folder: Path, workers: int | None) -> None:
+    """Read every clip of a data set and compare it with the index; exit code 1 on damage.
+
+    Example: audiotag prepare verify data/audioset
+    """
+    _verify(folder, workers)
+
+
+def _prepare(
+    source: "Source",
+    out: Path,
+    num_shards: int | None,
+    shard_index: int | None,
+    verified: bool,
+    **settings,
+) -> None:
+    from audiotag.cli.prepare_progress import PrepareProgress
+    from audiotag.data.prepare import prepare
+    from audiotag.data.shards import DATASET_FILE
+    from audiotag.data.shares import Share, find_share
+
+    if (num_shards is None) != (shard_index is None):
+        raise click.UsageError("--num-shards and --shard-index go together")
+    share = find_share() if num_shards is None else Share(shard_index or 0, num_shards)
+    if share.count > 1:
+        click.echo(f"share {share.index} of the shares 0 to {share.count - 1}", err=True)
+    again = (out / DATASET_FILE).exists()
+    try:
+        with PrepareProgress() as progress:
+            prepare(source, out, share=share, report=progress, **settings)
+    except KeyboardInterrupt:
+        click.echo("Stopped; the same command goes on after the last whole shard", err=True)
+        sys.exit(INTERRUPTED)
+    if again:
+        click.echo(f"{out} is there already, made with the same settings: left as it is", err=True)
+    if share.count == 1:
+        _report(out)
+    else:
+        click.echo(f"{out}: share {share.index} is done; audiotag prepare merge {out} joins all")
+    if verified:
+        _verify(out, settings["workers"], share.index)
 
 
 def _report(out: Path) -> None:
@@ -62,6 +202,30 @@ def _report(out: Path) -> None:
     from audiotag.data.shards import DATASET_FILE, FAILURES_FILE
 
     summary = json.loads((out / DATASET_FILE).read_text(encoding="utf-8"))
-    click.echo(f"{out}: {summary['clips']} clips, {summary['hours']:.2f} hours")
+    click.echo(
+        f"{out}: {summary['clips']:,} clips, {summary['hours']:.2f} hours, "
+        f"{summary['labels']:,} labels"
+    )
     if summary["failures"]:
-        click.echo(f"{summary['failures']} not taken, see {out / FAILURES_FILE}", err=True)
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["failures"].items())
+        click.echo(f"left out: {kinds}; see {out / FAILURES_FILE}", err=True)
+
+
+def _verify(out: Path, workers: int | None, rank: int | None = None) -> None:
+    from audiotag.data.verifying import verify
+
+    clips = damages = 0
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+    for checked in verify(out, workers, rank):
+        clips += checked.clips
+        damages += len(checked.damages)
+        if clear:
+            click.echo(f"{clear}{checked.file}, {clips:,} clips read", err=True, nl=False)
+        for damage in checked.damages:
+            clip = f", clip {damage.key}" if damage.key else ""
+            click.echo(f"{clear}{damage.file}{clip}: {damage.reason}", err=True)
+    click.echo(clear, err=True, nl=False)
+    if damages:
+        click.echo(f"{out} is damaged in {damages:,} places: copy or prepare it anew", err=True)
+        sys.exit(1)
+    click.echo(f"{out}: {clips:,} clips, all as they were written")

@@ -4,20 +4,21 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.training_options import training_options
+
 
 @click.command()
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Prepared data set.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in the run folder.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@training_options
 def train(
     recipe: Path, data: Path, out: Path, overrides: tuple[str, ...], resume: bool, device: str
 ) -> None:
     """Train a model from a RECIPE.
 
-    Example: audiotag train recipes/quick.toml --data data/mine --out runs/mine
+    \b
+    Example: audiotag train recipes/small.toml --data data/mine --out runs/mine
+             torchrun --nproc-per-node 8 -m audiotag train recipes/small.toml --data data/mine \\
+               --out runs/mine
     """
     from audiotag import training
     from audiotag.loading import select_device

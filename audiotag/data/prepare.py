@@ -1,186 +1,220 @@
-"""Recordings to a prepared data set: from a folder a class, or from a table."""
+"""Preparing: recordings become a data set of shards, in steps that survive a kill.
 
-import csv
-import hashlib
-import re
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+Results (clips and failures) come in the source's order however many threads make them, and a
+shard ends where its size or its number of results says so. So the same arguments give the same
+bytes, also where a run goes on after the last part that is on disk.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-from audiotag.audio import AUDIO_EXTENSIONS, read
-from audiotag.data.shards import (
-    MAX_KEY_BYTES,
-    ClipInfo,
-    EncodedClip,
-    Failure,
-    ShardWriter,
-    encode_flac,
+from audiotag.data.ahead import work_ahead
+from audiotag.data.cutting import Cutter
+from audiotag.data.duplicates import DUPLICATE, Duplicates
+from audiotag.data.merging import merge
+from audiotag.data.parts import (
+    Part,
+    clip_rows,
+    finished_parts,
+    part_name,
+    read_rows,
+    shard_path,
+    write_part,
 )
-from audiotag.errors import AudioError, DataError
+from audiotag.data.plan import Plan, begin, claimed, is_finished
+from audiotag.data.recordings import Failure, Recording, Source
+from audiotag.data.shards import SHARD_BYTES, EncodedClip, ShardWriter
+from audiotag.data.shares import WHOLE, Share
 
 SAMPLE_RATE = 32_000  # Hz
 CLIP_SECONDS = 10.0
-SILENCE_PEAK = 1e-3  # of full scale, -60 dB
-VALID_PERCENT = 20  # of the recordings, where no split is given
-LOOK_AHEAD = 4  # recordings a worker, done before they are written
+PART_RESULTS = 10_000  # of a shard at most: held in memory, and repeated after a kill
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A file, or the part of it from `start` to `end` seconds, and what is known of it."""
+class Progress:
+    """How far a run is.
 
-    path: Path
-    labels: tuple[str, ...] = ()
-    split: str | None = None
-    fold: int | None = None
-    group: str | None = None
-    start: float = 0.0
-    end: float | None = None
-
-
-def from_folder(folder: Path) -> list[Recording]:
-    """Recordings of a folder with one sub-folder a class.
-
-    Raises:
-        DataError: If no sub-folder holds audio files.
+    Attributes:
+        before: Recordings of the share that earlier runs have done.
+        recordings: Recordings of the share that are done, these included.
+        total: Recordings of the share.
+        clips: Clips this run has taken.
+        failures: Clips and recordings it has not.
     """
-    found = [
-        Recording(path, (path.relative_to(folder).parts[0],), group=str(path.relative_to(folder)))
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in AUDIO_EXTENSIONS and len(path.relative_to(folder).parts) > 1
-    ]
-    if not found:
-        raise DataError(f"{folder}: no audio files in sub-folders; make one sub-folder a class")
-    return found
+
+    before: int
+    recordings: int
+    total: int
+    clips: int
+    failures: int
 
 
-def from_csv(table: Path) -> list[Recording]:
-    """Recordings of a table: path, label (`;` between several), and what else it has of
-    split, fold, group, start, end. Paths are relative to the table.
+@dataclass(frozen=True)
+class _Result:
+    """What came out of a recording, and the place after it, as in `Part.next`."""
 
-    Raises:
-        DataError: If the table cannot be read or lacks a column, or a number is none.
-    """
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{table} cannot be read: {error}") from error
-    missing = {"path", "label"} - set(rows[0] if rows else ())
-    if missing:
-        raise DataError(f"{table} lacks the column {' and '.join(sorted(missing))}")
-    try:
-        return [_from_row(row, table.parent) for row in rows]
-    except ValueError as error:
-        raise DataError(f"{table}: {error} in fold, start or end") from error
-
-
-def _from_row(row: dict[str, str], folder: Path) -> Recording:
-    return Recording(
-        folder / row["path"],
-        tuple(name.strip() for name in row["label"].split(";") if name.strip()),
-        row.get("split") or None,
-        int(row["fold"]) if row.get("fold") else None,
-        row.get("group") or row["path"],
-        float(row.get("start") or 0),
-        float(row["end"]) if row.get("end") else None,
-    )
+    place: tuple[int, int]
+    value: EncodedClip | Failure
 
 
 def prepare(
-    recordings: Iterable[Recording],
+    source: Source,
     out: Path,
     sample_rate: int = SAMPLE_RATE,
     clip_seconds: float = CLIP_SECONDS,
-    workers: int = 2,
+    shard_bytes: int = SHARD_BYTES,
+    limit: int | None = None,
+    keep_silence: bool = False,
+    keep_duplicates: bool = False,
+    workers: int | None = None,
+    share: Share = WHOLE,
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> Path:
     """Decode recordings, cut them into clips and write a data set.
 
-    Silent clips, duplicates and recordings that cannot be decoded are left out and recorded in
-    `failures.jsonl`. A recording without a split goes to "valid" or "train" by a hash of its group.
+    Silent clips, duplicates and what cannot be decoded are left out and recorded in
+    `failures.jsonl`. A recording without a split goes to "valid" or "train" by a hash of its
+    group. A run that ended early goes on when it is called again with the same arguments, and
+    the data set is the same to the byte; one that is finished is left as it is.
 
     Args:
-        recordings: What to take.
-        out: The new data set's folder.
+        source: What to take.
+        out: The data set's folder.
         sample_rate: Hz.
         clip_seconds: Longer recordings become several clips.
-        workers: Threads that decode and encode.
+        shard_bytes: A shard ends with the clip that reaches it, or after `PART_RESULTS`.
+        limit: How many recordings of the source to look at; all if None.
+        keep_silence: Take clips below -60 dB of full scale too.
+        keep_duplicates: Take clips with the same samples as another too.
+        workers: Threads that decode and encode; one a core if None. No matter to the bytes.
+        share: The part of the source that is done; if it is not the whole, `merging.merge` makes
+            the data set when all shares are.
+        report: Called after each clip.
 
     Returns:
         `out`.
 
     Raises:
-        DataError: If `out` exists.
+        DataError: If `out` holds something else or cannot be written, or the source is damaged.
     """
-    recordings = list(recordings)
-    with ShardWriter(out, sample_rate) as writer, ThreadPoolExecutor(workers) as pool:
-        jobs = ((number, x, sample_rate, clip_seconds) for number, x in enumerate(recordings))
-        taken = _ahead(pool, jobs, workers * LOOK_AHEAD)
-        for results in tqdm(taken, total=len(recordings), unit="file", disable=None):
-            for result in results:
-                if isinstance(result, Failure):
-                    writer.failures.append(result)
-                else:
-                    writer.add(result)
+    plan = Plan(
+        sample_rate=sample_rate,
+        clip_seconds=clip_seconds,
+        shard_bytes=shard_bytes,
+        limit=limit,
+        keep_silence=keep_silence,
+        keep_duplicates=keep_duplicates,
+        num_shards=share.count,
+        source=type(source).__name__,
+        recordings=len(source),
+        fingerprint=source.fingerprint,
+        labels=source.labels,
+    )
+    out = Path(out)
+    if not is_finished(out, plan):
+        begin(out, plan)
+        with claimed(out, share.index):
+            _write_parts(source, out, plan, share, workers or os.cpu_count() or 1, report)
+    if share.count == 1:
+        merge(out)
     return out
 
 
-def _ahead(pool: ThreadPoolExecutor, jobs: Iterable[tuple], depth: int) -> Iterator[list]:
-    """Results of `_take` in order, computed at most `depth` recordings ahead."""
-    pending: deque[Future] = deque()
-    for job in jobs:
-        pending.append(pool.submit(_take, *job))
-        if len(pending) >= depth:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+def _write_parts(
+    source: Source,
+    out: Path,
+    plan: Plan,
+    share: Share,
+    workers: int,
+    report: Callable[[Progress], None],
+) -> None:
+    """Write the parts of a share that are not on disk."""
+    size = len(source) if plan.limit is None else min(plan.limit, len(source))
+    first, last = share.span(size)
+    done = finished_parts(out, share.index)
+    begun = done[-1].next if done else (first, 0)
+    if begun is None:
+        return
+    duplicates = _recall(out, done, plan.keep_duplicates)
+    with closing(_results(source, plan, begun, last, workers)) as found:
+        checked = (_checked(result, duplicates) for result in found)
+        results = _watched(checked, begun[0] - first, first, last - first, report)
+        for number in count(len(done)):
+            if _write_part(out, share.index, number, plan.shard_bytes, results).next is None:
+                return
 
 
-def _take(
-    number: int, recording: Recording, sample_rate: int, seconds: float
-) -> list[EncodedClip | Failure]:
-    """The clips of a recording, encoded, or why it gives none."""
-    source = str(recording.path)
-    duration = None if recording.end is None else recording.end - recording.start
-    try:
-        samples = read(recording.path, sample_rate, recording.start, duration)
-    except AudioError as error:
-        return [Failure(source, str(error))]
-    return [
-        Failure(source, f"silent from {info.start:.1f} s")
-        if np.abs(clip).max() < SILENCE_PEAK
-        else EncodedClip(info, encode_flac(clip, sample_rate), len(clip))
-        for info, clip in _cut(recording, number, samples, sample_rate, seconds)
-    ]
+def _write_part(
+    out: Path, rank: int, number: int, shard_bytes: int, results: Iterator[_Result]
+) -> Part:
+    """Take as many results as make a part."""
+    rows: list[dict] = []
+    following = None
+    with ShardWriter(shard_path(out, part_name(rank, number))) as shard:
+        for result in results:
+            value = result.value
+            rows.append(asdict(value) if isinstance(value, Failure) else shard.add(value))
+            if shard.size >= shard_bytes or len(rows) == PART_RESULTS:
+                following = result.place
+                break
+    part = Part(rank, number, following, shard.size, shard.clips)
+    write_part(out, part, rows)
+    return part
 
 
-def _cut(
-    recording: Recording, number: int, samples: np.ndarray, sample_rate: int, seconds: float
-) -> Iterator[tuple[ClipInfo, np.ndarray]]:
-    """Consecutive clips (T,) of at most `seconds`; the last may be shorter."""
-    step = round(seconds * sample_rate)
-    stem = re.sub(r"[^\w-]+", "_", recording.path.stem).encode()[: MAX_KEY_BYTES - 20]
-    for piece, first in enumerate(range(0, len(samples), step)):
-        clip = samples[first : first + step]
-        start = recording.start + first / sample_rate
-        info = ClipInfo(
-            key=f"{number:08d}_{piece:04d}_{stem.decode(errors='ignore')}",
-            labels=recording.labels,
-            split=recording.split or _hash_split(recording.group or str(recording.path)),
-            fold=recording.fold,
-            source=recording.path.name,
-            start=start,
-            end=start + len(clip) / sample_rate,
-        )
-        yield info, clip
+def _results(
+    source: Source, plan: Plan, begun: tuple[int, int], last: int, workers: int
+) -> Generator[_Result, None, None]:
+    """What comes out of the recordings from a place on, in order."""
+    cutter = Cutter(plan.sample_rate, plan.clip_seconds, plan.keep_silence)
+
+    def results(item: tuple[int, Recording | Failure]) -> Iterator[_Result]:
+        position, found = item
+        values = iter((found,)) if isinstance(found, Failure) else cutter.clips(position, found)
+        for piece, value in enumerate(values, 1):
+            yield _Result((position, piece), value)
+
+    items = enumerate(source.recordings(begun[0], last), begun[0])
+    with closing(work_ahead(results, items, workers)) as found:
+        yield from (result for result in found if result.place > begun)
 
 
-def _hash_split(group: str) -> str:
-    """ "valid" for one group in five, the same on every machine."""
-    bucket = int.from_bytes(hashlib.sha256(group.encode()).digest()[:4], "big") % 100
-    return "valid" if bucket < VALID_PERCENT else "train"
+def _checked(result: _Result, duplicates: Duplicates) -> _Result:
+    if isinstance(result.value, Failure):
+        return result
+    clip = result.value
+    reason = duplicates.reason(clip.info.key, clip.sha256)
+    if reason is None:
+        return result
+    return _Result(result.place, Failure(clip.info.source, reason, DUPLICATE))
+
+
+def _recall(out: Path, done: list[Part], keep: bool) -> Duplicates:
+    """The duplicates' memory as it was after the last part that is done."""
+    duplicates = Duplicates(keep)
+    for part in done:
+        clips = clip_rows(read_rows(out, part))
+        for key, sha256 in zip(clips["key"].to_pylist(), clips["sha256"].to_pylist(), strict=True):
+            duplicates.reason(key, sha256)
+    return duplicates
+
+
+def _watched(
+    results: Iterable[_Result],
+    before: int,
+    first: int,
+    total: int,
+    report: Callable[[Progress], None],
+) -> Iterator[_Result]:
+    """Hand results on, and report each."""
+    clips = failures = 0
+    for result in results:
+        yield result
+        clips += isinstance(result.value, EncodedClip)
+        failures += isinstance(result.value, Failure)
+        report(Progress(before, result.place[0] + 1 - first, total, clips, failures))

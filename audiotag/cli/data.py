@@ -1,0 +1,47 @@
+"""`audiotag data`: what a prepared data set holds."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--all", "all_labels", is_flag=True, help="Every label, not only the extremes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--markdown", is_flag=True, help="Print Markdown, as for a data set's card.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.png",
+    help="Draw how many clips have each label.",
+)
+def data(folder: Path, all_labels: bool, as_json: bool, markdown: bool, plot: Path | None) -> None:
+    """Say what the prepared data set in FOLDER holds: clips, hours, splits, labels, durations, and
+    what was not taken.
+
+    \b
+    Example: audiotag data data/mine
+             audiotag data data/mine --all --markdown --plot labels.png
+    """
+    if as_json and markdown:
+        raise click.UsageError("--json and --markdown are two forms; give one")
+    from audiotag import plots
+    from audiotag.data.summary import summarise
+
+    if plot is not None:
+        plots.check_plot(plot)
+    summary = summarise(folder)
+    if plot is not None:
+        plots.plot_labels(summary, plot)
+        click.echo(str(plot), err=True)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps(asdict(summary), ensure_ascii=False))
+        return
+    from audiotag.cli import data_tables
+
+    form = data_tables.print_markdown if markdown else data_tables.print_tables
+    form(summary, all_labels)

@@ -1,0 +1,125 @@
+"""What a data set is made from: recordings, where their sound comes from, and sources of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import soxr
+
+from audiotag.audio import decode_bytes, read
+
+
+class Audio(Protocol):
+    """Where a recording's sound comes from; read in any thread."""
+
+    def read(self, sample_rate: int) -> np.ndarray:
+        """Mono float32 samples (T,) in [-1, 1] at `sample_rate` Hz.
+
+        Raises:
+            AudioError: If it cannot be decoded.
+        """
+
+
+@dataclass(frozen=True)
+class FileAudio:
+    """A file, or the part of it from `start` to `end` seconds."""
+
+    path: Path
+    start: float = 0.0
+    end: float | None = None
+
+    def read(self, sample_rate: int) -> np.ndarray:
+        """As `Audio.read`."""
+        duration = None if self.end is None else self.end - self.start
+        return read(self.path, sample_rate, self.start, duration)
+
+
+@dataclass(frozen=True)
+class BytesAudio:
+    """A file's bytes, out of an archive."""
+
+    data: bytes
+
+    def read(self, sample_rate: int) -> np.ndarray:
+        """As `Audio.read`."""
+        return decode_bytes(self.data, sample_rate)
+
+
+@dataclass(frozen=True)
+class SamplesAudio:
+    """Samples (T,), float32 in [-1, 1], at a rate in Hz."""
+
+    samples: np.ndarray
+    rate: int
+
+    def read(self, sample_rate: int) -> np.ndarray:
+        """As `Audio.read`."""
+        if sample_rate == self.rate:
+            return self.samples
+        return soxr.resample(self.samples, self.rate, sample_rate, quality="HQ")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording and what is known of it.
+
+    Attributes:
+        name: What messages call it: a path, or a place in an archive.
+        audio: Its sound.
+        labels: Label names.
+        split: "train", "valid", ...; by a hash of `group` where nothing.
+        fold: Fold of a cross-validation, or nothing.
+        group: Recordings of one group never come into two splits; `name` where nothing.
+        key: The clip's unique name: then the recording is one clip. Where nothing it is cut into
+            clips, named by its position and its name.
+        start: Second of the source at which it begins.
+    """
+
+    name: str
+    audio: Audio
+    labels: tuple[str, ...] = ()
+    split: str | None = None
+    fold: int | None = None
+    group: str | None = None
+    key: str | None = None
+    start: float = 0.0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording, or a clip of it, that was not taken, and why.
+
+    Attributes:
+        source: What messages call it.
+        reason: A sentence for a reader.
+        kind: A word to count by: "unreadable", "missing", "empty", "silent", "duplicate", ...
+    """
+
+    source: str
+    reason: str
+    kind: str = "unreadable"
+
+
+def printable(text: str) -> str:
+    """Text as it is; bytes of a file name that are no UTF-8 as backslashes and numbers."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+class Source(Protocol):
+    """A copy of a data set, in a fixed order.
+
+    Attributes:
+        labels: The label set in order; nothing if it is what the recordings have.
+        fingerprint: Another one where the recordings, their order or what is known of them differ.
+    """
+
+    labels: tuple[str, ...] | None
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """How many recordings there are, those that will fail included."""
+
+    def recordings(self, first: int, last: int) -> Iterator[Recording | Failure]:
+        """Recordings from position `first` to before `last`, without reading the ones before."""

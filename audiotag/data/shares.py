@@ -1,0 +1,54 @@
+"""Shares: which part of the work one of several processes or machines does."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from audiotag.errors import DataError
+
+VARIABLES = (  # number of this process, number of all
+    ("RANK", "WORLD_SIZE"),  # torchrun
+    ("SLURM_PROCID", "SLURM_NTASKS"),  # srun
+    ("JOB_COMPLETION_INDEX", "JOB_COMPLETION_COUNT"),  # an indexed Kubernetes job
+)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The share numbered `index`, from 0 on, of `count`.
+
+    Raises:
+        DataError: If there is no such share.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise DataError(
+                f"there is no share {self.index} of {self.count}: "
+                f"the first is 0, the last {self.count - 1}"
+            )
+
+    def span(self, size: int) -> tuple[int, int]:
+        """First position, and the one after the last, of its share of `size`."""
+        return size * self.index // self.count, size * (self.index + 1) // self.count
+
+
+WHOLE = Share()
+
+
+def find_share(environment: Mapping[str, str] = os.environ) -> Share:
+    """The share that a launcher's environment variables name; the whole where there are none.
+
+    Raises:
+        DataError: If they name none.
+    """
+    for index, count in VARIABLES:
+        if index in environment and count in environment:
+            try:
+                return Share(int(environment[index]), int(environment[count]))
+            except ValueError as error:
+                raise DataError(f"{index} and {count} must be whole numbers: {error}") from error
+    return WHOLE

@@ -1,0 +1,119 @@
+"""AudioSet as audio files named by YouTube id, with Google's segment lists.
+
+Names as people give them: `<id>.wav`, `Y<id>.flac`, `<id>_30.000_40.000.m4a`, `<id>_30000.wav`.
+"""
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from audiotag.data.recordings import Failure, FileAudio, Recording
+from audiotag.data.sources.listing import ListedSource
+from audiotag.data.sources.segments import FILES, HOME, YOUTUBE_ID, Segment, read_segments
+from audiotag.errors import DataError
+from audiotag.labels import Labels
+from audiotag.search import find_files
+
+SPLITS = {"balanced": "train", "unbalanced": "train", "eval": "eval"}
+MISSING = "no file is named by this id"
+
+
+def open_audioset(
+    folder: Path,
+    subsets: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    metadata: Path | None = None,
+) -> ListedSource:
+    """The clips of segment lists, each with the file that is named by its id.
+
+    Keys are the ids; "balanced" and "unbalanced" are the split "train", "eval" is "eval". Labels
+    are the 527 of AudioSet, by name. A clip without a file is a failure of kind "missing".
+
+    Args:
+        folder: Searched to the bottom for audio files.
+        subsets: Of "balanced", "unbalanced", "eval"; those that there is a list of unless given.
+        classes: Names or mids; only clips that have one of them. All clips unless given.
+        metadata: Where the lists are; unless given, `folder` or the one it lies in.
+
+    Raises:
+        DataError: If a list is missing or cannot be read, or there is no such class.
+    """
+    lists = _find_lists(folder, subsets, metadata)
+    labels = Labels.audioset()
+    wanted = _mids_of(classes, labels)
+    names = {label.mid: label.name for label in labels}
+    files = _files_by_id(find_files([folder]))
+    clips = (
+        _clip(segment, SPLITS[subset], names, files, folder)
+        for subset, path in lists.items()
+        for segment in read_segments(path)
+        if not wanted or wanted.intersection(segment.mids)
+    )
+    return ListedSource(clips, labels.names)
+
+
+def _find_lists(folder: Path, subsets: Sequence[str], metadata: Path | None) -> dict[str, Path]:
+    places = (folder, folder.parent) if metadata is None else (metadata,)
+    found = {
+        subset: place / name
+        for subset, name in FILES.items()
+        for place in reversed(places)
+        if (place / name).is_file()
+    }
+    missing = [FILES[subset] for subset in subsets if subset not in found]
+    if missing or not found:
+        raise DataError(
+            f"there is no {' or '.join(missing or FILES.values())} in "
+            f"{' or '.join(map(str, places))}; get it from {HOME} and say where it is with "
+            "--metadata"
+        )
+    return {subset: path for subset, path in found.items() if not subsets or subset in subsets}
+
+
+def _mids_of(classes: Sequence[str], labels: Labels) -> set[str]:
+    known = {key: label.mid for label in labels for key in (label.name, label.mid)}
+    for name in classes:
+        if name not in known:
+            near = difflib.get_close_matches(name, [x for x in known if x], 3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise DataError(f"AudioSet has no class {name!r}{hint}")
+    return {str(known[name]) for name in classes}
+
+
+def _files_by_id(files: Iterable[Path]) -> dict[str, Path]:
+    """Files by every id that their names could begin with."""
+    found: dict[str, Path] = {}
+    for path in files:
+        for name in _ids(path.name):
+            found.setdefault(name, path)
+    return found
+
+
+def _ids(name: str) -> Iterator[str]:
+    """What may be the id in a file's name: its first 11 characters, or those after a Y.
+
+    What follows is the suffix, or the times of the clip.
+    """
+    for start in (0, 1) if name.startswith("Y") else (0,):
+        candidate, rest = name[start : start + 11], name[start + 11 :]
+        if YOUTUBE_ID.fullmatch(candidate) and rest[:1] in (".", "_", "-"):
+            yield candidate
+
+
+def _clip(
+    segment: Segment,
+    split: str,
+    names: dict[str | None, str],
+    files: dict[str, Path],
+    folder: Path,
+) -> Recording | Failure:
+    path = files.get(segment.id)
+    if path is None:
+        return Failure(segment.id, MISSING, "missing")
+    unknown = [mid for mid in segment.mids if mid not in names]
+    if unknown:
+        return Failure(segment.id, f"{' and '.join(unknown)} is not of the 527 classes", "class")
+    labels = tuple(names[mid] for mid in segment.mids)
+    name = os.path.relpath(path, folder)
+    return Recording(name, FileAudio(path), labels, split, key=segment.id, start=segment.start)

@@ -1,0 +1,191 @@
+"""What a prepared data set holds, counted from its index."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from audiotag.data.shards import DATASET_FILE, INDEX_FILE, LABELS_FILE
+from audiotag.errors import DataError
+
+ROWS = 65_536  # of the index, held at once
+QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
+TOP_PAIRS = 10
+COLUMNS = ("duration", "split", "fold", "labels")
+
+
+@dataclass(frozen=True)
+class PartSummary:
+    """A split, or a fold.
+
+    Attributes:
+        name: Of the split, or number of the fold.
+        clips: How many clips.
+        hours: How long they are.
+        keys: Hash of the clips' keys; None for a fold.
+    """
+
+    name: str
+    clips: int
+    hours: float
+    keys: str | None
+
+
+@dataclass(frozen=True)
+class LabelCount:
+    """A label, and how many clips have it."""
+
+    name: str
+    clips: int
+
+
+@dataclass(frozen=True)
+class LabelPair:
+    """Two labels, and how many clips have both."""
+
+    first: str
+    second: str
+    clips: int
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """A prepared data set in figures.
+
+    Attributes:
+        name: Of its folder.
+        clips: How many clips.
+        hours: How long they are.
+        sample_rate: Hz.
+        durations: Seconds of the shortest clip, at 5, 50 and 95 % of the clips, of the longest.
+        labels: Every label of the set, the most frequent first.
+        unlabelled: Clips without a label.
+        labels_per_clip: Mean.
+        splits: By name.
+        folds: By number; clips without one left out.
+        pairs: The label pairs that most clips have both of.
+        failures: Clips not taken, by kind.
+    """
+
+    name: str
+    clips: int
+    hours: float
+    sample_rate: int
+    durations: tuple[float, ...]
+    labels: tuple[LabelCount, ...]
+    unlabelled: int
+    labels_per_clip: float
+    splits: tuple[PartSummary, ...]
+    folds: tuple[PartSummary, ...]
+    pairs: tuple[LabelPair, ...]
+    failures: dict[str, int]
+
+
+class _Counts:
+    """What is counted while the index is read, labels by their number."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = pa.array(names, pa.string())
+        self.labels = np.zeros(len(names), np.int64)
+        self.pairs: Counter[int] = Counter()
+        self.durations: list[np.ndarray] = []
+        self.unlabelled = 0
+        self.splits: Counter[str] = Counter()
+        self.folds: Counter[int] = Counter()
+        self.seconds: Counter[str | int] = Counter()  # of splits by name, of folds by number
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Count in rows of the index."""
+        durations = rows["duration"].to_numpy()
+        self.durations.append(durations)
+        self._add_parts(rows["split"], durations, self.splits)
+        self._add_parts(rows["fold"], durations, self.folds)
+        labels = rows["labels"]
+        sizes = pc.list_value_length(labels).to_numpy()
+        numbers = pc.index_in(pc.list_flatten(labels), self.names).to_numpy()
+        self.unlabelled += int((sizes == 0).sum())
+        self.labels += np.bincount(numbers, minlength=len(self.labels))
+        starts = np.cumsum(sizes) - sizes
+        for size in np.unique(sizes[sizes > 1]).tolist():
+            places = starts[sizes == size, None] + np.arange(size)
+            self._add_pairs(np.sort(numbers[places], axis=1))
+
+    def _add_parts(self, column: pa.Array, durations: np.ndarray, parts: Counter) -> None:
+        encoded = column.dictionary_encode()
+        has_one = column.is_valid().to_numpy(zero_copy_only=False)
+        numbers = encoded.indices.drop_null().to_numpy()
+        clips = np.bincount(numbers, minlength=len(encoded.dictionary))
+        seconds = np.bincount(numbers, durations[has_one], len(encoded.dictionary))
+        for i, name in enumerate(encoded.dictionary.to_pylist()):
+            parts[name] += int(clips[i])
+            self.seconds[name] += seconds[i]
+
+    def _add_pairs(self, clips: np.ndarray) -> None:
+        """Count the pairs of clips (N, labels of each), sorted."""
+        for i, j in combinations(range(clips.shape[1]), 2):
+            codes, counts = np.unique(
+                clips[:, i].astype(np.int64) * len(self.labels) + clips[:, j], return_counts=True
+            )
+            self.pairs.update(dict(zip(codes.tolist(), counts.tolist(), strict=True)))
+
+
+def summarise(folder: Path) -> DataSummary:
+    """Read the index of a prepared data set, in bounded memory, and count.
+
+    Raises:
+        DataError: If the folder is not a prepared data set.
+    """
+    folder = Path(folder)
+    try:
+        about = json.loads((folder / DATASET_FILE).read_text(encoding="utf-8"))
+        names = json.loads((folder / LABELS_FILE).read_text(encoding="utf-8"))
+        counts = _Counts(names)
+        with pq.ParquetFile(folder / INDEX_FILE) as index:
+            for rows in index.iter_batches(ROWS, columns=list(COLUMNS)):
+                counts.add(rows)
+    except (OSError, ValueError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"{folder} is not a prepared data set ({error}); make one with audiotag prepare"
+        ) from error
+    durations = np.concatenate(counts.durations or [np.zeros(0)])
+    if not len(durations):
+        raise DataError(f"{folder} holds no clips; {folder / 'failures.jsonl'} says why")
+    return DataSummary(
+        name=folder.resolve().name,
+        clips=len(durations),
+        hours=float(durations.sum()) / 3600,
+        sample_rate=about["sample_rate"],
+        durations=tuple(np.quantile(durations, QUANTILES).tolist()),
+        labels=tuple(_labels(names, counts.labels)),
+        unlabelled=counts.unlabelled,
+        labels_per_clip=float(counts.labels.sum()) / len(durations),
+        splits=tuple(_parts(counts.splits, counts.seconds, about["splits"])),
+        folds=tuple(_parts(counts.folds, counts.seconds, {})),
+        pairs=tuple(_pairs(names, counts.pairs)),
+        failures=dict(about["failures"]),
+    )
+
+
+def _labels(names: list[str], counts: np.ndarray) -> Iterator[LabelCount]:
+    for i in np.argsort(-counts, kind="stable").tolist():
+        yield LabelCount(names[i], int(counts[i]))
+
+
+def _parts(parts: Counter, seconds: Counter, about: dict[str, dict]) -> Iterator[PartSummary]:
+    for name in sorted(parts):
+        keys = about[name]["keys"] if name in about else None
+        yield PartSummary(str(name), parts[name], float(seconds[name]) / 3600, keys)
+
+
+def _pairs(names: list[str], pairs: Counter[int]) -> Iterator[LabelPair]:
+    ordered = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
+    for code, clips in ordered[:TOP_PAIRS]:
+        first, second = divmod(code, len(names))
+        yield LabelPair(names[first], names[second], clips)

@@ -1,0 +1,29 @@
+"""How deep in a backbone each parameter lies, from the stem (0) to the classifier."""
+
+from typing import Any, cast
+
+from timm.models import group_parameters
+from torch import nn
+
+from audiotag.errors import RecipeError
+
+
+def parameter_depths(model: nn.Module, *, by_stage: bool = False) -> dict[str, int]:
+    """Depth of every parameter, by its name; blocks are counted, or whole stages.
+
+    A parameter that several blocks share lies where the first of them does.
+
+    Args:
+        model: Any backbone of timm's registry.
+        by_stage: Stem 0, stages from 1, what follows them one more than the last.
+
+    Raises:
+        RecipeError: If the architecture does not say which of its layers come after which.
+    """
+    if not hasattr(model, "group_matcher"):
+        raise RecipeError(
+            f"{type(model).__name__} does not tell its layers' order; "
+            'leave out optim.layer_decay, and freeze nothing or "backbone"'
+        )
+    matcher = cast(Any, model).group_matcher(coarse=by_stage)
+    return cast(dict[str, int], group_parameters(model, matcher, reverse=True))

@@ -1,0 +1,141 @@
+"""What a recipe says, a section a frozen dataclass: its values, their defaults and their limits."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+BACKBONE = "backbone"  # model.freeze: all but the classifier
+
+
+def _one_of(*names: str) -> Any:
+    """A field that takes one of `names`; the first unless given."""
+    return field(default=names[0], metadata={"choices": names})
+
+
+def _number(default: float | None, low: float, high: float = float("inf")) -> Any:
+    """A field that takes numbers from `low` to `high`."""
+    return field(default=default, metadata={"limits": (low, high)})
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """The backbone: an architecture name and its arguments, or a trained model to start from."""
+
+    architecture: str = "convnext_dcls_audio_tiny"
+    args: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None  # model folder or Hub id; its architecture and front end are used
+    pretrained: bool = False  # start from the published image model's weights
+    # "backbone": only the classifier learns; a number: the stem and that many stages do not.
+    freeze: str | int = 0
+
+
+@dataclass(frozen=True)
+class DclsRecipe:
+    """Which convolutions of the model become DCLS ones, and how (`swap.swap_convs`)."""
+
+    match_kernel: int | None = None  # only convolutions of this size; any above 1x1 unless given
+    depthwise: bool = True  # only depthwise ones; false: all
+    kernel_size: int = 23
+    kernel_count: int | None = None  # elements; 26, or with init "dense" those of the dense kernel
+    version: str = "gauss"  # or "v1" (bilinear), "max" (triangle)
+    share: bool = True  # neighbouring convolutions of equal width share their positions
+    init: str = "random"  # "dense": start as the convolution that is replaced
+
+
+@dataclass(frozen=True)
+class FeaturesRecipe:
+    """The front end by name, and arguments that differ from its defaults."""
+
+    name: str = "log_mel"
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """Which clips, and how they are cut and drawn."""
+
+    train_split: str = "train"
+    valid_split: str = "valid"
+    valid_fold: int | None = None  # validate on this fold and train on all others, whatever split
+    label_set: str = _one_of("data", "audioset")  # the data set's own labels, or the 527 classes
+    crop_seconds: tuple[float, ...] = (10.0,)  # each batch draws one of these lengths
+    epoch_clips: int | None = _number(None, 1)  # clips drawn in an epoch; all of them unless given
+    # A clip is drawn with the weight sum over its classes of (count(class) + offset) ** -balance,
+    # and with 0 just once an epoch. 0.5: inverse square root; 1 with offset 100: arXiv 2309.13972.
+    balance: float = _number(0.0, 0.0)
+    balance_offset: float = _number(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class AugmentRecipe:
+    """What is done to waveforms (roll, speed, mix, noise, gain), to power spectrograms (erasing)
+    and to maps (masks, mixup), in this order."""
+
+    roll: bool = False  # turn each waveform round by a random number of samples
+    speed_prob: float = _number(0.0, 0.0, 1.0)  # chance that a clip is played faster or slower
+    speed: tuple[float, float] = (0.5, 1.5)  # by a factor uniform between these
+    mix_prob: float = _number(0.0, 0.0, 1.0)  # chance that another clip of the batch is added
+    mix_db: tuple[float, float] = (-20.0, 0.0)  # level of the added clip against the first
+    noise_prob: float = _number(0.0, 0.0, 1.0)  # chance of white noise
+    noise_db: tuple[float, float] = (-60.0, -20.0)  # its level against the clip
+    gain_db: float = _number(0.0, 0.0)  # louder or softer, uniform in +- this
+    erase_prob: float = _number(0.0, 0.0, 1.0)  # chance that a rectangle of the power is erased
+    time_masks: int = _number(0, 0)  # SpecAugment: how many, and the widest, in frames
+    time_width: int = _number(0, 0)
+    mel_masks: int = _number(0, 0)  # and in mel bands
+    mel_width: int = _number(0, 0)
+    mixup_alpha: float = _number(0.0, 0.0)  # Beta parameter of mixup, one draw a batch; 0: none
+
+
+@dataclass(frozen=True)
+class OptimRecipe:
+    """The optimiser, its parameter groups and the schedule (arXiv 2309.13972)."""
+
+    name: str = _one_of("adamw", "lamb")
+    lr: float = _number(4e-3, 0.0)
+    min_lr: float = _number(1e-6, 0.0)
+    warmup_epochs: float = _number(20.0, 0.0)
+    weight_decay: float = _number(0.05, 0.0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = _number(1e-8, 0.0)
+    position_lr_scale: float = _number(5.0, 0.0)  # learning rate of DCLS positions and sigmas
+    layer_decay: float = _number(1.0, 0.0, 1.0)  # learning rate of a layer against the next one's
+    clip_grad: float | None = _number(None, 0.0)  # largest norm of the gradient
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """Length and arithmetic of the run."""
+
+    epochs: int = _number(60, 1)
+    batch_size: int = _number(128, 1)  # clips of a step, over all processes
+    # Clips that go through the model at once, and among which clips are mixed; a process's share of
+    # the batch unless given. The others of a batch follow, or other processes take them.
+    micro_batch: int | None = _number(None, 1)
+    precision: str = _one_of("fp32", "bf16")
+    label_smoothing: float = _number(0.1, 0.0, 1.0)
+    ema_decay: float | None = _number(None, 0.0, 1.0)  # weights saved are a running average
+    save_every: int = _number(1, 1)  # epochs from one validation and checkpoint to the next
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DistillRecipe:
+    """Learning from the scores of a trained model on the same audio."""
+
+    teacher: str = ""  # model folder or Hub id
+    temperature: float = 1.0  # logits of both are divided by it
+    weight: float = _number(1.0, 0.0, 1.0)  # share of the loss; the rest is the labels'
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run, complete."""
+
+    model: ModelRecipe = ModelRecipe()
+    dcls: DclsRecipe | None = None
+    features: FeaturesRecipe = FeaturesRecipe()
+    data: DataRecipe = DataRecipe()
+    augment: AugmentRecipe = AugmentRecipe()
+    optim: OptimRecipe = OptimRecipe()
+    train: TrainRecipe = TrainRecipe()
+    distill: DistillRecipe | None = None
