@@ -113,7 +113,7 @@ def plot_labels(summary: "DataSummary", path: Path) -> None:
         for rank in [1, *range(len(names) // 5, len(names) + 1, len(names) // 5)]:
             text = f" {names[rank - 1]}"
             axes.annotate(text, (rank, max(clips[rank - 1], 1)), rotation=60, fontsize=7)
-        axes.margins(x=0.02, y=0.25)
+        axes.margins(x=0.06, y=0.25)
         axes.set(xlabel="label, by number of clips", ylabel="clips", yscale="log")
 
     _write(path, draw, f"{summary.name}: {summary.clips:,} clips, {len(names):,} labels")

@@ -64,7 +64,7 @@ def csv_(source: Path, out: Path, **settings) -> None:
     "subsets",
     multiple=True,
     type=click.Choice(SUBSETS),
-    help="Only this one; may be repeated.  [default: those there is a segment list of]",
+    help="Only this one; may be repeated.  [default: those there are]",
 )
 @click.option(
     "--class",
@@ -85,9 +85,11 @@ def audioset(
     metadata: Path | None,
     **settings,
 ) -> None:
-    """AudioSet, from the files in SOURCE that are named by YouTube id, to the data set OUT.
+    """AudioSet, from what SOURCE has of it, to the data set OUT.
 
-    Names may have a Y before the id, and the clip's times after it.
+    That is parquet files as in the Hub's agkphysics/AudioSet, HDF5 files as PANNs or PaSST make
+    them, or audio files named by YouTube id, with a Y before it or the clip's times after it, and
+    the segment lists.
 
     Example: audiotag prepare audioset audio/ data/audioset --metadata segments/
     """

@@ -1,16 +1,15 @@
-"""AudioSet as audio files named by YouTube id, with Google's segment lists.
-
-Names as people give them: `<id>.wav`, `Y<id>.flac`, `<id>_30.000_40.000.m4a`, `<id>_30000.wav`.
-"""
+"""AudioSet as people have it: parquet, HDF5, or audio files with Google's segment lists."""
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from audiotag.data.recordings import Failure, FileAudio, Recording
+from audiotag.data.recordings import Failure, FileAudio, Recording, Source
+from audiotag.data.sources.hdf5 import Hdf5Source, find_hdf5
 from audiotag.data.sources.listing import ListedSource
-from audiotag.data.sources.segments import FILES, HOME, YOUTUBE_ID, Segment, read_segments
+from audiotag.data.sources.parquet import ParquetSource, find_parquet
+from audiotag.data.sources.segments import FILES, HOME, Segment, read_segments, youtube_ids
 from audiotag.errors import DataError
 from audiotag.labels import Labels
 from audiotag.search import find_files
@@ -24,25 +23,33 @@ def open_audioset(
     subsets: Sequence[str] = (),
     classes: Sequence[str] = (),
     metadata: Path | None = None,
-) -> ListedSource:
-    """The clips of segment lists, each with the file that is named by its id.
+) -> Source:
+    """The clips of a copy of AudioSet: of its parquet or HDF5 files where it has some, else of the
+    segment lists, each with the file that is named by its id.
 
     Keys are the ids; "balanced" and "unbalanced" are the split "train", "eval" is "eval". Labels
     are the 527 of AudioSet, by name. A clip without a file is a failure of kind "missing".
 
     Args:
-        folder: Searched to the bottom for audio files.
-        subsets: Of "balanced", "unbalanced", "eval"; those that there is a list of unless given.
+        folder: Searched to the bottom for parquet or HDF5 files, else for audio files.
+        subsets: Of "balanced", "unbalanced", "eval"; those that there are unless given.
         classes: Names or mids; only clips that have one of them. All clips unless given.
         metadata: Where the lists are; unless given, `folder` or the one it lies in.
 
     Raises:
         DataError: If a list is missing or cannot be read, or there is no such class.
     """
-    lists = _find_lists(folder, subsets, metadata)
     labels = Labels.audioset()
     wanted = _mids_of(classes, labels)
-    names = {label.mid: label.name for label in labels}
+    names = {str(label.mid): label.name for label in labels}
+    for find, open_source in ((find_parquet, ParquetSource), (find_hdf5, Hdf5Source)):
+        found = find(folder)
+        if found:
+            splits = {path: SPLITS[x] for path, x in found.items() if not subsets or x in subsets}
+            if not splits:
+                raise DataError(f"{folder} has no files of {' or '.join(subsets)}")
+            return open_source(folder, splits, names, wanted)
+    lists = _find_lists(folder, subsets, metadata)
     files = _files_by_id(find_files([folder]))
     clips = (
         _clip(segment, SPLITS[subset], names, files, folder)
@@ -85,26 +92,15 @@ def _files_by_id(files: Iterable[Path]) -> dict[str, Path]:
     """Files by every id that their names could begin with."""
     found: dict[str, Path] = {}
     for path in files:
-        for name in _ids(path.name):
+        for name in youtube_ids(path.name):
             found.setdefault(name, path)
     return found
-
-
-def _ids(name: str) -> Iterator[str]:
-    """What may be the id in a file's name: its first 11 characters, or those after a Y.
-
-    What follows is the suffix, or the times of the clip.
-    """
-    for start in (0, 1) if name.startswith("Y") else (0,):
-        candidate, rest = name[start : start + 11], name[start + 11 :]
-        if YOUTUBE_ID.fullmatch(candidate) and rest[:1] in (".", "_", "-"):
-            yield candidate
 
 
 def _clip(
     segment: Segment,
     split: str,
-    names: dict[str | None, str],
+    names: dict[str, str],
     files: dict[str, Path],
     folder: Path,
 ) -> Recording | Failure:

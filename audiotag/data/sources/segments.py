@@ -51,6 +51,18 @@ def read_segments(path: Path) -> Iterator[Segment]:
         raise DataError(f"{path} cannot be read ({error}); get it from {HOME}") from error
 
 
+def youtube_ids(name: str) -> Iterator[str]:
+    """What may be the id in a file's name: its first 11 characters, or those after a Y.
+
+    What follows is the suffix, or the times of the clip: `<id>.wav`, `Y<id>.flac`,
+    `<id>_30.000_40.000.m4a`, `<id>_30000.wav`.
+    """
+    for start in (0, 1) if name.startswith("Y") else (0,):
+        candidate, rest = name[start : start + 11], name[start + 11 :]
+        if YOUTUBE_ID.fullmatch(candidate) and rest[:1] in (".", "_", "-"):
+            yield candidate
+
+
 def _segment(row: list[str], place: str) -> Segment:
     try:
         name, start, end, mids = row
