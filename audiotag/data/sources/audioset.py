@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from audiotag.data.recordings import Failure, FileAudio, Recording, Source
-from audiotag.data.sources.hdf5 import Hdf5Source, find_hdf5
+from audiotag.data.sources.archives import ArchiveSource
+from audiotag.data.sources.hdf5 import Hdf5Layout, find_hdf5
 from audiotag.data.sources.listing import ListedSource
-from audiotag.data.sources.parquet import ParquetSource, find_parquet
+from audiotag.data.sources.parquet import ParquetLayout, find_parquet
 from audiotag.data.sources.segments import FILES, HOME, Segment, read_segments, youtube_ids
 from audiotag.errors import DataError
 from audiotag.labels import Labels
@@ -42,13 +43,13 @@ def open_audioset(
     labels = Labels.audioset()
     wanted = _mids_of(classes, labels)
     names = {str(label.mid): label.name for label in labels}
-    for find, open_source in ((find_parquet, ParquetSource), (find_hdf5, Hdf5Source)):
+    for find, layout in ((find_parquet, ParquetLayout), (find_hdf5, Hdf5Layout)):
         found = find(folder)
         if found:
             splits = {path: SPLITS[x] for path, x in found.items() if not subsets or x in subsets}
             if not splits:
                 raise DataError(f"{folder} has no files of {' or '.join(subsets)}")
-            return open_source(folder, splits, names, wanted)
+            return ArchiveSource(folder, splits, layout(names, wanted))
     lists = _find_lists(folder, subsets, metadata)
     files = _files_by_id(find_files([folder]))
     clips = (

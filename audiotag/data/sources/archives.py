@@ -1,0 +1,86 @@
+"""Archives: large files of many clips, a row each, of which parts are read without the rest."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from audiotag.data.recordings import Failure, Recording
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file of clips.
+
+    Attributes:
+        path: Where it is.
+        name: What messages call it.
+        split: Of its clips.
+        rows: Numbers of the rows that are taken; nothing if it cannot be opened.
+    """
+
+    path: Path
+    name: str
+    split: str
+    rows: np.ndarray | None
+
+    def __len__(self) -> int:
+        return 1 if self.rows is None else len(self.rows)
+
+
+class Layout(Protocol):
+    """How clips lie in a kind of file.
+
+    Attributes:
+        names: Label name of each mid, in order.
+        wanted: Only clips that have one of these mids; all if none.
+    """
+
+    @property
+    def names(self) -> Mapping[str, str]: ...
+
+    @property
+    def wanted(self) -> Collection[str]: ...
+
+    def rows(self, path: Path) -> np.ndarray | None:
+        """Numbers of the rows that are wanted; nothing if the file cannot be opened."""
+
+    def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
+        """The clips of some rows, in order, a failure for each that cannot be read."""
+
+
+class ArchiveSource:
+    """Clips of archives, read a few at a time.
+
+    Args:
+        folder: That the files are below.
+        splits: Split of each file, by its path below the folder, in order.
+        layout: How the clips lie in them.
+    """
+
+    def __init__(self, folder: Path, splits: Mapping[str, str], layout: Layout) -> None:
+        self._layout = layout
+        self.labels: tuple[str, ...] | None = tuple(layout.names.values())
+        self._archives = [
+            Archive(folder / name, name, split, layout.rows(folder / name))
+            for name, split in splits.items()
+        ]
+        known = [(x.name, x.split, len(x), x.path.stat().st_size) for x in self._archives]
+        self.fingerprint = hashlib.sha256(repr((known, sorted(layout.wanted))).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._archives))
+
+    def recordings(self, first: int, last: int) -> Iterator[Recording | Failure]:
+        """As `Source.recordings`; a file that cannot be opened is one failure."""
+        position = 0
+        for archive in self._archives:
+            begin, end = max(first - position, 0), min(last - position, len(archive))
+            if begin < end and archive.rows is None:
+                yield Failure(archive.name, "cannot be opened; get it anew")
+            elif begin < end and archive.rows is not None:
+                yield from self._layout.read(archive, archive.rows[begin:end])
+            position += len(archive)
