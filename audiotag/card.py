@@ -31,10 +31,12 @@ for tag in tagger.tag("recording.wav").tags:
     print(f"{{tag.score:.2f}}  {{tag.label}}")
 ```"""
 
+ONE_BY_ONE = "A score is a sigmoid between 0 and 1, one for each label on its own"
+ONE_OF_ALL = "Scores are a softmax: each is between 0 and 1, and those of all labels add up to 1"
 LIMITS = """\
-A score is a sigmoid between 0 and 1, one for each label on its own; it is not calibrated, so pick
-a threshold on recordings like yours. A sound that no label names still raises the scores of labels
-that sound alike. What the training data lacked, the model has not learned."""
+{scores}; it is not calibrated, so pick a threshold on recordings like yours. A sound that no label
+names still raises the scores of labels that sound alike. What the training data lacked, the model
+has not learned."""
 
 CITATION = """\
 ```bibtex
@@ -66,7 +68,7 @@ def model_card(folder: Path | str, repo_id: str | None = None) -> str:
         "Labels": _labels(tagger.labels),
         "Results": _results(folder / METRICS_FILE),
         "Training": _training(folder / RECIPE_FILE),
-        "Limits": LIMITS,
+        "Limits": LIMITS.format(scores=ONE_OF_ALL if tagger.config.softmax else ONE_BY_ONE),
         "Citation": CITATION if tagger.config.front_end == PAPER_FRONT_END else "",
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)

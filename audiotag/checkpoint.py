@@ -1,6 +1,10 @@
 """The resumable state of a run: weights, their average, the optimiser, in one safetensors file."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,13 +18,27 @@ STATE_FILE = "state.safetensors"
 COUNT = "step"  # of the steps done, which LAMB keeps in each group and AdamW with each parameter
 
 
+@dataclass(frozen=True)
+class Position:
+    """Where in a run a state is.
+
+    Attributes:
+        step: Steps done.
+        loss: Sum of the losses of the epoch's steps so far.
+    """
+
+    step: int = 0
+    loss: float = 0.0
+
+
 def save_state(
     folder: Path,
-    step: int,
-    modules: dict[str, nn.Module],
+    position: Position,
+    modules: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
 ) -> None:
-    """Write the state after `step` steps, moved into place when it is whole."""
+    """Write a state, moved into place when it is whole."""
     tensors = {
         f"{name}/{key}": tensor
         for name, module in modules.items()
@@ -32,14 +50,18 @@ def save_state(
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{key}": tensor for key, tensor in values.items()}
     tensors = {key: x.detach().cpu().contiguous().clone() for key, x in tensors.items()}
+    about = {"step": position.step, "loss": position.loss, "scaler": scaler.state_dict()}
     with replaced(folder / STATE_FILE) as file:
-        file.write(to_bytes(tensors, metadata={"step": str(step)}))
+        file.write(to_bytes(tensors, metadata={k: json.dumps(v) for k, v in about.items()}))
 
 
 def load_state(
-    folder: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
-) -> int:
-    """Put the saved state into modules and optimiser; returns the steps done.
+    folder: Path,
+    modules: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> Position:
+    """Put the saved state into modules, optimiser and scaler; returns where in the run it is.
 
     Raises:
         ModelError: If there is no state, or it is damaged or another recipe's.
@@ -47,19 +69,20 @@ def load_state(
     path = folder / STATE_FILE
     try:
         with safe_open(path, framework="pt") as file:
-            step = int(file.metadata()["step"])
+            about: dict[str, Any] = {k: json.loads(v) for k, v in file.metadata().items()}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
         for name, module in modules.items():
             module.load_state_dict(_part(tensors, name))
         _load_optimizer(optimizer, _part(tensors, "optimizer"))
         for index, count in _part(tensors, "groups").items():
             optimizer.param_groups[int(index)][COUNT] = count
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        scaler.load_state_dict(about["scaler"])
+        return Position(about["step"], about["loss"])
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, IndexError) as error:
         raise ModelError(
             f"{path} cannot be resumed ({error}); use the recipe it was written with, "
             "or train into another folder"
         ) from error
-    return step
 
 
 def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -68,9 +91,17 @@ def _part(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition("/")
-        state.setdefault(int(index), {})[name] = tensor
+        state.setdefault(int(index), {})[name] = _laid_out_as(parameters[int(index)], tensor)
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor in a parameter's order in memory: norms are summed in it, and round by it."""
+    if tensor.shape != parameter.shape:
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype, requires_grad=False).copy_(tensor)

@@ -33,6 +33,8 @@ class TaggerConfig:
         min_duration: Seconds that a shorter clip is repeated up to.
         thresholds: Score from which on each class counts as heard, in the order of the labels;
             None if none were fitted.
+        softmax: Whether scores add up to one, as of a model that has learnt clips with exactly one
+            of the labels each; else each label's is a sigmoid.
     """
 
     architecture: str
@@ -43,6 +45,7 @@ class TaggerConfig:
     front_end_args: dict[str, Any] = field(default_factory=dict)
     min_duration: float = MIN_DURATION
     thresholds: tuple[float, ...] | None = None
+    softmax: bool = False
 
     def to_json(self) -> str:
         """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's."""
@@ -58,6 +61,7 @@ class TaggerConfig:
                 "min_duration": self.min_duration,
                 "labels": [{"name": label.name, "mid": label.mid} for label in self.labels],
                 **({} if self.thresholds is None else {"thresholds": self.thresholds}),
+                **({"softmax": True} if self.softmax else {}),
                 "versions": {name: version(name) for name in VERSIONED},
             },
             indent=1,
@@ -85,6 +89,7 @@ class TaggerConfig:
             front_end_args=front_end,
             min_duration=values["min_duration"],
             thresholds=_thresholds(values.get("thresholds"), labels),
+            softmax=bool(values.get("softmax", False)),
         )
 
 

@@ -129,6 +129,7 @@ class _Graph(nn.Module):
         super().__init__()
         config = tagger.config
         self.input = WAVEFORM if waveform else LOG_MEL
+        self.scores_of = tagger.scores_of
         self.features: nn.Module = nn.Identity()
         if waveform:
             self.features = onnx_front_end(config.front_end, config.front_end_args)
@@ -139,7 +140,7 @@ class _Graph(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         backbone = cast(Any, self.backbone)  # timm's interface
         maps = backbone.forward_features(self.features(x))
-        scores = torch.sigmoid(backbone.forward_head(maps))
+        scores = self.scores_of(backbone.forward_head(maps))
         return scores, backbone.forward_head(maps, pre_logits=True)
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.data.dataset import ClipDataset
-from audiotag.errors import RecipeError
-from audiotag.recipe import RECIPE_FILE, Recipe, dump_recipe, load_recipe, override, parse_recipe
+from audiotag.recipe import RECIPE_FILE, Recipe, load_recipe, override, parse_recipe
 
 SECTIONS = """
 [augment]
@@ -28,6 +27,7 @@ clip_grad = 1.0
 
 [train]
 label_smoothing = 0.0
+task = "auto"
 """
 EPOCHS_OF_ONE = 800  # epochs fall with the square root of the number of clips
 EPOCHS = (5, 100)  # fewest and most
@@ -80,7 +80,7 @@ def training_durations(folder: Path, overrides: Iterable[str] = ()) -> Sequence[
 
 
 def resumed_recipe(run: Path, model: str, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe of a run folder, which is gone on with.
+    """The recipe of a run folder with what was given again; training looks whether it is the same.
 
     Args:
         run: The run folder.
@@ -88,17 +88,9 @@ def resumed_recipe(run: Path, model: str, overrides: Iterable[str] = ()) -> Reci
         overrides: Changes of a recipe that were given again.
 
     Raises:
-        RecipeError: If there is no recipe, or the run has another model or other values.
+        RecipeError: If there is no recipe, or a key or a value does not fit.
     """
-    recipe = load_recipe(run / RECIPE_FILE)
-    given = load_recipe(run / RECIPE_FILE, [f"model.init={json.dumps(model)}", *overrides])
-    if given != recipe:
-        differing = set(dump_recipe(given).splitlines()) - set(dump_recipe(recipe).splitlines())
-        raise RecipeError(
-            f"the run in {run} goes on as it began, not with {', '.join(sorted(differing))}; "
-            "leave that out, or choose another --out"
-        )
-    return recipe
+    return load_recipe(run / RECIPE_FILE, [f"model.init={json.dumps(model)}", *overrides])
 
 
 def _clamp(value: float, limits: tuple[float, float]) -> Any:

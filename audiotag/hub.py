@@ -23,7 +23,7 @@ from audiotag.hub_published import LIBRARY, check_layout, converted
 from audiotag.version import __version__
 
 CARD_FILE = "README.md"
-# These names are those of training.py, whose import of torch a pull need not wait for.
+# These names are those of `training`, whose import of torch a pull need not wait for.
 RECIPE_FILE, METRICS_FILE = "recipe.toml", "metrics.jsonl"
 FILES = (CONFIG_FILE, WEIGHTS_FILE, ONNX_FILE, CARD_FILE, RECIPE_FILE, METRICS_FILE)
 CONVERTIBLE = (".pt", ".pth")

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from audiotag.benchmarks.speed import ModelSpeed, SpeedTable
     from audiotag.data.summary import DataSummary
+    from audiotag.sweep import SweepRow
 
 SUFFIXES = (".png", ".svg", ".pdf")
 SIZE = (8.0, 5.0)  # inches
@@ -59,6 +61,27 @@ def plot_map_against_throughput(table: "SpeedTable[ModelSpeed]", path: Path) -> 
         axes.xaxis.set_major_formatter("{x:g}")
 
     _write(path, draw, _setting(table))
+
+
+def plot_sweep(rows: Sequence["SweepRow"], path: Path) -> None:
+    """Draw accuracy, with its interval, against throughput, a point for each combination.
+
+    Raises:
+        AudioTagError: As `check_plot`.
+    """
+
+    marks = cycle("osD^v")  # with ten colours: points that lie close are still told apart
+
+    def draw(axes: "Axes") -> None:
+        for row in rows:
+            point, value = (row.clips_per_second, row.value.value), row.value
+            ends = [[value.value - value.low], [value.high - value.value]]
+            label = ", ".join(x.rpartition(".")[2] for x in row.values)
+            axes.errorbar(*point, yerr=ends, fmt=next(marks), capsize=2, label=label)
+        axes.legend(fontsize=7)
+        axes.set(xlabel="clips a second", ylabel=f"{rows[0].figure}, 95 % interval")
+
+    _write(path, draw, f"{rows[0].clips:,} clips, keys {rows[0].keys}")
 
 
 def plot_throughput(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 
 LAUNCHED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set by torchrun
+FAILED = "failed"  # how many processes have, in what they all see
 
 
 @contextmanager
@@ -15,15 +16,22 @@ def joined_processes() -> Iterator[int]:
     """Join the processes that torchrun started with this one, if it did; gives this one's rank.
 
     Each takes the GPU of its number where there are any. What they exchange goes over nccl between
-    GPUs, and over gloo from memory.
+    GPUs, and over gloo from memory. Of several that fail the first alone says why: the others
+    mostly do for want of it.
     """
     if not LAUNCHED <= os.environ.keys():
         yield 0
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    store, rank, processes = next(dist.rendezvous("env://"))
+    dist.init_process_group(backend, store=store, rank=rank, world_size=processes)
     try:
-        yield dist.get_rank()
+        yield rank
+    except Exception as error:
+        if store.add(FAILED, 1) > 1:
+            raise SystemExit(1) from error
+        raise
     finally:
         dist.destroy_process_group()

@@ -1,6 +1,9 @@
 """What values of a recipe must be together, each rule with what to do about it."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from audiotag.errors import RecipeError
 from audiotag.recipe_sections import (
@@ -13,6 +16,9 @@ from audiotag.recipe_sections import (
     TrainRecipe,
 )
 
+# What a run may be gone on with: where memory ends, what is left on the way, where it is shown.
+FREE_WHEN_RESUMED = {f"train.{key}" for key in "micro_batch save_steps keep wandb_project".split()}
+
 
 def check_recipe(recipe: Recipe) -> None:
     """Look at the values of all sections together.
@@ -24,6 +30,30 @@ def check_recipe(recipe: Recipe) -> None:
         raise RecipeError(f"recipe: {problem}")
 
 
+def check_resumed(run: Path, began: Recipe, recipe: Recipe) -> None:
+    """Look at the recipe that a run is to go on with.
+
+    Raises:
+        RecipeError: If it differs from the one that the run began with, in more than memory.
+    """
+    before, now = dict(_values(asdict(began))), dict(_values(asdict(recipe)))
+    differing = [key for key in before | now if before.get(key) != now.get(key)]
+    told = [f"{key} = {now.get(key)} (it began with {before.get(key)})" for key in differing]
+    if not FREE_WHEN_RESUMED.issuperset(differing):
+        raise RecipeError(
+            f"the run in {run} goes on as it began, not with {', '.join(told)}; "
+            "leave that out, or choose another --out"
+        )
+
+
+def _values(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _values(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def _problems(recipe: Recipe) -> Iterator[str]:
     yield from _model(recipe.model, recipe.features)
     yield from _data(recipe)
@@ -32,6 +62,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     yield from _train(recipe.train)
     if recipe.distill is not None and not recipe.distill.teacher:
         yield "distill.teacher must name a model folder or Hub id"
+    if recipe.distill is not None and recipe.train.task == "single":
+        yield 'distill.teacher scores each label by itself; leave out train.task = "single"'
     if recipe.distill is not None and recipe.augment.mixup_alpha:
         yield "augment.mixup_alpha blends labels, which a teacher does not; use augment.mix_prob"
 
@@ -91,3 +123,7 @@ def _train(train: TrainRecipe) -> Iterator[str]:
             f"train.batch_size ({train.batch_size}) must be a multiple of "
             f"train.micro_batch ({train.micro_batch})"
         )
+    if train.final.startswith("average") and train.keep < 2:
+        yield f"train.final = {train.final!r} is a mean of train.keep weights; set it above 1"
+    if train.metric == "valid_accuracy" and train.task == "multi":
+        yield 'train.metric = "valid_accuracy" needs train.task = "single"'

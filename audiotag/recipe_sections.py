@@ -111,10 +111,21 @@ class TrainRecipe:
     # Clips that go through the model at once, and among which clips are mixed; a process's share of
     # the batch unless given. The others of a batch follow, or other processes take them.
     micro_batch: int | None = _number(None, 1)
-    precision: str = _one_of("fp32", "bf16")
+    precision: str = _one_of("fp32", "bf16", "fp16")
+    compile: bool = False  # by torch.compile: minutes at the start, faster steps after
+    # "multi": any labels (binary cross-entropy); "single": exactly one label a clip (cross-entropy
+    # of softmax); "auto": single where every clip of the training split has one.
+    task: str = _one_of("multi", "single", "auto")
     label_smoothing: float = _number(0.1, 0.0, 1.0)
     ema_decay: float | None = _number(None, 0.0, 1.0)  # weights saved are a running average
     save_every: int = _number(1, 1)  # epochs from one validation and checkpoint to the next
+    save_steps: int | None = _number(None, 1)  # steps from one resumable state to the next
+    keep: int = _number(1, 1)  # weights that are kept: of so many last and so many best validations
+    metric: str = _one_of("valid_map", "valid_accuracy", "valid_loss")  # what is best
+    patience: int | None = _number(None, 1)  # validations without a better one that end the run
+    # The weights that the run ends with; the averages are of the `keep` last or best.
+    final: str = _one_of("last", "best", "average_last", "average_best")
+    wandb_project: str | None = None  # also log to this project of Weights & Biases
     seed: int = 0
 
 

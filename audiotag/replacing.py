@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+PARTIAL = ".*.partial"  # names of files on their way
+
 
 @contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:

@@ -155,7 +155,7 @@ def _compute(tagger: Engine, waveforms: np.ndarray) -> np.ndarray:
     if not isinstance(tagger, Tagger):
         return tagger.score_windows(waveforms)
     logits = torch.from_numpy(tagger.logit_windows(waveforms))
-    return torch.sigmoid(logits.double()).numpy()
+    return tagger.scores_of(logits.double()).numpy()
 
 
 def _read_ahead(

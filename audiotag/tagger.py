@@ -156,13 +156,17 @@ class Tagger(nn.Module):
         maps = backbone.forward_features(self.features(waveform))
         return backbone.forward_head(maps, pre_logits=True)
 
+    def scores_of(self, logits: Tensor) -> Tensor:
+        """Scores (B, classes) in [0, 1] of logits (B, classes)."""
+        return logits.softmax(1) if self.config.softmax else logits.sigmoid()
+
     def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """Scores (B, classes) in [0, 1] of waveforms (B, T).
 
         Raises:
             ModelError: If they do not fit on the device at once.
         """
-        return self._compute(lambda x: torch.sigmoid(self(x).float()), waveforms)
+        return self._compute(lambda x: self.scores_of(self(x).float()), waveforms)
 
     def logit_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """Logits (B, classes) of waveforms (B, T); errors as `score_windows`."""

@@ -1,7 +1,7 @@
 """A Hub on the loopback interface, for tests: as much of its HTTP API as push and pull use.
 
-`with LoopbackHub() as hub` serves at `hub.url`. It holds models only, in memory; it knows users by
-their tokens, branches, large files, pull requests, and can be made to fail.
+`with LoopbackHub() as hub` serves at `hub.url`. It holds models, and data sets to read, in memory;
+it knows users by their tokens, branches, large files, pull requests, and can be made to fail.
 """
 
 import base64
@@ -21,9 +21,10 @@ WRITE_TOKEN, READ_TOKEN = "hf_" + "w" * 34, "hf_" + "r" * 34
 MAIN = "main"
 DATE = "2026-01-01T00:00:00.000Z"
 # Stored by sha256 and served from elsewhere, as LFS files are.
-LARGE_SUFFIXES = (".safetensors", ".onnx")
+LARGE_SUFFIXES = (".safetensors", ".onnx", ".parquet")
 NAME = r"(?P<name>[^/]+/[^/]+)"
 REVISION = r"(?P<revision>[^/]+)"
+KIND = "(?:models|datasets)"
 
 Headers = dict[str, str]
 
@@ -406,14 +407,14 @@ def _is_large(path: str) -> bool:
 ROUTES: Iterable[tuple[str, str, Callable[..., Reply]]] = (
     ("POST", "/api/repos/create", create),
     ("POST", "/api/validate-yaml", validate_card),
-    ("GET", f"/api/models/{NAME}", info),
-    ("GET", f"/api/models/{NAME}/revision/{REVISION}", info),
-    ("GET", f"/api/models/{NAME}/tree/{REVISION}", tree),
+    ("GET", f"/api/{KIND}/{NAME}", info),
+    ("GET", f"/api/{KIND}/{NAME}/revision/{REVISION}", info),
+    ("GET", f"/api/{KIND}/{NAME}/tree/{REVISION}", tree),
     ("POST", f"/api/models/{NAME}/branch/{REVISION}", branch),
     ("POST", f"/api/models/{NAME}/preupload/{REVISION}", preupload),
     ("POST", f"/api/models/{NAME}/commit/{REVISION}", commit),
     ("POST", rf"/{NAME}\.git/info/lfs/objects/batch", batch),
     ("PUT", "/upload/(?P<sha256>[0-9a-f]+)", upload),
-    ("GET", f"/{NAME}/resolve/{REVISION}/(?P<path>.+)", resolve),
+    ("GET", f"/(?:datasets/)?{NAME}/resolve/{REVISION}/(?P<path>.+)", resolve),
     ("GET", "/large/(?P<sha256>[0-9a-f]+)", large),
 )

@@ -241,7 +241,8 @@ def test_ctrl_c_keeps_what_is_done(many, model):
     process.stdin.flush()  # and left open: results come although more paths may follow
     wait_for_lines(Path("x.jsonl"), 20, process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE)
+    process.wait(PATIENCE)  # before communicate closes the list, which would end it as well
+    _, errors = process.communicate()
     assert errors == "Stopped: 20 files done, kept in x.jsonl\n"
     assert process.returncode == 130
     assert [record["path"] for record in records(Path("x.jsonl").read_text())] == many[:20]

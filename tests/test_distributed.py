@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,10 +13,14 @@ import torch
 from safetensors.torch import load_file
 
 from audiotag import training
+from audiotag.data.dataset import read_labels
 from audiotag.data.prepare import prepare
 from audiotag.data.sources.tables import CsvSource
 from audiotag.errors import RecipeError
 from audiotag.recipe import dump_recipe, parse_recipe
+from audiotag.training.batches import prepared
+from audiotag.training.losses import loss_of
+from audiotag.training.run import start
 
 TINY = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32], "ls_init_value": 0.1}
 VALUES = {
@@ -71,7 +76,7 @@ def test_two_processes_train_as_one_does(data, recipe, tmp_path):
     assert done.returncode == 0, done.stderr
     one = training.train(parse_recipe(VALUES), data, tmp_path / "one", torch.device("cpu"))
     weights, expected = (load_file(x / "model.safetensors") for x in (tmp_path / "two", one))
-    start = training.build_tagger(parse_recipe(VALUES), training.read_labels(data))[0]
+    start = training.build_tagger(parse_recipe(VALUES), read_labels(data))[0]
     assert weights.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(weights[name], tensor, rtol=2e-3, atol=2e-5, msg=name)
@@ -88,10 +93,10 @@ def test_two_processes_train_as_one_does(data, recipe, tmp_path):
 
 
 def test_micro_batches_that_cannot_be_shared_are_refused(data, monkeypatch):
-    monkeypatch.setattr(training.dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(training.dist, "get_world_size", lambda: 3)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 3)
     with pytest.raises(RecipeError, match="4 micro batches .* by 3 processes"):
-        training._start(parse_recipe(VALUES), data, torch.device("cpu"))
+        start(parse_recipe(VALUES), data, torch.device("cpu"))
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(data):
@@ -101,16 +106,14 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(data):
     gradients = []
     for micro in (8, 2):
         values["train"] = {"epochs": 2, "batch_size": 8, "micro_batch": micro}
-        run = training._start(parse_recipe(values), data, torch.device("cpu"))
+        run = start(parse_recipe(values), data, torch.device("cpu"))
         run.tagger.eval()  # no path dropped
         heads = run.clips.heads
         run.clips.crops = lambda clips, seconds, generator, speeds, h=heads: h(clips, seconds)
-        progress = training.Progress(torch.zeros(()), 0.0)
-        micro_batches = training._prepared(run, 0)
-        batch = list(training._of_step(run, micro_batches, progress))
-        assert len(batch) == 8 // micro and sum(x.share for x in batch) == 1
+        batch = list(islice(prepared(run, 0, 0), 8 // micro))
+        assert sum(x.share for x in batch) == 1
         for part in batch:
-            (training._loss(run, part) * part.share).backward()
+            (loss_of(run, part) * part.share).backward()
         gradients.append([p.grad.clone() for p in run.tagger.backbone.parameters()])
     for mine, other in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-6)

@@ -9,7 +9,7 @@ from timm.optim import param_groups_layer_decay
 from torch import nn
 
 import audiotag.backbones  # noqa: F401  (registers the models)
-from audiotag.checkpoint import load_state, save_state
+from audiotag.checkpoint import Position, load_state, save_state
 from audiotag.optim import build_optimizer, learning_rate, parameter_groups, set_learning_rate
 from audiotag.recipe import OptimRecipe
 
@@ -131,11 +131,12 @@ def test_saved_optimizer_goes_on_to_the_same_bits(name, tmp_path):
 
     recipe = OptimRecipe(name=name, lr=0.01)
     whole, partly = nn.Linear(3, 2), nn.Linear(3, 2)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
     optimizer = build_optimizer(whole, recipe)
     some_steps(whole, optimizer, 3)
-    save_state(tmp_path, 3, {"model": whole}, optimizer)
+    save_state(tmp_path, Position(3), {"model": whole}, optimizer, scaler)
     other = build_optimizer(partly, recipe)
-    assert load_state(tmp_path, {"model": partly}, other) == 3
+    assert load_state(tmp_path, {"model": partly}, other, scaler) == Position(3)
     some_steps(whole, optimizer, 2)
     some_steps(partly, other, 2)
     assert torch.equal(whole.weight, partly.weight) and torch.equal(whole.bias, partly.bias)

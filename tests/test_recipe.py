@@ -70,7 +70,7 @@ def test_mistakes_are_named(write, text, message):
         ("[optim]\nlr = -1", "optim.lr must be 0.0 or more, got -1.0"),
         ("[augment]\nspeed_prob = 1.5", "augment.speed_prob must be between 0.0 and 1.0, got 1.5"),
         ("[train]\nepochs = 0", "train.epochs must be 1 or more, got 0"),
-        ("[train]\nprecision = 'int8'", "train.precision must be one of fp32, bf16"),
+        ("[train]\nprecision = 'int8'", "train.precision must be one of fp32, bf16, fp16"),
     ],
 )
 def test_limits_are_named(write, text, message):
@@ -100,6 +100,9 @@ def test_limits_are_named(write, text, message):
         ("[optim]\nlayer_decay = 0.0", "freeze layers with model.freeze"),
         ("[train]\nmicro_batch = 48", r"batch_size \(128\) must be a multiple .*\(48\)"),
         ("[augment]\nmixup_alpha = 0.8\n[distill]\nteacher = 'x'", "use augment.mix_prob"),
+        ("[train]\nfinal = 'average_best'", "a mean of train.keep weights; set it above 1"),
+        ("[train]\nmetric = 'valid_accuracy'", "needs train.task = \"single\""),
+        ("[train]\ntask = 'single'\n[distill]\nteacher = 'x'", "scores each label by itself"),
         ("[distill]", "distill.teacher must name a model"),
     ],
 )

@@ -10,6 +10,7 @@ from made_recordings import rows_of
 from safetensors.torch import load_file
 
 from audiotag import training
+from audiotag.checkpoint import STATE_FILE
 from audiotag.config import TaggerConfig
 from audiotag.data.prepare import prepare
 from audiotag.data.sources.tables import CsvSource
@@ -18,8 +19,11 @@ from audiotag.errors import DataError, ModelError, RecipeError
 from audiotag.evaluation import evaluate
 from audiotag.labels import Labels
 from audiotag.loading import load_tagger
-from audiotag.recipe import parse_recipe
+from audiotag.recipe import load_recipe, parse_recipe
 from audiotag.tagger import Tagger
+from audiotag.training import saving
+from audiotag.training.batches import draws
+from audiotag.training.run import start
 
 CPU = torch.device("cpu")
 TINY = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32], "ls_init_value": 0.1}
@@ -82,8 +86,12 @@ class Killed(Exception):
     """Stands for a kill between two checkpoints."""
 
 
-def test_resumed_run_ends_in_the_same_bits(data, tmp_path, monkeypatch):
-    whole = training.train(recipe(), data, tmp_path / "whole", CPU)
+@pytest.mark.parametrize(
+    "sections", [{}, {"train": {"precision": "fp16"}}, {"optim": {"name": "lamb"}}], ids=str
+)
+def test_resumed_run_ends_in_the_same_bits(data, tmp_path, monkeypatch, sections):
+    changed = recipe(**sections)
+    whole = training.train(changed, data, tmp_path / "whole", CPU)
     partly, epochs = tmp_path / "partly", iter(range(9))
 
     def die_in_the_second(run):
@@ -91,19 +99,19 @@ def test_resumed_run_ends_in_the_same_bits(data, tmp_path, monkeypatch):
             raise Killed
         return validate(run)
 
-    validate = training.validate
-    monkeypatch.setattr(training, "validate", die_in_the_second)
+    validate = saving.validate
+    monkeypatch.setattr(saving, "validate", die_in_the_second)
     with pytest.raises(Killed):
-        training.train(recipe(), data, partly, CPU)
+        training.train(changed, data, partly, CPU)
     monkeypatch.undo()
     assert len(metrics(partly)) == 1
     with (partly / "metrics.jsonl").open("a") as file:
         file.write('{"step": 99}\n{"torn')  # what a kill may leave
-    training.train(recipe(), data, partly, CPU, resume=True)
+    training.train(changed, data, partly, CPU, resume=True)
     for name in ("model.safetensors", "state.safetensors"):
         ours, expected = load_file(partly / name), load_file(whole / name)
         assert all(torch.equal(ours[key], expected[key]) for key in expected), name
-    timed = {"clips_per_second", "data_wait"}
+    timed = {"clips_per_second", "data_wait", "time"}
     assert [{k: v for k, v in row.items() if k not in timed} for row in metrics(partly)] == [
         {k: v for k, v in row.items() if k not in timed} for row in metrics(whole)
     ]
@@ -114,8 +122,14 @@ def test_run_folder_is_never_overwritten_and_another_recipe_is_not_resumed(data,
     with pytest.raises(DataError, match="add --resume"):
         training.train(recipe(), data, run, CPU)
     other = recipe(model={"args": TINY | {"dims": [8, 8, 8, 16]}})
-    with pytest.raises(ModelError, match="cannot be resumed"):
+    with pytest.raises(RecipeError, match=r"not with model.args.dims = \[8, 8, 8, 16\] \(it began"):
         training.train(other, data, run, CPU, resume=True)
+    less_memory = recipe(train={"epochs": 1, "micro_batch": 1})
+    training.train(less_memory, data, run, CPU, resume=True)
+    assert load_recipe(run / "recipe.toml") == less_memory
+    (run / STATE_FILE).write_bytes(b"{}")
+    with pytest.raises(ModelError, match="cannot be resumed"):
+        training.train(less_memory, data, run, CPU, resume=True)
     with pytest.raises(ModelError, match="cannot be resumed"):
         training.train(recipe(), data, tmp_path / "new", CPU, resume=True)
 
@@ -165,8 +179,8 @@ def test_balance_draws_rare_classes_more_often(data, trained):
         augment={"mixup_alpha": 0.0},
         data={"balance": 0.5, "epoch_clips": 600},
     )
-    run = training._start(distilled, data, CPU)
-    labelled = training._start(recipe(data={"balance": 1.0, "balance_offset": 5.0}), data, CPU)
+    run = start(distilled, data, CPU)
+    labelled = start(recipe(data={"balance": 1.0, "balance_offset": 5.0}), data, CPU)
     names = [row["labels"][0] for row in rows_of(data) if row["split"] == "train"]
     for weight, name in zip(labelled.weights, names, strict=True):
         assert weight == pytest.approx(1 / (names.count(name) + 5))
@@ -175,7 +189,7 @@ def test_balance_draws_rare_classes_more_often(data, trained):
         scores = Tagger.load(trained)(heads).sigmoid().double()
     expected = (scores / scores.sum(0).clamp(min=1).sqrt()).sum(1)
     torch.testing.assert_close(run.weights.double(), expected, rtol=1e-4, atol=0)
-    clips = [clips for _, _, clips in training._draws(run, 0)]
+    clips = [draw.clips for draw in draws(run, 0, 0)]
     drawn = torch.cat(clips).bincount(minlength=len(run.clips))
     share = expected / expected.sum()
     assert (drawn / 600 - share).abs().max() < 4 * (share.max() / 600).sqrt()
@@ -184,7 +198,7 @@ def test_balance_draws_rare_classes_more_often(data, trained):
 @pytest.mark.parametrize(
     "sections,message",
     [
-        ({"train": {"precision": "fp8"}}, "precision must be one of fp32, bf16"),
+        ({"train": {"precision": "fp8"}}, "precision must be one of fp32, bf16, fp16"),
         ({"data": {"label_set": "cats"}}, "label_set must be one of data, audioset"),
         ({"distill": {}}, "distill.teacher must name"),
     ],
@@ -196,7 +210,7 @@ def test_wrong_values_are_named(data, tmp_path, sections, message):
 
 def test_loss_that_is_not_finite_stops_the_run(data, tmp_path):
     wild = recipe(optim={"lr": 1e30, "clip_grad": 1e30, "warmup_epochs": 0.0})
-    with pytest.raises(RecipeError, match="loss is .* at step"):
+    with pytest.raises(RecipeError, match="loss is .* at step .*, clips .*t"):
         training.train(wild, data, tmp_path / "run", CPU)
 
 

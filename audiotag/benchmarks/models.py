@@ -5,7 +5,7 @@ near its centre, as a trained model's do not, and a kernel could be cropped to i
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +15,19 @@ import timm
 import torch
 from DCLS.construct.modules import Dcls2d
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from audiotag.backbones import architectures
 from audiotag.benchmarks.transformers import TRANSFORMERS, transformer
 from audiotag.config import read_config
-from audiotag.dcls import DclsConv2d, clamp_positions
+from audiotag.dcls import DclsConv2d
 from audiotag.errors import ModelError
 from audiotag.folding import fold
 from audiotag.locate import DEFAULT_NAME, model_folder
 from audiotag.optim import build_optimizer
 from audiotag.recipe import OptimRecipe
 from audiotag.tagger import Tagger
+from audiotag.training.losses import label_loss
+from audiotag.training.steps import learn
 
 NUM_CLASSES = 527  # AudioSet
 N_MELS, FRAME_RATE = 128, 100  # mel bands unless a model names others; frames a second
@@ -200,14 +201,9 @@ def _training(model: nn.Module, maps: Tensor, setting: Setting) -> Callable[[], 
     optimizer = build_optimizer(model, OptimRecipe(lr=LEARNING_RATE))
     targets = (torch.rand(len(maps), NUM_CLASSES, device=maps.device) < POSITIVES).float()
 
-    def step() -> Tensor:
-        optimizer.zero_grad()
+    def losses() -> Iterator[Tensor]:
         with autocast(setting):
             logits = model(maps).float()
-        loss = F.binary_cross_entropy_with_logits(logits, targets)
-        loss.backward()
-        optimizer.step()
-        clamp_positions(model)
-        return loss.detach()
+        yield label_loss(logits, targets)
 
-    return step
+    return lambda: learn(model, optimizer, losses())

@@ -71,6 +71,9 @@ def evaluate(
 ) -> None:
     """Measure MODEL (folder, .onnx file or Hub id) on the prepared data set DATA.
 
+    The folder of a cross-validation (audiotag train --folds) is a MODEL too: each clip is scored
+    by the run that was trained without it.
+
     \b
     Example: audiotag evaluate runs/mine data/mine --classes 5
              audiotag evaluate runs/mine data/mine --compare runs/other
@@ -81,7 +84,6 @@ def evaluate(
     from audiotag.measurement import measure
     from audiotag.processes import joined_processes
 
-    split = "valid" if split is None and fold is None else split
     with joined_processes() as rank:
         runs = [_score(model, data, split, fold, batch_size, device) for model in models + compare]
     if rank == 0:
@@ -116,9 +118,18 @@ def _check_usage(
 def _score(
     model: str, data: Path, split: str | None, fold: int | None, batch_size: int, device: str
 ) -> "Scores":
+    from audiotag.cross_validation import is_cross_validation, score_folds
     from audiotag.engine import open_engine
-    from audiotag.scoring import score
+    from audiotag.scoring import Scores, score
 
+    if is_cross_validation(Path(model)):
+        if split is not None or fold is not None:
+            raise click.UsageError(
+                f"{model} is a cross-validation, measured on all clips; leave out --split and "
+                f"--fold, or name one of its runs"
+            )
+        return Scores.join(score_folds(Path(model), data, device, batch_size))
+    split = "valid" if split is None and fold is None else split
     tagger = open_engine(model, device, "onnx" if model.endswith(".onnx") else "torch")
     tagger.name = model
     return score(tagger, data, split, fold, batch_size)

@@ -1,6 +1,7 @@
 """The tables of `audiotag evaluate`."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -8,6 +9,9 @@ from rich.table import Table
 
 from audiotag.comparison import Comparison
 from audiotag.evaluation import ClassFigures, Confusion, Evaluation, Figure
+
+if TYPE_CHECKING:
+    from audiotag.sweep import SweepRow
 
 MIN_WIDTH = 120  # characters; where output is no terminal, rich takes 80
 SHOWN_CONFUSION = 20  # classes; of more the most frequent mistakes are listed
@@ -39,6 +43,36 @@ def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None
     if classes is not None:
         _print_classes(console, evaluation.classes, classes)
     console.print()
+
+
+def print_folds(folds: Sequence[Evaluation]) -> None:
+    """Print the figures of each fold, and their means with standard deviations."""
+    names = list(folds[0].figures)
+    rows = [
+        (f"{x.fold}", f"{x.clips}", *(f"{x.figures[name].value:.4f}" for name in names))
+        for x in folds
+    ]
+    means = (_runs([x.figures[name].value for x in folds]) for name in names)
+    columns = ("fold", "clips", *(NAMES.get(name, name) for name in names))
+    _print(_console(), columns, [*rows, ("mean", "", *means)])
+
+
+def print_sweep(rows: Sequence["SweepRow"]) -> None:
+    """Print what each combination of values came to."""
+    console = _console()
+    keys = [value.partition("=")[0] for value in rows[0].values]
+    columns = (*keys, rows[0].figure, "95 % interval", "parameters", "clips/s")
+    lines = [
+        (
+            *(value.partition("=")[2] for value in row.values),
+            *_figure(row.value),
+            f"{row.parameters / 1e6:.2f} M",
+            f"{row.clips_per_second:.1f}",
+        )
+        for row in rows
+    ]
+    _print(console, columns, lines)
+    console.print(f"On {rows[0].clips} clips, keys {rows[0].keys}.", style="dim", soft_wrap=True)
 
 
 def print_confusion(confusion: Sequence[Confusion]) -> None:

@@ -15,6 +15,11 @@ from audiotag.cli.training_options import training_options
     metavar="backbone|N",
     help="Let only the classifier learn, or all but the stem and N stages.",
 )
+@click.option(
+    "--task",
+    type=click.Choice(["auto", "multi", "single"]),
+    help="Any labels a clip, or exactly one; by default as the data are.",
+)
 @click.option("--epochs", type=int, help="By default 5 to 100, the more the fewer clips.")
 @click.option("--lr", type=float, help="Highest learning rate, that of the classifier.")
 def finetune(
@@ -47,6 +52,7 @@ def finetune(
 
 
 SHORTCUTS = {
+    "task": "train.task",
     "freeze": "model.freeze",
     "epochs": "train.epochs",
     "lr": "optim.lr",

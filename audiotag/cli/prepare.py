@@ -57,7 +57,7 @@ def csv_(source: Path, out: Path, **settings) -> None:
 
 
 @prepare.command()
-@click.argument("source", type=FOLDER)
+@click.argument("source")
 @options
 @click.option(
     "--subset",
@@ -78,7 +78,7 @@ def csv_(source: Path, out: Path, **settings) -> None:
     help="Folder of the segment lists (*_segments.csv), if they are not beside the audio.",
 )
 def audioset(
-    source: Path,
+    source: str,
     out: Path,
     subsets: tuple[str, ...],
     classes: tuple[str, ...],
@@ -89,13 +89,29 @@ def audioset(
 
     That is parquet files as in the Hub's agkphysics/AudioSet, HDF5 files as PANNs or PaSST make
     them, or audio files named by YouTube id, with a Y before it or the clip's times after it, and
-    the segment lists.
+    the segment lists. A Hub id as SOURCE has its parquet files downloaded into the Hub's cache.
 
+    \b
     Example: audiotag prepare audioset audio/ data/audioset --metadata segments/
+             audiotag prepare audioset agkphysics/AudioSet data/balanced --subset balanced
     """
     from audiotag.data.sources.audioset import open_audioset
 
-    _prepare(open_audioset(source, subsets, classes, metadata), out, **settings)
+    place = _folder_of_audioset(source, subsets)
+    _prepare(open_audioset(place, subsets, classes, metadata), out, **settings)
+
+
+def _folder_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
+    """A folder as it is; else the Hub data set of that name, downloaded."""
+    if Path(source).is_dir():
+        return Path(source)
+    from audiotag.locate import HUB_ID
+
+    if not HUB_ID.fullmatch(source) or source.startswith("."):
+        raise click.BadParameter(f"{source} is neither a folder nor a Hub id", param_hint="SOURCE")
+    from audiotag.data.sources.hub import download_audioset
+
+    return download_audioset(source, subsets)
 
 
 @prepare.command()

@@ -1,17 +1,42 @@
 """`audiotag train`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from audiotag.cli.training_options import training_options
 
+if TYPE_CHECKING:
+    import torch
+
+    from audiotag.recipe import Recipe
+
 
 @click.command()
 @click.argument("recipe", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @training_options
+@click.option(
+    "--folds",
+    is_flag=True,
+    help="Cross-validate: train without each fold in turn, and measure on all clips.",
+)
+@click.option(
+    "--sweep",
+    "axes",
+    multiple=True,
+    metavar="KEY=VALUE,VALUE,...",
+    help="Train at each of these values; at each combination, given several times.",
+)
 def train(
-    recipe: Path, data: Path, out: Path, overrides: tuple[str, ...], resume: bool, device: str
+    recipe: Path,
+    data: Path,
+    out: Path,
+    overrides: tuple[str, ...],
+    resume: bool,
+    device: str,
+    folds: bool,
+    axes: tuple[str, ...],
 ) -> None:
     """Train a model from a RECIPE.
 
@@ -19,11 +44,65 @@ def train(
     Example: audiotag train recipes/small.toml --data data/mine --out runs/mine
              torchrun --nproc-per-node 8 -m audiotag train recipes/small.toml --data data/mine \\
                --out runs/mine
+             audiotag train recipes/esc10_dcls.toml --data data/esc10 --out runs/esc10 --folds
+             audiotag train recipes/esc10_7x7.toml --data data/esc10 --out runs/sweep \
+               --sweep dcls.kernel_count=16,26 --sweep features.args.hop_length=320,640
     """
     from audiotag import training
     from audiotag.loading import select_device
     from audiotag.recipe import load_recipe
 
+    chosen = select_device(device)
+    if axes:
+        _sweep(recipe, overrides, axes, data, out, chosen, resume, folds)
+        return
     parsed = load_recipe(recipe, overrides)
-    run = training.train(parsed, data, out, select_device(device), resume)
+    if folds:
+        _cross_validate(parsed, data, out, chosen, resume)
+        return
+    run = training.train(parsed, data, out, chosen, resume)
     click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
+
+
+def _cross_validate(
+    recipe: "Recipe", data: Path, out: Path, device: "torch.device", resume: bool
+) -> None:
+    from audiotag.cli.evaluate_tables import print_evaluation, print_folds
+    from audiotag.cross_validation import score_folds, train_folds
+    from audiotag.evaluation import summarise
+    from audiotag.measurement import measure
+    from audiotag.processes import joined_processes
+    from audiotag.scoring import Scores
+
+    run = train_folds(recipe, data, out, device, resume)
+    with joined_processes() as rank:
+        parts = score_folds(run, data, device.type)
+    if rank:
+        return
+    print_folds([summarise(measure(part, 0)) for part in parts])
+    whole = summarise(measure(Scores.join(parts)))
+    whole.save(run)
+    print_evaluation(whole)
+    click.echo(f"{run}: cross-validated; try: audiotag evaluate {run} {data} --compare OTHER")
+
+
+def _sweep(
+    recipe: Path,
+    overrides: tuple[str, ...],
+    axes: tuple[str, ...],
+    data: Path,
+    out: Path,
+    device: "torch.device",
+    resume: bool,
+    folds: bool,
+) -> None:
+    from audiotag.cli.evaluate_tables import print_sweep
+    from audiotag.plots import check_plot, plot_sweep
+    from audiotag.sweep import PLOT_FILE, TABLE_FILE, read_points, sweep
+
+    points = read_points(recipe, overrides, axes)
+    check_plot(out / PLOT_FILE)
+    rows = sweep(points, data, out, device, resume, folds, lambda text: click.echo(text, err=True))
+    plot_sweep(rows, out / PLOT_FILE)
+    print_sweep(rows)
+    click.echo(f"{out}: see {TABLE_FILE} and {PLOT_FILE}")

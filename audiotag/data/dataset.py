@@ -141,6 +141,15 @@ def read_labels(folder: Path) -> Labels:
     return Labels(_read_json(Path(folder) / LABELS_FILE))
 
 
+def read_folds(folder: Path) -> list[int]:
+    """The folds of a prepared data set, ascending; none where it has none.
+
+    Raises:
+        DataError: If the folder is not a prepared data set.
+    """
+    return sorted(pc.unique(_read_index(Path(folder))["fold"].drop_null()).to_pylist())
+
+
 def _read_index(folder: Path) -> pa.Table:
     try:
         return pq.read_table(folder / INDEX_FILE, columns=COLUMNS)

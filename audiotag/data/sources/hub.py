@@ -1,0 +1,47 @@
+"""AudioSet's parquet files, downloaded from a data set on the Hugging Face Hub."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from huggingface_hub import HfApi
+
+from audiotag.data.sources.parquet import FOLDERS
+from audiotag.errors import DataError
+from audiotag.hub import LIBRARY, HubId
+from audiotag.hub_failures import explained
+from audiotag.version import __version__
+
+
+def download_audioset(source: str, subsets: Sequence[str] = ()) -> Path:
+    """The folder, in the Hub's cache, of a data set in the layout of agkphysics/AudioSet.
+
+    Files that are there already are not downloaded again.
+
+    Args:
+        source: `owner/name`, or `owner/name@revision`.
+        subsets: Of "balanced", "unbalanced", "eval"; all unless given.
+
+    Raises:
+        DataError: If it has no such files.
+        HubError: If they cannot be had.
+    """
+    found = HubId.parse(source)
+    api = HfApi(library_name=LIBRARY, library_version=__version__)
+    with explained(api, f"datasets/{found.name}", found.revision):
+        info = api.dataset_info(found.name, revision=found.revision)
+        names = [file.rfilename for file in info.siblings or ()]
+        wanted = [name for name in names if _is_wanted(PurePosixPath(name), subsets)]
+        if not wanted:
+            raise DataError(
+                f"{source} has no parquet files of {' or '.join(subsets) or 'AudioSet'}; they lie "
+                f"in folders named {', '.join(FOLDERS)}"
+            )
+        folder = api.snapshot_download(
+            found.name, repo_type="dataset", revision=info.sha, allow_patterns=wanted
+        )
+    return Path(folder)
+
+
+def _is_wanted(path: PurePosixPath, subsets: Sequence[str]) -> bool:
+    subset = FOLDERS.get(path.parent.name)
+    return path.suffix == ".parquet" and subset is not None and (not subsets or subset in subsets)

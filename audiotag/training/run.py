@@ -1,0 +1,262 @@
+"""A run's parts: model, data, optimiser, and how they are shared between processes."""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from audiotag.data.clips import Clips, open_clips
+from audiotag.data.dataset import ClipDataset, read_labels
+from audiotag.data.targets import Targets
+from audiotag.errors import DataError, RecipeError
+from audiotag.freezing import freeze
+from audiotag.labels import Labels
+from audiotag.loading import load_tagger, to_device
+from audiotag.optim import build_optimizer, learning_rate
+from audiotag.recipe import Recipe
+from audiotag.tagger import Tagger
+from audiotag.training.building import build_tagger, check_crops, check_erasing, set_priors
+from audiotag.training.precision import SCALED
+
+ACCURACY = "valid_accuracy"  # a metric of single labels alone
+
+
+@dataclass
+class Run:
+    """A run's parts.
+
+    Attributes:
+        tagger: The model that learns.
+        network: Its backbone as it computes: compiled, or itself.
+        teacher: The model whose scores are learnt, or nothing.
+        average: Running average of the weights, or nothing.
+        scaler: Scales the loss where gradients are in half precision; else does nothing.
+        clips, targets, keys: Training clips, their labels and names.
+        valid, valid_targets: Clips and labels of the validation split.
+        is_single: Whether a clip has exactly one of the labels, and the loss is of softmax.
+        weights: How often to draw each clip (N,), or nothing.
+        rank, processes: This process's number, and how many there are.
+    """
+
+    recipe: Recipe
+    device: torch.device
+    tagger: Tagger
+    network: nn.Module
+    teacher: Tagger | None
+    average: AveragedModel | None
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    clips: Clips
+    targets: Targets | None
+    keys: np.ndarray
+    valid: Clips
+    valid_targets: Targets | None
+    is_single: bool
+    weights: Tensor | None
+    rank: int
+    processes: int
+
+    @property
+    def batch_size(self) -> int:
+        """Clips of a step."""
+        return min(self.recipe.train.batch_size, len(self.clips))
+
+    @property
+    def micro_size(self) -> int:
+        """Clips that go through the model at once."""
+        wanted = self.recipe.train.micro_batch or math.ceil(self.batch_size / self.processes)
+        return min(wanted, self.batch_size)
+
+    @property
+    def micro_batches(self) -> int:
+        """How many micro batches make a step, over all processes."""
+        return math.ceil(self.batch_size / self.micro_size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in an epoch."""
+        clips = self.recipe.data.epoch_clips or len(self.clips)
+        return max(1, clips // self.recipe.train.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.steps_per_epoch * self.recipe.train.epochs
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds beside the optimiser."""
+        modules: dict[str, nn.Module] = {"model": self.tagger.backbone}
+        return modules if self.average is None else {**modules, "average": self.average}
+
+    @property
+    def saved_tagger(self) -> Tagger:
+        """The tagger with the weights that are saved: the average where there is one."""
+        if self.average is None:
+            return self.tagger
+        average = self.average.module
+        return Tagger(self.tagger.config, self.tagger.features, average, self.tagger.name)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step."""
+        warmup = round(self.recipe.optim.warmup_epochs * self.steps_per_epoch)
+        return learning_rate(step, warmup, self.total_steps, self.recipe.optim)
+
+    def rows(self, targets: Targets | None, clips: Tensor) -> Tensor:
+        """Labels (B, classes) of clips (B,); zeros where there are none."""
+        if targets is None:
+            return torch.zeros(len(clips), len(self.tagger.labels))
+        return targets.rows(clips)
+
+
+def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:
+    """Bring a run's parts together.
+
+    Raises:
+        RecipeError, DataError, ModelError: If they do not fit.
+    """
+    torch.manual_seed(recipe.train.seed)
+    torch.backends.cudnn.benchmark = True
+    teacher = _load_teacher(recipe, device)
+    labels = teacher.labels if teacher is not None else _label_set(recipe, data)
+    tagger, is_new_head = build_tagger(recipe, labels)
+    tagger = to_device(tagger, device)
+    freeze(tagger.backbone, recipe.model.freeze)
+    train_set, valid_set = _datasets(recipe, data)
+    if train_set.sample_rate != tagger.sample_rate:
+        raise DataError(
+            f"{data} is at {train_set.sample_rate} Hz and the model takes {tagger.sample_rate} Hz; "
+            f"prepare it with --sample-rate {tagger.sample_rate}"
+        )
+    check_crops(tagger, recipe)
+    check_erasing(tagger, recipe)
+    targets = _targets(recipe, train_set, labels)
+    is_single = _is_single(recipe, targets)
+    tagger.config = replace(tagger.config, softmax=is_single)
+    run = Run(
+        recipe=recipe,
+        device=device,
+        tagger=tagger,
+        network=torch.compile(tagger.backbone) if recipe.train.compile else tagger.backbone,  # type: ignore[arg-type]
+        teacher=teacher,
+        average=_running_average(tagger.backbone, recipe.train.ema_decay),
+        optimizer=build_optimizer(tagger.backbone, recipe.optim),
+        scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == SCALED),
+        clips=open_clips(train_set, device),
+        targets=targets,
+        keys=train_set.keys,
+        valid=open_clips(valid_set, device),
+        valid_targets=_targets(recipe, valid_set, labels),
+        is_single=is_single,
+        weights=None,
+        rank=rank,
+        processes=dist.get_world_size() if dist.is_initialized() else 1,
+    )
+    _check_shares(run)
+    _look_at_classes(run, is_new_head)
+    return run
+
+
+def _datasets(recipe: Recipe, data: Path) -> tuple[ClipDataset, ClipDataset]:
+    """The clips to train on, and those to validate on."""
+    fold = recipe.data.valid_fold
+    if fold is not None:
+        return ClipDataset(data, without_fold=fold), ClipDataset(data, fold=fold)
+    return ClipDataset(data, recipe.data.train_split), ClipDataset(data, recipe.data.valid_split)
+
+
+def _load_teacher(recipe: Recipe, device: torch.device) -> Tagger | None:
+    if recipe.distill is None:
+        return None
+    teacher = load_tagger(recipe.distill.teacher, device.type)
+    if teacher.config.softmax:
+        raise RecipeError(
+            f"distill.teacher {recipe.distill.teacher} gives each clip one label; choose one that "
+            'was trained with train.task = "multi"'
+        )
+    return teacher
+
+
+def _label_set(recipe: Recipe, data: Path) -> Labels:
+    return Labels.audioset() if recipe.data.label_set == "audioset" else read_labels(data)
+
+
+def _targets(recipe: Recipe, clips: ClipDataset, labels: Labels) -> Targets | None:
+    """Labels of clips; none where only the teacher's scores are learnt."""
+    if recipe.distill is not None and recipe.distill.weight == 1:
+        return None
+    return clips.targets(labels)
+
+
+def _is_single(recipe: Recipe, targets: Targets | None) -> bool:
+    """Whether the loss is that of one label a clip."""
+    task, is_single = recipe.train.task, targets is not None and targets.is_single
+    if task == "single" and not is_single:
+        raise RecipeError(
+            'train.task is "single", but some clips have no label or several; use "multi"'
+        )
+    is_single = is_single and task != "multi" and recipe.distill is None
+    if recipe.train.metric == ACCURACY and not is_single:
+        raise RecipeError(f'train.metric = "{ACCURACY}" needs clips with exactly one label each')
+    return is_single
+
+
+def _running_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
+    if decay is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _check_shares(run: Run) -> None:
+    if run.micro_batches % run.processes:
+        raise RecipeError(
+            f"the {run.micro_batches} micro batches of a step cannot be shared equally by "
+            f"{run.processes} processes; change train.batch_size or train.micro_batch"
+        )
+
+
+def _look_at_classes(run: Run, is_new_head: bool) -> None:
+    """Start the head, and weigh the clips, by how frequent the classes are."""
+    if not is_new_head and not run.recipe.data.balance:
+        return
+    distill, balance = run.recipe.distill, run.recipe.data.balance
+    scores = None if run.teacher is None else _teacher_scores(run, run.teacher)
+    if is_new_head:
+        temperature = 1.0 if distill is None else distill.temperature
+        frequencies = _frequencies(run) if scores is None else scores.mean(0)
+        set_priors(run.tagger.backbone, frequencies, temperature)
+    if balance:
+        run.weights = _clip_weights(run, scores)
+
+
+def _frequencies(run: Run) -> Tensor:
+    """Share of the clips that have each class, (classes,)."""
+    assert run.targets is not None
+    return run.targets.counts / len(run.targets)
+
+
+def _teacher_scores(run: Run, teacher: Tagger) -> Tensor:
+    """The teacher's softened scores (N, classes) for the beginning of each training clip."""
+    seconds = min(run.recipe.data.crop_seconds)
+    temperature = 1.0 if run.recipe.distill is None else run.recipe.distill.temperature
+    batches = torch.arange(len(run.clips)).split(run.micro_size)
+    with torch.inference_mode():
+        return torch.cat(
+            [(teacher(run.clips.heads(b, seconds)) / temperature).sigmoid().cpu() for b in batches]
+        )
+
+
+def _clip_weights(run: Run, scores: Tensor | None) -> Tensor:
+    """Weight of each clip (N,), by its labels or else the teacher's scores (N, classes)."""
+    data, distill = run.recipe.data, run.recipe.distill
+    if scores is None or distill is None:
+        assert run.targets is not None
+        return run.targets.weights(data.balance, data.balance_offset)
+    # Undo the softening: a score of 0.001 must not weigh as a tenth of a class.
+    scores = (scores.logit() * distill.temperature).sigmoid().double()
+    return scores @ (scores.sum(0) + data.balance_offset).clamp(min=1) ** -data.balance

@@ -1,0 +1,92 @@
+"""A step: gradients of its micro batches, added up over processes, move the weights."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from audiotag.dcls import clamp_positions
+from audiotag.optim import set_learning_rate
+from audiotag.training.batches import MicroBatch
+from audiotag.training.losses import loss_of
+from audiotag.training.run import Run
+from audiotag.training.watch import Watch
+
+
+def learn(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    losses: Iterable[Tensor],
+    scaler: torch.amp.GradScaler | None = None,
+    clip_grad: float | None = None,
+    reduce: Callable[[nn.Module], None] | None = None,
+) -> Tensor:
+    """One step of the optimiser.
+
+    Args:
+        model: What learns.
+        optimizer: Over its parameters.
+        losses: Loss of each micro batch, weighted by its share, each computed when it is asked for.
+        scaler: Of the loss, for gradients in half precision.
+        clip_grad: Largest norm of the gradient.
+        reduce: Adds up the gradients of all processes.
+
+    Returns:
+        The sum of the losses, on the device: reading it waits for the step.
+    """
+    optimizer.zero_grad()
+    total: Tensor | float = 0.0
+    for loss in losses:
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        total = total + loss.detach()
+    if reduce is not None:
+        reduce(model)
+    if clip_grad is not None:
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), clip_grad)
+    if scaler is None:
+        optimizer.step()
+    else:
+        scaler.step(optimizer)
+        scaler.update()
+    clamp_positions(model)
+    return torch.as_tensor(total)
+
+
+def step_of(run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: Watch) -> Tensor:
+    """Learn from a batch; returns this process's share of the loss, on the device."""
+    set_learning_rate(run.optimizer, run.rate(step))
+    loss = learn(
+        run.tagger.backbone,
+        run.optimizer,
+        (_watched_loss(run, x, step, watch) for x in micro_batches),
+        run.scaler if run.scaler.is_enabled() else None,
+        run.recipe.optim.clip_grad,
+        sum_gradients if run.processes > 1 else None,
+    )
+    if run.average is not None:
+        run.average.update_parameters(run.tagger.backbone)
+    return loss
+
+
+def sum_gradients(model: nn.Module) -> None:
+    """Add up the gradients of all processes, and take the mean of batch norms' statistics."""
+    tensors = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch._utils._flatten_dense_tensors(tensors)
+    dist.all_reduce(flat)
+    parts = torch._utils._unflatten_dense_tensors(flat, tensors)
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part)
+    for buffer in model.buffers():
+        if buffer.is_floating_point():
+            dist.all_reduce(buffer)
+            buffer /= dist.get_world_size()
+
+
+def _watched_loss(run: Run, batch: MicroBatch, step: int, watch: Watch) -> Tensor:
+    torch.manual_seed(batch.seed)
+    loss = loss_of(run, batch)
+    watch.note(step, batch.clips, loss)
+    return loss * batch.share

@@ -1,0 +1,45 @@
+"""How good the model is while it learns."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from audiotag.metrics import mean_average_precision
+from audiotag.training.losses import label_loss
+from audiotag.training.precision import autocast
+from audiotag.training.run import ACCURACY, Run
+
+POSITIVE_SCORE = 0.5  # a teacher's score from which its tag counts as true
+
+
+def validate(run: Run) -> dict[str, float]:
+    """Loss and mean average precision on the validation split, with the weights that are saved;
+    accuracy too where a clip has one label.
+
+    Where a teacher is followed, its scores from 0.5 count as the truth.
+    """
+    losses, scores, truths = [], [], []
+    for clips in torch.arange(len(run.valid)).split(run.micro_size):
+        logits, targets = _compare(run, clips)
+        losses.append(label_loss(logits, targets, run.is_single) * len(clips))
+        scores.append(logits.cpu().numpy())
+        truths.append(targets.cpu().numpy() >= POSITIVE_SCORE)
+    truth, score = np.concatenate(truths), np.concatenate(scores)
+    figures = {"valid_loss": float(torch.stack(losses).sum()) / len(run.valid)}
+    if run.is_single:
+        score = F.log_softmax(torch.from_numpy(score), dim=1).numpy()
+        figures[ACCURACY] = float((score.argmax(1) == truth.argmax(1)).mean())
+    return figures | {"valid_map": mean_average_precision(truth, score)}
+
+
+def _compare(run: Run, clips: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and targets (B, classes) of clips (B,) of the validation split."""
+    tagger = run.saved_tagger.eval()
+    waveform = run.valid.heads(clips, max(run.recipe.data.crop_seconds))
+    with torch.inference_mode():
+        with autocast(run.device.type, run.recipe.train.precision):
+            logits = tagger(waveform).float()
+        if run.teacher is not None:
+            return logits, run.teacher(waveform).sigmoid()
+        return logits, run.rows(run.valid_targets, clips).to(logits.device)
