@@ -64,6 +64,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         yield "distill.teacher must name a model folder or Hub id"
     if recipe.distill is not None and recipe.train.task == "single":
         yield 'distill.teacher scores each label by itself; leave out train.task = "single"'
+    if recipe.distill is not None and recipe.distill.embedding_weight and recipe.train.compile:
+        yield "train.compile gives logits alone; leave it out, or distill.embedding_weight"
     if recipe.distill is not None and recipe.augment.mixup_alpha:
         yield "augment.mixup_alpha blends labels, which a teacher does not; use augment.mix_prob"
 

@@ -136,6 +136,8 @@ class DistillRecipe:
     teacher: str = ""  # model folder or Hub id
     temperature: float = 1.0  # logits of both are divided by it
     weight: float = _number(1.0, 0.0, 1.0)  # share of the loss; the rest is the labels'
+    # Weight of the distance to the teacher's embeddings, which comes on top; see training.matching.
+    embedding_weight: float = _number(0.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -87,9 +87,18 @@ class Killed(Exception):
 
 
 @pytest.mark.parametrize(
-    "sections", [{}, {"train": {"precision": "fp16"}}, {"optim": {"name": "lamb"}}], ids=str
+    "sections",
+    [
+        {},
+        {"train": {"precision": "fp16"}},
+        {"optim": {"name": "lamb"}},
+        {"distill": {"embedding_weight": 1.0}, "augment": {"mixup_alpha": 0.0}},
+    ],
+    ids=str,
 )
-def test_resumed_run_ends_in_the_same_bits(data, tmp_path, monkeypatch, sections):
+def test_resumed_run_ends_in_the_same_bits(data, trained, tmp_path, monkeypatch, sections):
+    if "distill" in sections:
+        sections = sections | {"distill": sections["distill"] | {"teacher": str(trained)}}
     changed = recipe(**sections)
     whole = training.train(changed, data, tmp_path / "whole", CPU)
     partly, epochs = tmp_path / "partly", iter(range(9))
@@ -147,6 +156,27 @@ def test_student_learns_what_its_teacher_knows_without_labels(data, trained, tmp
     assert evaluate(Tagger.load(run), data, "valid").accuracy == 1.0
 
 
+def test_student_learns_its_teachers_embeddings(data, trained, tmp_path):
+    distilled = recipe(
+        distill={"teacher": str(trained), "embedding_weight": 3.0},
+        augment={"mixup_alpha": 0.0, "speed_prob": 0.0},
+        train={"epochs": 60, "save_every": 60, "ema_decay": 0.5},
+        model={"args": TINY | {"dims": [8, 8, 16, 24]}},
+    )
+    run = training.train(distilled, data, tmp_path / "run", CPU)
+    state = load_file(run / STATE_FILE)
+    weight, bias = state["matching/projection.weight"], state["matching/projection.bias"]
+    heard = start(distilled, data, CPU)
+    with torch.inference_mode():
+        learnt = heard.clips.heads(torch.arange(len(heard.clips)), 1.5)
+        teacher, student = Tagger.load(trained).eval(), Tagger.load(run).eval()
+        mean, deviation = teacher.embed(learnt).mean(0), teacher.embed(learnt).std(0) + 1e-3
+        unheard = heard.valid.heads(torch.arange(len(heard.valid)), 2.0)
+        told = student.embed(unheard) @ weight.T + bias
+        apart = (told - (teacher.embed(unheard) - mean) / deviation).square().mean()
+    assert apart < 0.5  # guessing the mean gives about 1
+
+
 def test_finetuning_keeps_the_body_and_changes_the_head(data, tmp_path, tiny_tagger):
     tiny_tagger.save(tmp_path / "start")
     tuned = recipe(
@@ -201,6 +231,10 @@ def test_balance_draws_rare_classes_more_often(data, trained):
         ({"train": {"precision": "fp8"}}, "precision must be one of fp32, bf16, fp16"),
         ({"data": {"label_set": "cats"}}, "label_set must be one of data, audioset"),
         ({"distill": {}}, "distill.teacher must name"),
+        (
+            {"distill": {"teacher": "x", "embedding_weight": 1.0}, "train": {"compile": True}},
+            "train.compile gives logits alone",
+        ),
     ],
 )
 def test_wrong_values_are_named(data, tmp_path, sections, message):

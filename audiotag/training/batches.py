@@ -10,6 +10,7 @@ from torch import Tensor
 
 from audiotag.data import augment
 from audiotag.data.sampling import epoch_order
+from audiotag.training.matching import outputs
 from audiotag.training.run import Run
 
 SEED_STRIDE = 1_000_003  # prime, keeps the seeds of steps apart
@@ -26,6 +27,7 @@ class MicroBatch:
         waveform: Augmented clips (B, T).
         targets: Their labels (B, classes).
         teacher: The teacher's logits for the same audio (B, classes), or nothing.
+        teacher_embedding: Its embeddings (B, D), where they are learnt.
         generator: Source of further random numbers.
         seed: Of the model's random numbers.
         share: Of the step's clips that it has.
@@ -35,6 +37,7 @@ class MicroBatch:
     waveform: Tensor
     targets: Tensor
     teacher: Tensor | None
+    teacher_embedding: Tensor | None
     generator: torch.Generator
     seed: int
     share: float
@@ -89,9 +92,18 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
         waveform = augment.add_noise(waveform, recipe.noise_prob, recipe.noise_db, generator)
     waveform = augment.gain(waveform, recipe.gain_db, generator)
     with torch.no_grad():  # in full precision: bfloat16 moves a MobileNet's scores by up to 0.07
-        teacher = None if run.teacher is None else run.teacher(waveform)
+        embedding, teacher = _answer(run, waveform)
     share = len(clips) / run.batch_size
-    return MicroBatch(clips, waveform, targets, teacher, generator, seed, share)
+    return MicroBatch(clips, waveform, targets, teacher, embedding, generator, seed, share)
+
+
+def _answer(run: Run, waveform: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """The teacher's embeddings and logits, as far as they are learnt."""
+    if run.teacher is None:
+        return None, None
+    if run.matching is None:
+        return None, run.teacher(waveform)
+    return outputs(run.teacher.backbone, run.teacher.features(waveform))
 
 
 def _crop_seconds(run: Run, step: int) -> float:

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from audiotag.data import augment
 from audiotag.training.batches import MicroBatch
+from audiotag.training.matching import outputs
 from audiotag.training.precision import autocast
 from audiotag.training.run import Run
 
@@ -30,16 +31,25 @@ def loss_of(run: Run, batch: MicroBatch) -> Tensor:
     distill = run.recipe.distill
     if batch.teacher is None or distill is None:
         return _from_labels(run, batch)
-    with autocast(run.device.type, run.recipe.train.precision):
-        logits = run.network(_maps(run, batch)).float()
+    logits, apart = _compared(run, batch)
     soft = (batch.teacher / distill.temperature).sigmoid()
     softened = F.binary_cross_entropy_with_logits(logits / distill.temperature, soft)
     # The gradient of a softened loss shrinks with the square of the temperature.
-    loss = softened * distill.temperature**2
+    loss = softened * distill.temperature**2 + distill.embedding_weight * apart
     if distill.weight == 1:
         return loss
     hard = label_loss(logits, batch.targets, run.is_single)
     return distill.weight * loss + (1 - distill.weight) * hard
+
+
+def _compared(run: Run, batch: MicroBatch) -> tuple[Tensor, Tensor | float]:
+    """Logits (B, classes), and how far the embeddings are from the teacher's."""
+    with autocast(run.device.type, run.recipe.train.precision):
+        maps = _maps(run, batch)
+        if run.matching is None or batch.teacher_embedding is None:
+            return run.network(maps).float(), 0.0
+        embedding, logits = outputs(run.tagger.backbone, maps)
+    return logits.float(), run.matching(embedding.float(), batch.teacher_embedding)
 
 
 def _from_labels(run: Run, batch: MicroBatch) -> Tensor:

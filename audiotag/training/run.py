@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from audiotag.optim import build_optimizer, learning_rate
 from audiotag.recipe import Recipe
 from audiotag.tagger import Tagger
 from audiotag.training.building import build_tagger, check_crops, check_erasing, set_priors
+from audiotag.training.matching import Matching, outputs
 from audiotag.training.precision import SCALED
 
 ACCURACY = "valid_accuracy"  # a metric of single labels alone
@@ -34,6 +36,7 @@ class Run:
         tagger: The model that learns.
         network: Its backbone as it computes: compiled, or itself.
         teacher: The model whose scores are learnt, or nothing.
+        matching: Measures how far the embeddings are from the teacher's, or nothing.
         average: Running average of the weights, or nothing.
         scaler: Scales the loss where gradients are in half precision; else does nothing.
         clips, targets, keys: Training clips, their labels and names.
@@ -48,6 +51,7 @@ class Run:
     tagger: Tagger
     network: nn.Module
     teacher: Tagger | None
+    matching: Matching | None
     average: AveragedModel | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -91,8 +95,19 @@ class Run:
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What a checkpoint holds beside the optimiser."""
-        modules: dict[str, nn.Module] = {"model": self.tagger.backbone}
-        return modules if self.average is None else {**modules, "average": self.average}
+        modules = {
+            "model": self.tagger.backbone,
+            "matching": self.matching,
+            "average": self.average,
+        }
+        return {name: module for name, module in modules.items() if module is not None}
+
+    @property
+    def learner(self) -> nn.Module:
+        """All that learns: the backbone, and with it what compares embeddings."""
+        if self.matching is None:
+            return self.tagger.backbone
+        return nn.ModuleList([self.tagger.backbone, self.matching])
 
     @property
     def saved_tagger(self) -> Tagger:
@@ -144,6 +159,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         tagger=tagger,
         network=torch.compile(tagger.backbone) if recipe.train.compile else tagger.backbone,  # type: ignore[arg-type]
         teacher=teacher,
+        matching=None,
         average=_running_average(tagger.backbone, recipe.train.ema_decay),
         optimizer=build_optimizer(tagger.backbone, recipe.optim),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == SCALED),
@@ -158,7 +174,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         processes=dist.get_world_size() if dist.is_initialized() else 1,
     )
     _check_shares(run)
-    _look_at_classes(run, is_new_head)
+    _look_at_clips(run, is_new_head)
     return run
 
 
@@ -220,18 +236,29 @@ def _check_shares(run: Run) -> None:
         )
 
 
-def _look_at_classes(run: Run, is_new_head: bool) -> None:
-    """Start the head, and weigh the clips, by how frequent the classes are."""
-    if not is_new_head and not run.recipe.data.balance:
-        return
+def _look_at_clips(run: Run, is_new_head: bool) -> None:
+    """Start the head, weigh the clips and scale embeddings, by what the training clips hold."""
     distill, balance = run.recipe.distill, run.recipe.data.balance
-    scores = None if run.teacher is None else _teacher_scores(run, run.teacher)
+    matches = distill is not None and distill.embedding_weight > 0
+    if not (is_new_head or balance or matches):
+        return
+    embeddings, scores = (None, None) if run.teacher is None else _teacher_answers(run, run.teacher)
     if is_new_head:
         temperature = 1.0 if distill is None else distill.temperature
         frequencies = _frequencies(run) if scores is None else scores.mean(0)
         set_priors(run.tagger.backbone, frequencies, temperature)
     if balance:
         run.weights = _clip_weights(run, scores)
+    if matches and embeddings is not None:
+        _match(run, embeddings)
+
+
+def _match(run: Run, embeddings: Tensor) -> None:
+    """Have embeddings like the teacher's (N, D) learnt."""
+    width = cast(Any, run.tagger.backbone).head_hidden_size
+    run.matching = Matching(width, embeddings).to(run.device)
+    parameters = list(run.matching.parameters())
+    run.optimizer.add_param_group({"params": parameters, "weight_decay": 0.0, "lr_scale": 1.0})
 
 
 def _frequencies(run: Run) -> Tensor:
@@ -240,15 +267,18 @@ def _frequencies(run: Run) -> Tensor:
     return run.targets.counts / len(run.targets)
 
 
-def _teacher_scores(run: Run, teacher: Tagger) -> Tensor:
-    """The teacher's softened scores (N, classes) for the beginning of each training clip."""
+def _teacher_answers(run: Run, teacher: Tagger) -> tuple[Tensor, Tensor]:
+    """The teacher's embeddings (N, D) and softened scores (N, classes) for the beginning of each
+    training clip."""
     seconds = min(run.recipe.data.crop_seconds)
     temperature = 1.0 if run.recipe.distill is None else run.recipe.distill.temperature
-    batches = torch.arange(len(run.clips)).split(run.micro_size)
+    found = []
     with torch.inference_mode():
-        return torch.cat(
-            [(teacher(run.clips.heads(b, seconds)) / temperature).sigmoid().cpu() for b in batches]
-        )
+        for clips in torch.arange(len(run.clips)).split(run.micro_size):
+            maps = teacher.features(run.clips.heads(clips, seconds))
+            found.append([x.cpu() for x in outputs(teacher.backbone, maps)])
+    embeddings, logits = (torch.cat(x) for x in zip(*found, strict=True))
+    return embeddings.clone(), (logits / temperature).sigmoid()
 
 
 def _clip_weights(run: Run, scores: Tensor | None) -> Tensor:

@@ -59,7 +59,7 @@ def step_of(run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: Wat
     """Learn from a batch; returns this process's share of the loss, on the device."""
     set_learning_rate(run.optimizer, run.rate(step))
     loss = learn(
-        run.tagger.backbone,
+        run.learner,
         run.optimizer,
         (_watched_loss(run, x, step, watch) for x in micro_batches),
         run.scaler if run.scaler.is_enabled() else None,
