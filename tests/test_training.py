@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 from made_recordings import rows_of
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from audiotag import training
@@ -124,6 +125,18 @@ def test_resumed_run_ends_in_the_same_bits(data, trained, tmp_path, monkeypatch,
     assert [{k: v for k, v in row.items() if k not in timed} for row in metrics(partly)] == [
         {k: v for k, v in row.items() if k not in timed} for row in metrics(whole)
     ]
+
+
+def test_an_epochs_end_is_saved_where_it_is_not_validated(data, tmp_path, monkeypatch):
+    def die(run):
+        raise Killed
+
+    monkeypatch.setattr(saving, "validate", die)
+    every_epoch = recipe(train={"epochs": 2, "save_every": 2, "save_steps": 3})
+    with pytest.raises(Killed):
+        training.train(every_epoch, data, tmp_path / "run", CPU)
+    with safe_open(tmp_path / "run" / STATE_FILE, framework="pt") as file:
+        assert json.loads(file.metadata()["step"]) == 3  # 18 clips, 6 a step
 
 
 def test_run_folder_is_never_overwritten_and_another_recipe_is_not_resumed(data, tmp_path):

@@ -114,6 +114,8 @@ def _train_epochs(run: Run, saver: Saver, position: Position) -> None:
             step, position = (step // steps + 1) * steps, Position()
             if step == run.total_steps or step // steps % run.recipe.train.save_every == 0:
                 saver.validate({"epoch": step // steps, "step": step} | row)
+            elif saver.saves_after(step):
+                saver.save(Position(step))
     saver.finish()
 
 
