@@ -1,0 +1,91 @@
+"""Fit the default's thresholds on the corpus, and print how far its scores can be believed.
+
+    python recipes/default/calibrate.py RUN DATA TEACHER
+
+A tag counts as there where the teacher scores it 0.5 or more. Thresholds maximise F1 on training
+clips, within `BOUNDS`: a class that the corpus hardly has would get any. They are written into RUN.
+The table is of the development clips: how often the teacher agrees, by the student's score.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from audiotag.config import store_thresholds
+from audiotag.data.clips import open_clips
+from audiotag.data.dataset import ClipDataset
+from audiotag.loading import load_tagger
+from audiotag.metrics import mean_average_precision
+from audiotag.scoring import Scores
+from audiotag.tagger import Tagger
+from audiotag.thresholds import f1_scores, fit_thresholds
+
+SECONDS = 5.0  # of each clip; shorter ones are repeated
+TRAINING_CLIPS = 6000  # drawn at random
+BATCH = 32
+POSITIVE_SCORE = 0.5
+BOUNDS = 0.1, 0.5
+BINS = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+
+
+def compare(student: Tagger, teacher: Tagger, data: Path, split: str, most: int | None) -> Scores:
+    """The student's scores of clips of a split, and what the teacher hears in them."""
+    dataset = ClipDataset(data, split)
+    clips = open_clips(dataset, torch.device("cpu"))
+    chosen = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:most]
+    values, targets = [], []
+    with torch.inference_mode():
+        for batch in chosen.split(BATCH):
+            waveform = clips.heads(batch, SECONDS)
+            values.append(student(waveform).double().sigmoid())
+            targets.append(teacher(waveform).sigmoid() >= POSITIVE_SCORE)
+    return Scores(
+        model=student.name,
+        data=data.name,
+        split=split,
+        fold=None,
+        labels=student.labels,
+        keys=tuple(str(key) for key in dataset.keys[chosen.numpy()]),
+        targets=torch.cat(targets).numpy(),
+        values=torch.cat(values).numpy(),
+    )
+
+
+def print_reliability(scores: Scores) -> None:
+    """How often the teacher hears what the student scores within each bin."""
+    bins = np.digitize(scores.values, BINS[1:-1])
+    print(f"{'score':>11} {'tags':>8} {'mean':>6} {'heard':>6}")
+    for i in range(len(BINS) - 1):
+        chosen = bins == i
+        mean, heard = scores.values[chosen].mean(), scores.targets[chosen].mean()
+        print(f"{BINS[i]:5.2f}-{BINS[i + 1]:.2f} {chosen.sum():8} {mean:6.3f} {heard:6.3f}")
+
+
+def main() -> None:
+    """Read the command line, fit and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("teacher", metavar="TEACHER")
+    arguments = parser.parse_args()
+    student, teacher = (load_tagger(x, "cpu").eval() for x in (arguments.run, arguments.teacher))
+    fitted = fit_thresholds(compare(student, teacher, arguments.data, "train", TRAINING_CLIPS))
+    thresholds = fitted.values.clip(*BOUNDS)
+    store_thresholds(arguments.run, thresholds.tolist())
+    scores = compare(student, teacher, arguments.data, "dev", None)
+    print_reliability(scores)
+    heard = scores.values >= thresholds
+    right = (heard & scores.targets).sum()
+    print(
+        f"development clips: {len(scores.keys)}, mAP "
+        f"{mean_average_precision(scores.targets, scores.values):.3f}; with the thresholds "
+        f"{heard.sum(1).mean():.2f} tags a clip (the teacher {scores.targets.sum(1).mean():.2f}), "
+        f"precision {right / heard.sum():.3f}, recall {right / scores.targets.sum():.3f}, mean F1 "
+        f"{np.nanmean(f1_scores(scores.targets, scores.values, thresholds)):.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
