@@ -13,18 +13,29 @@ from types import ModuleType
 
 import pytest
 
+from audiotag.labels import Labels
+
 RECIPE = Path(__file__).parents[1] / "recipes" / "default"
 
 
-@pytest.fixture(scope="module")
-def corpus() -> ModuleType:
-    """The script as a module; its dataclasses need it in sys.modules."""
-    spec = importlib.util.spec_from_file_location("default_corpus", RECIPE / "corpus.py")
+def script(name: str) -> ModuleType:
+    """A script of the recipe as a module; its dataclasses need it in sys.modules."""
+    spec = importlib.util.spec_from_file_location(f"default_{name}", RECIPE / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def corpus() -> ModuleType:
+    return script("corpus")
+
+
+@pytest.fixture(scope="module")
+def dev_labels() -> ModuleType:
+    return script("dev_labels")
 
 
 def wav(seconds: float, value: int = 1) -> bytes:
@@ -291,3 +302,49 @@ def test_held_out_numbers_are_read(corpus, tmp_path):
     listed.write_text("# a comment\n12\n345  # a dog\n\n")
     assert corpus.read_held_out(listed) == {"12", "345"}
     assert len(corpus.read_held_out(RECIPE / "held_out.txt")) == 304
+
+
+def test_labels_of_paths_are_classes_of_audioset(dev_labels):
+    names = set(Labels.audioset().names)
+    rules = dev_labels.read_rules(RECIPE / "dev_labels.tsv")
+    assert all(name in names for _, given in rules for name in given)
+
+
+def test_ancestors_are_added_where_only_one_is_possible(dev_labels):
+    audioset = Labels.audioset()
+    assert dev_labels.with_ancestors(("Bark",), audioset) == [
+        "Animal",
+        "Domestic animals, pets",
+        "Dog",
+        "Bark",
+    ]
+    assert dev_labels.with_ancestors(("Growling",), audioset) == ["Growling"]
+    with pytest.raises(KeyError):
+        dev_labels.with_ancestors(("Unicorn",), audioset)
+
+
+def test_development_clips_are_labelled_by_their_paths(dev_labels, tmp_path, monkeypatch, capsys):
+    """Only dev clips that a rule names, the first piece of each, two of a class from one group."""
+    path = "audio/AntumMT+mod-sounds/sounds/sounds_"
+    rows = [f"{path}dog_bark_{i}.ogg,,dev,g,," for i in range(3)] + [
+        f"{path}church_bells_01.ogg,,dev,g,0.0,10.0",
+        f"{path}church_bells_01.ogg,,dev,g,10.0,20.0",
+        f"{path}dog_bark.ogg,,train,g,,",
+        f"{path}unknown.ogg,,dev,g,,",
+    ]
+    table = "path,label,split,group,start,end\n" + "\n".join(rows) + "\n"
+    (tmp_path / "corpus.csv").write_text(table)
+    out = tmp_path / "dev_labels.csv"
+    arguments = ["dev_labels.py", str(tmp_path / "corpus.csv"), str(out), "--per-group", "2"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    dev_labels.main()
+    with out.open(newline="", encoding="utf-8") as file:
+        written = [
+            (row["path"], row["label"].split(";")[-1], row["end"]) for row in csv.DictReader(file)
+        ]
+    assert written == [
+        (f"{path}dog_bark_0.ogg", "Bark", ""),
+        (f"{path}dog_bark_1.ogg", "Bark", ""),
+        (f"{path}church_bells_01.ogg", "Church bell", "10.0"),
+    ]
+    assert capsys.readouterr().out == "3 clips, 6 classes\n"

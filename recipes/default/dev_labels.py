@@ -3,10 +3,11 @@
     python recipes/default/dev_labels.py OUT/corpus.csv OUT/dev_labels.csv
 
 `dev_labels.tsv`, beside this script, gives regular expressions and the AudioSet classes of the
-paths they are found in; the first that is found counts. A clip's labels are these classes and the
-classes above them in AudioSet's ontology, joined by `;`. Only the first piece of a long sound is
-taken, and at most `--per-group` clips of a class from one package or repository. The table written
-has the columns path (relative to it), label, group, start and end (empty for a whole file).
+paths they are found in; the first that is found counts. A clip's labels are these classes and
+those above them in AudioSet's ontology, joined by `;`; above a class with several parents, such as
+Growling (of dogs, cats, lions), nothing is known. Only the first piece of a long sound is taken,
+and at most `--per-group` clips of a class from one package or repository. The table written has
+the columns path (relative to it), label, group, start and end (empty for a whole file).
 """
 
 import argparse
@@ -29,7 +30,7 @@ def read_rules(path: Path) -> list[tuple[re.Pattern[str], tuple[str, ...]]]:
 
 
 def with_ancestors(names: tuple[str, ...], audioset: Labels) -> list[str]:
-    """Return these classes and those above them in the ontology, in AudioSet's order.
+    """Return these classes and those certainly above them in the ontology, in AudioSet's order.
 
     Raises:
         KeyError: If a name is none of AudioSet's 527.
@@ -40,7 +41,8 @@ def with_ancestors(names: tuple[str, ...], audioset: Labels) -> list[str]:
         label = waiting.pop()
         found.add(label)
         assert label.mid is not None
-        waiting += [parent for parent in parents(label.mid) if parent not in found]
+        above = parents(label.mid)
+        waiting += above if len(above) == 1 else ()
     return [label.name for label in audioset if label in found]
 
 
