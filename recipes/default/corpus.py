@@ -61,7 +61,8 @@ class Source:
 
     `test` sources only serve to keep their sounds out. A sound whose path contains a word of
     `without` is not used, nor a repository's if its path matches none of the patterns `paths`,
-    where `*` stands for any characters and `?` for one, such as a space.
+    where `*` stands for any characters and `?` for one, such as a space. A table gives the patterns
+    themselves, or `@` and the name of a file of them, one a line.
     """
 
     name: str
@@ -111,10 +112,17 @@ def read_sources(path: Path) -> list[Source]:
             note=row["note"],
             without=tuple(row["without"].split()),
             commit=row.get("commit", ""),
-            paths=tuple(row.get("paths", "").split()),
+            paths=read_paths(row.get("paths", ""), path.parent),
         )
         for row in rows
     ]
+
+
+def read_paths(text: str, folder: Path) -> tuple[str, ...]:
+    """Return the patterns of a row; `@name` stands for the lines of a file in `folder`."""
+    if text.startswith("@"):
+        return tuple((folder / text[1:]).read_text(encoding="utf-8").splitlines())
+    return tuple(text.split())
 
 
 def read_held_out(path: Path) -> frozenset[str]:
