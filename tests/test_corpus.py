@@ -297,6 +297,21 @@ def test_repositories_table_is_sound(corpus):
     assert not any(word in r.licence for r in repositories for word in ("-NC", "-ND", "Sampling"))
 
 
+def test_paths_of_a_repository_stand_in_its_row_or_in_a_file(corpus, tmp_path):
+    (tmp_path / "list.txt").write_text("a dog.ogg\nb/*\n")
+    names = ("repository", "commit", "licence", "minutes", "split", "note", "paths", "without")
+    rows = [
+        ("o/a", "c" * 40, "CC0", "5", "train", "dogs", "a/* b?c.ogg", "/nc/ x"),
+        ("o/b", "d" * 40, "MIT", "5", "dev", "dogs", "@list.txt", ""),
+    ]
+    table = tmp_path / "repositories.tsv"
+    table.write_text("\n".join("\t".join(row) for row in (names, *rows)) + "\n")
+    first, second = corpus.read_sources(table)
+    assert (first.name, first.folder, first.paths) == ("o/a", "o+a", ("a/*", "b?c.ogg"))
+    assert first.without == ("/nc/", "x")
+    assert second.paths == ("a dog.ogg", "b/*")
+
+
 def test_held_out_numbers_are_read(corpus, tmp_path):
     listed = tmp_path / "held_out.txt"
     listed.write_text("# a comment\n12\n345  # a dog\n\n")
