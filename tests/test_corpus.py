@@ -201,6 +201,7 @@ def test_takes_the_named_sounds_of_a_repository_at_its_commit(corpus, tmp_path, 
         {
             "audio/a dog.wav": wav(1),
             "audio/[cat] #2!.wav": wav(1, 2),
+            "audio/ü.wav": wav(1, 7),
             "audio/nc/bird.wav": wav(1, 3),
             "audio/more.zip": zipped({"frog.wav": wav(1, 4)}),
             "audio/readme.txt": b"recorded by someone",
@@ -222,6 +223,7 @@ def test_takes_the_named_sounds_of_a_repository_at_its_commit(corpus, tmp_path, 
         (f"{below}/[cat] #2!.wav", "someone/sounds", "train"),
         (f"{below}/a dog.wav", "someone/sounds", "train"),
         (f"{below}/more.zip/frog.wav", "someone/sounds", "train"),
+        (f"{below}/ü.wav", "someone/sounds", "train"),
     ]
     assert all((out / path).is_file() for path, _, _ in rows)
     licences = out / "licences" / "someone+sounds"

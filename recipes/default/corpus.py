@@ -166,9 +166,14 @@ def git(folder: Path, *arguments: str, given: str | None = None) -> str:
     Raises:
         subprocess.CalledProcessError: git failed; it said why.
     """
-    command = ["git", "-c", "core.quotePath=false", *arguments]
     done = subprocess.run(
-        command, cwd=folder, input=given, stdout=subprocess.PIPE, check=True, text=True
+        ["git", *arguments],
+        cwd=folder,
+        input=given,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+        errors="surrogateescape",  # names of files need not be UTF-8
     )
     return done.stdout
 
