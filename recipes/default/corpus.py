@@ -1,18 +1,23 @@
-"""Build a corpus of freely licensed recordings from the sound in Debian's packages.
+"""Build a corpus of freely licensed recordings from Debian's packages and from public repositories.
 
     sudo apt-get update
     python recipes/default/corpus.py OUT
 
-`packages.tsv`, beside this script, lists the packages with the licences of their sound. The script
-needs a Debian system (apt-get, dpkg-deb), not its root, and soundfile and av from audiotag. It
-leaves `OUT/debs` (what was downloaded), `OUT/audio/<package>` (the sound files as they came),
-`OUT/index` (what was found in each package) and `OUT/corpus.csv`, one row per clip:
+Beside this script, `packages.tsv` lists the packages and `repositories.tsv` the repositories of
+github.com, each at one commit, with the licences of their sound. The script needs a Debian system
+(apt-get, dpkg-deb), not its root, git, and soundfile and av from audiotag. It leaves `OUT/debs`
+(the packages downloaded), `OUT/audio/<source>` (the sound files as they came), `OUT/licences` (what
+the repositories say of their licences and authors), `OUT/index` (what was found in each source) and
+`OUT/corpus.csv`, one row per clip:
 
     path   relative to the csv            label        empty: a teacher scores the clips
-    split  train or dev, by package       group        the package
+    split  train or dev, by source        group        the package or repository
     start, end   seconds; both empty where the clip is the whole file
 
-A second run repeats nothing that is done: to take a package anew, delete its file in `OUT/index`.
+A second run repeats nothing that is done: to take a source anew, delete its file in `OUT/index`.
+`held_out.txt` lists the freesound.org numbers of the recordings the default model is tested on
+(ESC-10): a sound whose file name holds one of them is not used. To take repositories from
+elsewhere, give git another address: `git config --global url.MIRROR.insteadOf https://github.com/`.
 """
 
 import argparse
@@ -20,13 +25,16 @@ import csv
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -39,15 +47,22 @@ TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".h2drumkit")
 SHORTEST = 0.3  # s: below it there is little to hear
 PIECE = 10.0  # s: the length of AudioSet's clips
 PIECES_PER_TRACK = 6
-SPLITS = ("test", "dev", "train")  # a sound in packages of two splits belongs to the first of them
-SPEECH_CLIPS = 300  # per package whose note begins with "speech"
+PIECES_PER_AMBIENCE = 30  # of sources whose note begins with "ambience": rain, waves, fire
+SPLITS = ("test", "dev", "train")  # a sound in sources of two splits belongs to the first of them
+SPEECH_CLIPS = 300  # per source whose note begins with "speech"
+SITE = "https://github.com"
+CREDITS = re.compile(r"licen[cs]e|copying|copyright|credit|attribution|author|source|readme", re.I)
+CREDITS_SUFFIXES = frozenset(("", ".md", ".txt", ".yml", ".json"))
 
 
 @dataclass(frozen=True)
-class Package:
-    """A row of packages.tsv; `test` packages only serve to keep their sounds out.
+class Source:
+    """A row of packages.tsv or, with a commit, of repositories.tsv.
 
-    A sound whose path contains a word of `without` is not used.
+    `test` sources only serve to keep their sounds out. A sound whose path contains a word of
+    `without` is not used, nor a repository's if its path matches none of the patterns `paths`,
+    where `*` stands for any characters and `?` for one, such as a space. A table gives the patterns
+    themselves, or `@` and the name of a file of them, one a line.
     """
 
     name: str
@@ -56,6 +71,13 @@ class Package:
     split: str
     note: str
     without: tuple[str, ...] = ()
+    commit: str = ""
+    paths: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """The source's name as that of a folder."""
+        return self.name.replace("/", "+")
 
 
 @dataclass(frozen=True)
@@ -77,14 +99,36 @@ class Clip:
     rank: int
 
 
-def read_packages(path: Path) -> list[Package]:
-    """Return the packages of a packages.tsv, in its order."""
+def read_sources(path: Path) -> list[Source]:
+    """Return the sources of a packages.tsv or a repositories.tsv, in its order."""
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file, delimiter="\t"))
+        rows = list(csv.DictReader(file, delimiter="\t"))
     return [
-        Package(name, licence, float(minutes), split, note, tuple(without.split()))
-        for name, licence, minutes, split, note, without in rows[1:]
+        Source(
+            name=next(iter(row.values())),
+            licence=row["licence"],
+            minutes=float(row["minutes"]),
+            split=row["split"],
+            note=row["note"],
+            without=tuple(row["without"].split()),
+            commit=row.get("commit", ""),
+            paths=read_paths(row.get("paths", ""), path.parent),
+        )
+        for row in rows
     ]
+
+
+def read_paths(text: str, folder: Path) -> tuple[str, ...]:
+    """Return the patterns of a row; `@name` stands for the lines of a file in `folder`."""
+    if text.startswith("@"):
+        return tuple((folder / text[1:]).read_text(encoding="utf-8").splitlines())
+    return tuple(text.split())
+
+
+def read_held_out(path: Path) -> frozenset[str]:
+    """Return the numbers of a held_out.txt, one a line, `#` beginning a comment."""
+    lines = (line.partition("#")[0].strip() for line in path.read_text().splitlines())
+    return frozenset(line for line in lines if line)
 
 
 def download(package: str, debs: Path) -> Path:
@@ -114,6 +158,75 @@ def tar_sounds(archive: tarfile.TarFile, prefix: str) -> Iterator[tuple[str, byt
         file = archive.extractfile(member) if member.isfile() else None
         if file is not None:
             yield from sounds(prefix + member.name, file)
+
+
+def git(folder: Path, *arguments: str, given: str | None = None) -> str:
+    """Return what a git command says in a repository's folder.
+
+    Raises:
+        subprocess.CalledProcessError: git failed; it said why.
+    """
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        input=given,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+        errors="surrogateescape",  # names of files need not be UTF-8
+    )
+    return done.stdout
+
+
+def wanted(source: Source, name: str) -> bool:
+    """Tell whether a repository's file is a sound, or an archive of them, that the row takes."""
+    suffix = PurePosixPath(name.lower()).suffix
+    return (
+        (suffix in AUDIO | ZIPS or name.lower().endswith(TARS))
+        and any(fnmatchcase(name, pattern) for pattern in source.paths)
+        and not any(word in name for word in source.without)
+    )
+
+
+def tells_licence(name: str) -> bool:
+    """Tell whether a repository's file is one that names licences, authors or sources."""
+    path = PurePosixPath(name)
+    return bool(CREDITS.search(path.stem)) and path.suffix.lower() in CREDITS_SUFFIXES
+
+
+def check_out(source: Source, folder: Path) -> list[str]:
+    """Fetch the wanted files of a repository's commit, and only those, into an empty folder.
+
+    Returns the names of all the files there, sounds and licences, below `folder`.
+    """
+    git(folder, "init", "--quiet")
+    git(folder, "remote", "add", "origin", f"{SITE}/{source.name}.git")
+    fetch = ["fetch", "--quiet", "--depth=1", "--filter=blob:none", "origin", source.commit]
+    git(folder, *fetch)
+    names = git(folder, "ls-tree", "-r", "-z", "--name-only", "FETCH_HEAD").split("\0")
+    names = [name for name in names if wanted(source, name) or tells_licence(name)]
+    patterns = ("/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", name) for name in names)
+    git(folder, "sparse-checkout", "set", "--no-cone", "--stdin", given="\n".join(patterns))
+    git(folder, "checkout", "--quiet", "FETCH_HEAD")  # brings the files of the patterns in one go
+    return names
+
+
+def repository_sounds(source: Source, out: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the bytes of each sound of a repository, archives in it opened.
+
+    The files that name licences and authors are left in `out/licences`.
+    """
+    with tempfile.TemporaryDirectory(dir=out) as temporary:
+        folder = Path(temporary)
+        try:
+            names = check_out(source, folder)
+        except subprocess.CalledProcessError:
+            sys.exit(f"{source.name}: git cannot fetch {source.commit}; try again, or drop its row")
+        licences = out / "licences" / source.folder
+        unpack(((n, (folder / n).read_bytes()) for n in names if not wanted(source, n)), licences)
+        for name in filter(lambda name: wanted(source, name), names):
+            with (folder / name).open("rb") as file:
+                yield from sounds(name, file)
 
 
 def sounds(name: str, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
@@ -175,7 +288,7 @@ def measure(path: Path) -> float | None:
 
 
 def scan(folder: Path) -> list[Sound]:
-    """Return the readable sounds of a package's folder, in the order of their paths."""
+    """Return the readable sounds of a source's folder, in the order of their paths."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lengths = [(path, measure(path)) for path in files]
     return [
@@ -197,12 +310,19 @@ def write_csv(path: Path, header: list[str], rows: Iterable[list[str]]) -> None:
     os.replace(partial, path)
 
 
-def package_sounds(package: Package, out: Path) -> list[Sound]:
-    """Return a package's sounds, downloaded, unpacked and measured unless its index is there."""
-    index = out / "index" / f"{package.name}.csv"
+def fetched(source: Source, out: Path) -> Iterator[tuple[str, bytes]]:
+    """Return the names and the bytes of a source's sounds, downloaded as it has to be."""
+    if source.commit:
+        return repository_sounds(source, out)
+    return deb_sounds(download(source.name, out / "debs"))
+
+
+def source_sounds(source: Source, out: Path) -> list[Sound]:
+    """Return a source's sounds, downloaded, unpacked and measured unless its index is there."""
+    index = out / "index" / f"{source.folder}.csv"
     if not index.exists():
-        folder = out / "audio" / package.name
-        unpack(deb_sounds(download(package.name, out / "debs")), folder)
+        folder = out / "audio" / source.folder
+        unpack(fetched(source, out), folder)
         index.parent.mkdir(parents=True, exist_ok=True)
         rows = ([s.path, s.digest, str(s.seconds)] for s in scan(folder))
         write_csv(index, ["path", "digest", "seconds"], rows)
@@ -210,65 +330,82 @@ def package_sounds(package: Package, out: Path) -> list[Sound]:
         return [Sound(r["path"], r["digest"], float(r["seconds"])) for r in csv.DictReader(file)]
 
 
-def cut(sound: Sound) -> list[Clip]:
-    """Return the whole of a short sound, or pieces of a long one spread evenly over it."""
+def cut(sound: Sound, pieces: int) -> list[Clip]:
+    """Return the whole of a short sound, or `pieces` at most of a long one, spread over it."""
     if sound.seconds <= PIECE:
         return [Clip(sound, None, sound.seconds, 0)]
-    count = min(PIECES_PER_TRACK, round(sound.seconds / PIECE))
+    count = min(pieces, round(sound.seconds / PIECE))
     step = (sound.seconds - PIECE) / max(1, count - 1)
     return [Clip(sound, round(rank * step, 3), PIECE, rank) for rank in range(count)]
 
 
-def select(package: Package, found: list[Sound], seen: set[str]) -> list[Clip]:
-    """Return a package's clips within its cap; `seen` holds digests taken, and gains these.
+def usable(sound: Sound, source: Source, held_out: frozenset[str]) -> bool:
+    """Tell whether a sound is long enough, wanted by its row and not one of the test recordings."""
+    name = PurePosixPath(sound.path).name
+    return (
+        sound.seconds >= SHORTEST
+        and not any(word in sound.path for word in source.without)
+        and held_out.isdisjoint(re.findall(r"\d+", name))
+    )
+
+
+def select(
+    source: Source, found: list[Sound], seen: set[str], held_out: frozenset[str] = frozenset()
+) -> list[Clip]:
+    """Return a source's clips within its cap; `seen` holds digests taken, and gains these.
 
     Every sound comes before any sound's second piece, in an order that depends on nothing but the
-    sounds' bytes, so that a cap takes from all of a package rather than from its first folder.
+    sounds' bytes, so that a cap takes from all of a source rather than from its first folder.
     """
     fresh = list({s.digest: s for s in found if s.digest not in seen}.values())
-    fresh = [s for s in fresh if not any(word in s.path for word in package.without)]
     seen.update(s.digest for s in fresh)
-    clips = [clip for sound in fresh if sound.seconds >= SHORTEST for clip in cut(sound)]
+    pieces = PIECES_PER_AMBIENCE if source.note.startswith("ambience") else PIECES_PER_TRACK
+    clips = [clip for s in fresh if usable(s, source, held_out) for clip in cut(s, pieces)]
     clips.sort(key=lambda clip: (clip.rank, clip.sound.digest))
-    if package.note.startswith("speech"):
+    if source.note.startswith("speech"):
         clips = clips[:SPEECH_CLIPS]
     kept, total = [], 0.0
     for clip in clips:
         total += clip.seconds
-        if total <= 60 * package.minutes:
+        if total <= 60 * source.minutes:
             kept.append(clip)
     return sorted(kept, key=lambda clip: (clip.sound.path, clip.rank))
 
 
-def clip_row(clip: Clip, package: Package) -> list[str]:
+def clip_row(clip: Clip, source: Source) -> list[str]:
     """Return a clip's row of corpus.csv."""
     times = ["", ""] if clip.start is None else [str(clip.start), str(clip.start + PIECE)]
-    return [f"audio/{clip.sound.path}", "", package.split, package.name, *times]
+    return [f"audio/{clip.sound.path}", "", source.split, source.name, *times]
 
 
-def build(packages: list[Package], out: Path) -> None:
-    """Make `out/corpus.csv` and print what each package gave."""
+def build(sources: list[Source], out: Path, held_out: frozenset[str] = frozenset()) -> None:
+    """Make `out/corpus.csv` and print what each source gave."""
+    out.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
     rows: list[list[str]] = []
-    print(f"{'package':32} {'split':5} {'files':>6} {'clips':>6} {'hours':>6}")
-    for package in sorted(packages, key=lambda p: (SPLITS.index(p.split), p.name)):
-        found = package_sounds(package, out)
-        clips = select(package, found, seen)
+    print(f"{'source':40} {'split':5} {'files':>6} {'clips':>6} {'hours':>6}")
+    for source in sorted(sources, key=lambda s: (SPLITS.index(s.split), bool(s.commit), s.name)):
+        found = source_sounds(source, out)
+        clips = select(source, found, seen, held_out)
         hours = sum(clip.seconds for clip in clips) / 3600
-        print(f"{package.name:32} {package.split:5} {len(found):6} {len(clips):6} {hours:6.2f}")
-        if package.split != "test":
-            rows += [clip_row(clip, package) for clip in clips]
+        print(f"{source.name:40} {source.split:5} {len(found):6} {len(clips):6} {hours:6.2f}")
+        if source.split != "test":
+            rows += [clip_row(clip, source) for clip in clips]
     write_csv(out / "corpus.csv", ["path", "label", "split", "group", "start", "end"], rows)
 
 
 def main() -> None:
     """Read the command line and build the corpus."""
-    parser = argparse.ArgumentParser(description="Build a corpus from Debian's sound packages.")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for debs, audio, corpus.csv")
-    table = Path(__file__).with_name("packages.tsv")
-    parser.add_argument("--packages", type=Path, default=table, help="another packages.tsv")
+    beside = Path(__file__).parent
+    tables = [beside / "packages.tsv", beside / "repositories.tsv"]
+    parser = argparse.ArgumentParser(description="Build a corpus of freely licensed recordings.")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for audio and corpus.csv")
+    parser.add_argument(
+        "--sources", type=Path, nargs="+", default=tables, metavar="TSV", help="other tables"
+    )
     arguments = parser.parse_args()
-    build(read_packages(arguments.packages), arguments.out)
+    sources = [source for table in arguments.sources for source in read_sources(table)]
+    build(sources, arguments.out, read_held_out(beside / "held_out.txt"))
 
 
 if __name__ == "__main__":
