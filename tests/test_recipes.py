@@ -40,6 +40,7 @@ SMALL = {  # arguments that leave little of an architecture
     "convnext": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]},
     "convformer": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]},
     "fastvit": {"layers": [1, 1, 1, 1], "embed_dims": [8, 8, 16, 32]},
+    "mn04": {"width": 0.1},
 }
 SHORT = {
     "data.crop_seconds": [1.5],
@@ -97,7 +98,8 @@ def test_two_steps_of_a_small_copy_leave_a_model(path, data, tmp_path, tiny_tagg
     if recipe.model.init is None:
         assert tagger.config.architecture == recipe.model.architecture
         has_dcls = any(isinstance(module, DclsConv2d) for module in tagger.modules())
-        assert has_dcls == ("dcls" in path.stem or "dcls" in recipe.model.architecture)
+        named = "dcls" in path.stem or "dcls" in recipe.model.architecture
+        assert has_dcls == (named or recipe.dcls is not None)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
