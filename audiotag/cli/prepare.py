@@ -88,8 +88,9 @@ def audioset(
     """AudioSet, from what SOURCE has of it, to the data set OUT.
 
     That is parquet files as in the Hub's agkphysics/AudioSet, HDF5 files as PANNs or PaSST make
-    them, or audio files named by YouTube id, with a Y before it or the clip's times after it, and
-    the segment lists. A Hub id as SOURCE has its parquet files downloaded into the Hub's cache.
+    them, WebDataset tars as confit/audioset-16khz-wds has them, or audio files named by YouTube
+    id, with a Y before it or the clip's times after it, and the segment lists. A Hub id as SOURCE
+    has its parquet files downloaded into the Hub's cache.
 
     \b
     Example: audiotag prepare audioset audio/ data/audioset --metadata segments/

@@ -1,4 +1,4 @@
-"""AudioSet as people have it: parquet, HDF5, or audio files with Google's segment lists."""
+"""AudioSet as people have it: parquet, HDF5, tars, or audio files with Google's segment lists."""
 
 import difflib
 import os
@@ -11,11 +11,17 @@ from audiotag.data.sources.hdf5 import Hdf5Layout, find_hdf5
 from audiotag.data.sources.listing import ListedSource
 from audiotag.data.sources.parquet import ParquetLayout, find_parquet
 from audiotag.data.sources.segments import FILES, HOME, Segment, read_segments, youtube_ids
+from audiotag.data.sources.webdataset import WebDatasetLayout, find_tars
 from audiotag.errors import DataError
 from audiotag.labels import Labels
 from audiotag.search import find_files
 
 SPLITS = {"balanced": "train", "unbalanced": "train", "eval": "eval"}
+LAYOUTS = (  # the first that there are files of
+    (find_parquet, ParquetLayout),
+    (find_hdf5, Hdf5Layout),
+    (find_tars, WebDatasetLayout),
+)
 MISSING = "no file is named by this id"
 
 
@@ -25,14 +31,14 @@ def open_audioset(
     classes: Sequence[str] = (),
     metadata: Path | None = None,
 ) -> Source:
-    """The clips of a copy of AudioSet: of its parquet or HDF5 files where it has some, else of the
-    segment lists, each with the file that is named by its id.
+    """The clips of a copy of AudioSet: of its parquet, HDF5 or tar files where it has some, else of
+    the segment lists, each with the file that is named by its id.
 
     Keys are the ids; "balanced" and "unbalanced" are the split "train", "eval" is "eval". Labels
     are the 527 of AudioSet, by name. A clip without a file is a failure of kind "missing".
 
     Args:
-        folder: Searched to the bottom for parquet or HDF5 files, else for audio files.
+        folder: Searched to the bottom for parquet, HDF5 or tar files, else for audio files.
         subsets: Of "balanced", "unbalanced", "eval"; those that there are unless given.
         classes: Names or mids; only clips that have one of them. All clips unless given.
         metadata: Where the lists are; unless given, `folder` or the one it lies in.
@@ -43,7 +49,7 @@ def open_audioset(
     labels = Labels.audioset()
     wanted = _mids_of(classes, labels)
     names = {str(label.mid): label.name for label in labels}
-    for find, layout in ((find_parquet, ParquetLayout), (find_hdf5, Hdf5Layout)):
+    for find, layout in LAYOUTS:
         found = find(folder)
         if found:
             splits = {path: SPLITS[x] for path, x in found.items() if not subsets or x in subsets}
