@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ FILES = {  # by subset
     "unbalanced": "unbalanced_train_segments.csv",
     "eval": "eval_segments.csv",
 }
-YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+ID_LENGTH = 11
+YOUTUBE_ID = re.compile(rf"[A-Za-z0-9_-]{{{ID_LENGTH}}}")
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,18 @@ def youtube_ids(name: str) -> Iterator[str]:
     `<id>_30.000_40.000.m4a`, `<id>_30000.wav`.
     """
     for start in (0, 1) if name.startswith("Y") else (0,):
-        candidate, rest = name[start : start + 11], name[start + 11 :]
+        candidate, rest = name[start : start + ID_LENGTH], name[start + ID_LENGTH :]
         if YOUTUBE_ID.fullmatch(candidate) and rest[:1] in (".", "_", "-"):
             yield candidate
+
+
+def files_by_id(files: Iterable[Path]) -> dict[str, Path]:
+    """Files by every id that their names could begin with."""
+    found: dict[str, Path] = {}
+    for path in files:
+        for name in youtube_ids(path.name):
+            found.setdefault(name, path)
+    return found
 
 
 def _segment(row: list[str], place: str) -> Segment:
