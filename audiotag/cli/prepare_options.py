@@ -40,7 +40,7 @@ SHARE_OPTIONS = (
     click.option(
         "--num-shards",
         type=click.IntRange(1),
-        help="Divide the work between so many machines, then `prepare merge`. Without it as "
+        help="Divide the work between so many machines. Without it as "
         "torchrun, Slurm or Kubernetes say.",
     ),
     click.option("--shard-index", type=click.IntRange(0), help="Which share this is, from 0 on."),

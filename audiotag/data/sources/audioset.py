@@ -1,7 +1,6 @@
 """AudioSet as people have it: parquet, HDF5, tars, or audio files with Google's segment lists."""
 
 import difflib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from audiotag.data.sources.webdataset import WebDatasetLayout, find_tars
 from audiotag.data.sources.youtube import GONE, read_gone
 from audiotag.errors import DataError
 from audiotag.labels import Labels
-from audiotag.search import find_files
 
 SPLITS = {"balanced": "train", "unbalanced": "train", "eval": "eval"}
 LAYOUTS = (  # the first that there are files of
@@ -58,12 +56,12 @@ def open_audioset(
             if not splits:
                 raise DataError(f"{folder} has no files of {' or '.join(subsets)}")
             return ArchiveSource(folder, splits, layout(names, wanted))
-    files, gone = files_by_id(find_files([folder])), read_gone(folder)
+    files, gone = files_by_id(folder), read_gone(folder)
     clips = (
         _clip(segment, SPLITS[subset], names, files, gone, folder)
         for subset, segment in listed_segments(folder, subsets, classes, metadata)
     )
-    return ListedSource(clips, labels.names)
+    return ListedSource(folder, clips, labels.names)
 
 
 def listed_segments(
@@ -112,7 +110,7 @@ def _clip(
     segment: Segment,
     split: str,
     names: dict[str, str],
-    files: dict[str, Path],
+    files: dict[str, str],
     gone: dict[str, str],
     folder: Path,
 ) -> Recording | Failure:
@@ -125,5 +123,5 @@ def _clip(
     if unknown:
         return Failure(segment.id, f"{' and '.join(unknown)} is not of the 527 classes", "class")
     labels = tuple(names[mid] for mid in segment.mids)
-    name = os.path.relpath(path, folder)
-    return Recording(name, FileAudio(path), labels, split, key=segment.id, start=segment.start)
+    audio = FileAudio(folder / path)
+    return Recording(path, audio, labels, split, key=segment.id, start=segment.start)

@@ -1,12 +1,14 @@
 """AudioSet's segment lists: which 10 s of which YouTube video have which labels."""
 
 import csv
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from audiotag.errors import DataError
+from audiotag.search import find_files
 
 HOME = "http://storage.googleapis.com/us_audioset/youtube_corpus/v1/csv/"
 FILES = {  # by subset
@@ -64,12 +66,12 @@ def youtube_ids(name: str) -> Iterator[str]:
             yield candidate
 
 
-def files_by_id(files: Iterable[Path]) -> dict[str, Path]:
-    """Files by every id that their names could begin with."""
-    found: dict[str, Path] = {}
-    for path in files:
+def files_by_id(folder: Path) -> dict[str, str]:
+    """Audio files below a folder, their paths below it, by every id that a name may begin with."""
+    found: dict[str, str] = {}
+    for path in find_files([folder]):
         for name in youtube_ids(path.name):
-            found.setdefault(name, path)
+            found.setdefault(name, os.path.relpath(path, folder))
     return found
 
 

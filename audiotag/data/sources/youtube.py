@@ -26,7 +26,6 @@ from audiotag.data.recordings import Failure
 from audiotag.data.shards import FAILURES_FILE
 from audiotag.data.sources.segments import ID_LENGTH, Segment, files_by_id
 from audiotag.errors import DataError
-from audiotag.search import find_files
 
 PAGE = "https://www.youtube.com/watch?v={id}"
 GONE = "gone"  # the kind of failure
@@ -86,7 +85,7 @@ def download(
     yt_dlp = _yt_dlp()
     make_folder(folder)
     gone = set() if again else read_gone(folder).keys()
-    settled = files_by_id(find_files([folder])).keys() | gone
+    settled = files_by_id(folder).keys() | gone
     wanted = list(segments)
     missing = [segment for segment in wanted if segment.id not in settled]
     before = len(wanted) - len(missing)
