@@ -207,6 +207,14 @@ def test_what_is_no_tar_and_what_has_no_labels_are_failures(tmp_path):
     }
 
 
+def test_a_data_set_prepared_into_the_folder_is_no_part_of_it(folder):
+    words = [str(x) for x in ("prepare", "audioset", folder, folder / "out", "--sample-rate", RATE)]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    again = CliRunner().invoke(cli, words)
+    assert again.exit_code == 0 and "left as it is" in again.output
+    assert len(open_audioset(folder / "out")) == 12  # itself a copy in this layout
+
+
 def test_command(folder, tmp_path):
     words = ("prepare", "audioset", folder, tmp_path / "data", "--limit", 7, "--class", "Dog")
     result = CliRunner().invoke(cli, [*map(str, words), "--sample-rate", str(RATE), "--verify"])

@@ -16,7 +16,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from audiotag.audio import AUDIO_EXTENSIONS
+from audiotag.data.parts import PARTS_FOLDER
 from audiotag.data.recordings import BytesAudio, Failure, Recording, printable
+from audiotag.data.shards import DATASET_FILE, SHARDS_FOLDER
 from audiotag.data.sources.archives import Archive
 from audiotag.data.sources.segments import YOUTUBE_ID, youtube_ids
 from audiotag.data.sources.tar_groups import Group, read_groups
@@ -129,8 +131,16 @@ def find_tars(folder: Path) -> dict[str, str]:
     A file or a folder, this one included, with a word such as "test" is of "eval"; with "2m",
     "500k", "unbalanced" or "unbal" it is of "unbalanced", else "balanced".
     """
-    paths = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.tar")))
+    tars = (path for path in sorted(folder.rglob("*.tar")) if not _is_prepared(path, folder))
+    paths = (path.relative_to(folder).as_posix() for path in tars)
     return {path: _subset(f"{folder.absolute().name}/{path}") for path in paths}
+
+
+def _is_prepared(path: Path, folder: Path) -> bool:
+    """Whether a tar is of a data set that was, or is being, prepared into a place in the folder."""
+    out = path.parent.parent
+    marks = (out / DATASET_FILE, out / PARTS_FOLDER)
+    return path.parent.name == SHARDS_FOLDER and out != folder and any(x.exists() for x in marks)
 
 
 def _subset(path: str) -> str:
