@@ -13,9 +13,7 @@ OUT = click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 VERIFY = click.option(
     "--verify", "verified", is_flag=True, help="Read every clip again at the end."
 )
-LIMIT = click.option(
-    "--limit", type=click.IntRange(1), help="Only the first so many recordings."
-)
+LIMIT = click.option("--limit", type=click.IntRange(1), help="Only the first so many recordings.")
 
 
 class Size(click.ParamType):

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tarfile import TarInfo
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,7 +20,7 @@ from audiotag.data.recordings import BytesAudio, Failure, Recording, printable
 from audiotag.data.shards import DATASET_FILE, SHARDS_FOLDER
 from audiotag.data.sources.archives import Archive
 from audiotag.data.sources.segments import YOUTUBE_ID, youtube_ids
-from audiotag.data.sources.tar_groups import Group, read_groups
+from audiotag.data.sources.tar_groups import Group, Member, read_groups
 
 LABEL_FIELDS = ("labels", "label", "mids", "mid", "label_ids", "label_id", "classes", "class")
 ID_FIELDS = ("id", "video_id", "youtube_id", "ytid", "YTID")
@@ -150,7 +149,7 @@ def _subset(path: str) -> str:
     return "unbalanced" if words & UNBALANCED else "balanced"
 
 
-def _audio(group: Group) -> TarInfo | None:
+def _audio(group: Group) -> Member | None:
     found = (member for x, member in group.members.items() if f".{x}" in AUDIO_EXTENSIONS)
     return next(found, None)
 
@@ -172,10 +171,10 @@ def _parsed(file: BinaryIO, group: Group) -> Any:
         raise _Unusable(f"its {suffix} cannot be read ({error})") from error
 
 
-def _read(file: BinaryIO, member: TarInfo) -> bytes:
+def _read(file: BinaryIO, member: Member) -> bytes:
     if member.size > MEMBER_BYTES:
         raise _Unusable(f"{printable(member.name)} is said to take {member.size:,} bytes")
-    file.seek(member.offset_data)
+    file.seek(member.offset)
     data = file.read(member.size)
     if len(data) < member.size:
         raise _Unusable(f"{len(data):,} of {member.size:,} bytes are there; the file is cut off")
