@@ -187,10 +187,21 @@ def test_many_refusals_in_a_row_end_the_run(tube, fetch, monkeypatch):
     assert len(tube.names) < 15
 
 
+def test_an_interrupted_run_does_not_wait(tube, fetch):
+    tube.faults[NAMES[0]] = [503] * 9
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch([segment(NAMES[1]), segment(NAMES[0])], report=interrupt, wait=1000.0)
+    assert tube.names.count(NAMES[0]) <= 1
+
+
 def test_videos_are_asked_for_one_after_the_other(tube, fetch, monkeypatch):
     slept = []
-    clock = SimpleNamespace(monotonic=lambda: 100.0, sleep=slept.append)  # which stands still
-    monkeypatch.setattr(youtube, "time", clock)
+    monkeypatch.setattr(youtube, "time", SimpleNamespace(monotonic=lambda: 100.0))  # stands still
+    monkeypatch.setattr(youtube._Fetcher, "_sleep", lambda self, seconds: slept.append(seconds))
     tube.faults[NAMES[1]] = [503, 503]
     fetch(map(segment, NAMES[:3]), pause=3.0, wait=0.5, downloads=1)
     assert tube.names == [NAMES[0], *[NAMES[1]] * 3, NAMES[2]]

@@ -90,10 +90,12 @@ def download(
     missing = [segment for segment in wanted if segment.id not in settled]
     before = len(wanted) - len(missing)
     _remove_partial(folder, {segment.id for segment in missing})
-    fetcher = _Fetcher(yt_dlp, folder, _text(cookies), _Pace(pause), page, wait)
+    stopped = threading.Event()
+    fetcher = _Fetcher(yt_dlp, folder, _text(cookies), _Pace(pause), stopped, page, wait)
     refused: list[str] = []
     in_a_row = failures = 0
-    with _ffmpeg(), closing(work_ahead(fetcher.outcomes, missing, downloads)) as outcomes:
+    outcomes = work_ahead(fetcher.outcomes, missing, downloads, stopped)
+    with _ffmpeg(), closing(outcomes):
         for done, outcome in enumerate(outcomes, 1):
             in_a_row = in_a_row + 1 if outcome.is_refused else 0
             failures += outcome.reason is not None
@@ -141,17 +143,18 @@ def _record(folder: Path, failure: Failure) -> None:
 
 
 class _Pace:
-    """Lets one thread pass at a time, so many seconds apart."""
+    """Gives threads their turns, so many seconds apart."""
 
     def __init__(self, pause: float) -> None:
         self._pause, self._next, self._lock = pause, 0.0, threading.Lock()
 
-    def wait(self) -> None:
-        """Return when it is this thread's turn."""
+    def seconds(self) -> float:
+        """How long it is until this thread's turn."""
         with self._lock:
-            turn = max(self._next, time.monotonic())
+            now = time.monotonic()
+            turn = max(self._next, now)
             self._next = turn + self._pause
-        time.sleep(max(0.0, turn - time.monotonic()))
+        return turn - now
 
 
 @dataclass(frozen=True)
@@ -162,19 +165,25 @@ class _Fetcher:
     folder: Path
     cookies: str | None
     pace: _Pace
+    stopped: threading.Event
     page: str
     wait: float
 
     def outcomes(self, segment: Segment) -> Iterator[_Outcome]:
-        """What came of it: one outcome."""
+        """What came of it: one outcome; none where the run is stopped."""
         for attempt in range(RETRIES + 1):
             if attempt:
-                time.sleep(self.wait * 2 ** (attempt - 1))
-            self.pace.wait()
+                self._sleep(self.wait * 2 ** (attempt - 1))
+            self._sleep(self.pace.seconds())
+            if self.stopped.is_set():
+                return
             outcome = self._try(segment)
             if not outcome.is_refused:
                 break
         yield outcome
+
+    def _sleep(self, seconds: float) -> None:
+        self.stopped.wait(seconds)
 
     def _try(self, segment: Segment) -> _Outcome:
         options = {
