@@ -16,6 +16,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from torch.utils.data import DataLoader
 
 from audiotag.data import dataset as dataset_module
+from audiotag.data import flac
 from audiotag.data.dataset import ClipDataset, read_labels
 from audiotag.errors import DataError
 from audiotag.labels import Labels
@@ -56,6 +57,16 @@ def test_every_clip_comes_back(clips, folder):
         np.testing.assert_array_equal(dataset.read(i), clips[i].samples)
 
 
+@pytest.fixture(params=["miniaudio", "libsndfile"])
+def decoder(request, monkeypatch):
+    """Each of the decoders that clips may go through."""
+    if request.param == "libsndfile":
+        monkeypatch.setattr(flac, "miniaudio", None)
+    else:
+        pytest.importorskip("miniaudio")
+
+
+@pytest.mark.usefixtures("decoder")
 def test_parts_of_clips_come_back(tmp_path):
     samples = noise(50_000, 0)  # several FLAC frames
     dataset = ClipDataset(write_dataset(tmp_path / "data", [Clip("a", samples)], shards=1))
@@ -199,6 +210,7 @@ def test_wrong_choices_are_named(folder, tmp_path):
         ClipDataset(folder).targets(Labels(["bell", "dog", "drum, snare"]))
 
 
+@pytest.mark.usefixtures("decoder")
 def test_damage_names_shard_and_clip(clips, folder):
     dataset = ClipDataset(folder)
     rows = pq.read_table(folder / "index.parquet").to_pylist()
@@ -218,6 +230,7 @@ def test_damage_names_shard_and_clip(clips, folder):
         dataset.read(2)
 
 
+@pytest.mark.usefixtures("decoder")
 def test_a_flipped_bit_never_gives_other_samples(tmp_path):
     samples = noise(20_000, 0)
     folder = write_dataset(tmp_path / "data", [Clip("a", samples)], shards=1)
@@ -236,6 +249,7 @@ def test_a_flipped_bit_never_gives_other_samples(tmp_path):
     assert found > 35
 
 
+@pytest.mark.usefixtures("decoder")
 def test_fewer_samples_than_the_index_says_are_damage(clips, folder):
     table = pq.read_table(folder / "index.parquet")
     durations = pa.array([x + 0.01 for x in table["duration"].to_pylist()])

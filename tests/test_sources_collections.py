@@ -2,15 +2,19 @@
 
 import collections
 import os
+import tracemalloc
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from made_recordings import failures_of, rows_of
 
 from audiotag.data.dataset import read_labels
 from audiotag.data.prepare import prepare
+from audiotag.data.recordings import Failure, FileAudio, Recording
 from audiotag.data.sources.esc50 import open_esc50
 from audiotag.data.sources.fsd50k import open_fsd50k
+from audiotag.data.sources.listing import ListedSource
 from audiotag.data.sources.urbansound8k import open_urbansound8k
 from audiotag.errors import DataError
 
@@ -120,3 +124,33 @@ def test_esc10_itself(tmp_path):
     assert len(rows) == 400
     assert set(collections.Counter(row["fold"] for row in rows).values()) == {80}
     assert set(collections.Counter(row["labels"][0] for row in rows).values()) == {40}
+
+
+def test_a_listing_gives_back_what_it_was_given_and_holds_little(tmp_path):
+    labels = [f"label {number}" for number in range(500)]
+    given = [
+        Recording(
+            name := f"some/{i % 100}/-{i:010d}_{i % 7}.wav",
+            FileAudio(tmp_path / name),
+            (labels[i % 500], labels[i % 499]),
+            ("train", None)[i % 2],
+            (3, None)[i % 2],
+            (f"group {i}", None)[i % 2],
+            (None, f"-{i:010d}")[i % 2],
+            float(i % 2),
+        )
+        for i in range(20_000)
+    ]
+    given[7] = Failure("none", "no file is named by this id", "missing")
+    given[-1] = Recording("ab\udcff.wav", FileAudio(tmp_path / "ab\udcff.wav"))
+    tracemalloc.start()
+    before = pa.total_allocated_bytes()
+    source = ListedSource(tmp_path, iter(given))
+    held = tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes() - before
+    tracemalloc.stop()
+    assert held / len(given) < 200  # bytes
+    assert list(source.recordings(0, len(source))) == given
+    assert list(source.recordings(4090, 4100)) == given[4090:4100]
+    assert not list(source.recordings(20_000, 20_000))
+    given[5] = Recording("other.wav", given[5].audio)
+    assert ListedSource(tmp_path, given).fingerprint != source.fingerprint

@@ -23,6 +23,7 @@ def hub(folder):  # noqa: F811
     with LoopbackHub() as server:
         server.add(NAME, files | {"README.md": b"---\n---\n"})
         server.add(f"{OWNER}/other", {"README.md": b"---\n---\n"})
+        server.add(f"{OWNER}/tars", {"20k/train/00.tar": b""})
         yield server
 
 
@@ -65,6 +66,7 @@ def test_only_the_subsets_asked_for_are_downloaded_and_only_once(hub, tmp_path):
     "source, words, message",
     [
         (f"{OWNER}/other", (), "has no parquet files of AudioSet; they lie in folders named bal_"),
+        (f"{OWNER}/tars", (), "hf download me/tars --repo-type dataset --include"),
         (NAME, ("--subset", "unbalanced"), "has no parquet files of unbalanced"),
         (f"{OWNER}/none", (), "there is no datasets/me/none, or it is private"),
         (f"{NAME}@v9", (), "has no revision v9"),

@@ -1,17 +1,27 @@
 """`audiotag prepare`."""
 
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from audiotag.cli.prepare_options import FILE, FOLDER, OUT, VERIFY, options
+from audiotag.cli.prepare_options import (
+    FILE,
+    FOLDER,
+    LIMIT,
+    OUT,
+    VERIFY,
+    audioset_options,
+    options,
+    share_options,
+)
 
 if TYPE_CHECKING:
     from audiotag.data.recordings import Source
+    from audiotag.data.shares import Share
 
-SUBSETS = ("balanced", "unbalanced", "eval")
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended, by convention
 
 
@@ -59,24 +69,7 @@ def csv_(source: Path, out: Path, **settings) -> None:
 @prepare.command()
 @click.argument("source")
 @options
-@click.option(
-    "--subset",
-    "subsets",
-    multiple=True,
-    type=click.Choice(SUBSETS),
-    help="Only this one; may be repeated.  [default: those there are]",
-)
-@click.option(
-    "--class",
-    "classes",
-    multiple=True,
-    help="Only clips that have this label, a name or a mid; may be repeated.",
-)
-@click.option(
-    "--metadata",
-    type=FOLDER,
-    help="Folder of the segment lists (*_segments.csv), if they are not beside the audio.",
-)
+@audioset_options
 def audioset(
     source: str,
     out: Path,
@@ -88,8 +81,9 @@ def audioset(
     """AudioSet, from what SOURCE has of it, to the data set OUT.
 
     That is parquet files as in the Hub's agkphysics/AudioSet, HDF5 files as PANNs or PaSST make
-    them, or audio files named by YouTube id, with a Y before it or the clip's times after it, and
-    the segment lists. A Hub id as SOURCE has its parquet files downloaded into the Hub's cache.
+    them, WebDataset tars as confit/audioset-16khz-wds has them, or audio files named by YouTube
+    id, with a Y before it or the clip's times after it, and the segment lists. A Hub id as SOURCE
+    has its parquet files downloaded into the Hub's cache.
 
     \b
     Example: audiotag prepare audioset audio/ data/audioset --metadata segments/
@@ -112,6 +106,64 @@ def _folder_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
     from audiotag.data.sources.hub import download_audioset
 
     return download_audioset(source, subsets)
+
+
+@prepare.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@audioset_options
+@LIMIT
+@share_options
+@click.option("--cookies", type=FILE, help="Cookies of a browser, a file in Netscape's format.")
+@click.option(
+    "--pause",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Seconds from one video to the next.",
+)
+@click.option(
+    "--downloads",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="How many videos are downloaded at once.",
+)
+@click.option("--again", is_flag=True, help="Ask for clips again that were gone.")
+def youtube(
+    folder: Path,
+    subsets: tuple[str, ...],
+    classes: tuple[str, ...],
+    metadata: Path | None,
+    limit: int | None,
+    num_shards: int | None,
+    shard_index: int | None,
+    **settings,
+) -> None:
+    """Download what FOLDER lacks of AudioSet's clips from YouTube, for `prepare audioset`.
+
+    Of each video in the segment lists only the clip's seconds are fetched, by yt-dlp. A run that
+    was ended goes on when the same command is given again. FOLDER's failures.jsonl lists what is
+    gone; it is not asked for again. Keep to YouTube's terms.
+
+    \b
+    Example: audiotag prepare youtube audio/ --subset balanced --metadata segments/
+             audiotag prepare audioset audio/ data/balanced --metadata segments/
+    """
+    from audiotag.cli.prepare_progress import PrepareProgress
+    from audiotag.data.sources.audioset import listed_segments
+    from audiotag.data.sources.youtube import download
+
+    lists = (folder, subsets, classes, metadata)
+    size = sum(1 for _ in listed_segments(*lists))
+    first, last = _share(num_shards, shard_index).span(size if limit is None else min(limit, size))
+    segments = (segment for _, segment in islice(listed_segments(*lists), first, last))
+    try:
+        with PrepareProgress() as progress:
+            download(segments, folder, report=progress, **settings)
+    except KeyboardInterrupt:
+        click.echo("Stopped; the same command goes on", err=True)
+        sys.exit(INTERRUPTED)
+    click.echo(f"{folder}: what YouTube has of {last - first:,} clips is there")
 
 
 @prepare.command()
@@ -190,13 +242,8 @@ def _prepare(
     from audiotag.cli.prepare_progress import PrepareProgress
     from audiotag.data.prepare import prepare
     from audiotag.data.shards import DATASET_FILE
-    from audiotag.data.shares import Share, find_share
 
-    if (num_shards is None) != (shard_index is None):
-        raise click.UsageError("--num-shards and --shard-index go together")
-    share = find_share() if num_shards is None else Share(shard_index or 0, num_shards)
-    if share.count > 1:
-        click.echo(f"share {share.index} of the shares 0 to {share.count - 1}", err=True)
+    share = _share(num_shards, shard_index)
     again = (out / DATASET_FILE).exists()
     try:
         with PrepareProgress() as progress:
@@ -212,6 +259,18 @@ def _prepare(
         click.echo(f"{out}: share {share.index} is done; audiotag prepare merge {out} joins all")
     if verified:
         _verify(out, settings["workers"], share.index)
+
+
+def _share(num_shards: int | None, shard_index: int | None) -> "Share":
+    """As the options say, or the launcher."""
+    from audiotag.data.shares import Share, find_share
+
+    if (num_shards is None) != (shard_index is None):
+        raise click.UsageError("--num-shards and --shard-index go together")
+    share = find_share() if num_shards is None else Share(shard_index or 0, num_shards)
+    if share.count > 1:
+        click.echo(f"share {share.index} of the shares 0 to {share.count - 1}", err=True)
+    return share
 
 
 def _report(out: Path) -> None:

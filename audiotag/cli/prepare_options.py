@@ -1,6 +1,6 @@
 """Options of `audiotag prepare` that all kinds of sources have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ OUT = click.argument("out", type=click.Path(file_okay=False, path_type=Path))
 VERIFY = click.option(
     "--verify", "verified", is_flag=True, help="Read every clip again at the end."
 )
+LIMIT = click.option("--limit", type=click.IntRange(1), help="Only the first so many recordings.")
 
 
 class Size(click.ParamType):
@@ -33,6 +34,35 @@ class Size(click.ParamType):
         return size
 
 
+SHARE_OPTIONS = (
+    click.option(
+        "--num-shards",
+        type=click.IntRange(1),
+        help="Divide the work between so many machines. Without it as "
+        "torchrun, Slurm or Kubernetes say.",
+    ),
+    click.option("--shard-index", type=click.IntRange(0), help="Which share this is, from 0 on."),
+)
+AUDIOSET_OPTIONS = (
+    click.option(
+        "--subset",
+        "subsets",
+        multiple=True,
+        type=click.Choice(("balanced", "unbalanced", "eval")),
+        help="Only this one; may be repeated.  [default: those there are]",
+    ),
+    click.option(
+        "--class",
+        "classes",
+        multiple=True,
+        help="Only clips that have this label, a name or a mid; may be repeated.",
+    ),
+    click.option(
+        "--metadata",
+        type=FOLDER,
+        help="Folder of the segment lists (*_segments.csv), if they are not beside the audio.",
+    ),
+)
 OPTIONS = (
     click.option(
         "--sample-rate",
@@ -56,25 +86,33 @@ OPTIONS = (
         show_default=True,
         help="A tar file ends with the clip that reaches it, or its 10,000th.",
     ),
-    click.option("--limit", type=click.IntRange(1), help="Only the first so many recordings."),
+    LIMIT,
     click.option("--keep-silence", is_flag=True, help="Take silent clips too."),
     click.option("--keep-duplicates", is_flag=True, help="Take clips of equal samples too."),
     click.option(
         "--workers", type=click.IntRange(1), help="Threads that decode.  [default: one a core]"
     ),
-    click.option(
-        "--num-shards",
-        type=click.IntRange(1),
-        help="Divide the work between so many machines, then `prepare merge`. Without it as "
-        "torchrun, Slurm or Kubernetes say.",
-    ),
-    click.option("--shard-index", type=click.IntRange(0), help="Which share this is, from 0 on."),
+    *SHARE_OPTIONS,
     VERIFY,
 )
 
 
 def options(command: Callable) -> Callable:
     """Add what all kinds of sources have: OUT and how it is written."""
-    for option in reversed(OPTIONS):
+    return OUT(_with(OPTIONS, command))
+
+
+def audioset_options(command: Callable) -> Callable:
+    """Add which clips of AudioSet are meant."""
+    return _with(AUDIOSET_OPTIONS, command)
+
+
+def share_options(command: Callable) -> Callable:
+    """Add which part of the work is meant."""
+    return _with(SHARE_OPTIONS, command)
+
+
+def _with(added: Sequence[Callable], command: Callable) -> Callable:
+    for option in reversed(added):
         command = option(command)
-    return OUT(command)
+    return command

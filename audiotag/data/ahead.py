@@ -24,14 +24,18 @@ class _Job:
 
 
 def work_ahead(
-    function: Callable[[Item], Iterator[Result]], items: Iterable[Item], workers: int
+    function: Callable[[Item], Iterator[Result]],
+    items: Iterable[Item],
+    workers: int,
+    stopped: threading.Event | None = None,
 ) -> Generator[Result, None, None]:
     """The results of `function` for each item, in order, in memory that does not grow.
 
-    Raises what `function` raises. Closing the generator ends the workers.
+    Raises what `function` raises. Closing the generator ends the workers; it sets `stopped`, which
+    tells a `function` that waits.
     """
     pending: deque[_Job] = deque()
-    stopped = threading.Event()
+    stopped = threading.Event() if stopped is None else stopped
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:

@@ -10,11 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import soundfile
 
+from audiotag.data.flac import FlacError, read_flac
 from audiotag.data.shards import DATASET_FILE, FAILURES_FILE, INDEX_FILE, LABELS_FILE
 from audiotag.data.targets import Targets
-from audiotag.decoders import Bytes
 from audiotag.errors import DataError
 from audiotag.labels import Labels
 
@@ -84,17 +83,10 @@ class ClipDataset:
             DataError: If its bytes are missing or damaged.
         """
         length = int(self.lengths[index])
-        last = length if last is None else last
         try:
-            with soundfile.SoundFile(Bytes(self._bytes(index))) as file:
-                file.seek(first)
-                samples = file.read(last - first, dtype="int16")
-                found = file.frames
-        except (OSError, soundfile.LibsndfileError) as error:
+            return read_flac(self._bytes(index), length, first, length if last is None else last)
+        except (OSError, FlacError) as error:
             raise self._damaged(index, str(error)) from error
-        if not length or found != length or samples.shape != (last - first,):
-            raise self._damaged(index, f"{found} samples, the index says {length}")
-        return samples
 
     def targets(self, labels: Labels) -> Targets:
         """Which of `labels` each clip has.

@@ -10,6 +10,7 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -147,6 +148,17 @@ def hash_sorted(keys: Iterable[str]) -> str:
 def padded(size: int) -> int:
     """Bytes that `size` bytes take in a tar file."""
     return -(-size // TAR_BLOCK) * TAR_BLOCK
+
+
+def read_header(file: BinaryIO, place: int) -> tarfile.TarInfo | None:
+    """The tar header at a place in the file; None if there is no whole one."""
+    try:
+        data = os.pread(file.fileno(), TAR_BLOCK, place)
+        header = tarfile.TarInfo.frombuf(data, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return None
+    header.offset = place
+    return header if header.size >= 0 else None
 
 
 def _member(name: str, data: bytes) -> bytes:

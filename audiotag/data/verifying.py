@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from audiotag.data.shards import (
     TAR_BLOCK,
     TAR_END,
     padded,
+    read_header,
 )
 from audiotag.errors import DataError
 
@@ -151,7 +151,7 @@ def _damaged_end(file: BinaryIO, name: str) -> Iterator[Damage]:
 
 
 def _sound_problem(file: BinaryIO, row: dict) -> str | None:
-    member = _member(file, row["offset"] - TAR_BLOCK)
+    member = read_header(file, row["offset"] - TAR_BLOCK)
     if member is None or (member.name, member.size) != (f"{row['key']}.flac", row["length"]):
         return "its place in the tar file is damaged"
     data = os.pread(file.fileno(), row["length"], row["offset"])
@@ -164,7 +164,7 @@ def _sound_problem(file: BinaryIO, row: dict) -> str | None:
 
 def _json_problem(file: BinaryIO, row: dict) -> str | None:
     place = row["offset"] + padded(row["length"])
-    member = _member(file, place)
+    member = read_header(file, place)
     if member is None or member.name != f"{row['key']}.json":
         return "its json is missing"
     try:
@@ -173,12 +173,3 @@ def _json_problem(file: BinaryIO, row: dict) -> str | None:
     except (ValueError, KeyError, TypeError):
         same = False
     return None if same else "its json is damaged"
-
-
-def _member(file: BinaryIO, place: int) -> tarfile.TarInfo | None:
-    """The tar header at a place in the file; None if there is no whole one."""
-    try:
-        header = os.pread(file.fileno(), TAR_BLOCK, place)
-        return tarfile.TarInfo.frombuf(header, "utf-8", "strict")
-    except (tarfile.HeaderError, UnicodeDecodeError):
-        return None

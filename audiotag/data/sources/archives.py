@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from tqdm import tqdm
 
 from audiotag.data.recordings import Failure, Recording
 
@@ -66,7 +67,7 @@ class ArchiveSource:
         self.labels: tuple[str, ...] | None = tuple(layout.names.values())
         self._archives = [
             Archive(folder / name, name, split, layout.rows(folder / name))
-            for name, split in splits.items()
+            for name, split in tqdm(splits.items(), "open", unit="file", delay=1, disable=None)
         ]
         known = [(x.name, x.split, len(x), x.path.stat().st_size) for x in self._archives]
         self.fingerprint = hashlib.sha256(repr((known, sorted(layout.wanted))).encode()).hexdigest()

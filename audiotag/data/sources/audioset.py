@@ -1,8 +1,7 @@
-"""AudioSet as people have it: parquet, HDF5, or audio files with Google's segment lists."""
+"""AudioSet as people have it: parquet, HDF5, tars, or audio files with Google's segment lists."""
 
 import difflib
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from audiotag.data.recordings import Failure, FileAudio, Recording, Source
@@ -10,12 +9,18 @@ from audiotag.data.sources.archives import ArchiveSource
 from audiotag.data.sources.hdf5 import Hdf5Layout, find_hdf5
 from audiotag.data.sources.listing import ListedSource
 from audiotag.data.sources.parquet import ParquetLayout, find_parquet
-from audiotag.data.sources.segments import FILES, HOME, Segment, read_segments, youtube_ids
+from audiotag.data.sources.segments import FILES, HOME, Segment, files_by_id, read_segments
+from audiotag.data.sources.webdataset import WebDatasetLayout, find_tars
+from audiotag.data.sources.youtube import GONE, read_gone
 from audiotag.errors import DataError
 from audiotag.labels import Labels
-from audiotag.search import find_files
 
 SPLITS = {"balanced": "train", "unbalanced": "train", "eval": "eval"}
+LAYOUTS = (  # the first that there are files of
+    (find_parquet, ParquetLayout),
+    (find_hdf5, Hdf5Layout),
+    (find_tars, WebDatasetLayout),
+)
 MISSING = "no file is named by this id"
 
 
@@ -25,14 +30,15 @@ def open_audioset(
     classes: Sequence[str] = (),
     metadata: Path | None = None,
 ) -> Source:
-    """The clips of a copy of AudioSet: of its parquet or HDF5 files where it has some, else of the
-    segment lists, each with the file that is named by its id.
+    """The clips of a copy of AudioSet: of its parquet, HDF5 or tar files where it has some, else of
+    the segment lists, each with the file that is named by its id.
 
     Keys are the ids; "balanced" and "unbalanced" are the split "train", "eval" is "eval". Labels
-    are the 527 of AudioSet, by name. A clip without a file is a failure of kind "missing".
+    are the 527 of AudioSet, by name. A clip without a file is a failure of kind "gone",
+    where `youtube.download` has found out why, or else "missing".
 
     Args:
-        folder: Searched to the bottom for parquet or HDF5 files, else for audio files.
+        folder: Searched to the bottom for parquet, HDF5 or tar files, else for audio files.
         subsets: Of "balanced", "unbalanced", "eval"; those that there are unless given.
         classes: Names or mids; only clips that have one of them. All clips unless given.
         metadata: Where the lists are; unless given, `folder` or the one it lies in.
@@ -43,22 +49,33 @@ def open_audioset(
     labels = Labels.audioset()
     wanted = _mids_of(classes, labels)
     names = {str(label.mid): label.name for label in labels}
-    for find, layout in ((find_parquet, ParquetLayout), (find_hdf5, Hdf5Layout)):
+    for find, layout in LAYOUTS:
         found = find(folder)
         if found:
             splits = {path: SPLITS[x] for path, x in found.items() if not subsets or x in subsets}
             if not splits:
                 raise DataError(f"{folder} has no files of {' or '.join(subsets)}")
             return ArchiveSource(folder, splits, layout(names, wanted))
-    lists = _find_lists(folder, subsets, metadata)
-    files = _files_by_id(find_files([folder]))
+    files, gone = files_by_id(folder), read_gone(folder)
     clips = (
-        _clip(segment, SPLITS[subset], names, files, folder)
-        for subset, path in lists.items()
-        for segment in read_segments(path)
-        if not wanted or wanted.intersection(segment.mids)
+        _clip(segment, SPLITS[subset], names, files, gone, folder)
+        for subset, segment in listed_segments(folder, subsets, classes, metadata)
     )
-    return ListedSource(clips, labels.names)
+    return ListedSource(folder, clips, labels.names)
+
+
+def listed_segments(
+    folder: Path,
+    subsets: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    metadata: Path | None = None,
+) -> Iterator[tuple[str, Segment]]:
+    """Subset and segment of each clip in the lists; arguments and errors as of `open_audioset`."""
+    wanted = _mids_of(classes, Labels.audioset())
+    for subset, path in _find_lists(folder, subsets, metadata).items():
+        for segment in read_segments(path):
+            if not wanted or wanted.intersection(segment.mids):
+                yield subset, segment
 
 
 def _find_lists(folder: Path, subsets: Sequence[str], metadata: Path | None) -> dict[str, Path]:
@@ -89,28 +106,22 @@ def _mids_of(classes: Sequence[str], labels: Labels) -> set[str]:
     return {str(known[name]) for name in classes}
 
 
-def _files_by_id(files: Iterable[Path]) -> dict[str, Path]:
-    """Files by every id that their names could begin with."""
-    found: dict[str, Path] = {}
-    for path in files:
-        for name in youtube_ids(path.name):
-            found.setdefault(name, path)
-    return found
-
-
 def _clip(
     segment: Segment,
     split: str,
     names: dict[str, str],
-    files: dict[str, Path],
+    files: dict[str, str],
+    gone: dict[str, str],
     folder: Path,
 ) -> Recording | Failure:
     path = files.get(segment.id)
+    if path is None and segment.id in gone:
+        return Failure(segment.id, gone[segment.id], GONE)
     if path is None:
         return Failure(segment.id, MISSING, "missing")
     unknown = [mid for mid in segment.mids if mid not in names]
     if unknown:
         return Failure(segment.id, f"{' and '.join(unknown)} is not of the 527 classes", "class")
     labels = tuple(names[mid] for mid in segment.mids)
-    name = os.path.relpath(path, folder)
-    return Recording(name, FileAudio(path), labels, split, key=segment.id, start=segment.start)
+    audio = FileAudio(folder / path)
+    return Recording(path, audio, labels, split, key=segment.id, start=segment.start)

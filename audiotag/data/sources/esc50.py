@@ -22,7 +22,7 @@ def open_esc50(folder: Path) -> ListedSource:
         DataError: If its table is not there or cannot be used.
     """
     part = (folder / PART_TABLE).exists() and not (folder / TABLE).exists()
-    return ListedSource(_part(folder) if part else _whole(folder))
+    return ListedSource(folder, _part(folder) if part else _whole(folder))
 
 
 def _whole(folder: Path) -> Iterator[Recording]:

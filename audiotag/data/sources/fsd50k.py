@@ -23,7 +23,7 @@ def open_fsd50k(folder: Path) -> ListedSource:
     Raises:
         DataError: If a table is not there or cannot be used.
     """
-    return ListedSource(_recordings(folder), _labels(folder / VOCABULARY))
+    return ListedSource(folder, _recordings(folder), _labels(folder / VOCABULARY))
 
 
 def _recordings(folder: Path) -> Iterator[Recording]:

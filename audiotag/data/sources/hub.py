@@ -32,14 +32,23 @@ def download_audioset(source: str, subsets: Sequence[str] = ()) -> Path:
         names = [file.rfilename for file in info.siblings or ()]
         wanted = [name for name in names if _is_wanted(PurePosixPath(name), subsets)]
         if not wanted:
-            raise DataError(
-                f"{source} has no parquet files of {' or '.join(subsets) or 'AudioSet'}; they lie "
-                f"in folders named {', '.join(FOLDERS)}"
-            )
+            raise DataError(_nothing_there(found.name, names, subsets))
         folder = api.snapshot_download(
             found.name, repo_type="dataset", revision=info.sha, allow_patterns=wanted
         )
     return Path(folder)
+
+
+def _nothing_there(name: str, files: Sequence[str], subsets: Sequence[str]) -> str:
+    if any(file.endswith(".tar") for file in files):
+        return (
+            f"{name} has tar files, of which you choose: hf download {name} --repo-type dataset "
+            "--include 'FOLDER/*.tar' --local-dir DIR; then prepare DIR"
+        )
+    return (
+        f"{name} has no parquet files of {' or '.join(subsets) or 'AudioSet'}; they lie in folders "
+        f"named {', '.join(FOLDERS)}"
+    )
 
 
 def _is_wanted(path: PurePosixPath, subsets: Sequence[str]) -> bool:

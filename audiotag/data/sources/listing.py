@@ -2,39 +2,83 @@
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from audiotag.data.recordings import Failure, Recording
+import pyarrow as pa
+
+from audiotag.data.recordings import Failure, FileAudio, Recording
 from audiotag.errors import DataError
 
 FOLD = "fold"  # the column of numbers
+ROWS = 4096  # made or read at once
+_LISTED = pa.schema(
+    [
+        ("name", pa.binary()),  # of a file, which need not be text
+        ("labels", pa.list_(pa.dictionary(pa.int32(), pa.string()))),
+        ("split", pa.dictionary(pa.int32(), pa.string())),
+        ("fold", pa.int64()),
+        ("group", pa.string()),
+        ("key", pa.string()),
+        ("start", pa.float64()),
+        ("reason", pa.dictionary(pa.int32(), pa.string())),
+        ("kind", pa.dictionary(pa.int32(), pa.string())),
+    ]
+)
 
 
 class ListedSource:
-    """Recordings of a collection, all known beforehand.
+    """Recordings of a collection, all known beforehand; some 200 bytes are held of each.
 
     Args:
-        recordings: In a fixed order; a failure for one that is known not to be there.
+        folder: That the recordings' names are paths below.
+        recordings: Of files, in a fixed order; a failure for one that is known not to be there.
         labels: The collection's label set in order; what the recordings have if nothing.
     """
 
     def __init__(
-        self, recordings: Iterable[Recording | Failure], labels: tuple[str, ...] | None = None
+        self,
+        folder: Path,
+        recordings: Iterable[Recording | Failure],
+        labels: tuple[str, ...] | None = None,
     ) -> None:
         self.labels = labels
-        self._recordings = tuple(recordings)
-        digest = hashlib.sha256(repr(labels).encode())
-        for recording in self._recordings:
-            digest.update(repr(_known(recording)).encode())
+        self._folder = folder
+        self._rows = _LISTED.empty_table()
+        digest, iterator = hashlib.sha256(repr(labels).encode()), iter(recordings)
+        while batch := list(islice(iterator, ROWS)):
+            for one in batch:
+                digest.update(repr(_known(one)).encode())
+            rows = pa.Table.from_pylist([_row(one) for one in batch], _LISTED)
+            self._rows = pa.concat_tables([self._rows, rows])
         self.fingerprint = digest.hexdigest()
 
     def __len__(self) -> int:
-        return len(self._recordings)
+        return len(self._rows)
 
     def recordings(self, first: int, last: int) -> Iterator[Recording | Failure]:
         """As `Source.recordings`."""
-        yield from self._recordings[first:last]
+        for batch in self._rows.slice(first, last - first).to_batches(max_chunksize=ROWS):
+            for row in batch.to_pylist():
+                yield self._recording(**row)
+
+    def _recording(
+        self, name: str, labels: list[str], reason: str | None, kind: str | None, **known: Any
+    ) -> Recording | Failure:
+        name = os.fsdecode(name)
+        if kind is not None:
+            return Failure(name, reason or "", kind)
+        return Recording(name, FileAudio(self._folder / name), tuple(labels), **known)
+
+
+def _row(one: Recording | Failure) -> dict[str, Any]:
+    if isinstance(one, Failure):
+        return {"name": os.fsencode(one.source), "reason": one.reason, "kind": one.kind}
+    fields = ("labels", "split", "fold", "group", "key", "start")
+    return {"name": os.fsencode(one.name)} | {field: getattr(one, field) for field in fields}
 
 
 def _known(recording: Recording | Failure) -> tuple:

@@ -86,4 +86,3 @@ def find_parquet(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*.parquet"))
         if path.parent.name in FOLDERS
     }
-

@@ -1,12 +1,14 @@
 """AudioSet's segment lists: which 10 s of which YouTube video have which labels."""
 
 import csv
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from audiotag.errors import DataError
+from audiotag.search import find_files
 
 HOME = "http://storage.googleapis.com/us_audioset/youtube_corpus/v1/csv/"
 FILES = {  # by subset
@@ -14,7 +16,8 @@ FILES = {  # by subset
     "unbalanced": "unbalanced_train_segments.csv",
     "eval": "eval_segments.csv",
 }
-YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+ID_LENGTH = 11
+YOUTUBE_ID = re.compile(rf"[A-Za-z0-9_-]{{{ID_LENGTH}}}")
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,18 @@ def youtube_ids(name: str) -> Iterator[str]:
     `<id>_30.000_40.000.m4a`, `<id>_30000.wav`.
     """
     for start in (0, 1) if name.startswith("Y") else (0,):
-        candidate, rest = name[start : start + 11], name[start + 11 :]
+        candidate, rest = name[start : start + ID_LENGTH], name[start + ID_LENGTH :]
         if YOUTUBE_ID.fullmatch(candidate) and rest[:1] in (".", "_", "-"):
             yield candidate
+
+
+def files_by_id(folder: Path) -> dict[str, str]:
+    """Audio files below a folder, their paths below it, by every id that a name may begin with."""
+    found: dict[str, str] = {}
+    for path in find_files([folder]):
+        for name in youtube_ids(path.name):
+            found.setdefault(name, os.path.relpath(path, folder))
+    return found
 
 
 def _segment(row: list[str], place: str) -> Segment:

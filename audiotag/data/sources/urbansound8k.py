@@ -17,7 +17,7 @@ def open_urbansound8k(folder: Path) -> ListedSource:
     Raises:
         DataError: If its table is not there or cannot be used.
     """
-    return ListedSource(_recordings(folder))
+    return ListedSource(folder, _recordings(folder))
 
 
 def _recordings(folder: Path) -> Iterator[Recording]:

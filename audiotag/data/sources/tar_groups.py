@@ -1,0 +1,131 @@
+"""WebDataset's tar files: neighbouring members with one key belong together; damage is passed over.
+
+Nothing is ever unpacked: what a member's name says has no effect on any file.
+"""
+
+import os
+import re
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import BinaryIO
+
+from audiotag.data.shards import TAR_BLOCK, TAR_END, padded, read_header
+
+BLANK = tarfile.RECORDSIZE + len(TAR_END)  # bytes of zeros that the end of a tar file has at most
+NAME_BYTES = 2**16  # of a header that holds the next member's name; more is damage
+WITHOUT_DATA = b"123456"  # types: links, devices, folders
+LONG_NAME, EXTENDED = tarfile.GNUTYPE_LONGNAME, (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+BEFORE_A_MEMBER = (LONG_NAME, *EXTENDED, tarfile.GNUTYPE_LONGLINK, tarfile.XGLTYPE)
+RECORD = re.compile(rb"(\d{1,5}) ([^=]*)=")  # of an extended header: its length, what it says
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a tar file: its name, where its bytes begin, and how many there are."""
+
+    name: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring members of a tar file with one key, or what lies there and is no member.
+
+    Attributes:
+        offset: Of its first byte in the file.
+        key: The members' path up to the first dot of the name; None where there is damage.
+        members: By suffix, in lower case; the first where there are several.
+    """
+
+    offset: int
+    key: str | None
+    members: Mapping[str, Member]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A member, or damage, and where it begins."""
+
+    offset: int
+    key: str | None = None
+    member: Member | None = None
+
+
+def read_groups(file: BinaryIO, start: int = 0) -> Iterator[Group]:
+    """The groups of a tar file from the one on that begins at byte `start`."""
+    for key, places in groupby(_places(file, start), lambda place: place.key):
+        first, *others = places
+        members: dict[str, Member] = {}
+        for place in (first, *others):
+            if place.member is not None:
+                suffix = os.path.splitext(place.member.name)[1].removeprefix(".").lower()
+                members.setdefault(suffix, place.member)
+        yield Group(first.offset, key, members)
+
+
+def _places(file: BinaryIO, start: int) -> Iterator[_Place]:
+    end = start
+    for begin, header in _headers(file, start):
+        if _is_damaged(file, end, begin):
+            yield _Place(end)
+        if header.isreg() and not os.path.basename(header.name).startswith("."):
+            member = Member(header.name, header.offset + TAR_BLOCK, header.size)
+            yield _Place(begin, _key(header.name), member)
+        end = _end(header)
+    if _is_damaged(file, end, os.fstat(file.fileno()).st_size):
+        yield _Place(end)
+
+
+def _headers(file: BinaryIO, start: int) -> Iterator[tuple[int, tarfile.TarInfo]]:
+    """Where each member begins, and its header; what is none is skipped.
+
+    `tarfile` itself raises all kinds of errors where sizes are damaged, or takes all memory.
+    """
+    place, begin, name = start, start, None
+    while place < os.fstat(file.fileno()).st_size:
+        header = read_header(file, place)
+        if header is None:
+            place += TAR_BLOCK
+            begin, name = place, None
+        elif header.type in BEFORE_A_MEMBER:
+            name = _name(file, header) or name
+            place = _end(header) if header.size <= NAME_BYTES else place + TAR_BLOCK
+        else:
+            header.name = name or header.name
+            yield begin, header
+            place = begin = _end(header)
+            name = None
+
+
+def _end(header: tarfile.TarInfo) -> int:
+    """The place after a header and its data."""
+    size = 0 if header.type in WITHOUT_DATA else padded(header.size)
+    return header.offset + TAR_BLOCK + size
+
+
+def _name(file: BinaryIO, header: tarfile.TarInfo) -> str | None:
+    """The next member's name, where this header is there to say it."""
+    data = os.pread(file.fileno(), min(header.size, NAME_BYTES), header.offset + TAR_BLOCK)
+    if header.type == LONG_NAME:
+        return os.fsdecode(data.rstrip(b"\0"))
+    while header.type in EXTENDED and (record := RECORD.match(data)):
+        length = int(record[1])
+        if record[2] == b"path":
+            return os.fsdecode(data[record.end() : length - 1])
+        data = data[max(length, 1) :]
+    return None
+
+
+def _key(name: str) -> str:
+    folder, slash, base = name.rpartition("/")
+    return folder + slash + base.partition(".")[0]
+
+
+def _is_damaged(file: BinaryIO, start: int, end: int) -> bool:
+    """Whether bytes between members are more than the zeros that a tar file ends with."""
+    if end - start > BLANK:
+        return True
+    return end > start and any(os.pread(file.fileno(), end - start, start))
