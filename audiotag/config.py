@@ -47,8 +47,13 @@ class TaggerConfig:
     thresholds: tuple[float, ...] | None = None
     softmax: bool = False
 
-    def to_json(self) -> str:
-        """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's."""
+    def to_json(self, timm_config: dict[str, Any] | None = None) -> str:
+        """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's.
+
+        Args:
+            timm_config: timm's "pretrained_cfg", with which `timm.create_model("hf-hub:...")`
+                builds the backbone from the same file.
+        """
         return json.dumps(
             {
                 "library_name": "audiotag",
@@ -56,6 +61,7 @@ class TaggerConfig:
                 "architecture": self.architecture,
                 "num_classes": len(self.labels),
                 "model_args": {"in_chans": 1, **self.model_args},
+                **({} if timm_config is None else {"pretrained_cfg": timm_config}),
                 **({} if self.dcls is None else {"dcls": self.dcls}),
                 "front_end": {"name": self.front_end, **self.front_end_args},
                 "min_duration": self.min_duration,

@@ -35,6 +35,8 @@ FRONT_ENDS: dict[str, type[nn.Module]] = {
     "log_mel": LogMel,
     "efficientat_mel": EfficientATMel,
 }
+# Of the configuration that timm keeps of each architecture, what loading weights depends on.
+TIMM_KEYS = ("first_conv", "classifier", "pool_size", "fixed_input_size")
 
 
 class Tagger(nn.Module):
@@ -118,7 +120,17 @@ class Tagger(nn.Module):
         with replaced(folder / WEIGHTS_FILE) as file:
             file.write(to_bytes(state, metadata={"format": "pt"}))
         with replaced(folder / CONFIG_FILE) as file:
-            file.write(f"{self.resolved_config().to_json()}\n".encode())
+            file.write(f"{self.resolved_config().to_json(self.timm_config())}\n".encode())
+
+    def timm_config(self) -> dict[str, Any] | None:
+        """What timm needs to build the backbone from `config.json`, its "pretrained_cfg"; nothing
+        for a backbone that timm alone cannot build."""
+        if self.config.dcls is not None:
+            return None
+        own = cast(dict[str, Any], self.backbone.default_cfg)
+        cfg = {key: own[key] for key in TIMM_KEYS if own.get(key) is not None}
+        size = (1, *own["input_size"][1:])
+        return {**cfg, "input_size": size, "num_classes": len(self.labels)}
 
     @property
     def sample_rate(self) -> int:

@@ -5,6 +5,7 @@ import stat
 
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -152,3 +153,39 @@ def test_loading_by_name(folder, tmp_path):
             model_folder(wrong)
     with pytest.raises(ModelError, match="unknown device 'tpu'"):
         select_device("tpu")
+
+
+SMALL = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments", "mels"),
+    [
+        ("convnext_dcls_audio_atto", SMALL, 128),
+        ("convformer_dcls_audio_s18", SMALL, 128),
+        ("fastvit_dcls_audio_sa24", {"layers": [1] * 4, "embed_dims": [8, 16, 32, 64]}, 128),
+        ("convnext_tiny_at", SMALL, 224),
+        ("mn01_as", {}, 128),
+        ("resnet10t", {}, 128),
+        ("vit_tiny_patch16_224", {"depth": 1, "img_size": [128, 320]}, 128),
+    ],
+)
+def test_timm_builds_the_backbone_from_the_folder_alone(architecture, arguments, mels, tmp_path):
+    torch.manual_seed(0)
+    config = TaggerConfig(architecture, Labels(["a", "b", "c"]), model_args=arguments)
+    tagger = Tagger.create(config).eval()
+    for weights in tagger.backbone.parameters():
+        torch.nn.init.normal_(weights, std=0.1)
+    tagger.save(tmp_path)
+    backbone = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    maps = torch.randn(2, 1, mels, 320)
+    with torch.inference_mode():
+        logits, expected = backbone(maps), tagger.backbone(maps)
+    assert logits.shape == (2, 3) and expected.std() > 0
+    assert torch.equal(logits, expected)
+
+
+def test_what_timm_cannot_build_is_not_offered_to_it(tmp_path):
+    config = TaggerConfig("resnet10t", Labels(["a"]), dcls={"depthwise": False})
+    Tagger.create(config).save(tmp_path)
+    assert "pretrained_cfg" not in json.loads((tmp_path / "config.json").read_text())
