@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from audiotag.bootstrap import Statistic
+from audiotag.config import EVALUATION_FILE
 from audiotag.data.shards import hash_keys
 from audiotag.engine import Engine
 from audiotag.measurement import RESAMPLES, Measurement, measure
 from audiotag.metrics import confusion_matrix, d_prime
 from audiotag.replacing import replaced
 from audiotag.scoring import score
-
-EVALUATION_FILE = "evaluation.json"
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """The tagger: front end, backbone and labels, kept together in a model folder.
 
 A model folder holds `config.json` (architecture and its arguments, front end, labels, versions),
-`model.safetensors` (the backbone's state dict) and, where it was exported, `model.onnx`.
+`model.safetensors` (the backbone's state dict) and, where it was exported, `model.onnx`; where it
+was measured, `evaluation.json`.
 """
 
 import difflib
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,11 +21,18 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from audiotag.backbones import architectures
-from audiotag.config import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, TaggerConfig, read_config
+from audiotag.config import (
+    CONFIG_FILE,
+    EVALUATION_FILE,
+    ONNX_FILE,
+    WEIGHTS_FILE,
+    TaggerConfig,
+    read_config,
+)
 from audiotag.errors import ModelError
 from audiotag.features import LogMel
 from audiotag.features_efficientat import EfficientATMel
-from audiotag.folding import fold
+from audiotag.folding import fold, take_folded_form
 from audiotag.pretrained import load_vision_weights
 from audiotag.replacing import replaced
 from audiotag.swap import swap_convs
@@ -73,14 +82,7 @@ class Tagger(nn.Module):
         Raises:
             ModelError: If the architecture, the front end or an argument of either is unknown.
         """
-        if config.front_end not in FRONT_ENDS:
-            raise ModelError(
-                f"unknown front end {config.front_end!r}; choose one of {', '.join(FRONT_ENDS)}"
-            )
-        try:
-            features = FRONT_ENDS[config.front_end](**config.front_end_args)
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"{config.front_end}: {error}; check the arguments") from error
+        features = _build_features(config)
         backbone = _build_backbone(config, pretrained)
         return cls(config, features, backbone, name or config.architecture)
 
@@ -92,31 +94,39 @@ class Tagger(nn.Module):
             ModelError: If a file is missing or damaged, or weights and config do not fit.
         """
         folder = Path(folder)
-        tagger = cls.create(read_config(folder), name=folder.name)
-        state = _read_weights(folder)
-        _check_fit(tagger.backbone.state_dict(), state, folder)
-        tagger.backbone.load_state_dict(state)
-        return tagger.eval()
+        config, state = read_config(folder), _read_weights(folder)
+        features = _build_features(config)
+        backbone = _build_folded(config, state) if config.folded else _build_backbone(config)
+        _check_fit(backbone.state_dict(), state, folder)
+        if config.folded:
+            state = {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
+        backbone.load_state_dict(state, assign=config.folded)
+        return cls(config, features, backbone, folder.name).eval()
 
     def save(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
         """Write `config.json` and `model.safetensors` into `folder`, each moved into place.
 
-        Shared positions are written once for each convolution that uses them. A `model.onnx` that
-        lies there is removed: it would be that of other weights.
+        Shared positions are written once for each convolution that uses them. A `model.onnx` or
+        `evaluation.json` that lies there is removed: it would be that of other weights.
 
         Args:
             folder: Made if it does not exist.
             dtype: Type of floating-point weights in the file; theirs unless given.
 
         Raises:
-            ModelError: If the DCLS convolutions have been folded: positions would be lost.
+            ModelError: If the DCLS convolutions have been folded and the config does not say so:
+                positions would be lost.
         """
-        if getattr(self.backbone, "is_folded", False):
-            raise ModelError(f"{self.name}: a folded model cannot be saved; save before folding")
+        if getattr(self.backbone, "is_folded", False) and not self.config.folded:
+            raise ModelError(
+                f"{self.name}: folding has lost its positions, so it cannot be saved; save before "
+                "folding, or what Tagger.from_pretrained loads"
+            )
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {key: _for_file(x, dtype) for key, x in self.backbone.state_dict().items()}
-        (folder / ONNX_FILE).unlink(missing_ok=True)
+        for name in (ONNX_FILE, EVALUATION_FILE):
+            (folder / name).unlink(missing_ok=True)
         with replaced(folder / WEIGHTS_FILE) as file:
             file.write(to_bytes(state, metadata={"format": "pt"}))
         with replaced(folder / CONFIG_FILE) as file:
@@ -125,7 +135,7 @@ class Tagger(nn.Module):
     def timm_config(self) -> dict[str, Any] | None:
         """What timm needs to build the backbone from `config.json`, its "pretrained_cfg"; nothing
         for a backbone that timm alone cannot build."""
-        if self.config.dcls is not None:
+        if self.config.dcls is not None or self.config.folded:
             return None
         own = cast(dict[str, Any], self.backbone.default_cfg)
         cfg = {key: own[key] for key in TIMM_KEYS if own.get(key) is not None}
@@ -228,7 +238,35 @@ class Tagger(nn.Module):
         )
 
 
-def _build_backbone(config: TaggerConfig, pretrained: bool) -> nn.Module:
+def _build_features(config: TaggerConfig) -> nn.Module:
+    """The front end of a config."""
+    if config.front_end not in FRONT_ENDS:
+        raise ModelError(
+            f"unknown front end {config.front_end!r}; choose one of {', '.join(FRONT_ENDS)}"
+        )
+    try:
+        return FRONT_ENDS[config.front_end](**config.front_end_args)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{config.front_end}: {error}; check the arguments") from error
+
+
+def _build_folded(config: TaggerConfig, state: dict[str, Tensor]) -> nn.Module:
+    """The network of a folded config, without values, in the shapes of its weights."""
+    if config.dcls is not None:  # a dense start has values
+        config = replace(config, dcls={**config.dcls, "init": "random"})
+    with torch.device("meta"):
+        backbone = _build_backbone(config)
+        take_folded_form(backbone, {key: x.shape for key, x in state.items()})
+    stored = backbone.state_dict().keys()
+    if missing := [name for name, _ in backbone.named_buffers() if name not in stored]:
+        raise ModelError(
+            f"{config.architecture} has values that no file holds ({missing[0]}), so it cannot be "
+            "stored folded; save or push it unfolded"
+        )
+    return backbone
+
+
+def _build_backbone(config: TaggerConfig, pretrained: bool = False) -> nn.Module:
     """The network of a config, with fresh weights or an image model's."""
     name = config.architecture
     if not timm.is_model(name):

@@ -1,6 +1,7 @@
 """The training loop on tiny models: it learns, resumes to the same bits, and follows a teacher."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -268,6 +269,13 @@ def test_trained_model_goes_on_with_dcls_from_its_dense_kernels(tmp_path):
     again = recipe(model={"init": str(tmp_path / "swapped")}, dcls=swap)
     with pytest.raises(RecipeError, match="has .dcls. already"):
         training.build_tagger(again, Labels(["x", "y"]))
+
+
+def test_a_folded_model_is_not_trained(tmp_path, tiny_tagger):
+    tiny_tagger.fold().config = replace(tiny_tagger.config, folded=True)
+    tiny_tagger.save(tmp_path)
+    with pytest.raises(ModelError, match="is folded, for use only"):
+        training.build_tagger(recipe(model={"init": str(tmp_path)}), Labels(["x", "y"]))
 
 
 def test_model_that_does_not_take_the_crops_is_named(data, tmp_path):
