@@ -64,11 +64,12 @@ Tree = dict[str, StoredFile]
 
 @dataclass
 class Repository:
-    """A model's commits by hash and branches by name."""
+    """A model's commits by hash, and branches and tags by name."""
 
     private: bool = False
     commits: dict[str, Tree] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     pull_requests: int = 0
     titles: list[str] = field(default_factory=list)
 
@@ -81,8 +82,8 @@ class Repository:
         return commit
 
     def resolve(self, revision: str) -> str:
-        """Hash of the commit that a branch, or a hash, means."""
-        commit = self.branches.get(revision, revision)
+        """Hash of the commit that a branch, a tag or a hash means."""
+        commit = (self.branches | self.tags).get(revision, revision)
         if commit not in self.commits:
             raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return commit
@@ -95,6 +96,10 @@ class Refusal(Exception):
         super().__init__(message)
         self.status = status
         self.headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+
+
+class Dropped(Exception):
+    """No answer."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class LoopbackHub:
         self.uploads: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.lock = threading.RLock()
-        self._faults: list[tuple[str, int]] = []
+        self._faults: list[tuple[str, int | None]] = []
         self._cut: int | None = None
 
     def __enter__(self) -> "LoopbackHub":
@@ -154,17 +159,25 @@ class LoopbackHub:
         """Answer the next requests whose path contains `path` with an error status."""
         self._faults += [(path, status)] * times
 
+    def drop(self, path: str, times: int = 1) -> None:
+        """Close the connection, unanswered, of the next requests whose path contains `path`."""
+        self._faults += [(path, None)] * times
+
     def cut(self, size: int) -> None:
         """Close the connection of the next large file after this many bytes."""
         self._cut = size
 
-    def take_fault(self, path: str) -> int | None:
-        """The status to fail a request with."""
+    def take_fault(self, path: str) -> None:
+        """Fail a request that is to fail.
+
+        Raises:
+            Refusal: If its answer is an error status.
+            Dropped: If it has no answer.
+        """
         for fault in self._faults:
             if fault[0] in path:
                 self._faults.remove(fault)
-                return fault[1]
-        return None
+                raise Dropped if fault[1] is None else Refusal(fault[1], "fault")
 
     def take_cut(self) -> int | None:
         """Where to cut the file being served."""
@@ -190,9 +203,11 @@ class Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(" ".join([self.command, url.path, *part]))
         try:
             with self.hub.lock:
-                if status := self.hub.take_fault(url.path):
-                    raise Refusal(status, "fault")
+                self.hub.take_fault(url.path)
                 reply = self._route(url.path)
+        except Dropped:
+            self.close_connection = True
+            return
         except Refusal as refusal:
             reply = Reply(json_bytes({"error": str(refusal)}), refusal.status, refusal.headers)
         self._send(reply)
@@ -303,6 +318,28 @@ def branch(request: Handler, name: str, revision: str) -> Reply:
     return Reply(json_bytes({}))
 
 
+def tag(request: Handler, name: str, revision: str) -> Reply:
+    """Give a commit a name."""
+    repository = request.readable(name)
+    request.writer(name)
+    wanted = json.loads(request.content)["tag"]
+    if wanted in repository.tags:
+        raise Refusal(409, "Reference already exists")
+    repository.tags[wanted] = repository.resolve(revision)
+    return Reply(json_bytes({}))
+
+
+def refs(request: Handler, name: str) -> Reply:
+    """List branches and tags."""
+    repository = request.readable(name)
+    kinds = {"branches": repository.branches, "tags": repository.tags}
+    answer: dict[str, Any] = {
+        kind: [{"name": k, "ref": f"refs/{kind}/{k}", "targetCommit": v} for k, v in found.items()]
+        for kind, found in kinds.items()
+    }
+    return Reply(json_bytes(answer | {"converts": []}))
+
+
 def preupload(request: Handler, name: str, revision: str) -> Reply:
     """Say which files are large, and the hashes of those that are there already."""
     repository = request.readable(name)
@@ -411,6 +448,8 @@ ROUTES: Iterable[tuple[str, str, Callable[..., Reply]]] = (
     ("GET", f"/api/{KIND}/{NAME}/revision/{REVISION}", info),
     ("GET", f"/api/{KIND}/{NAME}/tree/{REVISION}", tree),
     ("POST", f"/api/models/{NAME}/branch/{REVISION}", branch),
+    ("POST", f"/api/models/{NAME}/tag/{REVISION}", tag),
+    ("GET", f"/api/models/{NAME}/refs", refs),
     ("POST", f"/api/models/{NAME}/preupload/{REVISION}", preupload),
     ("POST", f"/api/models/{NAME}/commit/{REVISION}", commit),
     ("POST", rf"/{NAME}\.git/info/lfs/objects/batch", batch),
