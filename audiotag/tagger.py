@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -33,6 +34,7 @@ from audiotag.errors import ModelError
 from audiotag.features import LogMel
 from audiotag.features_efficientat import EfficientATMel
 from audiotag.folding import fold, take_folded_form
+from audiotag.locate import model_folder
 from audiotag.pretrained import load_vision_weights
 from audiotag.replacing import replaced
 from audiotag.swap import swap_convs
@@ -102,6 +104,55 @@ class Tagger(nn.Module):
             state = {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
         backbone.load_state_dict(state, assign=config.folded)
         return cls(config, features, backbone, folder.name).eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path | None = None,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> "Tagger":
+        """A tagger to train on or to push: as it was saved, in evaluation mode, on the CPU.
+
+        `load_tagger` folds it for use and puts it on its device.
+
+        Args:
+            model: Model folder, Hub id (`owner/name[@revision]`), or "default" or nothing for the
+                embedded default.
+            revision: Branch, tag or commit of a Hub id.
+            token: For the Hub, instead of HF_TOKEN or the one of `hf auth login`.
+
+        Raises:
+            ModelError: If there is no such model, or the folder does not hold a tagger.
+            HubError: If a Hub model cannot be had.
+        """
+        if revision is None and token is None:
+            return cls.load(model_folder(model))
+        from audiotag.hub import pull
+
+        return cls.load(pull(str(model), revision=revision, token=token))
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Share the tagger on the Hugging Face Hub, with a model card.
+
+        Args:
+            repo_id: `owner/name`; made if it does not exist.
+            options: Those of `hub_push.push`: private, revision, tag, commit_message, create_pr,
+                token, folded, license.
+
+        Returns:
+            The page of the model or of the pull request.
+
+        Raises:
+            ModelError: If it has been folded.
+            HubError: If the Hub refuses, or the repository holds something else.
+        """
+        from audiotag.hub_push import push
+
+        with TemporaryDirectory() as folder:
+            self.save(folder)
+            return cast(str, push(folder, repo_id, **options).url)
 
     def save(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
         """Write `config.json` and `model.safetensors` into `folder`, each moved into place.

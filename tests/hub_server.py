@@ -6,6 +6,7 @@ it knows users by their tokens, branches, large files, pull requests, and can be
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 import threading
@@ -25,6 +26,8 @@ LARGE_SUFFIXES = (".safetensors", ".onnx", ".parquet")
 NAME = r"(?P<name>[^/]+/[^/]+)"
 REVISION = r"(?P<revision>[^/]+)"
 KIND = "(?:models|datasets)"
+
+NUMBERS = itertools.count()  # of commits
 
 Headers = dict[str, str]
 
@@ -76,7 +79,7 @@ class Repository:
     def commit(self, branch: str, title: str, tree: Tree) -> str:
         """Add a commit to a branch; returns its hash."""
         self.titles.append(title)
-        commit = hashlib.sha1(f"{len(self.titles)} {title}".encode()).hexdigest()
+        commit = hashlib.sha1(f"{next(NUMBERS)} {title}".encode()).hexdigest()
         self.commits[commit] = tree
         self.branches[branch] = commit
         return commit
@@ -118,12 +121,14 @@ class LoopbackHub:
         url: For HF_ENDPOINT.
         repositories: By `owner/name`.
         requests: Method and path of each request so far, and the range of a part of a file.
+        watch: Called with the path of each request before it is answered.
     """
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.uploads: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.watch: Callable[[str], None] = lambda path: None
         self.lock = threading.RLock()
         self._faults: list[tuple[str, int | None]] = []
         self._cut: int | None = None
@@ -201,6 +206,7 @@ class Handler(BaseHTTPRequestHandler):
         self.query = parse_qs(url.query)
         part = [self.headers["Range"]] if "Range" in self.headers else []
         self.hub.requests.append(" ".join([self.command, url.path, *part]))
+        self.hub.watch(url.path)
         try:
             with self.hub.lock:
                 self.hub.take_fault(url.path)

@@ -15,6 +15,7 @@ from audiotag.checkpoint import STATE_FILE
 from audiotag.config import TaggerConfig
 from audiotag.data.prepare import prepare
 from audiotag.data.sources.tables import CsvSource
+from audiotag.data.summary import summarise
 from audiotag.dcls import DclsConv2d
 from audiotag.errors import DataError, ModelError, RecipeError
 from audiotag.evaluation import evaluate
@@ -22,6 +23,7 @@ from audiotag.labels import Labels
 from audiotag.loading import load_tagger
 from audiotag.recipe import load_recipe, parse_recipe
 from audiotag.tagger import Tagger
+from audiotag.trained_on import read_trained_on
 from audiotag.training import saving
 from audiotag.training.batches import draws
 from audiotag.training.run import start
@@ -81,6 +83,16 @@ def test_learns_three_pitches_and_evaluates_them(data, trained):
     assert result.clips == 6
     assert result.accuracy == 1.0 and result.mean_average_precision == 1.0
     assert {x.name for x in result.classes} == {f"pitch {p}" for p in PITCHES}
+
+
+def test_a_run_says_which_clips_it_is_of(data, trained):
+    noted = read_trained_on(trained)
+    summary = {part.name: part for part in summarise(data).splits}
+    assert noted.name == data.name
+    for part, expected in ((noted.train, summary["train"]), (noted.valid, summary["valid"])):
+        assert (part.clips, part.keys) == (expected.clips, expected.keys)
+        assert part.hours == pytest.approx(expected.hours)
+    assert (noted.train.clips, noted.valid.clips) == (18, 6)
 
 
 class Killed(Exception):
