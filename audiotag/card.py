@@ -19,6 +19,7 @@ from audiotag.trained_on import TrainedOn, read_trained_on
 LIBRARY = "audiotag"
 TASK = "audio-classification"
 PLACEHOLDER = "OWNER/NAME"  # stands for the Hub id until there is one
+PAPER = "https://arxiv.org/abs/2309.13972"  # the Hub links cards that name it to the paper's page
 PAPER_FRONT_END = "log_mel"  # that of the paper cited and of all its models
 SHOWN_LABELS = 60
 RECIPE_FILE, METRICS_FILE = "recipe.toml", "metrics.jsonl"
@@ -57,7 +58,7 @@ NO_TIMM = """\
 timm alone cannot build this backbone; `audiotag.load_tagger("{model}").backbone` is it."""
 
 ONE_BY_ONE = "A score is a sigmoid between 0 and 1, one for each label on its own"
-ONE_OF_ALL = "Scores are a softmax: each is between 0 and 1, and those of all labels add up to 1"
+ONE_OF_ALL = "A score is part of a softmax: between 0 and 1, and those of all labels add up to 1"
 LIMITS = """\
 {scores}; it is not calibrated, so pick a threshold on recordings like yours. A sound that no label
 names still raises the scores of labels that sound alike. What the training data lacked, the model
@@ -157,10 +158,10 @@ def _known(figures: Mapping[str, Figure]) -> dict[str, Figure]:
 
 
 def _head(tagger: Tagger, model: str) -> str:
-    kind = "DCLS (dilated convolution with learnable spacings) " if _is_dcls(tagger) else ""
+    kind = f"DCLS ([dilated convolution with learnable spacings]({PAPER})) "
     return (
-        f"# {model}\n\nA {kind}model that tags audio with {len(tagger.labels)} labels, "
-        f"for [{LIBRARY}](https://huggingface.co/models?library={LIBRARY})."
+        f"# {model}\n\nA {kind if _is_dcls(tagger) else ''}model that tags audio with "
+        f"{len(tagger.labels)} labels, for [{LIBRARY}](https://huggingface.co/models?library={LIBRARY})."
     )
 
 

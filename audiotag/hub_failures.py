@@ -117,7 +117,7 @@ def sentence(
             where = folder or error.filename or constants.HF_HOME
             remedy = "name another folder" if folder else "set HF_HOME to another folder"
             return f"{name}: {where}: {reason}; make room, or {remedy}"
-    return f"{name} could not be downloaded whole; try again"
+    return f"{name} could not be transferred whole; try again"
 
 
 def _answer(error: HfHubHTTPError, api: HfApi, name: str, revision: str | None) -> str:

@@ -14,7 +14,7 @@ from hub_server import OWNER, READ_TOKEN, WRITE_TOKEN, LoopbackHub
 CLOSED_PORT = "http://127.0.0.1:9"  # discard: nothing listens there
 WRONG_TOKEN = "hf_" + "x" * 34
 NUMBERS = itertools.count()
-TIMEOUT = 120  # seconds, for a process that imports torch on a busy machine
+TIMEOUT = 600  # seconds, after which a process is taken to hang
 
 # Runs one command line after another: the client reads HF_ENDPOINT at its import, so it needs a
 # process of its own, and importing torch for each command would take seconds.
@@ -30,7 +30,8 @@ for line in sys.stdin:
     for number, file in enumerate(files, 1):
         os.dup2(file.fileno(), number)
     try:
-        code = main() or 0
+        code = exec(sys.argv[2], {}) if sys.argv[1] == "-c" else main()
+        code = code or 0
     except SystemExit as end:
         code = end.code or 0
     except Exception:
@@ -90,7 +91,7 @@ def environment(hub, tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def run(environment):
-    """A function (*arguments, token) that runs an audiotag command."""
+    """A function (*arguments, token) that runs an audiotag command or, after "-c", Python code."""
     worker = subprocess.Popen(
         [sys.executable, "-c", WORKER],
         env=environment,

@@ -304,6 +304,7 @@ def test_a_hub_that_keeps_failing_is_said(hub, run, folder, name):
     )
 
 
+@pytest.mark.slow
 def test_push_without_a_network(environment, folder, tmp_path):
     away = environment | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": WRITE_TOKEN}
     code = f"from audiotag.hub_push import push; push({str(folder)!r}, 'me/some')"
@@ -341,7 +342,7 @@ def test_a_killed_push_goes_on(hub, environment, run, folder, name, tmp_path):
     assert hub.files(name).keys() >= {"model.safetensors", "model.onnx", "README.md"}
 
 
-def test_a_tagger_in_memory_is_pushed_and_comes_back(hub, environment, name):
+def test_a_tagger_in_memory_is_pushed_and_comes_back(hub, run, name):
     code = f"""
 import torch
 from audiotag.config import TaggerConfig
@@ -359,7 +360,7 @@ for again in (
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
 assert Tagger.from_pretrained().labels == Labels.audioset()
 """
-    ended = run_python(environment | {"HF_TOKEN": WRITE_TOKEN}, code)
+    ended = run("-c", code, token=WRITE_TOKEN)
     assert (ended.code, ended.out) == (0, f"{hub.url}/{name}/tree/v1\n"), ended.err
     assert hub.repositories[name].private
     assert hub.files(name).keys() == {
@@ -367,7 +368,7 @@ assert Tagger.from_pretrained().labels == Labels.audioset()
     }
 
 
-def test_timm_loads_what_was_pushed(hub, environment, run, folder, name, tmp_path):
+def test_timm_loads_what_was_pushed(hub, run, folder, name):
     assert run("push", folder, name, token=WRITE_TOKEN).code == 0
     code = f"""
 import timm, torch, audiotag, audiotag.backbones
@@ -377,7 +378,7 @@ with torch.inference_mode():
     difference = backbone(maps) - audiotag.load_tagger({name!r}, "cpu").backbone(maps)
 assert difference.abs().max() < 1e-4, difference
 """
-    ended = run_python(environment, code)
+    ended = run("-c", code)
     assert ended.code == 0, ended.err
     assert f'timm.create_model("hf-hub:{name}", pretrained=True)' in (
         hub.files(name)["README.md"].decode()
