@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
 )
-from huggingface_hub.utils import httpx, validate_repo_id
+from huggingface_hub.utils import httpx, tqdm, validate_repo_id
 
 from audiotag.config import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
 from audiotag.errors import HubError
@@ -183,12 +183,27 @@ def _download(api: HfApi, source: HubId, name: str) -> Path:
 
 
 def _snapshot(api: HfApi, source: HubId, **options) -> Path:
-    allowed = list(FILES)
-    return Path(
-        api.snapshot_download(
-            source.name, revision=source.revision, allow_patterns=allowed, **options
+    """Download a model's files; the progress shown on a terminal goes when they are there."""
+    bars: list[tqdm] = []
+
+    class Bar(tqdm):  # the client leaves its own open, amid whatever is printed next
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **{**kwargs, "leave": False})
+            bars.append(self)
+
+    try:
+        allowed = list(FILES)
+        folder = api.snapshot_download(
+            source.name,
+            revision=source.revision,
+            allow_patterns=allowed,
+            tqdm_class=Bar,
+            **options,
         )
-    )
+    finally:
+        for bar in bars:
+            bar.close()
+    return Path(folder)
 
 
 def _cached(api: HfApi, source: HubId) -> Path | None:

@@ -180,8 +180,8 @@ def theirs() -> bytes:
 def foreign(hub, theirs, name) -> str:
     """Name of a repository that another publisher made, with no config of audiotag's."""
     files = {"model.safetensors": theirs, "config.yaml": b"a: 1", "old.pth": b"pickle"}
-    hub.add(name, files)
-    return name
+    hub.add(f"{name}-theirs", files)
+    return f"{name}-theirs"
 
 
 def downloads(requests: list[str]) -> list[str]:

@@ -407,7 +407,8 @@ def test_a_revision_is_a_model_everywhere(hub, run, folder, published, tones, ma
     recipe.write_text(
         '[model]\narchitecture = "convnext_dcls_audio_atto"\n'
         "args = { depths = [1, 1, 1, 1], dims = [8, 8, 16, 32] }\n[data]\ncrop_seconds = [2.0]\n"
-        f'[distill]\nteacher = "{branch}"\n[optim]\nwarmup_epochs = 0.0\n[train]\nepochs = 1\nbatch_size = 4\n'
+        f'[distill]\nteacher = "{branch}"\n[optim]\nwarmup_epochs = 0.0\n'
+        "[train]\nepochs = 1\nbatch_size = 4\n"
     )
     fast = ("--set", "train.epochs=1", "--device", "cpu")
     commands = (
