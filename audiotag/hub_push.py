@@ -179,6 +179,8 @@ def _card(folder: Path, target: HubId, license: str | None) -> str:
     from audiotag.tagger import Tagger
 
     if (folder / CARD_FILE).is_file():
+        if license is not None:
+            raise HubError(f"{folder / CARD_FILE} is your own card; say the licence in its head")
         Tagger.load(folder)
         return (folder / CARD_FILE).read_text(encoding="utf-8")
     return model_card(folder, target.name, license)

@@ -166,7 +166,7 @@ class Tagger(nn.Module):
 
         Raises:
             ModelError: If the DCLS convolutions have been folded and the config does not say so:
-                positions would be lost.
+                positions would be lost. If a weight is too large for `dtype`.
         """
         if getattr(self.backbone, "is_folded", False) and not self.config.folded:
             raise ModelError(
@@ -341,6 +341,9 @@ def _build_backbone(config: TaggerConfig, pretrained: bool = False) -> nn.Module
 def _for_file(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     tensor = tensor.detach().cpu()
     if dtype is not None and tensor.is_floating_point():
+        largest = tensor.abs().max() if tensor.numel() else 0.0
+        if largest > torch.finfo(dtype).max:
+            raise ModelError(f"a weight of {largest:g} is too large for {dtype}; keep its own type")
         tensor = tensor.to(dtype)
     return tensor.clone(memory_format=torch.contiguous_format)
 

@@ -235,6 +235,13 @@ def test_a_licence_is_in_the_card(hub, run, folder, name):
     assert card.data.license == "cc-by-4.0" and "`cc-by-4.0`, for the weights." in card.text
 
 
+def test_a_licence_beside_a_card_of_ones_own_is_refused(run, folder, name):
+    (folder / "README.md").write_text("---\nlicense: mit\n---\nMine.\n")
+    assert run("push", folder, name, "--license", "mit", token=WRITE_TOKEN).error == (
+        f"Error: {folder / 'README.md'} is your own card; say the licence in its head"
+    )
+
+
 def test_what_a_run_has_noted_travels_without_paths(hub, run, folder, name):
     part = {"clips": 3, "hours": 0.5, "keys": "0123456789abcdef"}
     data = {"name": "birds", "train": part, "valid": part}

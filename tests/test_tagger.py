@@ -70,6 +70,13 @@ def test_files_can_be_read_by_others(folder):
         assert path.stat().st_mode & stat.S_IROTH, path
 
 
+def test_weights_that_half_precision_cannot_hold_are_refused(tiny_tagger, tmp_path):
+    tiny_tagger.backbone.stem[0].bias.data[0] = 1e6
+    with pytest.raises(ModelError, match=r"weight of 1e\+06 is too large for torch.float16"):
+        tiny_tagger.save(tmp_path, torch.float16)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 def test_config_spells_out_the_front_end(folder):
     front_end = json.loads((folder / "config.json").read_text())["front_end"]
     assert front_end["name"] == "log_mel"
