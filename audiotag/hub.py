@@ -24,7 +24,13 @@ from huggingface_hub.utils import httpx, tqdm, validate_repo_id
 
 from audiotag.config import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
 from audiotag.errors import HubError
-from audiotag.hub_failures import explained, is_unreachable, patiently, sentence
+from audiotag.hub_failures import (
+    explained,
+    is_unreachable,
+    patiently,
+    sentence,
+    transferring,
+)
 from audiotag.hub_published import LIBRARY, check_layout, converted
 from audiotag.trained_on import DATA_FILE
 from audiotag.version import __version__
@@ -179,7 +185,8 @@ def _fetched_published(api: HfApi, source: HubId, commit: str | None, config: Pa
 
 
 def _download(api: HfApi, source: HubId, name: str) -> Path:
-    return Path(api.hf_hub_download(source.name, name, revision=source.revision))
+    with transferring():
+        return Path(api.hf_hub_download(source.name, name, revision=source.revision))
 
 
 def _snapshot(api: HfApi, source: HubId, **options) -> Path:
@@ -192,14 +199,14 @@ def _snapshot(api: HfApi, source: HubId, **options) -> Path:
             bars.append(self)
 
     try:
-        allowed = list(FILES)
-        folder = api.snapshot_download(
-            source.name,
-            revision=source.revision,
-            allow_patterns=allowed,
-            tqdm_class=Bar,
-            **options,
-        )
+        with transferring():
+            folder = api.snapshot_download(
+                source.name,
+                revision=source.revision,
+                allow_patterns=list(FILES),
+                tqdm_class=Bar,
+                **options,
+            )
     finally:
         for bar in bars:
             bar.close()

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ STATUSES = {
     412: "{name} has been changed meanwhile; try again",
     429: "the Hub answers no more requests for now; try again in some minutes",
 }
+XET_ERROR = re.compile(r"\(os error (\d+)\)")
 WAITS = (1.0, 2.0, 4.0)  # seconds before what failed in passing is tried once more
 
 logger = logging.getLogger(__name__)
@@ -50,6 +53,18 @@ def patiently(attempt: Callable[[], Result]) -> Result:
             logger.warning("The Hub failed (%s), is tried again in %g s", _kind(error), wait)
             time.sleep(wait)
     return attempt()
+
+
+@contextmanager
+def transferring() -> Iterator[None]:
+    """Turn what the client's Xet part raises, bare RuntimeErrors, into the OSErrors they tell of."""
+    try:
+        yield
+    except RuntimeError as error:
+        number = XET_ERROR.search(str(error))
+        if number is None:
+            raise OSError(str(error)) from error
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from audiotag.hub import (
     is_own_config,
     open_client,
 )
-from audiotag.hub_failures import TOKEN_HINT, explained, patiently
+from audiotag.hub_failures import TOKEN_HINT, explained, patiently, transferring
 from audiotag.version import __version__
 
 TOKEN_IN_TEXT = re.compile(rb"hf_[A-Za-z0-9]{30,}")
@@ -256,13 +256,14 @@ def _send(
 ) -> CommitInfo:
     """Commit; what has been uploaded whole before is not again."""
     try:
-        return api.create_commit(
-            target.name,
-            files,
-            commit_message=how.message,
-            revision=target.revision,
-            create_pr=how.create_pr,
-        )
+        with transferring():
+            return api.create_commit(
+                target.name,
+                files,
+                commit_message=how.message,
+                revision=target.revision,
+                create_pr=how.create_pr,
+            )
     except ValueError as error:
         if not isinstance(error.__cause__, BadRequestError):
             raise

@@ -1,5 +1,6 @@
 """pull, and a Hub id as a model: the real client against a Hub on the loopback."""
 
+import errno
 import hashlib
 import json
 import os
@@ -29,6 +30,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from audiotag.errors import HubError
+from audiotag.hub_failures import transferring
 
 CAN_MOUNT = (
     bool(shutil.which("unshare"))
@@ -373,6 +375,20 @@ def test_a_disk_without_room_is_named(environment, published, tmp_path):
         f"Error: {published}: {tmp_path}: No space left on device; make room, or set HF_HOME to "
         "another folder"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("Task error: IO Error: No space left on device (os error 28)", errno.ENOSPC),
+        ("Task error: reconstruction failed", None),
+    ],
+)
+def test_what_the_xet_part_of_the_client_raises_is_an_os_error(text, number):
+    """Seen with hf_xet 1.8; the Hub of these tests has no Xet."""
+    with pytest.raises(OSError) as caught, transferring():
+        raise RuntimeError(text)
+    assert caught.value.errno == number
 
 
 @pytest.fixture(scope="session")
