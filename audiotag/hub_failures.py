@@ -57,7 +57,7 @@ def patiently(attempt: Callable[[], Result]) -> Result:
 
 @contextmanager
 def transferring() -> Iterator[None]:
-    """Turn what the client's Xet part raises, bare RuntimeErrors, into the OSErrors they tell of."""
+    """Turn what the client's Xet part raises, bare RuntimeErrors, into the OSErrors they mean."""
     try:
         yield
     except RuntimeError as error:
