@@ -18,7 +18,7 @@ from audiotag.cli.hub_id import hub_usage
 @click.option(
     "--folded",
     is_flag=True,
-    help="Send folded weights in half precision: half the size, loads faster, for use only.",
+    help="Send folded weights in half precision: about half the size, for use only.",
 )
 @click.option(
     "--license", metavar="L", help="Of the weights, by the Hub's name for it: mit, cc-by-4.0."
