@@ -1,14 +1,11 @@
 """The catalogue: models that can be used here without another download, or trained."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from huggingface_hub import constants, scan_cache_dir
-from huggingface_hub.errors import CacheNotFound
-
-from audiotag import hub_published
 from audiotag.config import CONFIG_FILE, WEIGHTS_FILE, TaggerConfig
+from audiotag.hub_cache import CachedModel, cached_models
 from audiotag.locate import DEFAULT_NAME, model_folder
 
 PAPER, EFFICIENTAT, TOPEL = "arXiv 2309.13972", "arXiv 2211.04772", "arXiv 2306.00830"
@@ -39,13 +36,15 @@ class Entry:
         name: What `--model` calls it.
         architecture: Its backbone.
         classes: Number of labels.
-        size: Bytes of weights.
+        size: Bytes of weights; of one from the Hub, all that it takes in the cache.
+        cached: Where it is one from the Hub, what the cache has of it.
     """
 
     name: str
     architecture: str
     classes: int
     size: int
+    cached: CachedModel | None = None
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,17 @@ class Architecture:
 
 def embedded() -> list[Entry]:
     """The model that comes with the package."""
-    return _entries(DEFAULT_NAME, model_folder(None))
+    found = _entry(DEFAULT_NAME, model_folder(None))
+    return [] if found is None else [found]
 
 
 def downloaded() -> list[Entry]:
     """Models from the Hub that are taggers or were made ones, in alphabetical order."""
-    folders = [*_cached(), *hub_published.kept()]
-    # Of several revisions the latest.
-    found = {name: entry for name, folder in folders for entry in _entries(name, folder)}
-    return [found[name] for name in sorted(found)]
+    return [
+        replace(entry, size=model.size, cached=model)
+        for model in cached_models()
+        if (entry := _entry(model.name, model.folder)) is not None
+    ]
 
 
 def trainable() -> Iterator[Architecture]:
@@ -87,19 +88,6 @@ def trainable() -> Iterator[Architecture]:
     from audiotag.backbones import architectures
 
     return map(_architecture, architectures())
-
-
-def _cached() -> list[tuple[str, Path]]:
-    """Names and folders of all that is in the Hub's cache, for each name the oldest first."""
-    try:
-        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
-    except CacheNotFound:
-        return []
-    return [
-        (repo.repo_id, revision.snapshot_path)
-        for repo in repos
-        for revision in sorted(repo.revisions, key=lambda revision: revision.last_modified)
-    ]
 
 
 def _architecture(name: str) -> Architecture:
@@ -117,11 +105,11 @@ def _method(name: str) -> str:
     return "MobileNetV3" if name.startswith("mn") else "7x7"
 
 
-def _entries(name: str, folder: Path) -> list[Entry]:
+def _entry(name: str, folder: Path) -> Entry | None:
     """The model in a folder, if there is one."""
     try:
         config = TaggerConfig.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         size = (folder / WEIGHTS_FILE).stat().st_size
     except (OSError, KeyError, ValueError, TypeError):
-        return []
-    return [Entry(name, config.architecture, len(config.labels), size)]
+        return None
+    return Entry(name, config.architecture, len(config.labels), size)

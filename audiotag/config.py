@@ -14,6 +14,7 @@ from audiotag.replacing import replaced
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
+EVALUATION_FILE = "evaluation.json"
 FORMAT_VERSION = 1
 MIN_DURATION = 2.0  # seconds; shorter clips are repeated up to it
 VERSIONED = ("torch", "timm", "dcls")
@@ -35,6 +36,7 @@ class TaggerConfig:
             None if none were fitted.
         softmax: Whether scores add up to one, as of a model that has learnt clips with exactly one
             of the labels each; else each label's is a sigmoid.
+        folded: Whether the weights are those of a folded backbone, which is for use only.
     """
 
     architecture: str
@@ -46,9 +48,15 @@ class TaggerConfig:
     min_duration: float = MIN_DURATION
     thresholds: tuple[float, ...] | None = None
     softmax: bool = False
+    folded: bool = False
 
-    def to_json(self) -> str:
-        """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's."""
+    def to_json(self, timm_config: dict[str, Any] | None = None) -> str:
+        """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's.
+
+        Args:
+            timm_config: timm's "pretrained_cfg", with which `timm.create_model("hf-hub:...")`
+                builds the backbone from the same file.
+        """
         return json.dumps(
             {
                 "library_name": "audiotag",
@@ -56,12 +64,14 @@ class TaggerConfig:
                 "architecture": self.architecture,
                 "num_classes": len(self.labels),
                 "model_args": {"in_chans": 1, **self.model_args},
+                **({} if timm_config is None else {"pretrained_cfg": timm_config}),
                 **({} if self.dcls is None else {"dcls": self.dcls}),
                 "front_end": {"name": self.front_end, **self.front_end_args},
                 "min_duration": self.min_duration,
                 "labels": [{"name": label.name, "mid": label.mid} for label in self.labels],
                 **({} if self.thresholds is None else {"thresholds": self.thresholds}),
                 **({"softmax": True} if self.softmax else {}),
+                **({"folded": True} if self.folded else {}),
                 "versions": {name: version(name) for name in VERSIONED},
             },
             indent=1,
@@ -90,6 +100,7 @@ class TaggerConfig:
             min_duration=values["min_duration"],
             thresholds=_thresholds(values.get("thresholds"), labels),
             softmax=bool(values.get("softmax", False)),
+            folded=bool(values.get("folded", False)),
         )
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from audiotag.bootstrap import Statistic
+from audiotag.config import EVALUATION_FILE
 from audiotag.data.shards import hash_keys
 from audiotag.engine import Engine
+from audiotag.errors import ModelError
 from audiotag.measurement import RESAMPLES, Measurement, measure
 from audiotag.metrics import confusion_matrix, d_prime
 from audiotag.replacing import replaced
 from audiotag.scoring import score
-
-EVALUATION_FILE = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,40 @@ class Evaluation:
         with replaced(folder / EVALUATION_FILE) as file:
             file.write(f"{self.to_json()}\n".encode())
         return folder / EVALUATION_FILE
+
+
+def read_evaluation(folder: Path) -> Evaluation | None:
+    """What `Evaluation.save` wrote into a model folder; None where it was not measured.
+
+    Raises:
+        ModelError: If its `evaluation.json` is damaged.
+    """
+    path = folder / EVALUATION_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        figures = {name: _read_figure(x) for name, x in values["figures"].items()}
+        classes = tuple(
+            ClassFigures(
+                x["name"],
+                x["clips"],
+                _read_figure(x["average_precision"]),
+                _read_figure(x["auc"]),
+            )
+            for x in values["classes"]
+        )
+        confusion = values["confusion"]
+        pairs = None if confusion is None else tuple(Confusion(**x) for x in confusion)
+        return Evaluation(**{**values, "figures": figures, "classes": classes, "confusion": pairs})
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error}); measure again with audiotag evaluate --save"
+        ) from error
+
+
+def _read_figure(values: dict[str, float | None]) -> Figure:
+    return Figure(**{name: math.nan if x is None else x for name, x in values.items()})
 
 
 def evaluate(

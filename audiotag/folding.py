@@ -1,5 +1,6 @@
 """Turning a trained model into the plainer one that computes the same."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -45,6 +46,28 @@ def fold(model: nn.Module) -> nn.Module:
             reparameterize_model(model, inplace=True)
     _use_cropped_kernels(model)
     model.is_folded = True  # type: ignore[assignment]
+    return model
+
+
+def take_folded_form(model: nn.Module, shapes: Mapping[str, torch.Size]) -> nn.Module:
+    """Make a fresh model on the meta device, in place, into the form of a folded one.
+
+    Args:
+        model: Without values; none are computed.
+        shapes: Of the folded one's weights, by name, which tell how far its kernels were cut.
+
+    Returns:
+        `model`.
+    """
+    fold_dcls(model, DclsConv2d.plain)
+    fold(model.eval())
+    for name, module in model.named_modules():
+        shape = shapes.get(f"{name}.weight", torch.Size())
+        if isinstance(module, nn.Conv2d) and len(shape) == module.weight.ndim:
+            for axis in (-2, -1):
+                cut = (module.kernel_size[axis] - shape[axis]) // 2
+                if cut > 0:
+                    _cut(module, axis, cut)
     return model
 
 

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face Hub: push a model folder, pull one by its name.
+"""Models on the Hugging Face Hub: their names, the client, and pulling one; `hub_push` sends one.
 
 The cache is the Hub's own, and its variables hold: HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE.
 Only the files named here travel, so that a pickle is neither sent nor fetched.
@@ -9,28 +9,39 @@ import logging
 import re
 import shlex
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import httpx
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
+from huggingface_hub.utils import httpx, tqdm, validate_repo_id
 
-from audiotag.config import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE
+from audiotag.config import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
 from audiotag.errors import HubError
-from audiotag.hub_failures import TOKEN_HINT, explained, is_unreachable, sentence
+from audiotag.hub_failures import (
+    explained,
+    is_unreachable,
+    patiently,
+    sentence,
+    transferring,
+)
 from audiotag.hub_published import LIBRARY, check_layout, converted
+from audiotag.trained_on import DATA_FILE
 from audiotag.version import __version__
 
 CARD_FILE = "README.md"
 # These names are those of `training`, whose import of torch a pull need not wait for.
 RECIPE_FILE, METRICS_FILE = "recipe.toml", "metrics.jsonl"
-FILES = (CONFIG_FILE, WEIGHTS_FILE, ONNX_FILE, CARD_FILE, RECIPE_FILE, METRICS_FILE)
+RUN_FILES = (RECIPE_FILE, METRICS_FILE, DATA_FILE, EVALUATION_FILE)
+FILES = (CONFIG_FILE, WEIGHTS_FILE, ONNX_FILE, CARD_FILE, *RUN_FILES)
 CONVERTIBLE = (".pt", ".pth")
 PICKLES = (*CONVERTIBLE, ".bin", ".ckpt", ".pickle", ".pkl")
-TOKEN_IN_TEXT = re.compile(rb"hf_[A-Za-z0-9]{30,}")
-# What comes before the last part of a quoted absolute path.
-FOLDERS = re.compile(r'"(?:~[^"\\/\n]*|[A-Za-z]:)?[\\/](?:[^"\n]*[\\/])?(?=[^"\\/\n])')
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +64,10 @@ class HubId:
         if match is None:
             raise HubError(f"{text!r} is no Hub id; write OWNER/NAME or OWNER/NAME@REVISION")
         name, own = match.groups()
+        try:
+            validate_repo_id(name)
+        except HFValidationError as error:
+            raise HubError(f"the Hub does not allow the name {name}; correct it") from error
         if own and revision and own != revision:
             raise HubError(f"{text} and revision {revision} contradict each other; give one")
         return cls(name, own or revision)
@@ -61,19 +76,25 @@ class HubId:
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
 
-@dataclass(frozen=True)
-class Push:
-    """What a push sent, or would send.
+def open_client(token: str | None) -> HfApi:
+    """The client; it refuses what no token is, as it would show it in an exception.
 
-    Attributes:
-        files: Names in the repository and sizes in bytes.
-        card: Text of the model card.
-        url: Page of the model or of the pull request; None after a dry run.
+    Raises:
+        HubError: If it is none.
     """
+    token = (token or "").strip() or None
+    if token and not re.fullmatch(r"[!-~]+", token):
+        raise HubError("the token holds characters that no token has; copy it again")
+    return HfApi(token=token, library_name=LIBRARY, library_version=__version__)
 
-    files: tuple[tuple[str, int], ...]
-    card: str
-    url: str | None = None
+
+def is_own_config(path: Path) -> bool:
+    """Whether a file is the config of one of audiotag's models."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(values, dict) and values.get("library_name") == LIBRARY
 
 
 def pull(
@@ -101,72 +122,40 @@ def pull(
         ModelError: If another publisher's model does not fit its architecture.
     """
     source = HubId.parse(repo_id, revision)
-    api = _api(token)
-    with explained(api, source.name, source.revision):
-        try:
-            folder = _fetched(api, source, local_dir)
-        except (OfflineModeIsEnabled, httpx.TransportError, HfHubHTTPError) as error:
-            if local_dir or verify or not is_unreachable(error):
-                raise
-            folder = _cached(api, source, error)
-        is_own = _is_own_config(folder / CONFIG_FILE)
+    api = open_client(token)
+    with explained(api, source.name, source.revision, local_dir):
+        if local_dir or verify:
+            folder = patiently(partial(_fetched, api, source, local_dir))
+        else:
+            folder = _fetched_or_cached(api, source)
+        is_own = is_own_config(folder / CONFIG_FILE)
         if verify:
-            _verify(api, source, local_dir if is_own else None)
+            patiently(partial(_verify, api, source, local_dir if is_own else None))
         return folder if is_own else converted(source.name, folder / WEIGHTS_FILE, local_dir)
 
 
-def push(
-    folder: Path | str,
-    repo_id: str,
-    *,
-    private: bool = False,
-    revision: str | None = None,
-    commit_message: str | None = None,
-    create_pr: bool = False,
-    token: str | None = None,
-    dry_run: bool = False,
-) -> Push:
-    """Upload a model folder: config, weights, ONNX, card, and a run's recipe and metrics.
-
-    A card is written for a folder that has none. Absolute paths in the recipe lose their folders.
-
-    Args:
-        folder: A model folder or a run folder.
-        repo_id: `owner/name`; made if it does not exist.
-        private: Whether a repository that is made is private.
-        revision: Branch to commit to, made if it does not exist; main unless given.
-        commit_message: First line of the commit.
-        create_pr: Open a pull request instead of committing.
-        token: Instead of HF_TOKEN or the one of `hf auth login`.
-        dry_run: Send nothing, ask the Hub nothing.
+def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
+    """The folder of a model as the Hub has it now or, if it cannot be reached, the cache.
 
     Raises:
-        ModelError: If the folder does not hold a tagger.
-        HubError: If the Hub refuses, the repository holds something else, or a file a token.
+        HubError: If neither has it.
     """
-    target = HubId.parse(repo_id, revision)
-    contents = _contents(Path(folder), target)
-    sizes = tuple((name, _size(content)) for name, content in contents.items())
-    result = Push(sizes, _text(contents[CARD_FILE]))
-    if dry_run:
-        return result
-    message = commit_message or f"Push {Path(folder).resolve().name} with audiotag {__version__}"
-    url = _commit(_api(token), target, contents, message, private, create_pr)
-    return replace(result, url=url)
+    cached = _cached(api, source)
+    fetch = partial(_fetched, api, source)
+    try:
+        return fetch() if cached else patiently(fetch)
+    except (OfflineModeIsEnabled, httpx.TransportError, HfHubHTTPError) as error:
+        if not is_unreachable(error):
+            raise
+        reason = sentence(error, api, source.name, source.revision)
+        if cached is None:
+            raise HubError(f"{source} is not in the cache, and {reason}") from error
+        if not isinstance(error, OfflineModeIsEnabled):
+            logger.warning("Using the cached copy of %s: %s", source, reason)
+        return cached
 
 
-def _api(token: str | None) -> HfApi:
-    """The client; it refuses what no token is, as it would show it in an exception."""
-    token = (token or "").strip() or None
-    if token and not re.fullmatch(r"[!-~]+", token):
-        raise HubError("the token holds characters that no token has; copy it again")
-    return HfApi(token=token, library_name=LIBRARY, library_version=__version__)
-
-
-# pull
-
-
-def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None) -> Path:
+def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None = None) -> Path:
     """The folder of a model, as the Hub has it now; of another publisher's, with its weights.
 
     Raises:
@@ -177,7 +166,7 @@ def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None) -> Path:
     if WEIGHTS_FILE not in names:
         raise HubError(_lacking(source, names))
     config = _download(api, source, CONFIG_FILE) if CONFIG_FILE in names else None
-    if config is None or not _is_own_config(config):
+    if config is None or not is_own_config(config):
         return _fetched_published(api, source, info.sha, config)
     if not local_dir and all(
         (config.parent / name).is_file() for name in names.intersection(FILES)
@@ -196,34 +185,41 @@ def _fetched_published(api: HfApi, source: HubId, commit: str | None, config: Pa
 
 
 def _download(api: HfApi, source: HubId, name: str) -> Path:
-    return Path(api.hf_hub_download(source.name, name, revision=source.revision))
+    with transferring():
+        return Path(api.hf_hub_download(source.name, name, revision=source.revision))
 
 
 def _snapshot(api: HfApi, source: HubId, **options) -> Path:
-    allowed = list(FILES)
-    return Path(
-        api.snapshot_download(
-            source.name, revision=source.revision, allow_patterns=allowed, **options
-        )
-    )
+    """Download a model's files; the progress shown on a terminal goes when they are there."""
+    bars: list[tqdm] = []
+
+    class Bar(tqdm):  # the client leaves its own open, amid whatever is printed next
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **{**kwargs, "leave": False})
+            bars.append(self)
+
+    try:
+        with transferring():
+            folder = api.snapshot_download(
+                source.name,
+                revision=source.revision,
+                allow_patterns=list(FILES),
+                tqdm_class=Bar,
+                **options,
+            )
+    finally:
+        for bar in bars:
+            bar.close()
+    return Path(folder)
 
 
-def _cached(api: HfApi, source: HubId, error: Exception) -> Path:
-    """The copy in the cache of a model whose Hub cannot be reached, as `error` says.
-
-    Raises:
-        HubError: If there is none.
-    """
-    reason = sentence(error, api, source.name, source.revision)
+def _cached(api: HfApi, source: HubId) -> Path | None:
+    """The copy of a model that is in the cache, if it is whole enough to be used."""
     try:
         folder = _snapshot(api, source, local_files_only=True)
     except LocalEntryNotFoundError:
-        folder = None
-    if folder is None or not (folder / WEIGHTS_FILE).is_file():
-        raise HubError(f"{source} is not in the cache, and {reason}") from error
-    if not isinstance(error, OfflineModeIsEnabled):
-        logger.warning("Using the cached copy of %s: %s", source, reason)
-    return folder
+        return None
+    return folder if (folder / WEIGHTS_FILE).is_file() else None
 
 
 def _lacking(source: HubId, names: Collection[str]) -> str:
@@ -248,14 +244,6 @@ def _is_inconvertible(name: str) -> bool:
     return not name.endswith(CONVERTIBLE)
 
 
-def _is_own_config(path: Path) -> bool:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return False
-    return isinstance(values, dict) and values.get("library_name") == LIBRARY
-
-
 def _verify(api: HfApi, source: HubId, local_dir: Path | str | None) -> None:
     """Raise a HubError naming the files whose hash is not the Hub's."""
     found = api.verify_repo_checksums(source.name, revision=source.revision, local_dir=local_dir)
@@ -265,83 +253,3 @@ def _verify(api: HfApi, source: HubId, local_dir: Path | str | None) -> None:
             f"{source}: {', '.join(file['path'] for file in found.mismatches)} differs from the "
             f"Hub's hash; delete {' and '.join(map(str, damaged))} and pull again"
         )
-
-
-# push
-
-
-def _contents(folder: Path, target: HubId) -> dict[str, Path | bytes]:
-    """The files to send, by their names; the large ones as paths."""
-    card = _card(folder, target)  # first: it refuses a folder that is no tagger
-    contents: dict[str, Path | bytes] = {
-        name: folder / name for name in (WEIGHTS_FILE, ONNX_FILE) if (folder / name).is_file()
-    }
-    contents[CARD_FILE] = card.encode()
-    for name in (CONFIG_FILE, RECIPE_FILE, METRICS_FILE):
-        if (folder / name).is_file():
-            contents[name] = (folder / name).read_bytes()
-    if RECIPE_FILE in contents:
-        contents[RECIPE_FILE] = _without_folders(_text(contents[RECIPE_FILE])).encode()
-    for name, content in contents.items():
-        if isinstance(content, bytes) and TOKEN_IN_TEXT.search(content):
-            raise HubError(f"{folder / name} holds a Hub token; remove it and revoke the token")
-    return {name: contents[name] for name in FILES if name in contents}
-
-
-def _card(folder: Path, target: HubId) -> str:
-    from audiotag.card import model_card
-    from audiotag.tagger import Tagger
-
-    if (folder / CARD_FILE).is_file():
-        Tagger.load(folder)
-        return (folder / CARD_FILE).read_text(encoding="utf-8")
-    return model_card(folder, target.name)
-
-
-def _without_folders(text: str) -> str:
-    """TOML whose strings that are absolute paths keep their last part only."""
-    return FOLDERS.sub('"', text)
-
-
-def _text(content: Path | bytes) -> str:
-    return (content if isinstance(content, bytes) else content.read_bytes()).decode("utf-8")
-
-
-def _size(content: Path | bytes) -> int:
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
-
-
-def _commit(
-    api: HfApi,
-    target: HubId,
-    contents: dict[str, Path | bytes],
-    message: str,
-    private: bool,
-    create_pr: bool,
-) -> str:
-    """Send the files in one commit; returns the page to look at."""
-    if not (api.token or get_token()):
-        raise HubError(f"pushing to {target.name} needs a token; {TOKEN_HINT}")
-    with explained(api, target.name, target.revision):
-        api.create_repo(target.name, private=private or None, exist_ok=True)
-        _refuse_taken(api, target)
-        if target.revision and not create_pr:
-            api.create_branch(target.name, branch=target.revision, exist_ok=True)
-        commit = api.create_commit(
-            target.name,
-            [CommitOperationAdd(name, content) for name, content in contents.items()],
-            commit_message=message,
-            revision=target.revision,
-            create_pr=create_pr,
-        )
-    page = f"{api.endpoint}/{target.name}"
-    return commit.pr_url or (f"{page}/tree/{target.revision}" if target.revision else page)
-
-
-def _refuse_taken(api: HfApi, target: HubId) -> None:
-    """Raise a HubError if the repository holds a model of another library."""
-    info = api.model_info(target.name)
-    if CONFIG_FILE in {file.rfilename for file in info.siblings or ()}:
-        config = api.hf_hub_download(target.name, CONFIG_FILE, revision=info.sha)
-        if not _is_own_config(Path(config)):
-            raise HubError(f"{target.name} holds another library's model; choose another name")

@@ -63,8 +63,8 @@ def converted(name: str, weights: Path, local_dir: Path | str | None = None) -> 
     return folder
 
 
-def kept() -> Iterator[tuple[str, Path]]:
-    """Names and folders of the models converted so far, the oldest first."""
-    configs = Path(constants.HF_ASSETS_CACHE, LIBRARY).glob(f"*/*/{CONFIG_FILE}")
-    for config in sorted(configs, key=lambda config: config.stat().st_mtime):
-        yield config.parent.parent.name.replace("--", "/", 1), config.parent
+def kept() -> Iterator[tuple[str, str, Path]]:
+    """Names, commits and folders of the models converted so far."""
+    for config in Path(constants.HF_ASSETS_CACHE, LIBRARY).glob(f"*/*/{CONFIG_FILE}"):
+        folder = config.parent
+        yield folder.parent.name.replace("--", "/", 1), folder.name.partition("-")[0], folder

@@ -1,13 +1,16 @@
 """The tagger: front end, backbone and labels, kept together in a model folder.
 
 A model folder holds `config.json` (architecture and its arguments, front end, labels, versions),
-`model.safetensors` (the backbone's state dict) and, where it was exported, `model.onnx`.
+`model.safetensors` (the backbone's state dict) and, where it was exported, `model.onnx`; where it
+was measured, `evaluation.json`.
 """
 
 import difflib
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,11 +22,19 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from audiotag.backbones import architectures
-from audiotag.config import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, TaggerConfig, read_config
+from audiotag.config import (
+    CONFIG_FILE,
+    EVALUATION_FILE,
+    ONNX_FILE,
+    WEIGHTS_FILE,
+    TaggerConfig,
+    read_config,
+)
 from audiotag.errors import ModelError
 from audiotag.features import LogMel
 from audiotag.features_efficientat import EfficientATMel
-from audiotag.folding import fold
+from audiotag.folding import fold, take_folded_form
+from audiotag.locate import model_folder
 from audiotag.pretrained import load_vision_weights
 from audiotag.replacing import replaced
 from audiotag.swap import swap_convs
@@ -35,6 +46,8 @@ FRONT_ENDS: dict[str, type[nn.Module]] = {
     "log_mel": LogMel,
     "efficientat_mel": EfficientATMel,
 }
+# Of the configuration that timm keeps of each architecture, what loading weights depends on.
+TIMM_KEYS = ("first_conv", "classifier", "pool_size", "fixed_input_size")
 
 
 class Tagger(nn.Module):
@@ -71,14 +84,7 @@ class Tagger(nn.Module):
         Raises:
             ModelError: If the architecture, the front end or an argument of either is unknown.
         """
-        if config.front_end not in FRONT_ENDS:
-            raise ModelError(
-                f"unknown front end {config.front_end!r}; choose one of {', '.join(FRONT_ENDS)}"
-            )
-        try:
-            features = FRONT_ENDS[config.front_end](**config.front_end_args)
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"{config.front_end}: {error}; check the arguments") from error
+        features = _build_features(config)
         backbone = _build_backbone(config, pretrained)
         return cls(config, features, backbone, name or config.architecture)
 
@@ -90,35 +96,102 @@ class Tagger(nn.Module):
             ModelError: If a file is missing or damaged, or weights and config do not fit.
         """
         folder = Path(folder)
-        tagger = cls.create(read_config(folder), name=folder.name)
-        state = _read_weights(folder)
-        _check_fit(tagger.backbone.state_dict(), state, folder)
-        tagger.backbone.load_state_dict(state)
-        return tagger.eval()
+        config, state = read_config(folder), _read_weights(folder)
+        features = _build_features(config)
+        backbone = _build_folded(config, state) if config.folded else _build_backbone(config)
+        _check_fit(backbone.state_dict(), state, folder)
+        if config.folded:
+            state = {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
+        backbone.load_state_dict(state, assign=config.folded)
+        return cls(config, features, backbone, folder.name).eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path | None = None,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> "Tagger":
+        """A tagger to train on or to push: as it was saved, in evaluation mode, on the CPU.
+
+        `load_tagger` folds it for use and puts it on its device.
+
+        Args:
+            model: Model folder, Hub id (`owner/name[@revision]`), or "default" or nothing for the
+                embedded default.
+            revision: Branch, tag or commit of a Hub id.
+            token: For the Hub, instead of HF_TOKEN or the one of `hf auth login`.
+
+        Raises:
+            ModelError: If there is no such model, or the folder does not hold a tagger.
+            HubError: If a Hub model cannot be had.
+        """
+        if revision is None and token is None:
+            return cls.load(model_folder(model))
+        from audiotag.hub import pull
+
+        return cls.load(pull(str(model), revision=revision, token=token))
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Share the tagger on the Hugging Face Hub, with a model card.
+
+        Args:
+            repo_id: `owner/name`; made if it does not exist.
+            options: Those of `hub_push.push`: private, revision, tag, commit_message, create_pr,
+                token, folded, license.
+
+        Returns:
+            The page of the model or of the pull request.
+
+        Raises:
+            ModelError: If it has been folded.
+            HubError: If the Hub refuses, or the repository holds something else.
+        """
+        from audiotag.hub_push import push
+
+        with TemporaryDirectory() as folder:
+            self.save(folder)
+            return cast(str, push(folder, repo_id, **options).url)
 
     def save(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
         """Write `config.json` and `model.safetensors` into `folder`, each moved into place.
 
-        Shared positions are written once for each convolution that uses them. A `model.onnx` that
-        lies there is removed: it would be that of other weights.
+        Shared positions are written once for each convolution that uses them. A `model.onnx` or
+        `evaluation.json` that lies there is removed: it would be that of other weights.
 
         Args:
             folder: Made if it does not exist.
             dtype: Type of floating-point weights in the file; theirs unless given.
 
         Raises:
-            ModelError: If the DCLS convolutions have been folded: positions would be lost.
+            ModelError: If the DCLS convolutions have been folded and the config does not say so:
+                positions would be lost. If a weight is too large for `dtype`.
         """
-        if getattr(self.backbone, "is_folded", False):
-            raise ModelError(f"{self.name}: a folded model cannot be saved; save before folding")
+        if getattr(self.backbone, "is_folded", False) and not self.config.folded:
+            raise ModelError(
+                f"{self.name}: folding has lost its positions, so it cannot be saved; save before "
+                "folding, or what Tagger.from_pretrained loads"
+            )
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         state = {key: _for_file(x, dtype) for key, x in self.backbone.state_dict().items()}
-        (folder / ONNX_FILE).unlink(missing_ok=True)
+        for name in (ONNX_FILE, EVALUATION_FILE):
+            (folder / name).unlink(missing_ok=True)
         with replaced(folder / WEIGHTS_FILE) as file:
             file.write(to_bytes(state, metadata={"format": "pt"}))
         with replaced(folder / CONFIG_FILE) as file:
-            file.write(f"{self.resolved_config().to_json()}\n".encode())
+            file.write(f"{self.resolved_config().to_json(self.timm_config())}\n".encode())
+
+    def timm_config(self) -> dict[str, Any] | None:
+        """What timm needs to build the backbone from `config.json`, its "pretrained_cfg"; nothing
+        for a backbone that timm alone cannot build."""
+        if self.config.dcls is not None or self.config.folded:
+            return None
+        own = cast(dict[str, Any], self.backbone.default_cfg)
+        cfg = {key: own[key] for key in TIMM_KEYS if own.get(key) is not None}
+        size = (1, *own["input_size"][1:])
+        return {**cfg, "input_size": size, "num_classes": len(self.labels)}
 
     @property
     def sample_rate(self) -> int:
@@ -216,7 +289,35 @@ class Tagger(nn.Module):
         )
 
 
-def _build_backbone(config: TaggerConfig, pretrained: bool) -> nn.Module:
+def _build_features(config: TaggerConfig) -> nn.Module:
+    """The front end of a config."""
+    if config.front_end not in FRONT_ENDS:
+        raise ModelError(
+            f"unknown front end {config.front_end!r}; choose one of {', '.join(FRONT_ENDS)}"
+        )
+    try:
+        return FRONT_ENDS[config.front_end](**config.front_end_args)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{config.front_end}: {error}; check the arguments") from error
+
+
+def _build_folded(config: TaggerConfig, state: dict[str, Tensor]) -> nn.Module:
+    """The network of a folded config, without values, in the shapes of its weights."""
+    if config.dcls is not None:  # a dense start has values
+        config = replace(config, dcls={**config.dcls, "init": "random"})
+    with torch.device("meta"):
+        backbone = _build_backbone(config)
+        take_folded_form(backbone, {key: x.shape for key, x in state.items()})
+    stored = backbone.state_dict().keys()
+    if missing := [name for name, _ in backbone.named_buffers() if name not in stored]:
+        raise ModelError(
+            f"{config.architecture} has values that no file holds ({missing[0]}), so it cannot be "
+            "stored folded; save or push it unfolded"
+        )
+    return backbone
+
+
+def _build_backbone(config: TaggerConfig, pretrained: bool = False) -> nn.Module:
     """The network of a config, with fresh weights or an image model's."""
     name = config.architecture
     if not timm.is_model(name):
@@ -240,6 +341,9 @@ def _build_backbone(config: TaggerConfig, pretrained: bool) -> nn.Module:
 def _for_file(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     tensor = tensor.detach().cpu()
     if dtype is not None and tensor.is_floating_point():
+        largest = tensor.abs().max() if tensor.numel() else 0.0
+        if largest > torch.finfo(dtype).max:
+            raise ModelError(f"a weight of {largest:g} is too large for {dtype}; keep its own type")
         tensor = tensor.to(dtype)
     return tensor.clone(memory_format=torch.contiguous_format)
 

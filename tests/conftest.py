@@ -1,4 +1,5 @@
-"""Fixtures: a tiny tagger, synthetic files, and real data where the environment names a folder."""
+"""Fixtures: a tiny tagger, synthetic files, real data where the environment names a folder, and a
+Hub on the loopback with what talks to it."""
 
 import os
 from pathlib import Path
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hub_client import environment, folder, foreign, hub, name, published, run, theirs
 
+__all__ = ["environment", "folder", "foreign", "hub", "name", "published", "run", "theirs"]
 TEST_DATA = "AUDIOTAG_TEST_DATA"  # a folder with clips/, esc10/, teachers/
 TINY = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}
 

@@ -6,6 +6,7 @@ it knows users by their tokens, branches, large files, pull requests, and can be
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 import threading
@@ -25,6 +26,8 @@ LARGE_SUFFIXES = (".safetensors", ".onnx", ".parquet")
 NAME = r"(?P<name>[^/]+/[^/]+)"
 REVISION = r"(?P<revision>[^/]+)"
 KIND = "(?:models|datasets)"
+
+NUMBERS = itertools.count()  # of commits
 
 Headers = dict[str, str]
 
@@ -64,25 +67,26 @@ Tree = dict[str, StoredFile]
 
 @dataclass
 class Repository:
-    """A model's commits by hash and branches by name."""
+    """A model's commits by hash, and branches and tags by name."""
 
     private: bool = False
     commits: dict[str, Tree] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     pull_requests: int = 0
     titles: list[str] = field(default_factory=list)
 
     def commit(self, branch: str, title: str, tree: Tree) -> str:
         """Add a commit to a branch; returns its hash."""
         self.titles.append(title)
-        commit = hashlib.sha1(f"{len(self.titles)} {title}".encode()).hexdigest()
+        commit = hashlib.sha1(f"{next(NUMBERS)} {title}".encode()).hexdigest()
         self.commits[commit] = tree
         self.branches[branch] = commit
         return commit
 
     def resolve(self, revision: str) -> str:
-        """Hash of the commit that a branch, or a hash, means."""
-        commit = self.branches.get(revision, revision)
+        """Hash of the commit that a branch, a tag or a hash means."""
+        commit = (self.branches | self.tags).get(revision, revision)
         if commit not in self.commits:
             raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return commit
@@ -95,6 +99,10 @@ class Refusal(Exception):
         super().__init__(message)
         self.status = status
         self.headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+
+
+class Dropped(Exception):
+    """No answer."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +121,16 @@ class LoopbackHub:
         url: For HF_ENDPOINT.
         repositories: By `owner/name`.
         requests: Method and path of each request so far, and the range of a part of a file.
+        watch: Called with the path of each request before it is answered.
     """
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.uploads: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.watch: Callable[[str], None] = lambda path: None
         self.lock = threading.RLock()
-        self._faults: list[tuple[str, int]] = []
+        self._faults: list[tuple[str, int | None]] = []
         self._cut: int | None = None
 
     def __enter__(self) -> "LoopbackHub":
@@ -154,17 +164,25 @@ class LoopbackHub:
         """Answer the next requests whose path contains `path` with an error status."""
         self._faults += [(path, status)] * times
 
+    def drop(self, path: str, times: int = 1) -> None:
+        """Close the connection, unanswered, of the next requests whose path contains `path`."""
+        self._faults += [(path, None)] * times
+
     def cut(self, size: int) -> None:
         """Close the connection of the next large file after this many bytes."""
         self._cut = size
 
-    def take_fault(self, path: str) -> int | None:
-        """The status to fail a request with."""
+    def take_fault(self, path: str) -> None:
+        """Fail a request that is to fail.
+
+        Raises:
+            Refusal: If its answer is an error status.
+            Dropped: If it has no answer.
+        """
         for fault in self._faults:
             if fault[0] in path:
                 self._faults.remove(fault)
-                return fault[1]
-        return None
+                raise Dropped if fault[1] is None else Refusal(fault[1], "fault")
 
     def take_cut(self) -> int | None:
         """Where to cut the file being served."""
@@ -188,11 +206,14 @@ class Handler(BaseHTTPRequestHandler):
         self.query = parse_qs(url.query)
         part = [self.headers["Range"]] if "Range" in self.headers else []
         self.hub.requests.append(" ".join([self.command, url.path, *part]))
+        self.hub.watch(url.path)
         try:
             with self.hub.lock:
-                if status := self.hub.take_fault(url.path):
-                    raise Refusal(status, "fault")
+                self.hub.take_fault(url.path)
                 reply = self._route(url.path)
+        except Dropped:
+            self.close_connection = True
+            return
         except Refusal as refusal:
             reply = Reply(json_bytes({"error": str(refusal)}), refusal.status, refusal.headers)
         self._send(reply)
@@ -303,6 +324,28 @@ def branch(request: Handler, name: str, revision: str) -> Reply:
     return Reply(json_bytes({}))
 
 
+def tag(request: Handler, name: str, revision: str) -> Reply:
+    """Give a commit a name."""
+    repository = request.readable(name)
+    request.writer(name)
+    wanted = json.loads(request.content)["tag"]
+    if wanted in repository.tags:
+        raise Refusal(409, "Reference already exists")
+    repository.tags[wanted] = repository.resolve(revision)
+    return Reply(json_bytes({}))
+
+
+def refs(request: Handler, name: str) -> Reply:
+    """List branches and tags."""
+    repository = request.readable(name)
+    kinds = {"branches": repository.branches, "tags": repository.tags}
+    answer: dict[str, Any] = {
+        kind: [{"name": k, "ref": f"refs/{kind}/{k}", "targetCommit": v} for k, v in found.items()]
+        for kind, found in kinds.items()
+    }
+    return Reply(json_bytes(answer | {"converts": []}))
+
+
 def preupload(request: Handler, name: str, revision: str) -> Reply:
     """Say which files are large, and the hashes of those that are there already."""
     repository = request.readable(name)
@@ -411,6 +454,8 @@ ROUTES: Iterable[tuple[str, str, Callable[..., Reply]]] = (
     ("GET", f"/api/{KIND}/{NAME}/revision/{REVISION}", info),
     ("GET", f"/api/{KIND}/{NAME}/tree/{REVISION}", tree),
     ("POST", f"/api/models/{NAME}/branch/{REVISION}", branch),
+    ("POST", f"/api/models/{NAME}/tag/{REVISION}", tag),
+    ("GET", f"/api/models/{NAME}/refs", refs),
     ("POST", f"/api/models/{NAME}/preupload/{REVISION}", preupload),
     ("POST", f"/api/models/{NAME}/commit/{REVISION}", commit),
     ("POST", rf"/{NAME}\.git/info/lfs/objects/batch", batch),

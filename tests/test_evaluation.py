@@ -26,7 +26,7 @@ from audiotag.cli.prepare import prepare as prepare_command
 from audiotag.config import TaggerConfig, read_config
 from audiotag.engine import open_engine
 from audiotag.errors import DataError, ModelError
-from audiotag.evaluation import evaluate, summarise
+from audiotag.evaluation import evaluate, read_evaluation, summarise
 from audiotag.labels import Labels
 from audiotag.measurement import measure
 from audiotag.scoring import Scores, score
@@ -261,6 +261,7 @@ def test_command_writes_what_it_is_asked_for(tagger, data, tmp_path):
     result = run(tmp_path / "model", data, "--resamples", 20, "--json", "--device", "cpu", *files)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == json.loads((tmp_path / "model/evaluation.json").read_text())
+    assert json.loads(read_evaluation(tmp_path / "model").to_json()) == json.loads(result.stdout)
     assert "mean F1" in result.stderr
     expected = score(tagger, data, "valid")
     with np.load(tmp_path / "scores.npz") as stored:

@@ -2,9 +2,11 @@
 
 import json
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -68,6 +70,13 @@ def test_files_can_be_read_by_others(folder):
         assert path.stat().st_mode & stat.S_IROTH, path
 
 
+def test_weights_that_half_precision_cannot_hold_are_refused(tiny_tagger, tmp_path):
+    tiny_tagger.backbone.stem[0].bias.data[0] = 1e6
+    with pytest.raises(ModelError, match=r"weight of 1e\+06 is too large for torch.float16"):
+        tiny_tagger.save(tmp_path, torch.float16)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
 def test_config_spells_out_the_front_end(folder):
     front_end = json.loads((folder / "config.json").read_text())["front_end"]
     assert front_end["name"] == "log_mel"
@@ -79,8 +88,65 @@ def test_folded_tagger_scores_the_same_and_refuses_to_be_saved(tiny_tagger, tmp_
     with torch.inference_mode():
         expected = tiny_tagger(waveform)
         torch.testing.assert_close(tiny_tagger.fold()(waveform), expected, rtol=0, atol=1e-5)
-    with pytest.raises(ModelError, match="folded"):
+    with pytest.raises(ModelError, match="save before folding"):
         tiny_tagger.save(tmp_path)
+
+
+def trained(tagger: Tagger) -> Tagger:
+    """After a step that moves every weight, and spreads the elements over their kernels."""
+    for module in tagger.modules():
+        if isinstance(module, DclsConv2d):
+            torch.nn.init.uniform_(module.P, -5, 5)
+    for name, weights in tagger.backbone.named_parameters():
+        if not name.endswith(".P"):
+            weights.data.add_(0.1 * torch.randn_like(weights))
+    return tagger.eval()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments", "dcls"),
+    [
+        ("convnext_dcls_audio_atto", {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}, None),
+        ("convformer_dcls_audio_s18", {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}, None),
+        ("fastvit_dcls_audio_sa24", {"layers": [1] * 4, "embed_dims": [8, 16, 32, 64]}, None),
+        ("mobilenetv3_small_050", {}, {"match_kernel": 3, "kernel_size": 9, "init": "dense"}),
+    ],
+)
+def test_a_folded_model_is_stored_and_scores_the_same(architecture, arguments, dcls, tmp_path):
+    torch.manual_seed(0)
+    config = TaggerConfig(architecture, Labels(["a", "b", "c"]), arguments, dcls)
+    tagger = trained(Tagger.create(config))
+    waveform = torch.randn(2, 96_000)
+    with torch.inference_mode():
+        expected = tagger(waveform)
+        tagger.fold().config = replace(tagger.config, folded=True)
+        tagger.save(tmp_path)
+        loaded = load_tagger(tmp_path, "cpu")
+        torch.testing.assert_close(loaded(waveform), expected, rtol=0, atol=1e-4)
+    assert expected.std() > 0.01
+    assert not any(isinstance(module, DclsConv2d) for module in loaded.modules())
+    assert not any(key.endswith(".P") for key in load_file(tmp_path / "model.safetensors"))
+    loaded.save(tmp_path / "again")
+    assert (tmp_path / "again/model.safetensors").read_bytes() == (
+        tmp_path / "model.safetensors"
+    ).read_bytes()
+
+
+def test_what_cannot_be_stored_folded_is_refused(tmp_path):
+    arguments = {"img_size": [128, 320], "depths": [1, 1, 1, 1]}
+    config = TaggerConfig("swin_tiny_patch4_window7_224", Labels(["a"]), arguments)
+    tagger = Tagger.create(config).fold()
+    tagger.config = replace(config, folded=True)
+    tagger.save(tmp_path)
+    with pytest.raises(ModelError, match="cannot be stored folded; save or push it unfolded"):
+        Tagger.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "evaluation.json"])
+def test_saving_removes_what_belongs_to_other_weights(folder, name):
+    (folder / name).write_text("{}")
+    Tagger.load(folder).save(folder)
+    assert not (folder / name).exists()
 
 
 def test_batch_that_does_not_fit_names_the_remedy(tiny_tagger, monkeypatch):
@@ -152,3 +218,39 @@ def test_loading_by_name(folder, tmp_path):
             model_folder(wrong)
     with pytest.raises(ModelError, match="unknown device 'tpu'"):
         select_device("tpu")
+
+
+SMALL = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments", "mels"),
+    [
+        ("convnext_dcls_audio_atto", SMALL, 128),
+        ("convformer_dcls_audio_s18", SMALL, 128),
+        ("fastvit_dcls_audio_sa24", {"layers": [1] * 4, "embed_dims": [8, 16, 32, 64]}, 128),
+        ("convnext_tiny_at", SMALL, 224),
+        ("mn01_as", {}, 128),
+        ("mobilenetv3_small_050", {}, 128),
+        ("vit_tiny_patch16_224", {"depth": 1, "img_size": [128, 320]}, 128),
+    ],
+)
+def test_timm_builds_the_backbone_from_the_folder_alone(architecture, arguments, mels, tmp_path):
+    torch.manual_seed(0)
+    config = TaggerConfig(architecture, Labels(["a", "b", "c"]), model_args=arguments)
+    tagger = Tagger.create(config).eval()
+    for weights in tagger.backbone.parameters():
+        torch.nn.init.normal_(weights, std=0.1)
+    tagger.save(tmp_path)
+    backbone = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    maps = torch.randn(2, 1, mels, 320)
+    with torch.inference_mode():
+        logits, expected = backbone(maps), tagger.backbone(maps)
+    assert logits.shape == (2, 3) and expected.std() > 0
+    assert torch.equal(logits, expected)
+
+
+def test_what_timm_cannot_build_is_not_offered_to_it(tmp_path):
+    config = TaggerConfig("mobilenetv3_small_050", Labels(["a"]), dcls={"match_kernel": 3})
+    Tagger.create(config).save(tmp_path)
+    assert "pretrained_cfg" not in json.loads((tmp_path / "config.json").read_text())

@@ -1,6 +1,7 @@
 """The training loop on tiny models: it learns, resumes to the same bits, and follows a teacher."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from audiotag.checkpoint import STATE_FILE
 from audiotag.config import TaggerConfig
 from audiotag.data.prepare import prepare
 from audiotag.data.sources.tables import CsvSource
+from audiotag.data.summary import summarise
 from audiotag.dcls import DclsConv2d
 from audiotag.errors import DataError, ModelError, RecipeError
 from audiotag.evaluation import evaluate
@@ -22,6 +24,7 @@ from audiotag.labels import Labels
 from audiotag.loading import load_tagger
 from audiotag.recipe import load_recipe, parse_recipe
 from audiotag.tagger import Tagger
+from audiotag.trained_on import read_trained_on
 from audiotag.training import saving
 from audiotag.training.batches import draws
 from audiotag.training.run import start
@@ -81,6 +84,16 @@ def test_learns_three_pitches_and_evaluates_them(data, trained):
     assert result.clips == 6
     assert result.accuracy == 1.0 and result.mean_average_precision == 1.0
     assert {x.name for x in result.classes} == {f"pitch {p}" for p in PITCHES}
+
+
+def test_a_run_says_which_clips_it_is_of(data, trained):
+    noted = read_trained_on(trained)
+    summary = {part.name: part for part in summarise(data).splits}
+    assert noted.name == data.name
+    for part, expected in ((noted.train, summary["train"]), (noted.valid, summary["valid"])):
+        assert (part.clips, part.keys) == (expected.clips, expected.keys)
+        assert part.hours == pytest.approx(expected.hours)
+    assert (noted.train.clips, noted.valid.clips) == (18, 6)
 
 
 class Killed(Exception):
@@ -315,6 +328,13 @@ def test_trained_model_goes_on_with_dcls_from_its_dense_kernels(tmp_path):
     again = recipe(model={"init": str(tmp_path / "swapped")}, dcls=swap)
     with pytest.raises(RecipeError, match="has .dcls. already"):
         training.build_tagger(again, Labels(["x", "y"]))
+
+
+def test_a_folded_model_is_not_trained(tmp_path, tiny_tagger):
+    tiny_tagger.fold().config = replace(tiny_tagger.config, folded=True)
+    tiny_tagger.save(tmp_path)
+    with pytest.raises(ModelError, match="is folded, for use only"):
+        training.build_tagger(recipe(model={"init": str(tmp_path)}), Labels(["x", "y"]))
 
 
 def test_model_that_does_not_take_the_crops_is_named(data, tmp_path):

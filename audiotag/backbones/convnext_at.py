@@ -13,6 +13,7 @@ from timm.models.convnext import checkpoint_filter_fn
 from torch import Tensor, nn
 
 from audiotag.backbones.convnext import SIZES, AudioConvNeXt
+from audiotag.backbones.registering import unless_own
 from audiotag.backbones.stem import WEIGHT_STD
 
 N_MELS = 224
@@ -112,7 +113,7 @@ def convnext_tiny_at(pretrained: bool = False, **kwargs) -> AudioConvNeXtAT:
         AudioConvNeXtAT,
         "convnext_tiny_at",
         pretrained,
-        pretrained_filter_fn=from_reference,
+        pretrained_filter_fn=unless_own(from_reference),
         feature_cfg={"out_indices": (0, 1, 2, 3), "flatten_sequential": True},
         **{"depths": depths, "dims": dims, **kwargs},
     )

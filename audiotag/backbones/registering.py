@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from torch import nn
+from torch import Tensor, nn
 
 from audiotag.swap import take_dcls_arguments
 
@@ -43,7 +43,7 @@ def register_audio(
             model,
             name,
             pretrained,
-            pretrained_filter_fn=from_published,
+            pretrained_filter_fn=unless_own(from_published),
             feature_cfg=features,
             **arguments,
         )
@@ -52,3 +52,14 @@ def register_audio(
     create.__module__ = model.__module__  # where timm looks for the configuration
     create.__doc__ = f"{model.__name__} with {'7x7 kernels' if dcls is None else 'DCLS'}."
     register_model(create)
+
+
+def unless_own(from_published: Callable) -> Callable:
+    """The same, but that a state dict with all of the model's own keys is left as it is: weights
+    that `Tagger.save` wrote, which renaming would spoil."""
+
+    def read(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+        is_own = model.state_dict().keys() <= state.keys()
+        return state if is_own else from_published(state, model)
+
+    return read

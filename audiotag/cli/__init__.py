@@ -1,6 +1,7 @@
 """The `audiotag` command: each subcommand is imported only when it runs."""
 
 import importlib
+import os
 import sys
 
 import click
@@ -55,6 +56,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; an error a user can act on is one line and exit code 1."""
+    if not sys.stderr.isatty():  # as all progress bars here; the Hub's client would draw its own
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         cli(prog_name="audiotag")
     except AudioTagError as error:

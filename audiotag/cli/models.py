@@ -1,6 +1,10 @@
 """`audiotag models`: what can be used."""
 
+from datetime import datetime
+
 import click
+
+from audiotag.cli.hub_id import hub_usage
 
 COLUMNS = "{:30} {:20} {:>11} {:>9} {:>6}  {}"
 
@@ -9,13 +13,22 @@ COLUMNS = "{:30} {:20} {:>11} {:>9} {:>6}  {}"
 @click.option(
     "--all", "details", is_flag=True, help="Parameters, MACs for 10 s and published mAP as well."
 )
-def models(details: bool) -> None:
+@click.option(
+    "--remove",
+    metavar="OWNER/NAME[@R]",
+    help="Free what a model from the Hub takes here: all its revisions, or one.",
+)
+def models(details: bool, remove: str | None) -> None:
     """List models: the embedded default, those downloaded from the Hub (both for --model), and
     architectures that can be trained. Any image model of timm can be trained too, by its name.
 
     \b
     Example: audiotag models --all
+             audiotag models --remove me/birds
     """
+    if remove is not None:
+        _remove(remove)
+        return
     from audiotag import catalogue
 
     click.echo("Embedded (used without --model):")
@@ -31,10 +44,22 @@ def models(details: bool) -> None:
         click.echo("".join(f"  {name}\n" for name in architectures()), nl=False)
 
 
+def _remove(repo_id: str) -> None:
+    from audiotag import hub, hub_cache
+
+    with hub_usage():
+        hub.HubId.parse(repo_id)
+    freed = hub_cache.remove(repo_id)
+    click.echo(f"{repo_id}: removed, {freed / 1e6:.1f} MB freed")
+
+
 def _list(entries, none: str = "none in this installation") -> None:
     for entry in entries:
-        size = f"{entry.size / 1e6:.1f} MB"
-        click.echo(f"  {entry.name}  {entry.architecture}, {entry.classes} classes, {size}")
+        text = f"{entry.architecture}, {entry.classes} classes, {entry.size / 1e6:.1f} MB"
+        if entry.cached is not None:
+            used = datetime.fromtimestamp(entry.cached.used)
+            text += f", revision {entry.cached.revision}, last used {used:%Y-%m-%d %H:%M}"
+        click.echo(f"  {entry.name}  {text}")
     if not entries:
         click.echo(f"  {none}")
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.hub_id import hub_usage
+
 
 @click.command()
 @click.argument("repo_id", metavar="OWNER/NAME")
@@ -30,4 +32,6 @@ def pull(repo_id: str, **options) -> None:
     """
     from audiotag import hub
 
+    with hub_usage():
+        hub.HubId.parse(repo_id, options["revision"])
     click.echo(hub.pull(repo_id, **options))

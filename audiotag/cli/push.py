@@ -4,29 +4,46 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.hub_id import hub_usage
+
 
 @click.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("repo_id", metavar="OWNER/NAME")
 @click.option("--private", is_flag=True, help="A repository that is made can be seen only by you.")
 @click.option("--revision", metavar="BRANCH", help="Branch to push to.  [default: main]")
+@click.option("--tag", metavar="T", help="Name to give to the commit, as v1.0.")
 @click.option("--commit-message", metavar="M", help="First line of the commit.")
 @click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing.")
+@click.option(
+    "--folded",
+    is_flag=True,
+    help="Send folded weights in half precision: about half the size, for use only.",
+)
+@click.option(
+    "--license", metavar="L", help="Of the weights, by the Hub's name for it: mit, cc-by-4.0."
+)
 @click.option("--token", metavar="T", help="Hub token; HF_TOKEN is safer.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the model card, send nothing.")
 def push(run: Path, repo_id: str, dry_run: bool, **options) -> None:
     """Share the model in RUN, a model folder or a run folder, on the Hugging Face Hub.
 
     Sends the config, the weights, model.onnx if there is one, a model card (written from the folder
-    if it has none), and the recipe and metrics of a run; nothing else in the folder.
+    if it has none), and of a run its recipe, metrics, clip counts, and what audiotag evaluate
+    --save has left; nothing else in the folder. Interrupted, the same command goes on.
 
     \b
     Example:
       audiotag push runs/birds me/birds --private
+      audiotag push runs/birds me/birds --tag v1.0 --license cc-by-4.0
     """
-    from audiotag import hub
+    from audiotag import hub_push
 
-    pushed = hub.push(run, repo_id, dry_run=dry_run, **options)
+    with hub_usage():
+        hub_push.check_options(
+            repo_id, options["revision"], options["tag"], options["create_pr"], options["license"]
+        )
+    pushed = hub_push.push(run, repo_id, dry_run=dry_run, **options)
     if dry_run:
         for name, size in pushed.files:
             click.echo(f"{size:>12,} bytes  {name}")

@@ -23,7 +23,7 @@ def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Tagger, bool]:
     With `model.init` the body is that model's, and its head too where the labels are the same.
 
     Raises:
-        ModelError: As `Tagger.create` and `Tagger.load`.
+        ModelError: As `Tagger.create` and `Tagger.load`, or if the model to start from is folded.
         RecipeError: If the recipe replaces what has been replaced before.
     """
     model, features = recipe.model, recipe.features
@@ -34,6 +34,8 @@ def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Tagger, bool]:
         )
         return Tagger.create(config, pretrained=model.pretrained), True
     tagger = Tagger.load(model_folder(model.init))
+    if tagger.config.folded:
+        raise ModelError(f"{model.init} is folded, for use only; start from its unfolded weights")
     tagger.config = replace(tagger.config, thresholds=None)  # those of the weights before training
     if dcls is not None:
         if tagger.config.dcls is not None:

@@ -52,8 +52,8 @@ def train(
     Args:
         recipe: What to do.
         data: A prepared data set.
-        out: The run folder: model, resolved recipe, `metrics.jsonl`, TensorBoard's events,
-            resumable state, and the weights of the last and best epochs.
+        out: The run folder: model, resolved recipe, `data.json` (the clips), `metrics.jsonl`,
+            TensorBoard's events, resumable state, and the weights of the last and best epochs.
         device: Where to train.
         resume: Go on from the state in `out`; from the beginning where the run was ended before it
             had left any.
@@ -80,6 +80,7 @@ def train(
             out.mkdir(parents=True, exist_ok=True)
             with replaced(out / RECIPE_FILE) as file:
                 file.write(dump_recipe(recipe).encode())
+            run.trained_on.save(out)
         try:
             _train_epochs(run, Saver(run, out, position.step), position)
         except torch.OutOfMemoryError as error:

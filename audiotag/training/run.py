@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from audiotag.data.clips import Clips, open_clips
 from audiotag.data.dataset import ClipDataset, read_labels
+from audiotag.data.shards import hash_keys
 from audiotag.data.targets import Targets
 from audiotag.errors import DataError, RecipeError
 from audiotag.freezing import freeze
@@ -21,6 +22,7 @@ from audiotag.loading import load_tagger, to_device
 from audiotag.optim import build_optimizer, learning_rate
 from audiotag.recipe import Recipe
 from audiotag.tagger import Tagger
+from audiotag.trained_on import Part, TrainedOn
 from audiotag.training.building import build_tagger, check_crops, check_erasing, set_priors
 from audiotag.training.matching import Matching, outputs
 from audiotag.training.precision import SCALED
@@ -43,6 +45,7 @@ class Run:
         valid, valid_targets: Clips and labels of the validation split.
         is_single: Whether a clip has exactly one of the labels, and the loss is of softmax.
         weights: How often to draw each clip (N,), or nothing.
+        trained_on: What the folder says of the clips.
         rank, processes: This process's number, and how many there are.
     """
 
@@ -62,6 +65,7 @@ class Run:
     valid_targets: Targets | None
     is_single: bool
     weights: Tensor | None
+    trained_on: TrainedOn
     rank: int
     processes: int
 
@@ -170,6 +174,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         valid_targets=_targets(recipe, valid_set, labels),
         is_single=is_single,
         weights=None,
+        trained_on=TrainedOn(Path(data).resolve().name, _part(train_set), _part(valid_set)),
         rank=rank,
         processes=dist.get_world_size() if dist.is_initialized() else 1,
     )
@@ -184,6 +189,11 @@ def _datasets(recipe: Recipe, data: Path) -> tuple[ClipDataset, ClipDataset]:
     if fold is not None:
         return ClipDataset(data, without_fold=fold), ClipDataset(data, fold=fold)
     return ClipDataset(data, recipe.data.train_split), ClipDataset(data, recipe.data.valid_split)
+
+
+def _part(clips: ClipDataset) -> Part:
+    hours = float(clips.durations.sum()) / 3600
+    return Part(len(clips), hours, hash_keys(clips.keys.tolist()))
 
 
 def _load_teacher(recipe: Recipe, device: torch.device) -> Tagger | None:

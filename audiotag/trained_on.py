@@ -1,0 +1,61 @@
+"""What a run was trained on: the `data.json` of its folder."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from audiotag.errors import ModelError
+from audiotag.replacing import replaced
+
+DATA_FILE = "data.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Clips of a data set.
+
+    Attributes:
+        clips: How many.
+        hours: How long they are.
+        keys: Hash of their keys, as an evaluation on them has.
+    """
+
+    clips: int
+    hours: float
+    keys: str
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The clips of a run.
+
+    Attributes:
+        name: Of the data set's folder.
+        train: What was learnt.
+        valid: What the run was measured on.
+    """
+
+    name: str
+    train: Part
+    valid: Part
+
+    def save(self, folder: Path) -> None:
+        """Write `data.json` into a run folder."""
+        with replaced(folder / DATA_FILE) as file:
+            file.write(f"{json.dumps(asdict(self), ensure_ascii=False)}\n".encode())
+
+
+def read_trained_on(folder: Path) -> TrainedOn | None:
+    """What the model in a folder was trained on; None where it does not say.
+
+    Raises:
+        ModelError: If its `data.json` is damaged.
+    """
+    path = folder / DATA_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return TrainedOn(values["name"], Part(**values["train"]), Part(**values["valid"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); delete it") from error
