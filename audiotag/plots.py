@@ -11,6 +11,7 @@ from audiotag.replacing import replaced
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from audiotag.benchmarks.speed import ModelSpeed, SpeedTable
     from audiotag.data.summary import DataSummary
@@ -172,5 +173,10 @@ def _write(path: Path, draw: Callable[["Axes"], None], title: str) -> None:
     axes.set_title(title, fontsize=9)
     axes.grid(alpha=0.3)
     draw(axes)
+    write(figure, path)
+
+
+def write(figure: "Figure", path: Path) -> None:
+    """Write a figure to a file of the kind that its suffix names."""
     with replaced(path) as file:
         figure.savefig(file, dpi=DPI, format=path.suffix[1:])
