@@ -25,7 +25,7 @@ class MicroBatch:
         clips: Numbers of the clips (B,).
         waveform: Augmented clips (B, T).
         targets: Their labels (B, classes).
-        teacher: The teacher's logits for the same audio (B, classes), or nothing.
+        taught: A teacher's scores for them (B, classes), softened, or nothing.
         generator: Source of further random numbers.
         seed: Of the model's random numbers.
         share: Of the step's clips that it has.
@@ -34,7 +34,7 @@ class MicroBatch:
     clips: Tensor
     waveform: Tensor
     targets: Tensor
-    teacher: Tensor | None
+    taught: Tensor | None
     generator: torch.Generator
     seed: int
     share: float
@@ -74,12 +74,15 @@ def draws(run: Run, epoch: int, step: int) -> Iterator[Draw]:
 
 
 def prepare(run: Run, draw: Draw) -> MicroBatch:
-    """The clips as they are learnt at a step, on the device, with the teacher's answer to them."""
+    """The clips as they are learnt at a step, on the device, with what the teacher says of them."""
     recipe, seed = run.recipe.augment, _seed(run, draw.step) + draw.number * MICRO_STRIDE
     clips, generator = draw.clips, torch.Generator().manual_seed(seed)
     speeds = augment.speeds(len(clips), recipe.speed_prob, recipe.speed, generator)
     waveform = run.clips.crops(clips, _crop_seconds(run, draw.step), generator, speeds)
-    targets = run.rows(run.targets, clips).to(run.device, non_blocking=True)
+    targets = run.rows(run.targets, clips)
+    if run.stored is not None:  # of the clips, as the labels are, and mixed as they are
+        targets = torch.cat([targets, run.stored[clips]], dim=1)
+    targets = targets.to(run.device, non_blocking=True)
     if recipe.roll:
         waveform = augment.roll(waveform, generator)
     if recipe.mix_prob:
@@ -88,10 +91,13 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
     if recipe.noise_prob:
         waveform = augment.add_noise(waveform, recipe.noise_prob, recipe.noise_db, generator)
     waveform = augment.gain(waveform, recipe.gain_db, generator)
-    with torch.no_grad():  # in full precision: bfloat16 moves a MobileNet's scores by up to 0.07
-        teacher = None if run.teacher is None else run.teacher(waveform)
+    taught = None
+    if run.stored is not None:
+        targets, taught = targets.chunk(2, dim=1)
+    elif run.teacher is not None:
+        taught = run.teacher_scores(waveform)
     share = len(clips) / run.batch_size
-    return MicroBatch(clips, waveform, targets, teacher, generator, seed, share)
+    return MicroBatch(clips, waveform, targets, taught, generator, seed, share)
 
 
 def _crop_seconds(run: Run, step: int) -> float:
