@@ -60,7 +60,7 @@ def plot_run(rows: Sequence[Row], name: str, path: Path) -> None:
             _draw_score(scores, rows, key, score, colour)
     scores.set_title("scores on the validation clips", fontsize=9)
     scores.legend(fontsize=8, loc="lower right")
-    scores.set_ylim(0, 1)
+    scores.set_ylim(bottom=0)
     rate.ticklabel_format(axis="y", scilimits=(0, 0))
     for axes in (valid, rate):
         axes.set(xlabel="epoch", xlim=(0, rows[-1]["epoch"] * 1.03))
