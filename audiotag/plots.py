@@ -81,8 +81,8 @@ def plot_sweep(rows: Sequence["SweepRow"], path: Path) -> None:
             point, value = (row.clips_per_second, row.value.value), row.value
             ends = [[value.value - value.low], [value.high - value.value]]
             label = ", ".join(x.rpartition(".")[2] for x in row.values)
-            look = {"color": colours[row.values[0]], "fmt": marks[row.values[1:]]}
-            axes.errorbar(*point, yerr=ends, capsize=2, elinewidth=1, label=label, **look)
+            colour, mark = colours[row.values[0]], marks[row.values[1:]]
+            axes.errorbar(*point, yerr=ends, fmt=mark, color=colour, capsize=2, label=label)
         axes.legend(fontsize=7)
         axes.set(xlabel="clips a second, from waveforms to scores")
         axes.set(ylabel=f"{rows[0].figure}, 95 % interval")
