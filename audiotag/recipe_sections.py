@@ -135,8 +135,8 @@ class DistillRecipe:
     the whole clips, stored before (`scores`)."""
 
     teacher: str | None = None  # model folder or Hub id
-    # Files that `audiotag evaluate --scores` wrote, together of every clip. Scores are then clips'
-    # as labels are: what blends the labels of clips blends them.
+    # Files that `audiotag evaluate --scores` wrote, together of every training clip; with a weight
+    # of 1 of the validation clips too. What blends the labels of clips blends these as well.
     scores: tuple[str, ...] | None = None
     temperature: float = 1.0  # logits of both are divided by it
     weight: float = _number(1.0, 0.0, 1.0)  # share of the loss; the rest is the labels'
