@@ -11,6 +11,7 @@ from audiotag.replacing import replaced
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from audiotag.benchmarks.speed import ModelSpeed, SpeedTable
     from audiotag.data.summary import DataSummary
@@ -20,6 +21,7 @@ SUFFIXES = (".png", ".svg", ".pdf")
 SIZE = (8.0, 5.0)  # inches
 DPI = 150
 NAMED_LABELS = 50  # bars that still have room for a name each
+COLOURS = [f"C{number}" for number in range(10)]  # matplotlib's own
 DCLS, DENSE, OTHER = "#c1440e", "#1f5f8b", "#6b6b6b"  # colours
 
 
@@ -66,20 +68,24 @@ def plot_map_against_throughput(table: "SpeedTable[ModelSpeed]", path: Path) -> 
 def plot_sweep(rows: Sequence["SweepRow"], path: Path) -> None:
     """Draw accuracy, with its interval, against throughput, a point for each combination.
 
+    What the first key is shows in a point's colour, what the others are in its mark.
+
     Raises:
         AudioTagError: As `check_plot`.
     """
-
-    marks = cycle("osD^v")  # with ten colours: points that lie close are still told apart
+    colours = dict(zip(dict.fromkeys(row.values[0] for row in rows), cycle(COLOURS), strict=False))
+    marks = dict(zip(dict.fromkeys(row.values[1:] for row in rows), cycle("osD^v"), strict=False))
 
     def draw(axes: "Axes") -> None:
         for row in rows:
             point, value = (row.clips_per_second, row.value.value), row.value
             ends = [[value.value - value.low], [value.high - value.value]]
             label = ", ".join(x.rpartition(".")[2] for x in row.values)
-            axes.errorbar(*point, yerr=ends, fmt=next(marks), capsize=2, label=label)
+            colour, mark = colours[row.values[0]], marks[row.values[1:]]
+            axes.errorbar(*point, yerr=ends, fmt=mark, color=colour, capsize=2, label=label)
         axes.legend(fontsize=7)
-        axes.set(xlabel="clips a second", ylabel=f"{rows[0].figure}, 95 % interval")
+        axes.set(xlabel="clips a second, from waveforms to scores")
+        axes.set(ylabel=f"{rows[0].figure}, 95 % interval")
 
     _write(path, draw, f"{rows[0].clips:,} clips, keys {rows[0].keys}")
 
@@ -172,5 +178,10 @@ def _write(path: Path, draw: Callable[["Axes"], None], title: str) -> None:
     axes.set_title(title, fontsize=9)
     axes.grid(alpha=0.3)
     draw(axes)
+    write(figure, path)
+
+
+def write(figure: "Figure", path: Path) -> None:
+    """Write a figure to a file of the kind that its suffix names."""
     with replaced(path) as file:
         figure.savefig(file, dpi=DPI, format=path.suffix[1:])

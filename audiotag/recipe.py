@@ -153,7 +153,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if origin is float and type(value) is int:
         return float(value)
     if type(value) is not origin:
-        raise RecipeError(f"recipe: {where} must be of type {origin.__name__}, got {value!r}")
+        name = "list" if origin is tuple else origin.__name__  # as TOML calls it
+        raise RecipeError(f"recipe: {where} must be of type {name}, got {value!r}")
     return value
 
 

@@ -9,6 +9,7 @@ from audiotag.errors import RecipeError
 from audiotag.recipe_sections import (
     BACKBONE,
     AugmentRecipe,
+    DistillRecipe,
     FeaturesRecipe,
     ModelRecipe,
     OptimRecipe,
@@ -60,14 +61,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     yield from _augment(recipe.augment)
     yield from _optim(recipe.optim, recipe.train)
     yield from _train(recipe.train)
-    if recipe.distill is not None and not recipe.distill.teacher:
-        yield "distill.teacher must name a model folder or Hub id"
-    if recipe.distill is not None and recipe.train.task == "single":
-        yield 'distill.teacher scores each label by itself; leave out train.task = "single"'
-    if recipe.distill is not None and recipe.distill.embedding_weight and recipe.train.compile:
-        yield "train.compile gives logits alone; leave it out, or distill.embedding_weight"
-    if recipe.distill is not None and recipe.augment.mixup_alpha:
-        yield "augment.mixup_alpha blends labels, which a teacher does not; use augment.mix_prob"
+    if recipe.distill is not None:
+        yield from _distill(recipe.distill, recipe.train, recipe.augment)
 
 
 def _model(model: ModelRecipe, features: FeaturesRecipe) -> Iterator[str]:
@@ -117,6 +112,27 @@ def _optim(optim: OptimRecipe, train: TrainRecipe) -> Iterator[str]:
         yield f"optim.betas must be 0 or more and below 1, got {list(optim.betas)}"
     if optim.layer_decay == 0:
         yield "optim.layer_decay must be above 0; freeze layers with model.freeze"
+
+
+def _distill(
+    distill: DistillRecipe, train: TrainRecipe, augment: AugmentRecipe
+) -> Iterator[str]:
+    if not distill.teacher and not distill.scores:
+        yield (
+            "distill.teacher must name a model folder or Hub id, or distill.scores files that "
+            "audiotag evaluate --scores wrote"
+        )
+    if distill.teacher and distill.scores:
+        yield "distill.teacher and distill.scores are two teachers; leave out one"
+    if train.task == "single":
+        yield 'a teacher scores each label by itself; leave out train.task = "single"'
+    if distill.embedding_weight:
+        if distill.scores:
+            yield "distill.scores hold no embeddings; leave out distill.embedding_weight"
+        if augment.mixup_alpha:
+            yield "augment.mixup_alpha blends no embeddings; leave it out, or embedding_weight"
+        if train.compile:
+            yield "train.compile gives logits alone; leave it out, or distill.embedding_weight"
 
 
 def _train(train: TrainRecipe) -> Iterator[str]:

@@ -131,9 +131,13 @@ class TrainRecipe:
 
 @dataclass(frozen=True)
 class DistillRecipe:
-    """Learning from the scores of a trained model on the same audio."""
+    """Learning from a trained model's scores: of the very audio that is learnt (`teacher`), or of
+    the whole clips, stored before (`scores`)."""
 
-    teacher: str = ""  # model folder or Hub id
+    teacher: str | None = None  # model folder or Hub id
+    # Files that `audiotag evaluate --scores` wrote, together of every training clip; with a weight
+    # of 1 of the validation clips too. What blends the labels of clips blends these as well.
+    scores: tuple[str, ...] | None = None
     temperature: float = 1.0  # logits of both are divided by it
     weight: float = _number(1.0, 0.0, 1.0)  # share of the loss; the rest is the labels'
     # Weight of the distance to the teacher's embeddings, which comes on top; see training.matching.

@@ -94,6 +94,7 @@ def score(
     split: str | None = None,
     fold: int | None = None,
     batch_size: int = 16,
+    unlabelled: bool = False,
 ) -> Scores:
     """Score every clip of a data set at its own length, or the model's minimum.
 
@@ -106,6 +107,7 @@ def score(
         split: Its clips only.
         fold: Its clips only.
         batch_size: Clips scored at once.
+        unlabelled: Score clips none of which has a label too; there is nothing to measure then.
 
     Raises:
         DataError: If the data do not fit the model, or no clip has a label.
@@ -118,7 +120,7 @@ def score(
             f"Hz; prepare it with --sample-rate {tagger.sample_rate}"
         )
     targets = dataset.targets(tagger.labels).dense() > 0
-    if not targets.any():
+    if not targets.any() and not unlabelled:
         raise DataError(f"{data}: none of the {len(dataset)} clips has a label; nothing to measure")
     values = _score_clips(tagger, dataset, batch_size)
     keys = tuple(str(key) for key in dataset.keys)

@@ -126,6 +126,11 @@ def _is_depthwise(conv: nn.Conv2d) -> bool:
 
 def _nothing_matches(model: nn.Module, match_kernel: int | None, depthwise: bool) -> str:
     """The message for a model without a convolution to replace."""
+    if any(isinstance(module, DclsConv2d) for module in model.modules()):
+        return (
+            f"{type(model).__name__} has DCLS convolutions already: set model.args.kernel_size, "
+            "model.args.kernel_count or model.args.version, or name its architecture without dcls"
+        )
     kinds = {
         f"{'depthwise' if _is_depthwise(conv) else 'dense'} {size}x{size}"
         for conv in model.modules()

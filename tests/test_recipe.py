@@ -99,11 +99,12 @@ def test_limits_are_named(write, text, message):
         ("[optim]\nbetas = [0.9, 1.0]", "optim.betas must be 0 or more and below 1"),
         ("[optim]\nlayer_decay = 0.0", "freeze layers with model.freeze"),
         ("[train]\nmicro_batch = 48", r"batch_size \(128\) must be a multiple .*\(48\)"),
-        ("[augment]\nmixup_alpha = 0.8\n[distill]\nteacher = 'x'", "use augment.mix_prob"),
         ("[train]\nfinal = 'average_best'", "a mean of train.keep weights; set it above 1"),
         ("[train]\nmetric = 'valid_accuracy'", "needs train.task = \"single\""),
         ("[train]\ntask = 'single'\n[distill]\nteacher = 'x'", "scores each label by itself"),
         ("[distill]", "distill.teacher must name a model"),
+        ("[distill]\nteacher = 'x'\nscores = ['y.npz']", "two teachers; leave out one"),
+        ("[distill]\nscores = 'y.npz'", "distill.scores must be of type list, got 'y.npz'"),
     ],
 )
 def test_values_that_exclude_each_other_are_named(write, text, message):

@@ -9,6 +9,7 @@ from DCLS.construct.modules import Dcls2d
 from timm.layers import Conv2dSame
 from torch import nn
 
+import audiotag.backbones  # noqa: F401 registers the architectures
 from audiotag.dcls import DclsConv2d
 from audiotag.errors import ModelError
 from audiotag.swap import swap_convs
@@ -181,6 +182,16 @@ def test_nothing_to_swap_names_the_kernels_there_are():
     with pytest.raises(ModelError, match="dense 7x7, depthwise 3x3, depthwise 5x5") as error:
         swap_convs(_convs(), match_kernel=9)
     assert "no depthwise convolution of kernel 9x9" in str(error.value)
+
+
+def test_model_with_dcls_already_says_how_to_change_it():
+    model = timm.create_model("convnext_dcls_audio_atto", depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
+    with pytest.raises(ModelError, match="has DCLS convolutions already: set model.args"):
+        swap_convs(model, kernel_count=16)
+    changed = timm.create_model(
+        "convnext_dcls_audio_atto", depths=(1, 1, 1, 1), dims=(8, 8, 8, 8), kernel_count=16
+    )
+    assert changed.stages[0].blocks[0].conv_dw.weight.shape == (8, 1, 16)
 
 
 @pytest.mark.parametrize(

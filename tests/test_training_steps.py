@@ -163,13 +163,16 @@ def test_clips_of_a_loss_that_is_no_number_are_named(data, tmp_path, monkeypatch
         training.train(settings, data, tmp_path / "run", CPU)
 
 
-def test_memory_that_does_not_do_names_what_to_lower(data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("where", ["start", "step_of"])
+def test_memory_that_does_not_do_names_what_to_lower(data, tmp_path, monkeypatch, where):
     def no_room(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loop, "step_of", no_room)
+    monkeypatch.setattr(loop, where, no_room)
     with pytest.raises(ModelError, match=r"lower train.micro_batch \(now 2\)"):
-        training.train(recipe(micro_batch=2), data, tmp_path / "run", CPU)
+        training.train(recipe(micro_batch=2), data, tmp_path / "a", CPU)
+    with pytest.raises(ModelError, match=r"\(now a process's share of train.batch_size, 6\)"):
+        training.train(recipe(), data, tmp_path / "b", CPU)
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ COMMANDS = {
     "models": "List the models that can be used.",
     "convert": "Turn a published checkpoint into a model folder.",
     "export": "Write a model as an ONNX file.",
+    "plot": "Draw what a model has learnt, and how.",
     "bench": "Measure how fast models are on this machine.",
 }
 

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 @click.option(
     "--scores",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write keys, labels, targets and scores to this .npz file.",
+    help="Write keys, labels, targets and scores to this .npz file, which a recipe's "
+    "distill.scores takes.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="A line of JSON for each model and the comparison."
@@ -85,14 +86,19 @@ def evaluate(
     from audiotag.processes import joined_processes
 
     with joined_processes() as rank:
-        runs = [_score(model, data, split, fold, batch_size, device) for model in models + compare]
-    if rank == 0:
-        measured = [measure(run, resamples) for run in runs]
-        for model, run in zip(models, measured, strict=False):
-            _store(Path(model), run, save, fit_thresholds)
-        if scores is not None:
-            runs[0].save(scores)
-        _print(measured[: len(models)], measured[len(models) :], as_json, classes)
+        where, unlabelled = (data, split, fold, batch_size, device), scores is not None
+        runs = [_score(model, *where, unlabelled) for model in models + compare]
+    if rank:
+        return
+    if scores is not None:
+        runs[0].save(scores)
+        if not runs[0].targets.any():
+            click.echo(f"{scores}: scores of {len(runs[0].keys)} clips without labels")
+            return
+    measured = [measure(run, resamples) for run in runs]
+    for model, run in zip(models, measured, strict=False):
+        _store(Path(model), run, save, fit_thresholds)
+    _print(measured[: len(models)], measured[len(models) :], as_json, classes)
 
 
 def _check_usage(
@@ -116,7 +122,13 @@ def _check_usage(
 
 
 def _score(
-    model: str, data: Path, split: str | None, fold: int | None, batch_size: int, device: str
+    model: str,
+    data: Path,
+    split: str | None,
+    fold: int | None,
+    batch_size: int,
+    device: str,
+    unlabelled: bool,
 ) -> "Scores":
     from audiotag.cross_validation import is_cross_validation, score_folds
     from audiotag.engine import open_engine
@@ -132,7 +144,7 @@ def _score(
     split = "valid" if split is None and fold is None else split
     tagger = open_engine(model, device, "onnx" if model.endswith(".onnx") else "torch")
     tagger.name = model
-    return score(tagger, data, split, fold, batch_size)
+    return score(tagger, data, split, fold, batch_size, unlabelled)
 
 
 def _store(folder: Path, measured: "Measurement", save: bool, fit_thresholds: bool) -> None:

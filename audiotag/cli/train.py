@@ -45,7 +45,7 @@ def train(
              torchrun --nproc-per-node 8 -m audiotag train recipes/small.toml --data data/mine \\
                --out runs/mine
              audiotag train recipes/esc10_dcls.toml --data data/esc10 --out runs/esc10 --folds
-             audiotag train recipes/esc10_7x7.toml --data data/esc10 --out runs/sweep \
+             audiotag train recipes/esc10_7x7.toml --data data/esc10 --out runs/sweep \\
                --sweep dcls.kernel_count=16,26 --sweep features.args.hop_length=320,640
     """
     from audiotag import training

@@ -53,10 +53,10 @@ def draw_cuts(
     """
     speeds = torch.ones(len(lengths)) if speeds is None else speeds
     reach = (size * speeds).ceil().long()
-    longer = lengths > reach
-    room = torch.where(longer, lengths - reach, lengths)
+    suffices = lengths >= reach
+    room = torch.where(suffices, lengths - reach, lengths)
     offsets = (torch.rand(len(lengths), generator=generator) * room).long()
-    padded = (torch.rand(len(lengths), generator=generator) < 0.5) & ~longer
+    padded = (torch.rand(len(lengths), generator=generator) < 0.5) & ~suffices
     gaps = (reach - lengths).clamp(min=0)
     lead = (torch.rand(len(lengths), generator=generator) * gaps).long()
     return Cuts(torch.where(padded, -lead, offsets), padded, reach, speeds, size)

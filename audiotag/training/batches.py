@@ -10,7 +10,6 @@ from torch import Tensor
 
 from audiotag.data import augment
 from audiotag.data.sampling import epoch_order
-from audiotag.training.matching import outputs
 from audiotag.training.run import Run
 
 SEED_STRIDE = 1_000_003  # prime, keeps the seeds of steps apart
@@ -26,8 +25,8 @@ class MicroBatch:
         clips: Numbers of the clips (B,).
         waveform: Augmented clips (B, T).
         targets: Their labels (B, classes).
-        teacher: The teacher's logits for the same audio (B, classes), or nothing.
-        teacher_embedding: Its embeddings (B, D), where they are learnt.
+        taught: A teacher's scores for them (B, classes), softened, or nothing.
+        embedding: Its embeddings of them (B, D), where these are learnt.
         generator: Source of further random numbers.
         seed: Of the model's random numbers.
         share: Of the step's clips that it has.
@@ -36,8 +35,8 @@ class MicroBatch:
     clips: Tensor
     waveform: Tensor
     targets: Tensor
-    teacher: Tensor | None
-    teacher_embedding: Tensor | None
+    taught: Tensor | None
+    embedding: Tensor | None
     generator: torch.Generator
     seed: int
     share: float
@@ -77,12 +76,15 @@ def draws(run: Run, epoch: int, step: int) -> Iterator[Draw]:
 
 
 def prepare(run: Run, draw: Draw) -> MicroBatch:
-    """The clips as they are learnt at a step, on the device, with the teacher's answer to them."""
+    """The clips as they are learnt at a step, on the device, with what the teacher says of them."""
     recipe, seed = run.recipe.augment, _seed(run, draw.step) + draw.number * MICRO_STRIDE
     clips, generator = draw.clips, torch.Generator().manual_seed(seed)
     speeds = augment.speeds(len(clips), recipe.speed_prob, recipe.speed, generator)
     waveform = run.clips.crops(clips, _crop_seconds(run, draw.step), generator, speeds)
-    targets = run.rows(run.targets, clips).to(run.device, non_blocking=True)
+    targets = run.rows(run.targets, clips)
+    if run.stored is not None:  # of the clips, as the labels are, and mixed as they are
+        targets = torch.cat([targets, run.stored[clips]], dim=1)
+    targets = targets.to(run.device, non_blocking=True)
     if recipe.roll:
         waveform = augment.roll(waveform, generator)
     if recipe.mix_prob:
@@ -91,19 +93,13 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
     if recipe.noise_prob:
         waveform = augment.add_noise(waveform, recipe.noise_prob, recipe.noise_db, generator)
     waveform = augment.gain(waveform, recipe.gain_db, generator)
-    with torch.no_grad():  # in full precision: bfloat16 moves a MobileNet's scores by up to 0.07
-        embedding, teacher = _answer(run, waveform)
+    taught = embedding = None
+    if run.stored is not None:
+        targets, taught = targets.chunk(2, dim=1)
+    elif run.teacher is not None:
+        taught, embedding = run.teacher_answer(waveform)
     share = len(clips) / run.batch_size
-    return MicroBatch(clips, waveform, targets, teacher, embedding, generator, seed, share)
-
-
-def _answer(run: Run, waveform: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """The teacher's embeddings and logits, as far as they are learnt."""
-    if run.teacher is None:
-        return None, None
-    if run.matching is None:
-        return None, run.teacher(waveform)
-    return outputs(run.teacher.backbone, run.teacher.features(waveform))
+    return MicroBatch(clips, waveform, targets, taught, embedding, generator, seed, share)
 
 
 def _crop_seconds(run: Run, step: int) -> float:

@@ -33,7 +33,8 @@ class History:
 
     def __init__(self, folder: Path, step: int, recipe: Recipe) -> None:
         self.folder, self.metric = folder, recipe.train.metric
-        self.rows: list[dict[str, float]] = _rows_until(folder / METRICS_FILE, step)
+        rows = read_rows(folder / METRICS_FILE)
+        self.rows: list[dict[str, float]] = [row for row in rows if row["step"] <= step]
         project = recipe.train.wandb_project
         self._wandb = None if project is None else _open_wandb(folder, project)
         with replaced(folder / METRICS_FILE) as file:
@@ -72,18 +73,18 @@ class History:
         return len(steps) - 1 - steps.index(self.best(1)[0]) if steps else 0
 
 
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """The rows of a `metrics.jsonl`; none where there is no such file."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # a kill may tear the last
+
+
 def check_wandb(recipe: Recipe) -> None:
     """Raise a RecipeError if W&B is wanted and not installed."""
     if recipe.train.wandb_project is not None and find_spec("wandb") is None:
         raise RecipeError("train.wandb_project needs the package wandb; pip install wandb")
-
-
-def _rows_until(path: Path, step: int) -> list[dict[str, float]]:
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    rows = (json.loads(line) for line in lines if line.endswith("\n"))  # a kill may tear the last
-    return [row for row in rows if row["step"] <= step]
 
 
 def _line(row: dict[str, float]) -> bytes:

@@ -72,23 +72,31 @@ def train(
     with joined_processes() as rank:
         if device.type == "cuda":  # by its number: threads that prepare data would take the first
             device = torch.device("cuda", torch.cuda.current_device())
-        run = start(recipe, data, device, rank)
-        position = Position()
-        if resume and (out / STATE_FILE).exists():
-            position = load_state(out, run.modules, run.optimizer, run.scaler)
-        if rank == 0:
-            out.mkdir(parents=True, exist_ok=True)
-            with replaced(out / RECIPE_FILE) as file:
-                file.write(dump_recipe(recipe).encode())
-            run.trained_on.save(out)
         try:
-            _train_epochs(run, Saver(run, out, position.step), position)
+            _train(recipe, data, out, device, rank, resume)
         except torch.OutOfMemoryError as error:
+            size = recipe.train
+            now = size.micro_batch or f"a process's share of train.batch_size, {size.batch_size}"
             raise ModelError(
-                f"out of memory on {device}; lower train.micro_batch (now {run.micro_size}) "
-                "with --set"
+                f"out of memory on {device}; lower train.micro_batch (now {now}) with --set"
             ) from error
     return out
+
+
+def _train(
+    recipe: Recipe, data: Path, out: Path, device: torch.device, rank: int, resume: bool
+) -> None:
+    """What `train` does in each process."""
+    run = start(recipe, data, device, rank)
+    position = Position()
+    if resume and (out / STATE_FILE).exists():
+        position = load_state(out, run.modules, run.optimizer, run.scaler)
+    if rank == 0:
+        out.mkdir(parents=True, exist_ok=True)
+        with replaced(out / RECIPE_FILE) as file:
+            file.write(dump_recipe(recipe).encode())
+        run.trained_on.save(out)
+    _train_epochs(run, Saver(run, out, position.step), position)
 
 
 def _check_folder(out: Path, resume: bool, recipe: Recipe) -> None:

@@ -2,10 +2,12 @@
 
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from audiotag.data import augment
+from audiotag.recipe import DistillRecipe
 from audiotag.training.batches import MicroBatch
 from audiotag.training.matching import outputs
 from audiotag.training.precision import autocast
@@ -27,39 +29,40 @@ def label_loss(logits: Tensor, targets: Tensor, is_single: bool = False) -> Tens
 
 
 def loss_of(run: Run, batch: MicroBatch) -> Tensor:
-    """Loss of a micro batch against labels, teacher, or both by `distill.weight`."""
-    distill = run.recipe.distill
-    if batch.teacher is None or distill is None:
-        return _from_labels(run, batch)
-    logits, apart = _compared(run, batch)
-    soft = (batch.teacher / distill.temperature).sigmoid()
-    softened = F.binary_cross_entropy_with_logits(logits / distill.temperature, soft)
-    # The gradient of a softened loss shrinks with the square of the temperature.
-    loss = softened * distill.temperature**2 + distill.embedding_weight * apart
-    if distill.weight == 1:
-        return loss
-    hard = label_loss(logits, batch.targets, run.is_single)
-    return distill.weight * loss + (1 - distill.weight) * hard
-
-
-def _compared(run: Run, batch: MicroBatch) -> tuple[Tensor, Tensor | float]:
-    """Logits (B, classes), and how far the embeddings are from the teacher's."""
-    with autocast(run.device.type, run.recipe.train.precision):
-        maps = _maps(run, batch)
-        if run.matching is None or batch.teacher_embedding is None:
-            return run.network(maps).float(), 0.0
-        embedding, logits = outputs(run.tagger.backbone, maps)
-    return logits.float(), run.matching(embedding.float(), batch.teacher_embedding)
-
-
-def _from_labels(run: Run, batch: MicroBatch) -> Tensor:
-    targets, alpha = _smoothed(run, batch.targets), run.recipe.augment.mixup_alpha
+    """Loss of a micro batch against labels, a teacher's scores, or both by `distill.weight`, and on
+    top of them by the distance to its embeddings."""
+    aims, alpha = _smoothed(run, batch.targets), run.recipe.augment.mixup_alpha
+    if batch.taught is not None:
+        aims = torch.cat([aims, batch.taught], dim=1)
     with autocast(run.device.type, run.recipe.train.precision):
         maps = _maps(run, batch)
         if alpha:
-            maps, targets = augment.mixup(maps, targets, alpha, batch.generator)
-        logits = run.network(maps).float()
-    return label_loss(logits, targets, run.is_single)
+            maps, aims = augment.mixup(maps, aims, alpha, batch.generator)
+        logits, apart = _compared(run, batch, maps)
+    if run.recipe.distill is None:
+        return label_loss(logits, aims, run.is_single)
+    targets, taught = aims.chunk(2, dim=1)
+    loss = _distilled(run.recipe.distill, logits, targets, taught)
+    return loss + run.recipe.distill.embedding_weight * apart
+
+
+def _compared(run: Run, batch: MicroBatch, maps: Tensor) -> tuple[Tensor, Tensor | float]:
+    """Logits (B, classes) of maps, and how far their embeddings are from the teacher's."""
+    if run.matching is None or batch.embedding is None:
+        return run.network(maps).float(), 0.0
+    embedding, logits = outputs(run.tagger.backbone, maps)
+    with torch.autocast(run.device.type, enabled=False):
+        return logits.float(), run.matching(embedding.float(), batch.embedding)
+
+
+def _distilled(distill: DistillRecipe, logits: Tensor, targets: Tensor, taught: Tensor) -> Tensor:
+    """Loss of logits (B, classes) against softened scores, and in part against labels."""
+    softened = F.binary_cross_entropy_with_logits(logits / distill.temperature, taught)
+    # The gradient of a softened loss shrinks with the square of the temperature.
+    loss = softened * distill.temperature**2
+    if distill.weight == 1:
+        return loss
+    return distill.weight * loss + (1 - distill.weight) * label_loss(logits, targets)
 
 
 def _smoothed(run: Run, targets: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from audiotag.labels import Labels
 from audiotag.loading import load_tagger, to_device
 from audiotag.optim import build_optimizer, learning_rate
 from audiotag.recipe import Recipe
+from audiotag.stored_scores import StoredScores, read_scores
 from audiotag.tagger import Tagger
 from audiotag.trained_on import Part, TrainedOn
 from audiotag.training.building import build_tagger, check_crops, check_erasing, set_priors
@@ -39,10 +40,11 @@ class Run:
         network: Its backbone as it computes: compiled, or itself.
         teacher: The model whose scores are learnt, or nothing.
         matching: Measures how far the embeddings are from the teacher's, or nothing.
+        stored: Softened scores (N, classes) to learn of the training clips, or nothing.
         average: Running average of the weights, or nothing.
         scaler: Scales the loss where gradients are in half precision; else does nothing.
         clips, targets, keys: Training clips, their labels and names.
-        valid, valid_targets: Clips and labels of the validation split.
+        valid, valid_targets, valid_stored: Clips, labels and stored scores of the validation split.
         is_single: Whether a clip has exactly one of the labels, and the loss is of softmax.
         weights: How often to draw each clip (N,), or nothing.
         trained_on: What the folder says of the clips.
@@ -55,6 +57,7 @@ class Run:
     network: nn.Module
     teacher: Tagger | None
     matching: Matching | None
+    stored: Tensor | None
     average: AveragedModel | None
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -63,6 +66,7 @@ class Run:
     keys: np.ndarray
     valid: Clips
     valid_targets: Targets | None
+    valid_stored: Tensor | None
     is_single: bool
     weights: Tensor | None
     trained_on: TrainedOn
@@ -132,6 +136,15 @@ class Run:
             return torch.zeros(len(clips), len(self.tagger.labels))
         return targets.rows(clips)
 
+    def teacher_answer(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """The teacher's softened scores (B, classes) and its embeddings (B, D) of waveforms (B, T),
+        in full precision: bfloat16 moves a MobileNet's scores by up to 0.07."""
+        assert self.teacher is not None
+        with torch.no_grad():
+            maps = self.teacher.features(waveform)
+            embeddings, logits = outputs(self.teacher.backbone, maps)
+            return (logits / _temperature(self.recipe)).sigmoid(), embeddings
+
 
 def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:
     """Bring a run's parts together.
@@ -139,10 +152,11 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
     Raises:
         RecipeError, DataError, ModelError: If they do not fit.
     """
-    torch.manual_seed(recipe.train.seed)
     torch.backends.cudnn.benchmark = True
-    teacher = _load_teacher(recipe, device)
-    labels = teacher.labels if teacher is not None else _label_set(recipe, data)
+    teacher, stored = _load_teacher(recipe, device), _read_stored(recipe)
+    follows = stored if teacher is None else teacher
+    labels = _label_set(recipe, data) if follows is None else follows.labels
+    torch.manual_seed(recipe.train.seed)  # after the teacher, whose building draws numbers too
     tagger, is_new_head = build_tagger(recipe, labels)
     tagger = to_device(tagger, device)
     freeze(tagger.backbone, recipe.model.freeze)
@@ -155,6 +169,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
     check_crops(tagger, recipe)
     check_erasing(tagger, recipe)
     targets = _targets(recipe, train_set, labels)
+    valid_targets = _targets(recipe, valid_set, labels)
     is_single = _is_single(recipe, targets)
     tagger.config = replace(tagger.config, softmax=is_single)
     run = Run(
@@ -164,6 +179,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         network=torch.compile(tagger.backbone) if recipe.train.compile else tagger.backbone,  # type: ignore[arg-type]
         teacher=teacher,
         matching=None,
+        stored=None if stored is None else _softened(stored.of(train_set.keys), recipe),
         average=_running_average(tagger.backbone, recipe.train.ema_decay),
         optimizer=build_optimizer(tagger.backbone, recipe.optim),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == SCALED),
@@ -171,7 +187,8 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         targets=targets,
         keys=train_set.keys,
         valid=open_clips(valid_set, device),
-        valid_targets=_targets(recipe, valid_set, labels),
+        valid_targets=valid_targets,
+        valid_stored=_valid_scores(stored, valid_set) if valid_targets is None else None,
         is_single=is_single,
         weights=None,
         trained_on=TrainedOn(Path(data).resolve().name, _part(train_set), _part(valid_set)),
@@ -197,7 +214,7 @@ def _part(clips: ClipDataset) -> Part:
 
 
 def _load_teacher(recipe: Recipe, device: torch.device) -> Tagger | None:
-    if recipe.distill is None:
+    if recipe.distill is None or not recipe.distill.teacher:
         return None
     teacher = load_tagger(recipe.distill.teacher, device.type)
     if teacher.config.softmax:
@@ -206,6 +223,27 @@ def _load_teacher(recipe: Recipe, device: torch.device) -> Tagger | None:
             'was trained with train.task = "multi"'
         )
     return teacher
+
+
+def _read_stored(recipe: Recipe) -> StoredScores | None:
+    if recipe.distill is None or not recipe.distill.scores:
+        return None
+    return read_scores(recipe.distill.scores)
+
+
+def _softened(scores: np.ndarray, recipe: Recipe) -> Tensor:
+    """Scores (N, classes) softened as a teacher's logits are; in double precision, where logits up
+    to 36 still have scores of their own."""
+    logits = torch.from_numpy(scores).double().logit()
+    return (logits / _temperature(recipe)).sigmoid().float()
+
+
+def _valid_scores(stored: StoredScores | None, clips: ClipDataset) -> Tensor | None:
+    return None if stored is None else torch.from_numpy(stored.of(clips.keys)).float()
+
+
+def _temperature(recipe: Recipe) -> float:
+    return 1.0 if recipe.distill is None else recipe.distill.temperature
 
 
 def _label_set(recipe: Recipe, data: Path) -> Labels:
@@ -252,11 +290,10 @@ def _look_at_clips(run: Run, is_new_head: bool) -> None:
     matches = distill is not None and distill.embedding_weight > 0
     if not (is_new_head or balance or matches):
         return
-    embeddings, scores = (None, None) if run.teacher is None else _teacher_answers(run, run.teacher)
+    scores, embeddings = (run.stored, None) if run.teacher is None else _answers_to_heads(run)
     if is_new_head:
-        temperature = 1.0 if distill is None else distill.temperature
         frequencies = _frequencies(run) if scores is None else scores.mean(0)
-        set_priors(run.tagger.backbone, frequencies, temperature)
+        set_priors(run.tagger.backbone, frequencies, _temperature(run.recipe))
     if balance:
         run.weights = _clip_weights(run, scores)
     if matches and embeddings is not None:
@@ -277,26 +314,23 @@ def _frequencies(run: Run) -> Tensor:
     return run.targets.counts / len(run.targets)
 
 
-def _teacher_answers(run: Run, teacher: Tagger) -> tuple[Tensor, Tensor]:
-    """The teacher's embeddings (N, D) and softened scores (N, classes) for the beginning of each
+def _answers_to_heads(run: Run) -> tuple[Tensor, Tensor]:
+    """The teacher's softened scores (N, classes) and embeddings (N, D) for the beginning of each
     training clip."""
     seconds = min(run.recipe.data.crop_seconds)
-    temperature = 1.0 if run.recipe.distill is None else run.recipe.distill.temperature
-    found = []
-    with torch.inference_mode():
-        for clips in torch.arange(len(run.clips)).split(run.micro_size):
-            maps = teacher.features(run.clips.heads(clips, seconds))
-            found.append([x.cpu() for x in outputs(teacher.backbone, maps)])
-    embeddings, logits = (torch.cat(x) for x in zip(*found, strict=True))
-    return embeddings.clone(), (logits / temperature).sigmoid()
+    batches = torch.arange(len(run.clips)).split(run.micro_size)
+    heads = (run.clips.heads(clips, seconds) for clips in batches)
+    answers = [[x.cpu() for x in run.teacher_answer(waveform)] for waveform in heads]
+    scores, embeddings = (torch.cat(parts) for parts in zip(*answers, strict=True))
+    return scores, embeddings
 
 
 def _clip_weights(run: Run, scores: Tensor | None) -> Tensor:
     """Weight of each clip (N,), by its labels or else the teacher's scores (N, classes)."""
-    data, distill = run.recipe.data, run.recipe.distill
-    if scores is None or distill is None:
+    data = run.recipe.data
+    if scores is None:
         assert run.targets is not None
         return run.targets.weights(data.balance, data.balance_offset)
     # Undo the softening: a score of 0.001 must not weigh as a tenth of a class.
-    scores = (scores.logit() * distill.temperature).sigmoid().double()
+    scores = (scores.logit() * _temperature(run.recipe)).sigmoid().double()
     return scores @ (scores.sum(0) + data.balance_offset).clamp(min=1) ** -data.balance

@@ -17,7 +17,7 @@ def validate(run: Run) -> dict[str, float]:
     """Loss and mean average precision on the validation split, with the weights that are saved;
     accuracy too where a clip has one label.
 
-    Where a teacher is followed, its scores from 0.5 count as the truth.
+    Where a teacher alone is followed, its scores from 0.5 count as the truth.
     """
     losses, scores, truths = [], [], []
     for clips in torch.arange(len(run.valid)).split(run.micro_size):
@@ -40,6 +40,9 @@ def _compare(run: Run, clips: Tensor) -> tuple[Tensor, Tensor]:
     with torch.inference_mode():
         with autocast(run.device.type, run.recipe.train.precision):
             logits = tagger(waveform).float()
-        if run.teacher is not None:
-            return logits, run.teacher(waveform).sigmoid()
-        return logits, run.rows(run.valid_targets, clips).to(logits.device)
+        if run.valid_targets is not None:
+            return logits, run.valid_targets.rows(clips).to(logits.device)
+        if run.valid_stored is not None:
+            return logits, run.valid_stored[clips].to(logits.device)
+        assert run.teacher is not None
+        return logits, run.teacher(waveform).sigmoid()

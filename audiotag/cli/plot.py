@@ -1,0 +1,57 @@
+"""`audiotag plot`."""
+
+from pathlib import Path
+
+import click
+
+PICTURE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def plot() -> None:
+    """Draw what a model has learnt, and how.
+
+    \b
+    Example: audiotag plot kernels default kernels.png
+             audiotag plot run runs/mine run.png
+    """
+
+
+@plot.command()
+@click.argument("model")
+@click.argument("picture", type=PICTURE, metavar="OUT.png")
+def kernels(model: str, picture: Path) -> None:
+    """Where the DCLS elements of MODEL (folder, Hub id or `default`) are, by stage.
+
+    Above, how many elements of all channels lie where; below, the mean of the absolute kernels that
+    they make, and how wide they are. Layers of a stage share positions unless they were told not
+    to.
+
+    Example: audiotag plot kernels default kernels.png
+    """
+    from audiotag.elements import stage_elements
+    from audiotag.locate import model_folder
+    from audiotag.plots import check_plot
+    from audiotag.plots_kernels import plot_kernels
+    from audiotag.tagger import Tagger
+
+    check_plot(picture)
+    tagger = Tagger.load(model_folder(model))
+    plot_kernels(stage_elements(tagger), model, picture)
+    click.echo(str(picture))
+
+
+@plot.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path), metavar="RUN")
+@click.argument("picture", type=PICTURE, metavar="OUT.png")
+def run(folder: Path, picture: Path) -> None:
+    """The curves of the run folder RUN: losses, scores on the validation clips, learning rate.
+
+    Example: audiotag plot run runs/mine run.png
+    """
+    from audiotag.plots import check_plot
+    from audiotag.plots_run import plot_run, read_curves
+
+    check_plot(picture)
+    plot_run(read_curves(folder), str(folder), picture)
+    click.echo(str(picture))
