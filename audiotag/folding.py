@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 import torch
+from timm.models.convnext import ConvNeXtBlock
 from timm.models.fastvit import (
     MobileOneBlock,
     ReparamLargeKernelConv,
@@ -28,7 +29,7 @@ def fold(model: nn.Module) -> nn.Module:
     Each DCLS convolution becomes a plain one with the positions where they are, then timm's blocks
     of several branches, or of convolution and batch norm, are merged into one convolution each. A
     model whose blocks hold DCLS convolutions is merged only if they are FastViT's: others count on
-    the kernel size that they were made with.
+    the kernel size that they were made with. ConvNeXt's layer scale goes into the layer before it.
 
     Returns:
         `model`, with a true attribute `is_folded`; one that has it already is left as it is.
@@ -43,6 +44,7 @@ def fold(model: nn.Module) -> nn.Module:
             _tell_kernel_size(block)
         with torch.no_grad():
             reparameterize_model(model, inplace=True)
+    _absorb_layer_scale(model)
     _use_cropped_kernels(model)
     model.is_folded = True  # type: ignore[assignment]
     return model
@@ -73,6 +75,17 @@ def _tell_kernel_size(block: nn.Module) -> None:
 def _side(branch: Any) -> int:
     """Kernel size of one of timm's pairs of convolution and norm."""
     return branch.conv.kernel_size[0]
+
+
+def _absorb_layer_scale(model: nn.Module) -> None:
+    """Scale the weights before a ConvNeXt block's layer scale by it, in place of its output."""
+    for block in model.modules():
+        if isinstance(block, ConvNeXtBlock) and block.gamma is not None:
+            last = block.mlp.fc2  # a linear layer, or a convolution of one cell
+            with torch.no_grad():
+                last.weight.mul_(block.gamma.reshape(-1, *[1] * (last.weight.ndim - 1)))
+                last.bias.mul_(block.gamma)
+            block.gamma = None
 
 
 def _use_cropped_kernels(model: nn.Module) -> None:
