@@ -59,10 +59,7 @@ class Engine(Protocol):
 
 
 def open_engine(
-    model: str | Path | None = None,
-    device: str = "auto",
-    engine: str = "auto",
-    long_work: bool = False,
+    model: str | Path | None = None, device: str = "auto", engine: str = "auto"
 ) -> Engine:
     """A model on the engine that suits it.
 
@@ -70,9 +67,8 @@ def open_engine(
         model: Model folder, `.onnx` file, Hub id (`owner/name[@revision]`), or "default" or
             nothing for the embedded default.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
-        engine: "torch", "onnx", or "auto": onnx on a CPU where the model has an ONNX file.
-        long_work: There is enough to do (`workload.is_long`) that "auto" takes torch all the same,
-            which starts later and is faster then.
+        engine: "torch", "onnx", or "auto": onnx on a CPU where the model has an ONNX file, as it
+            starts sooner and computes faster.
 
     Raises:
         ModelError: If model, device and engine do not go together, or there is no such model.
@@ -84,7 +80,7 @@ def open_engine(
         return _open_file(Path(str(model)), device, engine)
     folder = model_folder(model)
     name = DEFAULT_NAME if model in (None, DEFAULT_NAME) else folder.name
-    if _prefers_onnx(folder, device, engine, long_work):
+    if _prefers_onnx(folder, device, engine):
         tagger = _open_onnx(folder / ONNX_FILE, device, name, str(folder))
         # The folder's, which may have been fitted after the export.
         tagger.config = replace(tagger.config, thresholds=read_config(folder).thresholds)
@@ -117,8 +113,8 @@ def _open_onnx(path: Path, device: str, name: str, source: str) -> "OnnxTagger":
     return tagger
 
 
-def _prefers_onnx(folder: Path, device: str, engine: str, long_work: bool) -> bool:
-    if engine != "auto" or long_work:
+def _prefers_onnx(folder: Path, device: str, engine: str) -> bool:
+    if engine != "auto":
         return engine == "onnx"
     on_cpu = device == "cpu" or (device == "auto" and not _has_cuda())
     return on_cpu and (folder / ONNX_FILE).is_file()

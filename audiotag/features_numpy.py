@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from audiotag.errors import ModelError
+from audiotag.mel_power import MelPower
 
 Array = np.ndarray
 MEL_FACTOR, MEL_BREAK = 2595.0, 700.0  # HTK's scale: mel per decade, Hz
@@ -45,12 +46,16 @@ class NumpyLogMel:
         bands = _triangles(frequencies, points)
         if norm == "slaney":
             bands *= 2 / (points[2:] - points[:-2])
-        self._mel = _MelPower(_hann(n_fft, n_fft), hop_length, bands)
+        self._mel = MelPower(_hann(n_fft, n_fft), hop_length, bands)
 
     def __call__(self, waveforms: Array) -> Array:
         """Maps (B, 1, n_mels, 1 + T // hop_length) float32 of waveforms (B, T) float32."""
-        level = 10 * np.log10(np.maximum(self._mel(waveforms), POWER_FLOOR))
-        return (level[:, None] - np.float32(self.mean)) / np.float32(self.std)
+        level = self._mel(waveforms)[:, None]
+        np.log10(np.maximum(level, np.float32(POWER_FLOOR), out=level), out=level)
+        level *= 10
+        level -= np.float32(self.mean)
+        level /= np.float32(self.std)
+        return level
 
 
 class NumpyEfficientATMel:
@@ -71,7 +76,7 @@ class NumpyEfficientATMel:
         side = n_fft - win_length
         window = np.pad(_hann(win_length, win_length - 1), (side // 2, side - side // 2))
         bands = _kaldi_bands(n_fft, sample_rate, n_mels, f_min, f_max)
-        self._mel = _MelPower(window, hop_length, bands)
+        self._mel = MelPower(window, hop_length, bands)
 
     def __call__(self, waveforms: Array) -> Array:
         """Maps (B, 1, n_mels, frames) float32 of waveforms (B, T) float32."""
@@ -97,34 +102,6 @@ def numpy_front_end(name: str, arguments: dict[str, Any]) -> Callable[[Array], A
             f"front end {name!r} needs torch; export the model with --waveform, or use its folder"
         )
     return FRONT_ENDS[name](**arguments)
-
-
-class _MelPower:
-    """Power of waveforms in mel bands, frame by frame, edges reflected.
-
-    Args:
-        window: Weights (n_fft,).
-        hop_length: Samples from one frame to the next.
-        bands: Weights (n_fft / 2 + 1, n_mels); bins without any are left out.
-    """
-
-    def __init__(self, window: Array, hop_length: int, bands: Array) -> None:
-        self._window, self._hop = window, hop_length
-        heard = np.flatnonzero(bands.any(axis=1))
-        self._bins = slice(heard[0], heard[-1] + 1)
-        self._bands = np.ascontiguousarray(bands[self._bins])
-
-    def __call__(self, waveforms: Array) -> Array:
-        """Power (B, n_mels, 1 + T // hop_length) of waveforms (B, T)."""
-        return np.stack([self._one(waveform) for waveform in waveforms])
-
-    def _one(self, waveform: Array) -> Array:
-        n_fft = len(self._window)
-        padded = np.pad(waveform, n_fft // 2, mode="reflect")
-        frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[:: self._hop]
-        spectrum = np.fft.rfft(frames * self._window)[:, self._bins]
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
-        return (power @ self._bands).T
 
 
 def _hann(length: int, period: int) -> Array:

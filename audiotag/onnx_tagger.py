@@ -4,6 +4,8 @@ import."""
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,9 @@ UNREADABLE = (
 class OnnxTagger:
     """Waveforms in, scores of named classes out; computes on the CPU.
 
+    Each window is computed in one thread, several of them at once: a thread that shares a window
+    with others mostly waits for them, the more so where the others' cores have more to do.
+
     Attributes:
         name: How messages call it.
         config: What the file's metadata hold, as a model folder's `config.json`.
@@ -41,10 +46,16 @@ class OnnxTagger:
     is_gpu = False
 
     def __init__(
-        self, session: onnxruntime.InferenceSession, config: TaggerConfig, input: str, name: str
+        self,
+        session: onnxruntime.InferenceSession,
+        config: TaggerConfig,
+        input: str,
+        name: str,
+        threads: int,
     ) -> None:
         self.name, self.config, self.labels = name, config, config.labels
         self._session, self._input = session, input
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="onnx")
         self._features: Callable[[np.ndarray], np.ndarray] | None = None
         if input == LOG_MEL:
             self._features = numpy_front_end(config.front_end, config.front_end_args)
@@ -55,7 +66,7 @@ class OnnxTagger:
 
         Args:
             path: An ONNX file.
-            threads: That compute at once; if None, as OMP_NUM_THREADS says, or one a core.
+            threads: Windows computed at once; if None, as OMP_NUM_THREADS says, or one a core.
 
         Raises:
             ModelError: If it cannot be read, or is not from `audiotag export`.
@@ -74,7 +85,7 @@ class OnnxTagger:
         """As `load`, from a file's content."""
         try:
             session = onnxruntime.InferenceSession(
-                content, _options(threads), providers=["CPUExecutionProvider"]
+                content, _options(), providers=["CPUExecutionProvider"]
             )
         except UNREADABLE as error:
             raise ModelError(
@@ -82,7 +93,7 @@ class OnnxTagger:
                 "again, or make it again with audiotag export"
             ) from error
         config, input = _read_metadata(session, name)
-        return cls(session, config, input, name)
+        return cls(session, config, input, name, _threads() if threads is None else threads)
 
     @property
     def sample_rate(self) -> int:
@@ -113,34 +124,37 @@ class OnnxTagger:
         return self._run(EMBEDDING, waveforms)
 
     def _run(self, output: str, waveforms: np.ndarray) -> np.ndarray:
+        windows = (waveforms[i : i + 1] for i in range(len(waveforms)))
         try:
-            inputs = waveforms if self._features is None else self._features(waveforms)
-            return self._session.run([output], {self._input: inputs})[0]
+            return np.concatenate(list(self._threads.map(partial(self._run_one, output), windows)))
         except (MemoryError, failures.Fail, failures.RuntimeException) as error:
             raise ModelError(
                 f"{len(waveforms)} windows of this length do not fit into memory at once; "
                 "give a smaller batch size (--batch-size) or shorter windows (--window)"
             ) from error
 
+    def _run_one(self, output: str, waveform: np.ndarray) -> np.ndarray:
+        """Output (1, K) of a waveform (1, T)."""
+        inputs = waveform if self._features is None else self._features(waveform)
+        return self._session.run([output], {self._input: inputs})[0]
 
-def _options(threads: int | None) -> onnxruntime.SessionOptions:
+
+def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL_ONLY
     options.enable_mem_pattern = False  # would plan memory again for each length of clip
-    # Threads that wait for work turn in circles otherwise, on cores that decode the next files:
-    # up to a third of the processor time of tagging a folder.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.intra_op_num_threads = _threads() if threads is None else threads
+    options.intra_op_num_threads = 1
     return options
 
 
 def _threads() -> int:
-    """Threads to compute with; 0 lets onnxruntime choose, which pins one to each core."""
+    """Windows to compute at once."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdigit():
+    if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    return 0 if allowed == os.cpu_count() else allowed
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _read_metadata(session: onnxruntime.InferenceSession, name: str) -> tuple[TaggerConfig, str]:

@@ -52,8 +52,6 @@ def test_auto_takes_onnx_on_a_cpu_where_there_is_a_file(folder, monkeypatch):
     monkeypatch.setattr(engine, "_has_cuda", lambda: False)
     assert isinstance(open_engine(), OnnxTagger)
     assert open_engine().name == "default"
-    assert isinstance(open_engine(long_work=True), Tagger)
-    assert isinstance(open_engine(engine="onnx", long_work=True), OnnxTagger)
 
 
 def test_engines_score_alike():

@@ -74,6 +74,15 @@ def test_swapped_timm_models(name, depthwise, arguments):
     assert not any(isinstance(m, DclsConv2d) for m in folded.modules())
 
 
+# Of linear layers, of convolutions, and with a norm between them.
+@pytest.mark.parametrize("name", ["convnext_tiny", "convnext_atto", "convnextv2_atto"])
+def test_convnext_loses_its_layer_scale(name):
+    sizes = {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32), "ls_init_value": 0.5}
+    model = timm.create_model(name, in_chans=1, num_classes=20, **sizes)
+    folded = _assert_folds(_trained(model))
+    assert not [key for key, _ in folded.named_parameters() if key.endswith("gamma")]
+
+
 def test_other_blocks_are_merged_only_without_dcls():
     plain = timm.create_model("repghostnet_050", in_chans=1, num_classes=20)
     swapped = copy.deepcopy(plain)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -101,10 +102,20 @@ def test_windows_that_do_not_fit_into_memory_are_said_to():
     assert result.stderr == ""
 
 
-def test_threads_follow_the_environment(monkeypatch):
+def test_as_many_windows_are_computed_at_once_as_the_environment_says(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    options = OnnxTagger.load(EMBEDDED)._session.get_session_options()
-    assert options.intra_op_num_threads == 3
+    tagger = OnnxTagger.load(EMBEDDED)
+    meeting = threading.Barrier(3)
+
+    class Session:
+        def run(self, outputs, inputs):
+            meeting.wait(timeout=30)
+            return [inputs["log_mel"]]
+
+    monkeypatch.setattr(tagger, "_session", Session())
+    monkeypatch.setattr(tagger, "_features", lambda waveforms: waveforms)
+    heard = np.arange(6, dtype=np.float32)[:, None]
+    np.testing.assert_array_equal(tagger.score_windows(heard), heard)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x08\x12\x07pytorch" * 50])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audiotag.cli.inputs import input_options, named_files, recount, usage_errors, weigh
+from audiotag.cli.inputs import input_options, named_files, recount, usage_errors
 
 if TYPE_CHECKING:
     from audiotag.cli.progress import Progress
@@ -44,8 +44,7 @@ def embed(
         with usage_errors():
             check_output(Path(output))
         files = named_files(paths, include, exclude)
-        is_long, files = weigh(files, paths, engine, options["window"], options["hop"])
-        _run(files, Path(output), progress, model, device, engine, is_long, options)
+        _run(files, Path(output), progress, model, device, engine, options)
     click.echo(f"{progress.summary()}: {output}", err=True)
     sys.exit(progress.exit_code)
 
@@ -57,14 +56,13 @@ def _run(
     model: str | None,
     device: str,
     engine_name: str,
-    is_long: bool,
     options: dict,
 ) -> None:
     from audiotag.embeddings import embedding_file
     from audiotag.engine import open_engine
     from audiotag.tagging import TagOptions, embed_files
 
-    engine = open_engine(model, device, engine_name, is_long)
+    engine = open_engine(model, device, engine_name)
     with embedding_file(output) as out, progress:
         results = embed_files(engine, files, TagOptions(**options), progress.heard)
         with closing(results):

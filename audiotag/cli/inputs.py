@@ -32,8 +32,8 @@ OPTIONS = (
         "--engine",
         type=click.Choice(["auto", "torch", "onnx"]),
         default="auto",
-        help="auto: onnx on a CPU where the model has model.onnx, which starts faster, unless "
-        "there are hours of audio; else torch.",
+        help="auto: onnx on a CPU where the model has model.onnx, which is faster there; else "
+        "torch.",
     ),
     click.option("--batch-size", type=click.IntRange(min=1), help="Windows computed at once."),
     click.option("--workers", type=click.IntRange(min=1), help="Files decoded at once."),
@@ -66,21 +66,6 @@ def named_files(
             "whatever their suffix, or say which with --include"
         )
     return chain([first], files)
-
-
-def weigh(
-    files: Iterator[Path], paths: Sequence[str], engine: str, window: float, hop: float | None
-) -> tuple[bool, Iterator[Path]]:
-    """Whether an engine is to be chosen for long work, and the files again.
-
-    A list on standard input is not waited for: its first files may be wanted at once.
-    """
-    from audiotag.search import LISTING
-    from audiotag.workload import is_long
-
-    if engine != "auto" or LISTING in paths:
-        return False, files
-    return is_long(files, window / (hop or window))
 
 
 def recount(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audiotag.cli.inputs import input_options, named_files, recount, usage_errors, weigh
+from audiotag.cli.inputs import input_options, named_files, recount, usage_errors
 from audiotag.formats import FORMATS, TIMELINES
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def tag(
         with usage_errors():
             plan = plan_output(paths, output, format, resume)
         files = named_files(paths, include, exclude)
-        is_long, files = weigh(files, paths, engine, options["window"], options["hop"])
-        _run(files, plan, progress, model, device, engine, is_long, options)
+        _run(files, plan, progress, model, device, engine, options)
     if output is not None:
         click.echo(f"{progress.summary()}: {output}", err=True)
     sys.exit(progress.exit_code)
@@ -97,14 +96,13 @@ def _run(
     model: str | None,
     device: str,
     engine_name: str,
-    is_long: bool,
     options: dict,
 ) -> None:
     from audiotag.engine import open_engine
     from audiotag.tagging import TagOptions, tag_files
 
     options["timeline"] |= plan.format in TIMELINES
-    engine = open_engine(model, device, engine_name, is_long)
+    engine = open_engine(model, device, engine_name)
     with _open(plan, engine.sample_rate) as out, progress:
         left = _left(files, out, progress)
         with closing(tag_files(engine, left, TagOptions(**options), progress.heard)) as results:

@@ -21,7 +21,7 @@ def embed(run: Path) -> Path:
     folder = model_folder(None)
     Tagger.load(run).save(folder, torch.float16)
     # From the weights as saved: what is exact in half precision takes half the space.
-    export(Tagger.load(folder), folder / ONNX_FILE, waveform=True, compact=True)
+    export(Tagger.load(folder), folder / ONNX_FILE, compact=True)
     shutil.copy(run / "metrics.jsonl", folder)
     return folder
 

@@ -1,0 +1,86 @@
+"""Linear layers by oneDNN: against PyTorch's in double precision, and who computes when."""
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from audiotag.folding import fold
+from audiotag.ops import linear as ops
+from audiotag.ops.linear import Linear
+
+
+@pytest.fixture
+def layer():
+    torch.manual_seed(0)
+    return nn.Linear(40, 160)
+
+
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("layout", ["rows", "maps", "channels first", "one"])
+def test_equals_double_precision(gelu, with_bias, layout):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 40, 5, 7, generator=generator) * 2
+    x = {
+        "rows": x.permute(0, 2, 3, 1).reshape(-1, 40),
+        "maps": x.to(memory_format=torch.channels_last).permute(0, 2, 3, 1),
+        "channels first": x.permute(0, 2, 3, 1),
+        "one": x[0, :, 0, 0],
+    }[layout]
+    weight = torch.randn(24, 40, generator=generator)
+    bias = torch.randn(24, generator=generator) if with_bias else None
+    exact = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
+    exact = F.gelu(exact) if gelu else exact
+    with torch.inference_mode():
+        assert ops.is_preferred(x, weight)
+        y = ops.linear(x, weight, bias, gelu)
+    assert y.shape == exact.shape and y.dtype == torch.float32
+    assert (y - exact).abs().max() < 2e-6 * exact.abs().max()
+
+
+def test_gradients_are_pytorchs(layer):
+    made = Linear.of(layer, gelu=True)
+    x = torch.randn(6, 40, requires_grad=True)
+    (mine,) = torch.autograd.grad(made(x).sum(), x)
+    (theirs,) = torch.autograd.grad(F.gelu(layer(x)).sum(), x)
+    torch.testing.assert_close(mine, theirs)
+
+
+def test_half_precision_and_empty_batches_are_left_to_pytorch(layer):
+    made = Linear.of(layer, gelu=True)
+    with torch.inference_mode():
+        assert made(torch.zeros(0, 40)).shape == (0, 160)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert made(torch.randn(2, 40)).dtype == torch.bfloat16
+        x = torch.randn(2, 40, dtype=torch.bfloat16)
+        assert made.bfloat16()(x).dtype == torch.bfloat16
+
+
+def test_without_onednn_the_layer_gives_the_same(layer, monkeypatch):
+    made, x = Linear.of(layer, gelu=True), torch.randn(6, 40)
+    with torch.inference_mode():
+        by_onednn = made(x)
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+        assert not ops.is_preferred(x, made.weight)
+        torch.testing.assert_close(made(x), by_onednn)
+
+
+# With an exact GELU, one that is an approximation, and another activation.
+@pytest.mark.parametrize(
+    ("arguments", "with_gelu"),
+    [({}, True), ({"act_layer": "gelu_tanh"}, False), ({"act_layer": "relu"}, False)],
+)
+def test_folded_models_use_them_and_answer_the_same(arguments, with_gelu):
+    torch.manual_seed(0)
+    sizes = {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32), "ls_init_value": 0.5}
+    model = timm.create_model("convnext_tiny", num_classes=5, in_chans=1, **sizes, **arguments)
+    maps = torch.randn(2, 1, 64, 97)
+    with torch.inference_mode():
+        expected = model.eval()(maps)
+        logits = fold(model)(maps)
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    assert all(type(module) is Linear for module in layers)
+    assert [module.gelu for module in layers].count(True) == 5 * with_gelu
