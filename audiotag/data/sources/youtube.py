@@ -88,29 +88,37 @@ def download(
     settled = files_by_id(folder).keys() | gone
     wanted = list(segments)
     missing = [segment for segment in wanted if segment.id not in settled]
-    before = len(wanted) - len(missing)
     _remove_partial(folder, {segment.id for segment in missing})
-    stopped = threading.Event()
-    fetcher = _Fetcher(yt_dlp, folder, _text(cookies), _Pace(pause), stopped, page, wait)
+    fetcher = _Fetcher(yt_dlp, folder, _text(cookies), _Pace(pause), threading.Event(), page, wait)
     refused: list[str] = []
-    in_a_row = failures = 0
-    outcomes = work_ahead(fetcher.outcomes, missing, downloads, stopped)
-    with _ffmpeg(), closing(outcomes):
-        for done, outcome in enumerate(outcomes, 1):
-            in_a_row = in_a_row + 1 if outcome.is_refused else 0
-            failures += outcome.reason is not None
+    with _ffmpeg():
+        for progress, outcome in _outcomes(fetcher, missing, len(wanted), downloads):
             if outcome.is_refused:
                 refused.append(str(outcome.reason))
             elif outcome.reason is not None:
                 _record(folder, Failure(outcome.id, outcome.reason, GONE))
-            report(Progress(before, before + done, len(wanted), done - failures, failures))
-            if in_a_row == REFUSALS:
-                break
+            report(progress)
     if refused:
         raise DataError(
             f"{len(refused):,} clips could not be had now (the last: {refused[-1]}); run the same "
             "command again later, slower with --pause, or signed in with --cookies"
         )
+
+
+def _outcomes(
+    fetcher: "_Fetcher", missing: list[Segment], total: int, downloads: int
+) -> Iterator[tuple[Progress, _Outcome]]:
+    """What came of each clip, and how far the run is then; it ends where all are refused."""
+    before = total - len(missing)
+    failures = in_a_row = 0
+    outcomes = work_ahead(fetcher.outcomes, missing, downloads, fetcher.stopped)
+    with closing(outcomes):
+        for done, outcome in enumerate(outcomes, 1):
+            failures += outcome.reason is not None
+            yield Progress(before, before + done, total, done - failures, failures), outcome
+            in_a_row = in_a_row + 1 if outcome.is_refused else 0
+            if in_a_row == REFUSALS:
+                break
 
 
 def _remove_partial(folder: Path, ids: Collection[str]) -> None:
@@ -122,9 +130,10 @@ def _remove_partial(folder: Path, ids: Collection[str]) -> None:
 
 def read_gone(folder: Path) -> dict[str, str]:
     """Why YouTube does not give some clips, by id."""
-    found = {}
+    found: dict[str, str] = {}
     path = folder / FAILURES_FILE
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.split("\n"):
         try:
             values = json.loads(line)
             found[values["source"]] = values["reason"]
