@@ -18,6 +18,7 @@ WEIGHT_STD = 0.02
 # falls outside the dense kernel grows to 1-4 % of the logits of resnet18 and efficientnet_b0; from
 # here it is 4e-6. A bilinear or triangular element on the grid has no gradient, and never moves.
 INWARD = {"gauss": 0.4, "v1": 1e-3, "max": 1e-3}
+DENSE_SIGMA = 1e-3  # raw; the kernel has its absolute value, which has no gradient at zero
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def _start_dense(dcls: DclsConv2d, conv: nn.Conv2d) -> None:
     dcls.P[0].copy_(offsets.repeat(len(offsets)))
     dcls.P[1].copy_(offsets.repeat_interleave(len(offsets)))
     if dcls.SIG is not None:
-        dcls.SIG.zero_()
+        dcls.SIG.fill_(DENSE_SIGMA)
     if conv.bias is not None:
         dcls.bias.copy_(conv.bias)
 
@@ -220,6 +221,7 @@ def _grid(size: int, version: str) -> Tensor:
 def _blur(offsets: Tensor, dcls: DclsConv2d) -> Tensor:
     """Share (element, cell) of each element along one side, in the cells of the dense kernel."""
     size, cells = len(offsets), dcls.dilated_kernel_size[0]
-    shares = interpolate(offsets, torch.zeros_like(offsets), cells, dcls.version)
+    sigmas = torch.full_like(offsets, DENSE_SIGMA)
+    shares = interpolate(offsets, sigmas, cells, dcls.version)
     start = cells // 2 - size // 2
     return (shares / shares.sum(-1, keepdim=True))[:, start : start + size]
