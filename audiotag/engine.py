@@ -68,7 +68,7 @@ def open_engine(
             nothing for the embedded default.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
         engine: "torch", "onnx", or "auto": onnx on a CPU where the model has an ONNX file, as it
-            starts sooner and computes faster.
+            starts sooner and computes no slower.
 
     Raises:
         ModelError: If model, device and engine do not go together, or there is no such model.

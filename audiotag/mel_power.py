@@ -1,6 +1,6 @@
 """Power of waveforms in mel bands, in a C function that is built when the package is.
 
-It takes a fifth of the time of the same in NumPy, a quarter of PyTorch's, and is as exact as the
+It takes a fifth of the time of the same in NumPy, a third of PyTorch's, and is as exact as the
 latter. NumPy does it where there was no compiler, and for frames whose length is no power of two.
 """
 

@@ -79,16 +79,11 @@ def test_a_batch_scores_as_its_clips_do(engine):
     assert not engine.is_gpu
 
 
-def test_torch_is_not_imported_from_the_waveform_on():
-    command = [sys.executable, "-c", WITHOUT_TORCH, str(EMBEDDED)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.stdout == "[]\n", result.stderr
-
-
-def test_torch_is_not_imported_from_the_log_mel_on(tiny_tagger, tmp_path):
+@pytest.mark.parametrize("waveform", [True, False])
+def test_torch_is_not_imported(waveform, tiny_tagger, tmp_path):
     from audiotag.export import export
 
-    out = export(tiny_tagger, tmp_path / "tiny.onnx").path
+    out = export(tiny_tagger, tmp_path / "tiny.onnx", waveform=waveform).path
     command = [sys.executable, "-c", WITHOUT_TORCH, str(out)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.stdout == "[]\n", result.stderr
