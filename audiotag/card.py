@@ -10,19 +10,20 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from audiotag.config import METRICS_FILE
 from audiotag.errors import RecipeError
 from audiotag.evaluation import Evaluation, Figure, read_evaluation
+from audiotag.hub_published import LIBRARY
 from audiotag.labels import Labels
+from audiotag.recipe import RECIPE_FILE
 from audiotag.tagger import Tagger
 from audiotag.trained_on import TrainedOn, read_trained_on
 
-LIBRARY = "audiotag"
 TASK = "audio-classification"
 PLACEHOLDER = "OWNER/NAME"  # stands for the Hub id until there is one
 PAPER = "https://arxiv.org/abs/2309.13972"  # the Hub links cards that name it to the paper's page
 PAPER_FRONT_END = "log_mel"  # that of the paper cited and of all its models
 SHOWN_LABELS = 60
-RECIPE_FILE, METRICS_FILE = "recipe.toml", "metrics.jsonl"
 METRICS = {  # figures of an evaluation by the names that the Hub and readers know
     "mAP": ("mAP", "mAP"),
     "AUC": ("roc_auc", "AUC"),

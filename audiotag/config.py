@@ -15,6 +15,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
 EVALUATION_FILE = "evaluation.json"
+METRICS_FILE = "metrics.jsonl"  # of a run
 FORMAT_VERSION = 1
 MIN_DURATION = 2.0  # seconds; shorter clips are repeated up to it
 VERSIONED = ("torch", "timm", "dcls")

@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import httpx, tqdm, validate_repo_id
 
-from audiotag.config import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
+from audiotag.config import CONFIG_FILE, EVALUATION_FILE, METRICS_FILE, ONNX_FILE, WEIGHTS_FILE
 from audiotag.errors import HubError
 from audiotag.hub_failures import (
     explained,
@@ -32,12 +32,11 @@ from audiotag.hub_failures import (
     transferring,
 )
 from audiotag.hub_published import LIBRARY, check_layout, converted
+from audiotag.recipe import RECIPE_FILE
 from audiotag.trained_on import DATA_FILE
 from audiotag.version import __version__
 
 CARD_FILE = "README.md"
-# These names are those of `training`, whose import of torch a pull need not wait for.
-RECIPE_FILE, METRICS_FILE = "recipe.toml", "metrics.jsonl"
 RUN_FILES = (RECIPE_FILE, METRICS_FILE, DATA_FILE, EVALUATION_FILE)
 FILES = (CONFIG_FILE, WEIGHTS_FILE, ONNX_FILE, CARD_FILE, *RUN_FILES)
 CONVERTIBLE = (".pt", ".pth")

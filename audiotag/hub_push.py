@@ -17,13 +17,13 @@ from audiotag.hub import (
     CARD_FILE,
     FILES,
     PICKLES,
-    RECIPE_FILE,
     RUN_FILES,
     HubId,
     is_own_config,
     open_client,
 )
 from audiotag.hub_failures import TOKEN_HINT, explained, patiently, transferring
+from audiotag.recipe import RECIPE_FILE
 from audiotag.version import __version__
 
 TOKEN_IN_TEXT = re.compile(rb"hf_[A-Za-z0-9]{30,}")

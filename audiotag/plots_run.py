@@ -5,10 +5,11 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from audiotag.config import METRICS_FILE
 from audiotag.cross_validation import fold_runs
 from audiotag.errors import DataError
 from audiotag.plots import DCLS, DENSE, OTHER, check_plot, write
-from audiotag.training.history import METRICS_FILE, read_rows
+from audiotag.training.history import read_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

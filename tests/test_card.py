@@ -179,10 +179,3 @@ def test_a_data_set_whose_name_the_hub_does_not_take_is_left_to_the_text(garden)
     TrainedOn("My garden", part, part).save(garden)
     text = model_card(garden)
     assert ModelCard(text).data.datasets is None and "`My garden`:" in text
-
-
-def test_file_names_are_those_the_model_and_training_write():
-    from audiotag import card, hub, training
-
-    names = training.RECIPE_FILE, training.METRICS_FILE
-    assert (hub.RECIPE_FILE, hub.METRICS_FILE) == names == (card.RECIPE_FILE, card.METRICS_FILE)

@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hub_server import OWNER, LoopbackHub
+from huggingface_hub import HfApi
 from made_recordings import rows_of
 from test_sources_parquet import folder  # noqa: F401 fixture
 
 from audiotag.data.prepare import prepare
 from audiotag.data.sources.audioset import open_audioset
+from audiotag.data.sources.hub import download_audioset
+from audiotag.errors import HubError
 
 NAME = f"{OWNER}/AudioSet"
 RATE = 8000
@@ -85,3 +89,17 @@ def test_hub_that_is_not_there_is_named(hub, tmp_path):
     hub.url = "http://127.0.0.1:9"
     done = run_prepare(hub, tmp_path / "hf", NAME, tmp_path / "data")
     assert done.returncode == 1 and "http://127.0.0.1:9 cannot be reached" in done.stderr
+
+
+def test_a_disk_that_fills_up_while_xet_downloads_is_named(monkeypatch):
+    files = SimpleNamespace(
+        sha="0" * 40, siblings=[SimpleNamespace(rfilename="data/eval/00.parquet")]
+    )
+    monkeypatch.setattr(HfApi, "dataset_info", lambda *_, **__: files)
+
+    def fail(*_, **__):
+        raise RuntimeError("Task error: IO Error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(HfApi, "snapshot_download", fail)
+    with pytest.raises(HubError, match="No space left on device; make room, or set HF_HOME"):
+        download_audioset(NAME)

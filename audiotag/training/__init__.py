@@ -5,9 +5,9 @@ recipe's seed, the step's number and its own, so that a resumed run repeats the 
 and that it makes no difference which process computes it.
 """
 
+from audiotag.config import METRICS_FILE
 from audiotag.recipe import RECIPE_FILE
 from audiotag.training.building import build_tagger
-from audiotag.training.history import METRICS_FILE
 from audiotag.training.loop import train
 
 __all__ = ["METRICS_FILE", "RECIPE_FILE", "build_tagger", "train"]

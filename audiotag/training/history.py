@@ -7,12 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from audiotag.config import METRICS_FILE
 from audiotag.errors import RecipeError
 from audiotag.recipe import Recipe
 from audiotag.replacing import replaced
 from audiotag.training.event_file import event, event_file_header
 
-METRICS_FILE = "metrics.jsonl"
 EVENTS_FILE = "events.out.tfevents.0.audiotag"  # TensorBoard looks for the word tfevents
 NO_CURVES = ("step", "time")
 ID_LENGTH = 16  # of a run at W&B, which is gone on with under its id

@@ -1,15 +1,15 @@
 """AudioSet's parquet files, downloaded from a data set on the Hugging Face Hub."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import HfApi
 
 from audiotag.data.sources.parquet import FOLDERS
 from audiotag.errors import DataError
-from audiotag.hub import LIBRARY, HubId
-from audiotag.hub_failures import explained
-from audiotag.version import __version__
+from audiotag.hub import HubId, open_client
+from audiotag.hub_failures import explained, patiently, transferring
 
 
 def download_audioset(source: str, subsets: Sequence[str] = ()) -> Path:
@@ -26,17 +26,23 @@ def download_audioset(source: str, subsets: Sequence[str] = ()) -> Path:
         HubError: If they cannot be had.
     """
     found = HubId.parse(source)
-    api = HfApi(library_name=LIBRARY, library_version=__version__)
+    api = open_client(None)
     with explained(api, f"datasets/{found.name}", found.revision):
-        info = api.dataset_info(found.name, revision=found.revision)
+        info = patiently(partial(api.dataset_info, found.name, revision=found.revision))
         names = [file.rfilename for file in info.siblings or ()]
         wanted = [name for name in names if _is_wanted(PurePosixPath(name), subsets)]
         if not wanted:
             raise DataError(_nothing_there(found.name, names, subsets))
-        folder = api.snapshot_download(
-            found.name, repo_type="dataset", revision=info.sha, allow_patterns=wanted
+        return patiently(partial(_downloaded, api, found.name, info.sha, wanted))
+
+
+def _downloaded(api: HfApi, name: str, commit: str | None, files: Sequence[str]) -> Path:
+    with transferring():
+        return Path(
+            api.snapshot_download(
+                name, repo_type="dataset", revision=commit, allow_patterns=list(files)
+            )
         )
-    return Path(folder)
 
 
 def _nothing_there(name: str, files: Sequence[str], subsets: Sequence[str]) -> str:

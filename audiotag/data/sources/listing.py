@@ -31,7 +31,7 @@ _LISTED = pa.schema(
 
 
 class ListedSource:
-    """Recordings of a collection, all known beforehand; some 200 bytes are held of each.
+    """Recordings of a collection, all known beforehand; some 120 bytes are held of each.
 
     Args:
         folder: That the recordings' names are paths below.
