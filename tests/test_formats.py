@@ -130,7 +130,7 @@ def test_table_is_for_reading():
         '  0:00.0 - 0:10.0  Speech 0.99, Say "a, b"\tnow 0.50',
         "  0:05.0 - 0:15.0  -",
         "silent.wav  (0:03.0)",
-        "  no tag reaches the threshold",
+        "  no tag reaches the threshold; --threshold 0 shows all",
         "bad.mp3",
         '  failed: no "audio", none',
     ]

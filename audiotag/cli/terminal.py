@@ -32,7 +32,7 @@ class TerminalTable:
         for tag in result.tags:
             self._console.print(_line(tag))
         if not result.tags:
-            self._console.print(Text("  no tag reaches the threshold", style="dim"))
+            self._console.print(Text("  no tag reaches the threshold; --threshold 0 shows all", style="dim"))
         for part in result.segments:
             line = Text(f"  {clock(part.start):>9} - {clock(part.end):<9} ", style="cyan")
             heard = ", ".join(f"{tag.label} {tag.score:.2f}" for tag in part.tags)
