@@ -116,20 +116,24 @@ def test_ratios_are_of_median_speeds():
     assert speed.compare(times, {"a": "a", "b": "a", "c": None}) == {"a": 1, "b": 0.5, "c": None}
 
 
-def test_every_dcls_architecture_has_its_own_dense_baseline():
+def test_every_dcls_architecture_has_its_own_dense_baseline(tiny_tagger, tmp_path):
     for name in architectures():
         assert (models.baseline_of(name) is not None) == ("dcls" in name)
     assert models.baseline_of("convnext_dcls_audio_tiny") == "convnext_audio_tiny"
     assert models.baseline_of("convnext_dcls_audio_tiny17") == "convnext_audio_tiny"
     assert models.baseline_of("fastvit_dcls_audio_sa24") == "fastvit_audio_sa24"
-    assert models.baseline_of("default") == DENSE
+    tiny_tagger.save(tmp_path / "saved")
+    assert models.baseline_of(str(tmp_path / "saved")) == DENSE
+    assert models.baseline_of("default") is None  # no architecture of a name is its plain form
 
 
-def test_baselines_are_measured_once_beside_their_models():
-    names = [DENSE, DCLS, "default", "ast"]
+def test_baselines_are_measured_once_beside_their_models(tiny_tagger, tmp_path):
+    tiny_tagger.save(tmp_path / "saved")
+    saved = str(tmp_path / "saved")
+    names = [DENSE, DCLS, saved, "default", "ast"]
     works, baselines = speed.select_models(names, SETTING)
     assert [work.name for work in works] == names
-    assert baselines == {DENSE: DENSE, DCLS: DENSE, "default": DENSE, "ast": None}
+    assert baselines == {DENSE: DENSE, DCLS: DENSE, saved: DENSE, "default": None, "ast": None}
 
 
 def test_one_baseline_for_all():

@@ -29,7 +29,7 @@ def place(tmp_path_factory):
         tone = np.sin(2 * np.pi * pitch * np.arange(32_000) / 32_000)
         noisy = 0.3 * tone + 0.02 * rng.standard_normal(32_000)
         soundfile.write(folder / "sounds" / label / f"sound {i}.wav", noisy, 32_000)
-    shutil.copy(ROOT / "audiotag" / "samples" / "rooster.wav", folder / "recording.wav")
+    shutil.copy(ROOT / "audiotag" / "samples" / "crowd.wav", folder / "recording.wav")
     (folder / "recipes").symlink_to(ROOT / "recipes")
     return folder
 

@@ -35,9 +35,10 @@ import numpy as np
 from audiotag.errors import ModelError
 from audiotag.onnx_tagger import OnnxTagger
 tagger = OnnxTagger.load({str(EMBEDDED)!r}, threads=1)
-resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+windows = np.zeros((4, 24_000_000), np.float32)
+resource.setrlimit(resource.RLIMIT_AS, (3 << 28, 3 << 28))
 try:
-    tagger.score_windows(np.zeros((4, 9_600_000), np.float32))
+    tagger.score_windows(windows)
 except ModelError as error:
     print(error)
 """
