@@ -29,6 +29,7 @@ RAVEN_COLUMNS = (
     "Begin Path",
     "File Offset (s)",
 )
+NO_TAG = "no tag reaches the threshold; --threshold 0 shows all"
 
 
 class Format(Protocol):
@@ -181,7 +182,7 @@ class Table(Plain):
         lines = [f"{result.path}  ({clock(result.duration or 0.0)})"]
         lines += [f"  {tag.score:.3f}  {tag.label}" for tag in result.tags]
         if not result.tags:
-            lines.append("  no tag reaches the threshold; --threshold 0 shows all")
+            lines.append(f"  {NO_TAG}")
         for part in result.segments:
             heard = ", ".join(f"{tag.label} {tag.score:.2f}" for tag in part.tags)
             lines.append(f"  {clock(part.start)} - {clock(part.end)}  {heard or '-'}")

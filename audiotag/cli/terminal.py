@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
-from audiotag.formats import clock
+from audiotag.formats import NO_TAG, clock
 from audiotag.results import FileTags, Tag
 
 BAR = 20  # characters for a score of 1
@@ -32,7 +32,7 @@ class TerminalTable:
         for tag in result.tags:
             self._console.print(_line(tag))
         if not result.tags:
-            self._console.print(Text("  no tag reaches the threshold; --threshold 0 shows all", style="dim"))
+            self._console.print(Text(f"  {NO_TAG}", style="dim"))
         for part in result.segments:
             line = Text(f"  {clock(part.start):>9} - {clock(part.end):<9} ", style="cyan")
             heard = ", ".join(f"{tag.label} {tag.score:.2f}" for tag in part.tags)
