@@ -127,12 +127,28 @@ def _distill(
     if train.task == "single":
         yield 'a teacher scores each label by itself; leave out train.task = "single"'
     if distill.embedding_weight:
-        if distill.scores:
-            yield "distill.scores hold no embeddings; leave out distill.embedding_weight"
-        if augment.mixup_alpha:
-            yield "augment.mixup_alpha blends no embeddings; leave it out, or embedding_weight"
-        if train.compile:
-            yield "train.compile gives logits alone; leave it out, or distill.embedding_weight"
+        yield from _more_than_scores("distill.embedding_weight", distill, train, augment)
+    if distill.layers:
+        yield from _more_than_scores("distill.layers", distill, train, augment)
+    elif distill.blockwise_epochs:
+        yield "distill.blockwise_epochs does nothing without distill.layers"
+    if distill.blockwise_epochs > train.epochs:
+        yield (
+            f"distill.blockwise_epochs ({distill.blockwise_epochs}) is above train.epochs "
+            f"({train.epochs})"
+        )
+
+
+def _more_than_scores(
+    key: str, distill: DistillRecipe, train: TrainRecipe, augment: AugmentRecipe
+) -> Iterator[str]:
+    """What learning a teacher's embeddings or maps excludes."""
+    if distill.scores:
+        yield f"distill.scores hold scores alone; leave out {key}, or give distill.teacher"
+    if augment.mixup_alpha:
+        yield f"augment.mixup_alpha blends scores alone; set it to 0, or leave out {key}"
+    if train.compile:
+        yield f"train.compile gives logits alone; leave it out, or {key}"
 
 
 def _train(train: TrainRecipe) -> Iterator[str]:

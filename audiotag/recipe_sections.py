@@ -142,6 +142,12 @@ class DistillRecipe:
     weight: float = _number(1.0, 0.0, 1.0)  # share of the loss; the rest is the labels'
     # Weight of the distance to the teacher's embeddings, which comes on top; see training.matching.
     embedding_weight: float = _number(0.0, 0.0)
+    # Modules of both backbones whose maps are learnt too, by a dotted name in which * stands for
+    # any part; see training.hints. In the first `blockwise_epochs` each of them goes on from the
+    # teacher's map of the one before.
+    layers: str | None = None
+    layer_weight: float = _number(1.0, 0.0)
+    blockwise_epochs: float = _number(0.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,10 @@ class Killed(Exception):
         {"train": {"precision": "fp16"}},
         {"optim": {"name": "lamb"}},
         {"distill": {"embedding_weight": 1.0}, "augment": {"mixup_alpha": 0.0}},
+        {
+            "distill": {"layers": "stages.*", "blockwise_epochs": 1.5},
+            "augment": {"mixup_alpha": 0.0},
+        },
     ],
     ids=str,
 )
@@ -203,6 +207,27 @@ def test_student_learns_its_teachers_embeddings(data, trained, tmp_path):
     assert apart < 0.5  # guessing the mean gives about 1
 
 
+@pytest.mark.parametrize("blockwise", [0.0, 30.0])
+def test_student_learns_its_teachers_maps(data, trained, tmp_path, blockwise):
+    hinted = {"layers": "stages.*", "layer_weight": 3.0, "blockwise_epochs": blockwise}
+    distilled = recipe(
+        distill={"teacher": str(trained)} | hinted,
+        augment={"mixup_alpha": 0.0, "speed_prob": 0.0},
+        train={"epochs": 60, "save_every": 60, "ema_decay": 0.5},
+    )
+    run = training.train(distilled, data, tmp_path / "run", CPU)
+    heard = start(distilled, data, CPU)
+    unheard = heard.valid.heads(torch.arange(len(heard.valid)), 2.0)
+    teacher, student = (Tagger.load(folder).eval() for folder in (trained, run))
+    theirs, ours = teacher.features(unheard), student.features(unheard)
+    with torch.inference_mode():
+        theirs, ours = teacher.backbone.stem(theirs), student.backbone.stem(ours)
+        for before, after in zip(teacher.backbone.stages, student.backbone.stages, strict=True):
+            theirs, ours = before(theirs), after(ours)
+            spread = (theirs - theirs.mean((0, 2, 3), True)).square().mean()
+            assert (ours - theirs).square().mean() < 0.5 * spread  # each channel's mean: 1
+
+
 def test_finetuning_keeps_the_body_and_changes_the_head(data, tmp_path, tiny_tagger):
     tiny_tagger.save(tmp_path / "start")
     tuned = recipe(
@@ -257,10 +282,19 @@ def test_balance_draws_rare_classes_more_often(data, trained):
         ({"train": {"precision": "fp8"}}, "precision must be one of fp32, bf16, fp16"),
         ({"data": {"label_set": "cats"}}, "label_set must be one of data, audioset"),
         ({"distill": {}}, "distill.teacher must name"),
-        ({"distill": {"teacher": "x", "embedding_weight": 1.0}}, "mixup_alpha blends no"),
+        ({"distill": {"teacher": "x", "layers": "x"}}, "leave out distill.layers"),
+        ({"distill": {"teacher": "x", "blockwise_epochs": 1.0}}, "without distill.layers"),
+        (
+            {
+                "distill": {"teacher": "x", "layers": "x", "blockwise_epochs": 4.0},
+                "augment": {"mixup_alpha": 0.0},
+            },
+            r"blockwise_epochs \(4.0\) is above train.epochs \(3\)",
+        ),
+        ({"distill": {"teacher": "x", "embedding_weight": 1.0}}, "mixup_alpha blends scores alone"),
         (
             {"distill": {"scores": ["x"], "embedding_weight": 1.0}},
-            "distill.scores hold no embeddings",
+            "distill.scores hold scores alone",
         ),
         (
             {

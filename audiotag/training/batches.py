@@ -27,6 +27,8 @@ class MicroBatch:
         targets: Their labels (B, classes).
         taught: A teacher's scores for them (B, classes), softened, or nothing.
         embedding: Its embeddings of them (B, D), where these are learnt.
+        maps: Its maps of the layers that are learnt, by name.
+        is_blockwise: Whether these layers go on from them.
         generator: Source of further random numbers.
         seed: Of the model's random numbers.
         share: Of the step's clips that it has.
@@ -37,6 +39,8 @@ class MicroBatch:
     targets: Tensor
     taught: Tensor | None
     embedding: Tensor | None
+    maps: dict[str, Tensor]
+    is_blockwise: bool
     generator: torch.Generator
     seed: int
     share: float
@@ -94,12 +98,23 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
         waveform = augment.add_noise(waveform, recipe.noise_prob, recipe.noise_db, generator)
     waveform = augment.gain(waveform, recipe.gain_db, generator)
     taught = embedding = None
+    maps: dict[str, Tensor] = {}
     if run.stored is not None:
         targets, taught = targets.chunk(2, dim=1)
     elif run.teacher is not None:
-        taught, embedding = run.teacher_answer(waveform)
-    share = len(clips) / run.batch_size
-    return MicroBatch(clips, waveform, targets, taught, embedding, generator, seed, share)
+        taught, embedding, maps = run.teacher_answer(waveform)
+    return MicroBatch(
+        clips=clips,
+        waveform=waveform,
+        targets=targets,
+        taught=taught,
+        embedding=embedding,
+        maps=maps,
+        is_blockwise=draw.step < run.blockwise_steps,
+        generator=generator,
+        seed=seed,
+        share=len(clips) / run.batch_size,
+    )
 
 
 def _crop_seconds(run: Run, step: int) -> float:

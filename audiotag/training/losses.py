@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from audiotag.data import augment
 from audiotag.recipe import DistillRecipe
+from audiotag.training import hints
 from audiotag.training.batches import MicroBatch
 from audiotag.training.matching import outputs
 from audiotag.training.precision import autocast
@@ -30,7 +31,7 @@ def label_loss(logits: Tensor, targets: Tensor, is_single: bool = False) -> Tens
 
 def loss_of(run: Run, batch: MicroBatch) -> Tensor:
     """Loss of a micro batch against labels, a teacher's scores, or both by `distill.weight`, and on
-    top of them by the distance to its embeddings."""
+    top of them by the distance to its embeddings and maps."""
     aims, alpha = _smoothed(run, batch.targets), run.recipe.augment.mixup_alpha
     if batch.taught is not None:
         aims = torch.cat([aims, batch.taught], dim=1)
@@ -38,12 +39,17 @@ def loss_of(run: Run, batch: MicroBatch) -> Tensor:
         maps = _maps(run, batch)
         if alpha:
             maps, aims = augment.mixup(maps, aims, alpha, batch.generator)
-        logits, apart = _compared(run, batch, maps)
+        given = batch.maps if batch.is_blockwise else None
+        with hints.tapped(run.tagger.backbone, run.layers, given) as learnt:
+            logits, apart = _compared(run, batch, maps)
     if run.recipe.distill is None:
         return label_loss(logits, aims, run.is_single)
     targets, taught = aims.chunk(2, dim=1)
     loss = _distilled(run.recipe.distill, logits, targets, taught)
-    return loss + run.recipe.distill.embedding_weight * apart
+    loss = loss + run.recipe.distill.embedding_weight * apart
+    if not run.layers:
+        return loss
+    return loss + run.recipe.distill.layer_weight * hints.distance(learnt, batch.maps)
 
 
 def _compared(run: Run, batch: MicroBatch, maps: Tensor) -> tuple[Tensor, Tensor | float]:

@@ -24,6 +24,7 @@ from audiotag.recipe import Recipe
 from audiotag.stored_scores import StoredScores, read_scores
 from audiotag.tagger import Tagger
 from audiotag.trained_on import Part, TrainedOn
+from audiotag.training import hints
 from audiotag.training.building import build_tagger, check_crops, check_erasing, set_priors
 from audiotag.training.matching import Matching, outputs
 from audiotag.training.precision import SCALED
@@ -40,6 +41,7 @@ class Run:
         network: Its backbone as it computes: compiled, or itself.
         teacher: The model whose scores are learnt, or nothing.
         matching: Measures how far the embeddings are from the teacher's, or nothing.
+        layers: Names of the layers whose maps are learnt from the teacher.
         stored: Softened scores (N, classes) to learn of the training clips, or nothing.
         average: Running average of the weights, or nothing.
         scaler: Scales the loss where gradients are in half precision; else does nothing.
@@ -57,6 +59,7 @@ class Run:
     network: nn.Module
     teacher: Tagger | None
     matching: Matching | None
+    layers: tuple[str, ...]
     stored: Tensor | None
     average: AveragedModel | None
     optimizer: torch.optim.Optimizer
@@ -125,6 +128,12 @@ class Run:
         average = self.average.module
         return Tagger(self.tagger.config, self.tagger.features, average, self.tagger.name)
 
+    @property
+    def blockwise_steps(self) -> int:
+        """Steps at the start in which hinted layers go on from the teacher's maps."""
+        distill = self.recipe.distill
+        return 0 if distill is None else round(distill.blockwise_epochs * self.steps_per_epoch)
+
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
         warmup = round(self.recipe.optim.warmup_epochs * self.steps_per_epoch)
@@ -136,14 +145,15 @@ class Run:
             return torch.zeros(len(clips), len(self.tagger.labels))
         return targets.rows(clips)
 
-    def teacher_answer(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        """The teacher's softened scores (B, classes) and its embeddings (B, D) of waveforms (B, T),
-        in full precision: bfloat16 moves a MobileNet's scores by up to 0.07."""
+    def teacher_answer(self, waveform: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The teacher's softened scores (B, classes), its embeddings (B, D) and its maps by layer,
+        of waveforms (B, T). In full precision: bfloat16 moves a MobileNet's scores by up to 0.07.
+        """
         assert self.teacher is not None
-        with torch.no_grad():
-            maps = self.teacher.features(waveform)
-            embeddings, logits = outputs(self.teacher.backbone, maps)
-            return (logits / _temperature(self.recipe)).sigmoid(), embeddings
+        backbone = self.teacher.backbone
+        with torch.no_grad(), hints.tapped(backbone, self.layers) as maps:
+            embeddings, logits = outputs(backbone, self.teacher.features(waveform))
+            return (logits / _temperature(self.recipe)).sigmoid(), embeddings, maps
 
 
 def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:
@@ -179,6 +189,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         network=torch.compile(tagger.backbone) if recipe.train.compile else tagger.backbone,  # type: ignore[arg-type]
         teacher=teacher,
         matching=None,
+        layers=_hinted_layers(recipe, tagger, teacher),
         stored=None if stored is None else _softened(stored.of(train_set.keys), recipe),
         average=_running_average(tagger.backbone, recipe.train.ema_decay),
         optimizer=build_optimizer(tagger.backbone, recipe.optim),
@@ -223,6 +234,15 @@ def _load_teacher(recipe: Recipe, device: torch.device) -> Tagger | None:
             'was trained with train.task = "multi"'
         )
     return teacher
+
+
+def _hinted_layers(recipe: Recipe, tagger: Tagger, teacher: Tagger | None) -> tuple[str, ...]:
+    if recipe.distill is None or recipe.distill.layers is None or teacher is None:
+        return ()
+    count = round(min(recipe.data.crop_seconds) * tagger.sample_rate)
+    silence = torch.zeros(1, count, device=tagger.device)
+    maps = tagger.features(silence), teacher.features(silence)
+    return hints.common_layers(tagger.backbone, teacher.backbone, recipe.distill.layers, maps)
 
 
 def _read_stored(recipe: Recipe) -> StoredScores | None:
@@ -320,7 +340,7 @@ def _answers_to_heads(run: Run) -> tuple[Tensor, Tensor]:
     seconds = min(run.recipe.data.crop_seconds)
     batches = torch.arange(len(run.clips)).split(run.micro_size)
     heads = (run.clips.heads(clips, seconds) for clips in batches)
-    answers = [[x.cpu() for x in run.teacher_answer(waveform)] for waveform in heads]
+    answers = [[x.cpu() for x in run.teacher_answer(waveform)[:2]] for waveform in heads]
     scores, embeddings = (torch.cat(parts) for parts in zip(*answers, strict=True))
     return scores, embeddings
 

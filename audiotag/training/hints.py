@@ -1,0 +1,103 @@
+"""Learning a teacher's maps layer by layer: the hints of FitNets (arXiv 1412.6550).
+
+A score says little of how it came about, a map of features much: each of its positions is an
+example. Layers that go on from the teacher's maps instead of their own learn side by side, none
+waiting for the ones before it (blockwise distillation, as in arXiv 1911.13053).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+
+from audiotag.errors import RecipeError
+
+SMALLEST = 1e-12  # keeps a map that does not vary from dividing by zero
+
+
+def find_layers(backbone: nn.Module, pattern: str) -> tuple[str, ...]:
+    """Names of the modules that a pattern stands for, `*` within one part of a dotted name."""
+    parts = pattern.split(".")
+    return tuple(
+        name
+        for name, _ in backbone.named_modules()
+        if len(split := name.split(".")) == len(parts) and all(map(fnmatchcase, split, parts))
+    )
+
+
+@contextmanager
+def tapped(
+    backbone: nn.Module, layers: tuple[str, ...], given: Mapping[str, Tensor] | None = None
+) -> Iterator[dict[str, Tensor]]:
+    """Maps (B, channels, height, width) of layers, by name, filled as the backbone computes.
+
+    Args:
+        backbone: Whose modules they are.
+        layers: Names of the modules.
+        given: Maps by name that what follows a layer goes on from, instead of what it gave.
+    """
+    maps: dict[str, Tensor] = {}
+
+    def tap(name: str) -> Callable[..., Tensor | None]:
+        def hook(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+            maps[name] = output
+            return None if given is None else given[name]
+
+        return hook
+
+    with ExitStack() as stack:
+        for name in layers:
+            stack.enter_context(backbone.get_submodule(name).register_forward_hook(tap(name)))
+        yield maps
+
+
+def distance(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
+    """Squared difference of maps, as a share of how the teacher's vary over clips and positions;
+    mean over the layers, 1 for a student that says only what the mean of each channel does."""
+    shares = []
+    for name, wanted in teacher.items():
+        spread = (wanted - wanted.mean((0, 2, 3), keepdim=True)).square().mean()
+        shares.append((student[name].float() - wanted).square().mean() / spread.clamp(min=SMALLEST))
+    return torch.stack(shares).mean()
+
+
+def common_layers(
+    student: nn.Module, teacher: nn.Module, pattern: str, maps: tuple[Tensor, Tensor]
+) -> tuple[str, ...]:
+    """Names of the layers that a pattern stands for, in both backbones.
+
+    Args:
+        student, teacher: The backbones.
+        pattern: As in `find_layers`.
+        maps: Of the same audio, (1, 1, mels, frames), for the one and for the other.
+
+    Raises:
+        RecipeError: If a layer is in one of them alone, or gives other shapes or no map.
+    """
+    layers = find_layers(student, pattern)
+    if not layers or layers != find_layers(teacher, pattern):
+        raise RecipeError(
+            f"distill.layers = {pattern!r} must stand for the same modules of model and teacher; "
+            f"it finds {_listed(layers)} in the one and {_listed(find_layers(teacher, pattern))} "
+            "in the other"
+        )
+    found = []
+    for backbone, inputs in zip((student, teacher), maps, strict=True):
+        with tapped(backbone, layers) as outputs, torch.inference_mode():
+            backbone.eval()(inputs)
+        found.append({name: getattr(outputs.get(name), "shape", ()) for name in layers})
+    for name in layers:
+        ours, theirs = (tuple(shapes[name]) for shapes in found)
+        if ours != theirs or len(ours) != 4:
+            raise RecipeError(
+                f"distill.layers: {name} gives {ours} for the model and {theirs} for the teacher, "
+                "and must give maps of the same shape; name other layers, or give both the same "
+                "widths and front end"
+            )
+    return layers
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"
