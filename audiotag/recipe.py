@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 
+NO_SECTION = "none"
 RECIPE_FILE = "recipe.toml"  # in a run folder, every default written out
 
 
@@ -81,15 +82,21 @@ def parse_recipe(values: dict[str, Any]) -> Recipe:
 
 
 def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Put "section.key=value" strings into nested dicts, values as in TOML or bare words.
+    """Put "section.key=value" strings into nested dicts, values as in TOML or bare words;
+    "section=none" leaves out a section that a recipe need not have.
 
     Raises:
         RecipeError: If a string is of another form.
     """
+    optional = [section.name for section in dataclasses.fields(Recipe) if section.default is None]
     for text in overrides:
         path, equals, value = text.partition("=")
+        if path in optional and value == NO_SECTION:
+            values.pop(path, None)
+            continue
         if not equals or "." not in path:
-            raise RecipeError(f"--set {text!r}: write section.key=value")
+            without = " or ".join(f"{name}={NO_SECTION}" for name in optional)
+            raise RecipeError(f"--set {text!r}: write section.key=value, {without}")
         *sections, key = path.split(".")
         table = values
         for section in sections:

@@ -125,7 +125,7 @@ def test_overrides(write):
     assert recipe.data.train_split == "owner/name"
     assert recipe.data.crop_seconds == (1.0, 2.5)
     assert recipe.model.args == {"dcls": {"version": "v1"}}
-    for wrong in ("lr=1", "optim.lr"):
+    for wrong in ("lr=1", "optim.lr", "dcls", "dcls=1", "optim=none"):
         with pytest.raises(RecipeError, match="section.key=value"):
             load_recipe(path, [wrong])
     with pytest.raises(RecipeError, match="'optim.lr.x=1': lr is a value, and has no keys"):
@@ -149,4 +149,6 @@ def test_dcls_section_is_read_and_written(write):
         23,
     )
     assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
+    plain = load_recipe(path, ["dcls=none", "distill=none"])
+    assert plain.dcls is None and plain.model == recipe.model
     assert load_recipe(write("[model]\n")).dcls is None

@@ -11,7 +11,11 @@ OPTIONS = (
     ),
     click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder."),
     click.option(
-        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe."
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change the recipe; dcls=none and distill=none leave these sections out.",
     ),
     click.option(
         "--resume", is_flag=True, help="Go on from the last checkpoint in the run folder."
