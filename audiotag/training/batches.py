@@ -28,6 +28,7 @@ class MicroBatch:
         taught: A teacher's scores for them (B, classes), softened, or nothing.
         embedding: Its embeddings of them (B, D), where these are learnt.
         maps: Its maps of the layers that are learnt, by name.
+        heard: What it made of the waveform, (B, 1, mels, frames), where the student hears the same.
         is_blockwise: Whether these layers go on from them.
         generator: Source of further random numbers.
         seed: Of the model's random numbers.
@@ -40,6 +41,7 @@ class MicroBatch:
     taught: Tensor | None
     embedding: Tensor | None
     maps: dict[str, Tensor]
+    heard: Tensor | None
     is_blockwise: bool
     generator: torch.Generator
     seed: int
@@ -97,12 +99,13 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
     if recipe.noise_prob:
         waveform = augment.add_noise(waveform, recipe.noise_prob, recipe.noise_db, generator)
     waveform = augment.gain(waveform, recipe.gain_db, generator)
-    taught = embedding = None
+    taught = embedding = heard = None
     maps: dict[str, Tensor] = {}
     if run.stored is not None:
         targets, taught = targets.chunk(2, dim=1)
     elif run.teacher is not None:
-        taught, embedding, maps = run.teacher_answer(waveform)
+        heard = run.teacher.features(waveform)
+        taught, embedding, maps = run.teacher_answer(heard)
     return MicroBatch(
         clips=clips,
         waveform=waveform,
@@ -110,6 +113,7 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
         taught=taught,
         embedding=embedding,
         maps=maps,
+        heard=heard if run.hears_alike else None,
         is_blockwise=draw.step < run.blockwise_steps,
         generator=generator,
         seed=seed,

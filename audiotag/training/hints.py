@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from audiotag.errors import RecipeError
 
@@ -58,8 +59,8 @@ def distance(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Te
     mean over the layers, 1 for a student that says only what the mean of each channel does."""
     shares = []
     for name, wanted in teacher.items():
-        spread = (wanted - wanted.mean((0, 2, 3), keepdim=True)).square().mean()
-        shares.append((student[name].float() - wanted).square().mean() / spread.clamp(min=SMALLEST))
+        spread = wanted.var((0, 2, 3), correction=0).mean()
+        shares.append(F.mse_loss(student[name].float(), wanted) / spread.clamp(min=SMALLEST))
     return torch.stack(shares).mean()
 
 

@@ -83,7 +83,7 @@ def _maps(run: Run, batch: MicroBatch) -> Tensor:
         power = augment.erase(features.power(batch.waveform), recipe.erase_prob, batch.generator)
         maps = features.from_power(power)
     else:
-        maps = features(batch.waveform)
+        maps = features(batch.waveform) if batch.heard is None else batch.heard
     if recipe.time_masks or recipe.mel_masks:
         masks = recipe.time_masks, recipe.time_width, recipe.mel_masks, recipe.mel_width
         maps = augment.mask(maps, *masks, batch.generator)

@@ -145,14 +145,23 @@ class Run:
             return torch.zeros(len(clips), len(self.tagger.labels))
         return targets.rows(clips)
 
-    def teacher_answer(self, waveform: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    @property
+    def hears_alike(self) -> bool:
+        """Whether the teacher's front end is the student's."""
+        if self.teacher is None:
+            return False
+        ours, theirs = self.tagger.resolved_config(), self.teacher.resolved_config()
+        return (ours.front_end, ours.front_end_args) == (theirs.front_end, theirs.front_end_args)
+
+    def teacher_answer(self, heard: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The teacher's softened scores (B, classes), its embeddings (B, D) and its maps by layer,
-        of waveforms (B, T). In full precision: bfloat16 moves a MobileNet's scores by up to 0.07.
+        of what its front end gives. In full precision: bfloat16 moves a MobileNet's scores by up
+        to 0.07.
         """
         assert self.teacher is not None
         backbone = self.teacher.backbone
         with torch.no_grad(), hints.tapped(backbone, self.layers) as maps:
-            embeddings, logits = outputs(backbone, self.teacher.features(waveform))
+            embeddings, logits = outputs(backbone, heard)
             return (logits / _temperature(self.recipe)).sigmoid(), embeddings, maps
 
 
@@ -337,10 +346,11 @@ def _frequencies(run: Run) -> Tensor:
 def _answers_to_heads(run: Run) -> tuple[Tensor, Tensor]:
     """The teacher's softened scores (N, classes) and embeddings (N, D) for the beginning of each
     training clip."""
-    seconds = min(run.recipe.data.crop_seconds)
+    assert run.teacher is not None
+    seconds, features = min(run.recipe.data.crop_seconds), run.teacher.features
     batches = torch.arange(len(run.clips)).split(run.micro_size)
-    heads = (run.clips.heads(clips, seconds) for clips in batches)
-    answers = [[x.cpu() for x in run.teacher_answer(waveform)[:2]] for waveform in heads]
+    heads = (features(run.clips.heads(clips, seconds)) for clips in batches)
+    answers = [[x.cpu() for x in run.teacher_answer(heard)[:2]] for heard in heads]
     scores, embeddings = (torch.cat(parts) for parts in zip(*answers, strict=True))
     return scores, embeddings
 
