@@ -181,6 +181,7 @@ def _model_table(tagger: Tagger) -> str:
     parameters = sum(parameter.numel() for parameter in tagger.backbone.parameters())
     config = tagger.resolved_config()
     return _table(
+        "property",
         {
             "Architecture": config.architecture,
             **({"Arguments": _arguments(config.model_args)} if config.model_args else {}),
@@ -189,7 +190,7 @@ def _model_table(tagger: Tagger) -> str:
             "Input": f"mono audio at {tagger.sample_rate:,} Hz, of any length",
             "Front end": f"{config.front_end}: {_arguments(config.front_end_args)}",
             "Shortest clip": f"{config.min_duration:g} s; a shorter one is repeated up to it",
-        }
+        },
     )
 
 
@@ -207,8 +208,9 @@ def _data(trained_on: TrainedOn) -> str:
         (name, f"{part.clips:,}", f"{part.hours:.2f}", f"`{part.keys}`")
         for name, part in (("training", trained_on.train), ("validation", trained_on.valid))
     ]
+    table = _rows(("part", "clips", "hours", "clip hash"), rows)
     text = "Figures are comparable where they are of clips with the same hash of their names."
-    return f"`{trained_on.name}`:\n\n{_rows(('', 'clips', 'hours', 'clip hash'), rows)}\n\n{text}"
+    return f"`{trained_on.name}`:\n\n{table}\n\n{text}"
 
 
 def _results(evaluation: Evaluation) -> str:
@@ -226,7 +228,7 @@ def _results(evaluation: Evaluation) -> str:
         rows = [(name, value, "") for name, value, _ in rows]
     return (
         f"On `{evaluation.data}`{part}: {evaluation.clips:,} clips, clip hash "
-        f"`{evaluation.keys}`.\n\n{_rows(('', '', '95 % interval'), rows)}\n\n"
+        f"`{evaluation.keys}`.\n\n{_rows(('figure', 'value', '95 % interval'), rows)}\n\n"
         f"mAP and AUC are means over the {len(evaluation.classes)} of {evaluation.labels} labels "
         f"that have a clip{_by_bootstrap(evaluation)}."
     )
@@ -248,7 +250,7 @@ def _last_row(path: Path) -> str:
         for key, value in json.loads(lines[-1]).items()
         if isinstance(value, int | float) and key != "time"
     }
-    return f"The last row of `{path.name}`:\n\n{_table(numbers)}"
+    return f"The last row of `{path.name}`:\n\n{_table('figure', numbers)}"
 
 
 def _training(path: Path) -> str:
@@ -288,8 +290,8 @@ def _arguments(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items())
 
 
-def _table(rows: Mapping[str, str]) -> str:
-    return _rows(("", ""), rows.items())
+def _table(name: str, rows: Mapping[str, str]) -> str:
+    return _rows((name, "value"), rows.items())
 
 
 def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
