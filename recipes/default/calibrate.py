@@ -26,7 +26,7 @@ SECONDS = 5.0  # of each clip; shorter ones are repeated
 TRAINING_CLIPS = 6000  # drawn at random
 BATCH = 32
 POSITIVE_SCORE = 0.5
-BOUNDS = 0.03, 0.2
+BOUNDS = 0.03, 0.3
 BINS = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 
 
