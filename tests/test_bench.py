@@ -210,8 +210,10 @@ def test_a_training_step_learns(monkeypatch, package):
 
 
 def test_bfloat16_is_mixed_precision():
-    assert tiny_work(dtype="bf16").start()().dtype == torch.bfloat16
-    assert torch.isfinite(tiny_work(dtype="bf16", train=True).start()())
+    # Of 2 s the last map would be one column wide, from three: there PyTorch 2.13 gives garbage in
+    # bfloat16 on processors with AMX.
+    assert tiny_work(dtype="bf16", seconds=2.6).start()().dtype == torch.bfloat16
+    assert torch.isfinite(tiny_work(dtype="bf16", seconds=2.6, train=True).start()())
 
 
 def test_unknown_models_are_named_with_near_ones():

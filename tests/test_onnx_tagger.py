@@ -68,7 +68,7 @@ def test_the_embedded_file_scores_as_the_embedded_weights_do(engine):
         for window in audio.windows(stream, engine.sample_rate, minimum=engine.min_duration):
             heard = window.samples[None]
             difference = engine.score_windows(heard) - tagger.score_windows(heard)
-            assert np.abs(difference).max() < 1e-4, path.name
+            assert np.abs(difference).max() < 1e-3, path.name
 
 
 def test_a_batch_scores_as_its_clips_do(engine):
