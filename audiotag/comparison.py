@@ -3,6 +3,8 @@
 The bootstrap over clips is paired: in every resample both models meet the same clips. Where several
 runs of a model are given, trained from other seeds, its figure is their mean; how far that would
 move with other seeds is drawn, for each resample, from the t distribution that fits their spread.
+Equally many runs of both models are paired in their order, and the spread is that of the pairs'
+differences: runs of one seed meet the same clips in the same order.
 """
 
 from collections.abc import Sequence
@@ -65,7 +67,8 @@ def compare(
 
     Args:
         first: One run of the first model, or several.
-        second: As `first`, of the second.
+        second: As `first`, of the second; where they are equally many, each with the same seed as
+            its counterpart, if it can.
         seed: Of what stands for other seeds of training.
 
     Raises:
@@ -121,10 +124,14 @@ def _seed_errors(
 ) -> np.ndarray:
     """How far the difference of the means might be off because of the seeds, for each draw (R,).
 
-    Student's t with the degrees of freedom of Welch (Biometrika 34, 1947); 0 where each model is
-    one run.
+    Student's t: of the pairs' differences where the models have equally many runs, or else with
+    the degrees of freedom of Welch (Biometrika 34, 1947); 0 where each model is one run.
     """
-    arms = [(_seed_variance(runs), len(runs) - 1) for runs in (first, second) if len(runs) > 1]
+    samples = [first, second]
+    if len(first) == len(second):
+        pairs = zip(first, second, strict=True)
+        samples = [[Statistic(a.value - b.value, a.draws - b.draws) for a, b in pairs]]
+    arms = [(_seed_variance(runs), len(runs) - 1) for runs in samples if len(runs) > 1]
     total = sum(variance for variance, _ in arms)
     count = len(first[0].draws)
     if not total > 0:

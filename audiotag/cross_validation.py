@@ -1,7 +1,8 @@
 """Cross-validation: a run for each fold of a data set, measured on all its clips.
 
 Its folder holds the runs, `fold1`, `fold2` and so on. Each clip is scored by the one run that was
-not trained on it, so that the folder stands for one model in `evaluate` and its comparisons.
+not trained on it, so that the folder stands for one model in `evaluate` and its comparisons. A
+sweep over `train.seed` alone holds one such folder, or one run, for each seed.
 """
 
 import re
@@ -12,13 +13,16 @@ import torch
 
 from audiotag.config import CONFIG_FILE
 from audiotag.data.dataset import read_folds
+from audiotag.data.shards import hash_keys
 from audiotag.errors import DataError
 from audiotag.loading import load_tagger
 from audiotag.recipe import RECIPE_FILE, Recipe
 from audiotag.scoring import Scores, score
+from audiotag.trained_on import read_trained_on
 from audiotag.training import train
 
 FOLD = re.compile(r"fold(\d+)")
+SEED = re.compile(r"train\.seed=(\d+)")  # as `sweep` names what it trains
 
 
 def train_folds(
@@ -54,8 +58,13 @@ def train_folds(
 
 def fold_runs(folder: Path) -> dict[int, Path]:
     """The runs of a cross-validation by fold; none where the folder is another."""
-    matches = ((FOLD.fullmatch(path.name), path) for path in folder.iterdir())
-    return dict(sorted((int(match[1]), path) for match, path in matches if match))
+    return _numbered(folder, FOLD)
+
+
+def seed_runs(folder: Path) -> list[Path]:
+    """The runs, or cross-validations, of a sweep over seeds by seed; none for another model."""
+    is_sweep = folder.is_dir() and not (folder / CONFIG_FILE).exists()
+    return list(_numbered(folder, SEED).values()) if is_sweep else []
 
 
 def is_cross_validation(folder: Path) -> bool:
@@ -75,7 +84,8 @@ def score_folds(
         batch_size: Clips scored at once.
 
     Raises:
-        DataError, ModelError: As `scoring.score`, or if a fold has no run.
+        DataError, ModelError: As `scoring.score`, or if a fold has no run, or one that was trained
+            without other clips than the fold's.
     """
     runs, folds = fold_runs(folder), read_folds(data)
     if list(runs) != folds:
@@ -87,8 +97,26 @@ def score_folds(
     for fold, run in runs.items():
         tagger = load_tagger(run, device)
         tagger.name = str(folder)
-        parts.append(score(tagger, data, fold=fold, batch_size=batch_size))
+        part = score(tagger, data, fold=fold, batch_size=batch_size)
+        _check_unseen(run, part, data)
+        parts.append(part)
     return parts
+
+
+def _check_unseen(run: Path, part: Scores, data: Path) -> None:
+    """Raise a DataError where a run was trained without other clips than those scored."""
+    trained_on = read_trained_on(run)
+    if trained_on is not None and trained_on.valid.keys != hash_keys(part.keys):
+        raise DataError(
+            f"{run} was not trained without the clips of fold {part.fold} of {data}, whose folds "
+            "or clips have changed; give the data set that it was cross-validated on"
+        )
+
+
+def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
+    """Folders by the number in their names, in its order."""
+    matches = ((pattern.fullmatch(path.name), path) for path in folder.iterdir())
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
 
 
 def _listed(folds: dict[int, Path] | list[int]) -> str:

@@ -1,5 +1,6 @@
 """The processes of one command, where torchrun started several."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,12 @@ import torch.distributed as dist
 
 LAUNCHED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set by torchrun
 FAILED = "failed"  # how many processes have, in what they all see
+JOINED = itertools.count()  # numbers the times, which are the same in every process
+
+
+def launched_rank() -> int:
+    """This process's rank, joined or not: 0 where torchrun did not start it."""
+    return int(os.environ["RANK"]) if _is_launched() else 0
 
 
 @contextmanager
@@ -19,13 +26,14 @@ def joined_processes() -> Iterator[int]:
     GPUs, and over gloo from memory. Of several that fail the first alone says why: the others
     mostly do for want of it.
     """
-    if not LAUNCHED <= os.environ.keys():
+    if not _is_launched():
         yield 0
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    store, rank, processes = next(dist.rendezvous("env://"))
+    shared, rank, processes = next(dist.rendezvous("env://"))
+    store = dist.PrefixStore(f"{next(JOINED)}", shared)  # without the addresses of the last time
     dist.init_process_group(backend, store=store, rank=rank, world_size=processes)
     try:
         yield rank
@@ -35,3 +43,7 @@ def joined_processes() -> Iterator[int]:
         raise
     finally:
         dist.destroy_process_group()
+
+
+def _is_launched() -> bool:
+    return LAUNCHED <= os.environ.keys()

@@ -19,6 +19,7 @@ from audiotag.errors import RecipeError
 from audiotag.evaluation import Figure, summarise
 from audiotag.loading import load_tagger
 from audiotag.measurement import measure
+from audiotag.processes import launched_rank
 from audiotag.recipe import RECIPE_FILE, DataRecipe, Recipe, load_recipe
 from audiotag.replacing import replaced
 from audiotag.scoring import Scores, score
@@ -106,6 +107,9 @@ def sweep(
 ) -> list[SweepRow]:
     """Train and measure every combination, and write the table.
 
+    Under torchrun all processes train; the first alone measures, while no other computes, and the
+    others get no rows.
+
     Args:
         points: See `read_points`.
         data: A prepared data set.
@@ -125,6 +129,8 @@ def sweep(
             train_folds(point.recipe, data, run, device, resume)
         else:
             train(point.recipe, data, run, device, resume and (run / RECIPE_FILE).exists())
+    if launched_rank():
+        return []
     speeds = _throughputs(runs, points, device.type)
     rows = [
         _row(point, run, _scores(run, point.recipe.data, data, device.type), speed)

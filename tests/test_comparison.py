@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import norm, t, ttest_ind
+from scipy.stats import norm, t, ttest_ind, ttest_rel
 
 from audiotag.bootstrap import Statistic
 from audiotag.comparison import compare, compare_figure
@@ -86,6 +86,22 @@ def test_seeds_alone_give_welchs_p_value():
     assert 0.02 < expected < 0.5
     found = compare_figure("mAP", *arms, np.random.default_rng(0)).p_value
     assert found == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("runs", [3, 5])
+def test_seeds_alone_give_the_paired_t_test_of_equally_many_runs(runs):
+    """What the seeds do to both models drops out of the difference."""
+    rng = np.random.default_rng(runs)
+    shared, count = rng.normal(0, 0.1, runs), 40_000
+    values = [shared + rng.normal(mean, 0.01, runs) for mean in (0.515, 0.5)]
+    arms = [[Statistic(np.array(x), np.full(count, x)) for x in arm] for arm in values]
+    expected = ttest_rel(*values)
+    assert expected.pvalue < 0.3 < ttest_ind(*values).pvalue
+    found = compare_figure("mAP", *arms, np.random.default_rng(0))
+    low, high = expected.confidence_interval(0.95)
+    assert found.p_value == pytest.approx(expected.pvalue, abs=0.01)
+    assert found.difference.low == pytest.approx(low, abs=0.05 * (high - low))
+    assert found.difference.high == pytest.approx(high, abs=0.05 * (high - low))
 
 
 def test_what_runs_owe_to_the_clips_is_counted_once():

@@ -38,13 +38,15 @@ def run_command(command, *words):
     return CliRunner().invoke(command, list(map(str, words)))
 
 
-def write_data(folder, count, folds):
+def write_data(folder, count, folds, shift=0):
+    """Noisy tones; the last `shift` of them are one fold on."""
     rng, rows = np.random.default_rng(0), ["path,label,fold"]
     for i in range(count):
         tone = np.sin(2 * np.pi * PITCHES[i % 3] * np.arange(48_000) / 32_000)
         noisy = 0.1 * tone + 0.01 * rng.standard_normal(48_000)
         soundfile.write(folder / f"{i}.wav", noisy, 32_000)
-        rows.append(f"{i}.wav,{PITCHES[i % 3]} Hz,{i % folds + 1 if folds else ''}")
+        fold = (i + (i >= count - shift)) % folds + 1 if folds else ""
+        rows.append(f"{i}.wav,{PITCHES[i % 3]} Hz,{fold}")
     (folder / "t.csv").write_text("\n".join(rows))
     return prepare(CsvSource(folder / "t.csv"), folder / "data")
 
@@ -122,6 +124,54 @@ def test_cross_validations_are_compared_as_models_are(data, runs, recipe, tmp_pa
     difference = first["figures"]["mAP"]["value"] - second["figures"]["mAP"]["value"]
     by_name = {x["name"]: x["difference"]["value"] for x in comparison["differences"]}
     assert by_name["mAP"] == pytest.approx(difference) and comparison["clips"] == 18
+
+
+def test_sweeps_over_seeds_are_compared_seed_by_seed(data, recipe, tmp_path):
+    """The figures again from stored scores, the resamples drawn and the seeds' t added by hand."""
+    seeds, words = (0, 1, 2), ("--data", data, "--folds", "--device", "cpu", "--set")
+    sweep = ("--sweep", f"train.seed={','.join(map(str, seeds))}")
+    for arm, rate in (("fast", "1e-2"), ("slow", "2e-3")):
+        trained = run_command(
+            train, recipe, "--out", tmp_path / arm, *words, f"optim.lr={rate}", *sweep
+        )
+        assert trained.exit_code == 0, trained.output
+    where = (data, "--device", "cpu")
+    result = run_command(
+        evaluate, tmp_path / "fast", *where, "--compare", tmp_path / "slow", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    *_, comparison = map(json.loads, result.output.splitlines())
+    assert comparison["first"] == [str(tmp_path / "fast" / f"train.seed={i}") for i in seeds]
+    assert comparison["second"] == [str(tmp_path / "slow" / f"train.seed={i}") for i in seeds]
+    right = {}
+    for arm in ("fast", "slow"):
+        for i in seeds:
+            file, run = tmp_path / f"{arm}{i}.npz", tmp_path / arm / f"train.seed={i}"
+            assert run_command(evaluate, run, *where, "--scores", file).exit_code == 0
+            stored = np.load(file)
+            hit = stored["scores"].argmax(1) == stored["targets"].argmax(1)
+            right[arm, i] = dict(zip(stored["keys"].tolist(), hit.astype(float), strict=True))
+    keys = sorted(right["fast", 0])
+    pairs = np.array([[right["fast", i][k] - right["slow", i][k] for k in keys] for i in seeds])
+    found = next(x for x in comparison["differences"] if x["name"] == "accuracy")
+    assert found["difference"]["value"] == pytest.approx(pairs.mean())
+    assert found["first"] == pytest.approx([np.mean([*right["fast", i].values()]) for i in seeds])
+    rng, count = np.random.default_rng(1), 20_000
+    draws = np.array([pairs[:, rng.integers(18, size=18)].mean(1) for _ in range(count)])  # (R, 3)
+    by_clips = np.var(draws - pairs.mean(1), axis=1, ddof=1).mean()
+    variance = max(0.0, np.var(pairs.mean(1), ddof=1) - by_clips) / 3
+    draws = draws.mean(1) + variance**0.5 * rng.standard_t(2, size=count)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    assert found["difference"]["low"] == pytest.approx(low, abs=0.15 * (high - low) + 0.02)
+    assert found["difference"]["high"] == pytest.approx(high, abs=0.15 * (high - low) + 0.02)
+
+
+def test_other_folds_than_the_runs_left_out_are_refused(runs, tmp_path):
+    """The same clips, some of them in the other fold: a run has learnt what it would be asked."""
+    other = write_data(tmp_path, 18, 2, shift=4)
+    result = run_command(evaluate, runs[0], other, "--device", "cpu")
+    assert isinstance(result.exception, DataError)
+    assert "fold1 was not trained without the clips of fold 1" in str(result.exception)
 
 
 def test_killed_cross_validation_goes_on_where_it_was(data, runs, recipe, tmp_path):

@@ -73,14 +73,18 @@ def evaluate(
     """Measure MODEL (folder, .onnx file or Hub id) on the prepared data set DATA.
 
     The folder of a cross-validation (audiotag train --folds) is a MODEL too: each clip is scored
-    by the run that was trained without it.
+    by the run that was trained without it. The folder of a sweep over seeds (--sweep
+    train.seed=0,1,2, with --folds or not) is as many MODELs. Equally many of both sides are paired
+    in their order.
 
     \b
     Example: audiotag evaluate runs/mine data/mine --classes 5
              audiotag evaluate runs/mine data/mine --compare runs/other
              audiotag evaluate runs/a1 runs/a2 data/mine --compare runs/b1 --compare runs/b2
+             audiotag evaluate runs/a_seeds data/mine --compare runs/b_seeds
              torchrun --nproc-per-node 8 -m audiotag evaluate runs/mine data/mine --split eval
     """
+    models, compare = _with_seeds(models), _with_seeds(compare)
     _check_usage(models, compare, resamples, save or fit_thresholds, scores)
     from audiotag.measurement import measure
     from audiotag.processes import joined_processes
@@ -99,6 +103,14 @@ def evaluate(
     for model, run in zip(models, measured, strict=False):
         _store(Path(model), run, save, fit_thresholds)
     _print(measured[: len(models)], measured[len(models) :], as_json, classes)
+
+
+def _with_seeds(models: tuple[str, ...]) -> tuple[str, ...]:
+    """Models, with the runs of a sweep over seeds in its place."""
+    from audiotag.cross_validation import seed_runs
+
+    runs = ((model, [str(run) for run in seed_runs(Path(model))]) for model in models)
+    return tuple(name for model, seeds in runs for name in seeds or [model])
 
 
 def _check_usage(

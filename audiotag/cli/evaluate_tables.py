@@ -106,18 +106,21 @@ def print_comparison(comparison: Comparison) -> None:
         for x in comparison.differences
     ]
     _print(console, ("figure", "first", "second", "difference", "95 % interval", "p"), rows)
-    several = max(len(comparison.first), len(comparison.second)) > 1
     console.print(
         f"Paired bootstrap over {comparison.clips} clips, keys {comparison.keys}, "
-        f"{comparison.resamples} resamples"
-        + (
-            "; over seeds by the spread of the runs, shown behind ±."
-            if several
-            else "; with one run each, how much another seed would change is not in it."
-        ),
+        f"{comparison.resamples} resamples{_over_seeds(comparison)}",
         style="dim",
         soft_wrap=True,
     )
+
+
+def _over_seeds(comparison: Comparison) -> str:
+    runs = len(comparison.first), len(comparison.second)
+    if max(runs) == 1:
+        return "; with one run each, how much another seed would change is not in it."
+    if runs[0] == runs[1]:
+        return f"; over seeds by how the differences of the {runs[0]} pairs spread (±: the runs)."
+    return "; over seeds by the spread of the runs, shown behind ±."
 
 
 def _print_classes(console: Console, classes: Sequence[ClassFigures], count: int) -> None:

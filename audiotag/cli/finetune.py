@@ -41,6 +41,7 @@ def finetune(
     from audiotag import training
     from audiotag.finetuning import finetune_recipe, resumed_recipe, training_durations
     from audiotag.loading import select_device
+    from audiotag.processes import launched_rank
 
     given = [*(f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None), *overrides]
     if resume:
@@ -48,7 +49,8 @@ def finetune(
     else:
         recipe = finetune_recipe(model, training_durations(data, given), given)
     run = training.train(recipe, data, out, select_device(device), resume)
-    click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
+    if not launched_rank():
+        click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
 
 
 SHORTCUTS = {

@@ -1,5 +1,6 @@
 """`audiotag train`."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,7 @@ def train(
     """
     from audiotag import training
     from audiotag.loading import select_device
+    from audiotag.processes import launched_rank
     from audiotag.recipe import load_recipe
 
     chosen = select_device(device)
@@ -61,7 +63,8 @@ def train(
         _cross_validate(parsed, data, out, chosen, resume)
         return
     run = training.train(parsed, data, out, chosen, resume)
-    click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
+    if not launched_rank():
+        click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
 
 
 def _cross_validate(
@@ -98,11 +101,16 @@ def _sweep(
 ) -> None:
     from audiotag.cli.evaluate_tables import print_sweep
     from audiotag.plots import check_plot, plot_sweep
+    from audiotag.processes import launched_rank
     from audiotag.sweep import PLOT_FILE, TABLE_FILE, read_points, sweep
 
     points = read_points(recipe, overrides, axes)
     check_plot(out / PLOT_FILE)
-    rows = sweep(points, data, out, device, resume, folds, lambda text: click.echo(text, err=True))
+    rank = launched_rank()
+    report = (lambda text: None) if rank else partial(click.echo, err=True)
+    rows = sweep(points, data, out, device, resume, folds, report)
+    if rank:
+        return
     plot_sweep(rows, out / PLOT_FILE)
     print_sweep(rows)
     click.echo(f"{out}: see {TABLE_FILE} and {PLOT_FILE}")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from audiotag.dcls import clamp_positions
 from audiotag.optim import set_learning_rate
@@ -12,6 +13,8 @@ from audiotag.training.batches import MicroBatch
 from audiotag.training.losses import loss_of
 from audiotag.training.run import Run
 from audiotag.training.watch import Watch
+
+BATCH_NORM_STATISTICS = ("running_mean", "running_var")
 
 
 def learn(
@@ -72,17 +75,27 @@ def step_of(run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: Wat
 
 
 def sum_gradients(model: nn.Module) -> None:
-    """Add up the gradients of all processes, and take the mean of batch norms' statistics."""
-    tensors = [p.grad for p in model.parameters() if p.grad is not None]
+    """Add up the gradients of all processes, and take the mean of batch norms' running statistics.
+
+    All other buffers stay each process's own.
+    """
+    _sum([p.grad for p in model.parameters() if p.grad is not None])
+    norms = [x for x in model.modules() if isinstance(x, _BatchNorm) and x.track_running_stats]
+    statistics = [norm.get_buffer(name) for norm in norms for name in BATCH_NORM_STATISTICS]
+    _sum(statistics)
+    for statistic in statistics:
+        statistic /= dist.get_world_size()
+
+
+def _sum(tensors: list[Tensor]) -> None:
+    """Put the sums over all processes into tensors of one type, in one exchange."""
+    if not tensors:
+        return
     flat = torch._utils._flatten_dense_tensors(tensors)
     dist.all_reduce(flat)
     parts = torch._utils._unflatten_dense_tensors(flat, tensors)
     for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part)
-    for buffer in model.buffers():
-        if buffer.is_floating_point():
-            dist.all_reduce(buffer)
-            buffer /= dist.get_world_size()
 
 
 def _watched_loss(run: Run, batch: MicroBatch, step: int, watch: Watch) -> Tensor:
