@@ -1,9 +1,11 @@
 """How fast training reads clips: a prepared data set against HDF5 files of the same clips.
 
-All give batches of float32 waveforms, of the same clips in the same random order. Rows of samples
-cost a copy, and the most storage by far; FLAC and mp3 are decoded. So two figures are taken: with
-the files in the system's cache, where the processor counts, and with them dropped from it, where
-the storage does.
+All give batches of float32 waveforms, of the same clips in the same random order, and then the
+log-mel maps that a model trains on: of a prepared data set a batch at a time, as `audiotag train`
+computes them, of HDF5 clip by clip, as the workers of arXiv 2309.13972's code do. Both stages are
+measured, without augmentation. Rows of samples cost a copy, and the most storage by far; FLAC and
+mp3 are decoded. So each is measured with the files in the system's cache, where the processor
+counts, and with them dropped from it, where the storage does.
 """
 
 import os
@@ -24,12 +26,14 @@ from audiotag.data.clips import Clips, open_clips
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.resident import BYTES_PER_SAMPLE, ResidentClips
 from audiotag.data.streamed import StreamedClips
+from audiotag.features import LogMel
 from audiotag.memory import keep_freed_memory
 
 CLIPS = 256  # read in a run
 RUNS = 5
 BATCH = 32  # clips
 SEED = 0
+F_MAX = 14_000.0  # Hz, the highest frequency of the maps, where the rate has it
 CPU = torch.device("cpu")
 SAMPLES_FILE, MP3_FILE = "samples.h5", "mp3.h5"
 
@@ -45,6 +49,8 @@ class ReadingSpeed:
         clip_bytes: Mean bytes that a clip takes there.
         warm: Clips a second and worker in each run, the files in the system's cache.
         cold: The same after the files were dropped from it.
+        maps_warm: As `warm`, to log-mel maps.
+        maps_cold: As `cold`, to log-mel maps.
     """
 
     name: str
@@ -52,6 +58,8 @@ class ReadingSpeed:
     clip_bytes: float
     warm: tuple[float, ...]
     cold: tuple[float, ...]
+    maps_warm: tuple[float, ...]
+    maps_cold: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -75,13 +83,15 @@ class DataSpeed:
 
 @dataclass(frozen=True)
 class _Reader:
-    """One way to read: `read` gives a batch (B, T) of clips by their places in the sample."""
+    """One way to read: `read` gives a batch (B, T) of clips by their places in the sample, `maps`
+    the log-mel maps (B, 1, n_mels, frames) of one."""
 
     name: str
     workers: int
     files: tuple[Path, ...]
     clip_bytes: float
     read: Callable[[Tensor], Tensor]
+    maps: Callable[[Tensor], Tensor]
 
 
 def measure(
@@ -112,7 +122,7 @@ def measure(
         with tempfile.TemporaryDirectory() as scratch:
             report(f"writing {len(chosen)} clips as HDF5")
             readers = list(_readers(dataset, chosen, seconds, Path(scratch)))
-            report(f"reading them {2 * runs} times in {len(readers)} ways")
+            report(f"reading them {4 * runs} times in {len(readers)} ways")
             readings = tuple(_measure(readers, len(chosen), runs))
     finally:
         torch.set_num_threads(threads)
@@ -128,22 +138,26 @@ def ratio(reading: ReadingSpeed, other: ReadingSpeed, cold: bool = False) -> flo
 def _readers(
     dataset: ClipDataset, chosen: Tensor, seconds: float, scratch: Path
 ) -> Iterator[_Reader]:
+    rate = dataset.sample_rate
+    batch_maps = LogMel(rate, f_max=min(F_MAX, rate / 2))
+    clip_maps = hdf5.clip_maps(batch_maps)
     shards = tuple(sorted((dataset.folder / "shards").iterdir()))
     stored = float(dataset.sizes[chosen.numpy()].mean())
     for workers in sorted({1, len(os.sched_getaffinity(0))}):
         clips = StreamedClips(dataset, CPU, workers)
-        yield _Reader("shards", workers, shards, stored, _heads(clips, chosen, seconds))
+        yield _Reader("shards", workers, shards, stored, _heads(clips, chosen, seconds), batch_maps)
     held = open_clips(dataset, CPU)
     if isinstance(held, ResidentClips):
-        yield _Reader("memory", 1, (), _memory(dataset, chosen), _heads(held, chosen, seconds))
-    size = round(seconds * dataset.sample_rate)
+        read = _heads(held, chosen, seconds)
+        yield _Reader("memory", 1, (), _memory(dataset, chosen), read, batch_maps)
+    size = round(seconds * rate)
     path = hdf5.write_samples(dataset, chosen, size, scratch / SAMPLES_FILE)
     stored = path.stat().st_size / len(chosen)
-    yield _Reader("hdf5 samples", 1, (path,), stored, hdf5.read_samples(path))
-    if dataset.sample_rate in hdf5.MP3_RATES:
+    yield _Reader("hdf5 samples", 1, (path,), stored, hdf5.read_samples(path), clip_maps)
+    if rate in hdf5.MP3_RATES:
         path = hdf5.write_mp3(dataset, chosen, scratch / MP3_FILE)
         stored = path.stat().st_size / len(chosen)
-        yield _Reader("hdf5 mp3", 1, (path,), stored, hdf5.read_mp3(path, size))
+        yield _Reader("hdf5 mp3", 1, (path,), stored, hdf5.read_mp3(path, size), clip_maps)
 
 
 def _memory(dataset: ClipDataset, chosen: Tensor) -> float:
@@ -156,26 +170,28 @@ def _heads(clips: Clips, chosen: Tensor, seconds: float) -> Callable[[Tensor], T
 
 
 def _measure(readers: list[_Reader], clips: int, runs: int) -> Iterator[ReadingSpeed]:
-    works = {f"{x.name} {x.workers}": _run(x, clips) for x in readers}
+    stages = [(x, to_maps) for x in readers for to_maps in (False, True)]
+    works = {f"{x.name} {x.workers} {to_maps}": _run(x, clips, to_maps) for x, to_maps in stages}
     warm = interleave(works, runs, run_seconds=0)
-    cold = _interleave_cold(works, [x.files for x in readers], runs)
-    for key, reader in zip(works, readers, strict=True):
-        yield ReadingSpeed(
-            reader.name,
-            reader.workers,
-            reader.clip_bytes,
-            tuple(clips / seconds / reader.workers for seconds in warm[key]),
-            tuple(clips / seconds / reader.workers for seconds in cold[key]),
-        )
+    cold = _interleave_cold(works, [x.files for x, _ in stages], runs)
+    for x in readers:
+        speeds = [
+            tuple(clips / seconds / x.workers for seconds in times[f"{x.name} {x.workers} {stage}"])
+            for stage in (False, True)
+            for times in (warm, cold)
+        ]
+        yield ReadingSpeed(x.name, x.workers, x.clip_bytes, *speeds)
 
 
-def _run(reader: _Reader, clips: int) -> Work:
+def _run(reader: _Reader, clips: int, to_maps: bool) -> Work:
     """Reads all clips once, in an order of its own that is the same for every way."""
     order = torch.randperm(clips, generator=torch.Generator().manual_seed(SEED + 1))
 
     def work() -> None:
         for places in order.split(BATCH):
-            reader.read(places)
+            waveforms = reader.read(places)
+            if to_maps:
+                reader.maps(waveforms)
 
     return work
 

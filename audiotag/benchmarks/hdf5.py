@@ -12,11 +12,12 @@ import av
 import numpy as np
 import soundfile
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torchaudio.transforms import AmplitudeToDB, MelScale, Spectrogram
 
 from audiotag.data.dataset import ClipDataset
-from audiotag.data.shards import PCM_16_SCALE
 from audiotag.errors import DataError
+from audiotag.features import LogMel
 
 MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz that every encoder takes
 
@@ -52,12 +53,14 @@ def write_mp3(dataset: ClipDataset, chosen: Tensor, path: Path) -> Path:
 
 
 def read_samples(path: Path) -> Callable[[Tensor], Tensor]:
-    """A function that gives waveforms (B, size) of rows (B,) of 16-bit samples."""
-    rows = _h5py().File(path)["waveform"]  # opened once: each time would take longer
+    """A function that gives waveforms (B, size) of rows (B,) of 16-bit samples.
+
+    As the code of arXiv 2309.13972: the file opened once, a row at a time, scaled in float64.
+    """
+    rows = _h5py().File(path)["waveform"]
 
     def read(places: Tensor) -> Tensor:
-        clips = (rows[place] / np.float32(PCM_16_SCALE) for place in places.tolist())
-        return torch.stack([torch.from_numpy(clip) for clip in clips])
+        return torch.stack([torch.tensor(rows[i] / 2**15).float() for i in places.tolist()])
 
     return read
 
@@ -76,6 +79,26 @@ def read_mp3(path: Path, size: int) -> Callable[[Tensor], Tensor]:
         return torch.stack([decode(rows[place].tobytes()) for place in places.tolist()])
 
     return read
+
+
+def clip_maps(features: LogMel) -> Callable[[Tensor], Tensor]:
+    """A function that gives the maps of `features`, clip by clip with torchaudio's transforms.
+
+    As the workers of arXiv 2309.13972's code compute them.
+    """
+    bins, bands = features.bands.shape
+    steps = nn.Sequential(
+        Spectrogram(features.n_fft, hop_length=features.hop_length),
+        MelScale(bands, features.sample_rate, n_stft=bins),
+        AmplitudeToDB(),
+    )
+    steps[1].fb.copy_(features.bands)
+
+    def maps(waveforms: Tensor) -> Tensor:
+        levels = [steps(waveform[None]) for waveform in waveforms]
+        return torch.stack([(x - features.mean) / features.std for x in levels])
+
+    return maps
 
 
 def _h5py():
