@@ -87,12 +87,10 @@ def clip_maps(features: LogMel) -> Callable[[Tensor], Tensor]:
     As the workers of arXiv 2309.13972's code compute them.
     """
     bins, bands = features.bands.shape
-    steps = nn.Sequential(
-        Spectrogram(features.n_fft, hop_length=features.hop_length),
-        MelScale(bands, features.sample_rate, n_stft=bins),
-        AmplitudeToDB(),
-    )
-    steps[1].fb.copy_(features.bands)
+    scale = MelScale(bands, features.sample_rate, n_stft=bins)
+    scale.fb.copy_(features.bands)
+    spectrum = Spectrogram(features.n_fft, hop_length=features.hop_length)
+    steps = nn.Sequential(spectrum, scale, AmplitudeToDB())
 
     def maps(waveforms: Tensor) -> Tensor:
         levels = [steps(waveform[None]) for waveform in waveforms]
