@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_audio import DAMAGE_CASES, intact  # noqa: F401  (a fixture)
+from test_audio_damaged import DAMAGE_CASES, intact  # noqa: F401  (a fixture)
 
 from audiotag.cli import cli
 
