@@ -15,6 +15,7 @@ from audiotag.errors import RecipeError
 from audiotag.evaluation import Evaluation, Figure, read_evaluation
 from audiotag.hub_published import LIBRARY
 from audiotag.labels import Labels
+from audiotag.locate import DEFAULT_NAME
 from audiotag.recipe import RECIPE_FILE
 from audiotag.tagger import Tagger
 from audiotag.trained_on import TrainedOn, read_trained_on
@@ -22,7 +23,7 @@ from audiotag.trained_on import TrainedOn, read_trained_on
 TASK = "audio-classification"
 PLACEHOLDER = "OWNER/NAME"  # stands for the Hub id until there is one
 PAPER = "https://arxiv.org/abs/2309.13972"  # the Hub links cards that name it to the paper's page
-PAPER_FRONT_END = "log_mel"  # that of the paper cited and of all its models
+PAPER_FRONT_END = "log_mel"  # that of the paper cited and of all its models, 7x7 ones too
 SHOWN_LABELS = 60
 METRICS = {  # figures of an evaluation by the names that the Hub and readers know
     "mAP": ("mAP", "mAP"),
@@ -106,7 +107,7 @@ def model_card(folder: Path | str, repo_id: str | None = None, license: str | No
         "Training": _training(folder / RECIPE_FILE),
         "Limits": _limits(tagger),
         "Licence": NO_LICENCE if license is None else f"`{license}`, for the weights.",
-        "Citation": CITATION if tagger.config.front_end == PAPER_FRONT_END else "",
+        "Citation": CITATION if _is_of_the_paper(tagger) else "",
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
     metadata = _metadata(tagger, model, trained_on, evaluation, license).to_yaml()
@@ -164,6 +165,10 @@ def _head(tagger: Tagger, model: str) -> str:
         f"# {model}\n\nA {kind if _is_dcls(tagger) else ''}model that tags audio with "
         f"{len(tagger.labels)} labels, for [{LIBRARY}](https://huggingface.co/models?library={LIBRARY})."
     )
+
+
+def _is_of_the_paper(tagger: Tagger) -> bool:
+    return _is_dcls(tagger) or tagger.config.front_end == PAPER_FRONT_END
 
 
 def _is_dcls(tagger: Tagger) -> bool:
@@ -270,6 +275,7 @@ def _beginning(recipe: Mapping[str, Any]) -> str:
     start = "an image model's weights" if model.get("pretrained") else "random weights"
     if "init" in model:
         start = f"`{_last_part(model['init'])}`"
+        start += f", the model that {LIBRARY} ships" if model["init"] == DEFAULT_NAME else ""
     teacher = f", taught by `{_last_part(distill['teacher'])}`" if "teacher" in distill else ""
     return f"Trained from {start}{teacher}."
 
@@ -287,7 +293,8 @@ def _limits(tagger: Tagger) -> str:
 
 
 def _arguments(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items())
+    """Values by name; those that are left to the model unsaid."""
+    return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
 
 
 def _table(name: str, rows: Mapping[str, str]) -> str:

@@ -133,11 +133,31 @@ def test_what_it_started_from_is_named_without_its_folder(garden):
     recipe = '[model]\ninit = "me/start@v1"\n[distill]\nteacher = "me/teacher"\n'
     (garden / "recipe.toml").write_text(recipe)
     assert "Trained from `me/start@v1`, taught by `me/teacher`." in model_card(garden)
+    (garden / "recipe.toml").write_text('[model]\ninit = "default"\n')
+    assert "Trained from `default`, the model that audiotag ships." in model_card(garden)
     (garden / "recipe.toml").write_text("[model]\npretrained = true\n")
     assert "Trained from an image model's weights." in model_card(garden)
     (garden / "recipe.toml").write_text("no toml")
     with pytest.raises(RecipeError, match="is not TOML"):
         model_card(garden)
+
+
+@pytest.mark.parametrize(
+    ("values", "is_cited"),
+    [
+        ({"dcls": {"match_kernel": 5, "kernel_count": None}}, True),
+        ({"front_end": "log_mel"}, True),
+        ({}, False),
+    ],
+)
+def test_the_paper_is_cited_where_its_method_or_front_end_is_used(tmp_path, values, is_cited):
+    config = TaggerConfig(
+        "mn04_as", Labels(["Wren"]), **({"front_end": "efficientat_mel"} | values)
+    )
+    Tagger.create(config).save(tmp_path)
+    text = model_card(tmp_path)
+    assert ("## Citation" in text) == ("arXiv:2309.13972" in text) == is_cited
+    assert "None" not in text and ("| DCLS | match_kernel 5" in text) == ("dcls" in values)
 
 
 def test_scores_are_called_what_they_are(garden):
