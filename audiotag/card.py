@@ -235,8 +235,14 @@ def _results(evaluation: Evaluation) -> str:
         f"On `{evaluation.data}`{part}: {evaluation.clips:,} clips, clip hash "
         f"`{evaluation.keys}`.\n\n{_rows(('figure', 'value', '95 % interval'), rows)}\n\n"
         f"mAP and AUC are means over the {len(evaluation.classes)} of {evaluation.labels} labels "
-        f"that have a clip{_by_bootstrap(evaluation)}."
+        f"that have a clip{_by_bootstrap(evaluation)}.{_learnt(evaluation)}"
     )
+
+
+def _learnt(evaluation: Evaluation) -> str:
+    if not evaluation.learnt:
+        return ""
+    return f" The model was trained on {evaluation.learnt:,} of these clips, which flatters it."
 
 
 def _by_bootstrap(evaluation: Evaluation) -> str:

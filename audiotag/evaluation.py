@@ -74,6 +74,7 @@ class Evaluation:
         figures: As `measurement.Measurement.figures`, and "d_prime" of "AUC".
         classes: Of each class that has a clip, in the order of the labels.
         confusion: Pairs that occur; None where a clip has several labels or none.
+        learnt: How many of the clips the model was trained on, as far as its folder says.
     """
 
     model: str
@@ -87,6 +88,7 @@ class Evaluation:
     figures: dict[str, Figure]
     classes: tuple[ClassFigures, ...]
     confusion: tuple[Confusion, ...] | None
+    learnt: int = 0
 
     @property
     def mean_average_precision(self) -> float:
@@ -174,6 +176,7 @@ def summarise(measurement: Measurement) -> Evaluation:
         figures=dict(_named_figures(measurement)),
         classes=tuple(_classes(measurement)),
         confusion=tuple(_confusions(measurement)) if scores.is_single else None,
+        learnt=scores.learnt,
     )
 
 

@@ -37,6 +37,7 @@ class Scores:
         keys: Name of each clip.
         targets: Which labels each clip has, (N, classes) bool.
         values: Scores in [0, 1], (N, classes) float64.
+        learnt: How many of the clips the model was trained on, as far as its folder says.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Scores:
     keys: tuple[str, ...]
     targets: np.ndarray
     values: np.ndarray
+    learnt: int = 0
 
     @classmethod
     def join(cls, parts: Sequence["Scores"]) -> "Scores":
@@ -69,6 +71,7 @@ class Scores:
             keys=keys,
             targets=np.concatenate([part.targets for part in parts]),
             values=np.concatenate([part.values for part in parts]),
+            learnt=sum(part.learnt for part in parts),
         )
 
     @property

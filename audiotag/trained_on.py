@@ -18,11 +18,15 @@ class Part:
         clips: How many.
         hours: How long they are.
         keys: Hash of their keys, as an evaluation on them has.
+        split, fold, without_fold: Which of the data set's clips they are, as of `ClipDataset`.
     """
 
     clips: int
     hours: float
     keys: str
+    split: str | None = None
+    fold: int | None = None
+    without_fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,10 @@ def read_trained_on(folder: Path) -> TrainedOn | None:
         ModelError: If its `data.json` is damaged.
     """
     path = folder / DATA_FILE
+    if not path.exists():
+        return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return TrainedOn(values["name"], Part(**values["train"]), Part(**values["valid"]))
-    except FileNotFoundError:
-        return None
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ModelError(f"{path} cannot be read ({error}); delete it") from error

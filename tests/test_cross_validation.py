@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score
 
 from audiotag import training
+from audiotag.card import model_card
 from audiotag.cli.evaluate import evaluate
 from audiotag.cli.train import train
 from audiotag.data.dataset import ClipDataset
@@ -199,3 +200,18 @@ def test_what_cannot_be_done_is_said(data, runs, recipe, tmp_path):
     result = run_command(train, recipe, *words)
     assert isinstance(result.exception, DataError) and "has 0 folds" in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_measured_on_what_it_has_not_learnt_unless_asked(data, runs, tmp_path):
+    run = shutil.copytree(runs[0] / "fold1", tmp_path / "run")
+    result = run_command(evaluate, run, data, "--json", "--save", "--resamples", 0)
+    figures = json.loads(result.stdout)
+    assert (figures["split"], figures["fold"], figures["clips"]) == (None, 1, 9)
+    assert figures["learnt"] == 0 and "flatters" not in model_card(run)
+    result = run_command(evaluate, run, data, "--split", "train", "--resamples", 0, "--save")
+    learnt = set(ClipDataset(data, "train").keys.tolist()) & set(ClipDataset(data, fold=2).keys)
+    assert f"trained on {len(learnt)} of these clips, which flatters it" in result.stdout
+    assert f"trained on {len(learnt)} of these clips, which flatters it" in model_card(run)
+    other = write_data(tmp_path, 20, 2)  # two clips more: not what it was trained on
+    figures = json.loads(run_command(evaluate, run, other, "--json", "--resamples", 0).stdout)
+    assert (figures["split"], figures["fold"], figures["learnt"]) == ("valid", None, 0)

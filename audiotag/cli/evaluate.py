@@ -1,5 +1,6 @@
 """`audiotag evaluate`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--split", help="Split of the data set; valid without --fold.")
+@click.option(
+    "--split",
+    help="Split of the data set; without --fold either, the clips that the run was validated on, "
+    "or the split valid.",
+)
 @click.option("--fold", type=int, help="Measure on the clips of this fold only.")
 @click.option(
     "--compare",
@@ -144,6 +149,8 @@ def _score(
 ) -> "Scores":
     from audiotag.cross_validation import is_cross_validation, score_folds
     from audiotag.engine import open_engine
+    from audiotag.held_out import count_learnt, validation_part
+    from audiotag.locate import model_folder
     from audiotag.scoring import Scores, score
 
     if is_cross_validation(Path(model)):
@@ -153,10 +160,13 @@ def _score(
                 f"--fold, or name one of its runs"
             )
         return Scores.join(score_folds(Path(model), data, device, batch_size))
-    split = "valid" if split is None and fold is None else split
-    tagger = open_engine(model, device, "onnx" if model.endswith(".onnx") else "torch")
+    folder = Path(model) if model.endswith(".onnx") else model_folder(model)
+    if split is None and fold is None:
+        split, fold = validation_part(folder, data)
+    tagger = open_engine(str(folder), device, "onnx" if folder.suffix == ".onnx" else "torch")
     tagger.name = model
-    return score(tagger, data, split, fold, batch_size, unlabelled)
+    scores = score(tagger, data, split, fold, batch_size, unlabelled)
+    return replace(scores, learnt=count_learnt(folder, data, scores.keys))
 
 
 def _store(folder: Path, measured: "Measurement", save: bool, fit_thresholds: bool) -> None:

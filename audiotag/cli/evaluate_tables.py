@@ -40,6 +40,12 @@ def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None
     console.print(
         f"{means}{intervals if evaluation.resamples else ''}.", style="dim", soft_wrap=True
     )
+    if evaluation.learnt:
+        console.print(
+            f"The model was trained on {evaluation.learnt} of these clips, which flatters it.",
+            style="yellow",
+            soft_wrap=True,
+        )
     if classes is not None:
         _print_classes(console, evaluation.classes, classes)
     console.print()

@@ -179,7 +179,8 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
     tagger, is_new_head = build_tagger(recipe, labels)
     tagger = to_device(tagger, device)
     freeze(tagger.backbone, recipe.model.freeze)
-    train_set, valid_set = _datasets(recipe, data)
+    parts = _parts(recipe)
+    train_set, valid_set = (ClipDataset(data, **part) for part in parts)
     if train_set.sample_rate != tagger.sample_rate:
         raise DataError(
             f"{data} is at {train_set.sample_rate} Hz and the model takes {tagger.sample_rate} Hz; "
@@ -211,7 +212,10 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         valid_stored=_valid_scores(stored, valid_set) if valid_targets is None else None,
         is_single=is_single,
         weights=None,
-        trained_on=TrainedOn(Path(data).resolve().name, _part(train_set), _part(valid_set)),
+        trained_on=TrainedOn(
+            Path(data).resolve().name,
+            *(_described(x, part) for x, part in zip((train_set, valid_set), parts, strict=True)),
+        ),
         rank=rank,
         processes=dist.get_world_size() if dist.is_initialized() else 1,
     )
@@ -220,17 +224,17 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
     return run
 
 
-def _datasets(recipe: Recipe, data: Path) -> tuple[ClipDataset, ClipDataset]:
-    """The clips to train on, and those to validate on."""
+def _parts(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Which clips to train on, and which to validate on, as arguments of `ClipDataset`."""
     fold = recipe.data.valid_fold
     if fold is not None:
-        return ClipDataset(data, without_fold=fold), ClipDataset(data, fold=fold)
-    return ClipDataset(data, recipe.data.train_split), ClipDataset(data, recipe.data.valid_split)
+        return {"without_fold": fold}, {"fold": fold}
+    return {"split": recipe.data.train_split}, {"split": recipe.data.valid_split}
 
 
-def _part(clips: ClipDataset) -> Part:
+def _described(clips: ClipDataset, part: dict[str, Any]) -> Part:
     hours = float(clips.durations.sum()) / 3600
-    return Part(len(clips), hours, hash_keys(clips.keys.tolist()))
+    return Part(len(clips), hours, hash_keys(clips.keys.tolist()), **part)
 
 
 def _load_teacher(recipe: Recipe, device: torch.device) -> Tagger | None:
