@@ -1,5 +1,6 @@
 """What the Hub's client raises, as one sentence that names the model and the remedy."""
 
+import errno
 import json
 import logging
 import os
@@ -33,6 +34,7 @@ STATUSES = {
     429: "the Hub answers no more requests for now; try again in some minutes",
 }
 XET_ERROR = re.compile(r"\(os error (\d+)\)")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # an error that room mends
 WAITS = (1.0, 2.0, 4.0)  # seconds before what failed in passing is tried once more
 
 logger = logging.getLogger(__name__)
@@ -130,8 +132,9 @@ def sentence(
             return f"{api.endpoint} does not answer as a Hub does; check HF_ENDPOINT"
         case OSError(strerror=str(reason)):
             where = folder or error.filename or constants.HF_HOME
+            room = "make room, or " if error.errno in FULL else ""
             remedy = "name another folder" if folder else "set HF_HOME to another folder"
-            return f"{name}: {where}: {reason}; make room, or {remedy}"
+            return f"{name}: {where}: {reason}; {room}{remedy}"
     return f"{name} could not be transferred whole; try again"
 
 
