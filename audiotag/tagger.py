@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from audiotag.backbones import architectures
 from audiotag.config import (
@@ -46,6 +47,8 @@ FRONT_ENDS: dict[str, type[nn.Module]] = {
     "log_mel": LogMel,
     "efficientat_mel": EfficientATMel,
 }
+# What weights are initialised with.
+VALUE_SETTERS = {"uniform_", "normal_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_"}
 # Of the configuration that timm keeps of each architecture, what loading weights depends on.
 TIMM_KEYS = ("first_conv", "classifier", "pool_size", "fixed_input_size")
 
@@ -301,11 +304,24 @@ def _build_features(config: TaggerConfig) -> nn.Module:
         raise ModelError(f"{config.front_end}: {error}; check the arguments") from error
 
 
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves out what only sets values: on the meta device there are none, and PyTorch takes half
+    of the time of building a network for pretending."""
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in VALUE_SETTERS:
+            return args[0] if args else kwargs["tensor"]  # as torch.nn.init passes it
+        return func(*args, **kwargs)
+
+
 def _build_folded(config: TaggerConfig, state: dict[str, Tensor]) -> nn.Module:
     """The network of a folded config, without values, in the shapes of its weights."""
     if config.dcls is not None:  # a dense start has values
         config = replace(config, dcls={**config.dcls, "init": "random"})
-    with torch.device("meta"):
+    with torch.device("meta"), _NoInitialisation():
         backbone = _build_backbone(config)
         take_folded_form(backbone, {key: x.shape for key, x in state.items()})
     stored = backbone.state_dict().keys()
