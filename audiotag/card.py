@@ -282,8 +282,10 @@ def _beginning(recipe: Mapping[str, Any]) -> str:
     if "init" in model:
         start = f"`{_last_part(model['init'])}`"
         start += f", the model that {LIBRARY} ships" if model["init"] == DEFAULT_NAME else ""
-    teacher = f", taught by `{_last_part(distill['teacher'])}`" if "teacher" in distill else ""
-    return f"Trained from {start}{teacher}."
+    names = [distill["teacher"]] if "teacher" in distill else []
+    names += distill.get("other_teachers", [])
+    teachers = " and ".join(f"`{_last_part(name)}`" for name in names)
+    return f"Trained from {start}{f', taught by {teachers}' if teachers else ''}."
 
 
 def _last_part(model: str) -> str:

@@ -9,6 +9,7 @@ from audiotag.hub_cache import CachedModel, cached_models
 from audiotag.locate import DEFAULT_NAME, model_folder
 
 PAPER, EFFICIENTAT, TOPEL = "arXiv 2309.13972", "arXiv 2211.04772", "arXiv 2306.00830"
+MODEL_GARDEN = "TensorFlow's model garden"
 # AudioSet evaluation mAP in %, as published with the model, and where. Each was measured on its
 # authors' copy of the evaluation clips.
 PUBLISHED: dict[str, tuple[float, str]] = {
@@ -25,6 +26,7 @@ PUBLISHED: dict[str, tuple[float, str]] = {
     "mn20_as": (47.8, EFFICIENTAT),
     "mn30_as": (48.2, EFFICIENTAT),
     "mn40_as": (48.4, EFFICIENTAT),
+    "yamnet": (30.6, MODEL_GARDEN),
 }
 
 
@@ -102,6 +104,8 @@ def _architecture(name: str) -> Architecture:
 def _method(name: str) -> str:
     if "dcls" in name:
         return "DCLS bilinear 17x17" if name.endswith("17") else "DCLS-Gauss 23x23"
+    if name == "yamnet":
+        return "MobileNetV1"
     return "MobileNetV3" if name.startswith("mn") else "7x7"
 
 

@@ -124,6 +124,8 @@ def _distill(
         )
     if distill.teacher and distill.scores:
         yield "distill.teacher and distill.scores are two teachers; leave out one"
+    if distill.other_teachers and not distill.teacher:
+        yield "distill.other_teachers go beside a distill.teacher; name one"
     if train.task == "single":
         yield 'a teacher scores each label by itself; leave out train.task = "single"'
     if distill.embedding_weight:

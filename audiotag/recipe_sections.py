@@ -135,6 +135,9 @@ class DistillRecipe:
     the whole clips, stored before (`scores`)."""
 
     teacher: str | None = None  # model folder or Hub id
+    # More models: the scores that are learnt are of the mean of all their logits, for each label
+    # over those that know it. Embeddings and maps are the teacher's.
+    other_teachers: tuple[str, ...] | None = None
     # Files that `audiotag evaluate --scores` wrote, together of every training clip; with a weight
     # of 1 of the validation clips too. What blends the labels of clips blends these as well.
     scores: tuple[str, ...] | None = None

@@ -34,6 +34,7 @@ from audiotag.config import (
 from audiotag.errors import ModelError
 from audiotag.features import LogMel
 from audiotag.features_efficientat import EfficientATMel
+from audiotag.features_yamnet import YamnetMel
 from audiotag.folding import fold, take_folded_form
 from audiotag.locate import model_folder
 from audiotag.pretrained import load_vision_weights
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 FRONT_ENDS: dict[str, type[nn.Module]] = {
     "log_mel": LogMel,
     "efficientat_mel": EfficientATMel,
+    "yamnet_mel": YamnetMel,
 }
 # What weights are initialised with.
 VALUE_SETTERS = {"uniform_", "normal_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_"}

@@ -133,6 +133,9 @@ def test_what_it_started_from_is_named_without_its_folder(garden):
     recipe = '[model]\ninit = "me/start@v1"\n[distill]\nteacher = "me/teacher"\n'
     (garden / "recipe.toml").write_text(recipe)
     assert "Trained from `me/start@v1`, taught by `me/teacher`." in model_card(garden)
+    recipe = '[distill]\nteacher = "me/teacher"\nother_teachers = ["/home/someone/yamnet"]\n'
+    (garden / "recipe.toml").write_text(recipe)
+    assert "from random weights, taught by `me/teacher` and `yamnet`." in model_card(garden)
     (garden / "recipe.toml").write_text('[model]\ninit = "default"\n')
     assert "Trained from `default`, the model that audiotag ships." in model_card(garden)
     (garden / "recipe.toml").write_text("[model]\npretrained = true\n")

@@ -200,13 +200,13 @@ def test_without_onnx_the_error_says_what_to_install(tagger, tmp_path, monkeypat
         export(tagger, tmp_path / "out.onnx")
 
 
-def test_every_front_end_can_be_exported():
-    assert ONNX_FRONT_ENDS.keys() == FRONT_ENDS.keys()
+def test_front_ends_can_be_exported():
+    assert ONNX_FRONT_ENDS.keys() == FRONT_ENDS.keys() - {"yamnet_mel"}  # a teacher's alone
     with pytest.raises(ModelError, match="leave out --waveform"):
         onnx_front_end("wavelets", {})
 
 
-@pytest.mark.parametrize("name", sorted(FRONT_ENDS))
+@pytest.mark.parametrize("name", sorted(ONNX_FRONT_ENDS))
 def test_front_ends_for_export_give_the_same_maps(name):
     torch.manual_seed(0)
     waveform = 0.1 * torch.randn(2, 40_003)

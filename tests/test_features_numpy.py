@@ -50,8 +50,8 @@ def test_silence_is_the_floor_in_both(name, arguments):
     np.testing.assert_allclose(theirs(silence), ours(torch.from_numpy(silence)).numpy(), rtol=1e-6)
 
 
-def test_every_front_end_has_one():
-    assert FRONT_ENDS.keys() == TORCH_FRONT_ENDS.keys()
+def test_front_ends_have_one():
+    assert FRONT_ENDS.keys() == TORCH_FRONT_ENDS.keys() - {"yamnet_mel"}  # a teacher's alone
 
 
 def test_an_unknown_front_end_is_refused():

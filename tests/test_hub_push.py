@@ -254,7 +254,7 @@ def test_what_a_run_has_noted_travels_without_paths(hub, run, folder, name):
     assert run("push", folder, name, token=WRITE_TOKEN).code == 0
     files = hub.files(name)
     assert json.loads(files["data.json"]) == data
-    assert json.loads(files["evaluation.json"]) == evaluation | {"model": name}
+    assert json.loads(files["evaluation.json"]) == evaluation | {"model": name, "learnt": 0}
     assert b"| mAP | 0.5000 | 0.4000 to 0.6000 |" in files["README.md"]
     pulled = Path(run("pull", name).out.rstrip("\n"))
     assert (pulled / "evaluation.json").read_bytes() == files["evaluation.json"]

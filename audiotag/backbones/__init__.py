@@ -1,8 +1,8 @@
 """Backbones, registered in timm under the names of the DCLS audio paper (arXiv 2309.13972)."""
 
-from audiotag.backbones import convnext, convnext_at, fastvit, metaformer, mobilenet
+from audiotag.backbones import convnext, convnext_at, fastvit, metaformer, mobilenet, yamnet
 
-MODULES = (convnext, convnext_at, metaformer, fastvit, mobilenet)
+MODULES = (convnext, convnext_at, metaformer, fastvit, mobilenet, yamnet)
 
 
 def architectures() -> list[str]:

@@ -105,7 +105,7 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
         targets, taught = targets.chunk(2, dim=1)
     elif run.teacher is not None:
         heard = run.teacher.features(waveform)
-        taught, embedding, maps = run.teacher_answer(heard)
+        taught, embedding, maps = run.teacher_answer(waveform, heard)
     return MicroBatch(
         clips=clips,
         waveform=waveform,

@@ -26,6 +26,7 @@ from audiotag.tagger import Tagger
 from audiotag.trained_on import Part, TrainedOn
 from audiotag.training import hints
 from audiotag.training.building import build_tagger, check_crops, check_erasing, set_priors
+from audiotag.training.ensemble import OtherTeacher, load_others, mean_logits
 from audiotag.training.matching import Matching, outputs
 from audiotag.training.precision import SCALED
 
@@ -40,6 +41,7 @@ class Run:
         tagger: The model that learns.
         network: Its backbone as it computes: compiled, or itself.
         teacher: The model whose scores are learnt, or nothing.
+        others: Teachers beside it, whose scores alone are learnt.
         matching: Measures how far the embeddings are from the teacher's, or nothing.
         layers: Names of the layers whose maps are learnt from the teacher.
         stored: Softened scores (N, classes) to learn of the training clips, or nothing.
@@ -58,6 +60,7 @@ class Run:
     tagger: Tagger
     network: nn.Module
     teacher: Tagger | None
+    others: tuple[OtherTeacher, ...]
     matching: Matching | None
     layers: tuple[str, ...]
     stored: Tensor | None
@@ -153,16 +156,25 @@ class Run:
         ours, theirs = self.tagger.resolved_config(), self.teacher.resolved_config()
         return (ours.front_end, ours.front_end_args) == (theirs.front_end, theirs.front_end_args)
 
-    def teacher_answer(self, heard: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The teacher's softened scores (B, classes), its embeddings (B, D) and its maps by layer,
-        of what its front end gives. In full precision: bfloat16 moves a MobileNet's scores by up
-        to 0.07.
+    def teacher_answer(
+        self, waveform: Tensor, heard: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The teachers' softened scores (B, classes), and the first one's embeddings (B, D) and
+        maps by layer, of waveforms (B, T) and what its front end made of them. In full precision:
+        bfloat16 moves a MobileNet's scores by up to 0.07.
         """
         assert self.teacher is not None
         backbone = self.teacher.backbone
         with torch.no_grad(), hints.tapped(backbone, self.layers) as maps:
             embeddings, logits = outputs(backbone, heard)
+            logits = mean_logits(logits, waveform, self.tagger.sample_rate, self.others)
             return (logits / _temperature(self.recipe)).sigmoid(), embeddings, maps
+
+    def teacher_scores(self, waveform: Tensor) -> Tensor:
+        """The teachers' scores (B, classes) of waveforms (B, T)."""
+        assert self.teacher is not None
+        logits = self.teacher(waveform)
+        return mean_logits(logits, waveform, self.tagger.sample_rate, self.others).sigmoid()
 
 
 def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:
@@ -198,6 +210,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         tagger=tagger,
         network=torch.compile(tagger.backbone) if recipe.train.compile else tagger.backbone,  # type: ignore[arg-type]
         teacher=teacher,
+        others=load_others(_other_teachers(recipe), labels, device),
         matching=None,
         layers=_hinted_layers(recipe, tagger, teacher),
         stored=None if stored is None else _softened(stored.of(train_set.keys), recipe),
@@ -247,6 +260,10 @@ def _load_teacher(recipe: Recipe, device: torch.device) -> Tagger | None:
             'was trained with train.task = "multi"'
         )
     return teacher
+
+
+def _other_teachers(recipe: Recipe) -> tuple[str, ...]:
+    return () if recipe.distill is None else recipe.distill.other_teachers or ()
 
 
 def _hinted_layers(recipe: Recipe, tagger: Tagger, teacher: Tagger | None) -> tuple[str, ...]:
@@ -353,8 +370,8 @@ def _answers_to_heads(run: Run) -> tuple[Tensor, Tensor]:
     assert run.teacher is not None
     seconds, features = min(run.recipe.data.crop_seconds), run.teacher.features
     batches = torch.arange(len(run.clips)).split(run.micro_size)
-    heads = (features(run.clips.heads(clips, seconds)) for clips in batches)
-    answers = [[x.cpu() for x in run.teacher_answer(heard)[:2]] for heard in heads]
+    heads = (run.clips.heads(clips, seconds) for clips in batches)
+    answers = [[x.cpu() for x in run.teacher_answer(head, features(head))[:2]] for head in heads]
     scores, embeddings = (torch.cat(parts) for parts in zip(*answers, strict=True))
     return scores, embeddings
 

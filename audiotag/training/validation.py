@@ -44,5 +44,4 @@ def _compare(run: Run, clips: Tensor) -> tuple[Tensor, Tensor]:
             return logits, run.valid_targets.rows(clips).to(logits.device)
         if run.valid_stored is not None:
             return logits, run.valid_stored[clips].to(logits.device)
-        assert run.teacher is not None
-        return logits, run.teacher(waveform).sigmoid()
+        return logits, run.teacher_scores(waveform)
