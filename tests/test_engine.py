@@ -55,10 +55,10 @@ def test_auto_takes_onnx_on_a_cpu_where_there_is_a_file(folder, monkeypatch):
 
 
 def test_engines_score_alike():
-    scores = []
+    scores, options = [], tagging.TagOptions(top_k=0, threshold=0.0)
     for name in ("torch", "onnx"):
         tagger = open_engine(device="cpu", engine=name)
-        result = tagging.tag_file(tagger, SAMPLES / "rooster.wav", tagging.TagOptions(top_k=0))
+        result = tagging.tag_file(tagger, SAMPLES / "rooster.wav", options)
         scores.append({tag.label: tag.score for tag in result.tags})
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)  # as far as single precision goes
 

@@ -24,7 +24,7 @@ from audiotag.data.sources.tables import CsvSource
 from audiotag.dcls import DclsConv2d
 from audiotag.labels import Labels
 from audiotag.optim import learning_rate, parameter_groups
-from audiotag.recipe import load_recipe
+from audiotag.recipe import FeaturesRecipe, ModelRecipe, load_recipe
 from audiotag.tagger import Tagger
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -95,6 +95,9 @@ def test_two_steps_of_a_small_copy_leave_a_model(path, data, tmp_path, tiny_tagg
     recipe = shrunken(path, tmp_path / "start")
     if recipe.distill is not None and recipe.distill.layers:  # a teacher with the same layers
         model, features = recipe.model, recipe.features
+        if model.init is not None:
+            model = ModelRecipe("mn_as", {"width": 0.1})
+            features = FeaturesRecipe("efficientat_mel")
         arguments = {"front_end": features.name, "front_end_args": features.args}
         config = TaggerConfig(model.architecture, Labels.audioset(), model.args, **arguments)
         Tagger.create(config).save(tmp_path / "start")
