@@ -13,15 +13,18 @@ bilinear one, arXiv 2306.00817 for the Gaussian and the triangle).
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import torch
 from DCLS.construct.modules import Dcls2d
 from torch import Tensor, nn
 
 from audiotag.ops import depthwise_conv2d
+from audiotag.ops.availability import triton_module
 
 VERSIONS = ("gauss", "v1", "max")
-MIN_SIGMA = {"gauss": 0.27, "max": 1.0}  # grid steps; keeps an element as wide as one grid cell
+# Grid steps; keeps an element as wide as one grid cell.
+MIN_SIGMA = {"gauss": 0.27, "max": 1.0, "v1": 0.0}
 NORM_EPS = 1e-7
 
 
@@ -123,6 +126,13 @@ class DclsConv2d(Dcls2d):
 
     def kernel(self) -> Tensor:
         """Dense kernel (O, I / groups, rows, columns), in single precision at least."""
+        size = self.dilated_kernel_size
+        triton = None if torch.compiler.is_compiling() else _triton(self.weight, size)
+        if triton is not None:
+            width = MIN_SIGMA[self.version]
+            return triton.construct(
+                self.weight, self.P, self.SIG, size, self.version, width, NORM_EPS
+            )
         with torch.autocast(self.weight.device.type, enabled=False):
             rows, columns = self.basis.get(self)
             return rows @ (columns * self.weight.unsqueeze(-1))
@@ -178,6 +188,12 @@ class DepthwiseConv2d(nn.Conv2d):
         return depthwise_conv2d(x, self.weight, self.bias)
 
 
+def _triton(weight: Tensor, size: tuple[int, int]) -> ModuleType | None:
+    """What builds kernels of a size in one launch, if there is something."""
+    module = triton_module("triton_construct", weight.device)
+    return module if module is not None and module.is_preferred(weight, size) else None
+
+
 def share_positions(convs: Iterable[DclsConv2d]) -> None:
     """Make convolutions of equal shape use the first one's positions and sigmas."""
     first, *others = convs
@@ -198,9 +214,9 @@ def fold_dcls(
 
 def clamp_positions(model: nn.Module) -> None:
     """Bring positions that training has moved off the kernel back to its edge."""
-    for module in model.modules():
-        if isinstance(module, DclsConv2d):
-            module.clamp_parameters()
+    convs = (module for module in model.modules() if isinstance(module, DclsConv2d))
+    for conv in {id(conv.P): conv for conv in convs}.values():  # once where they are shared
+        conv.clamp_parameters()
 
 
 @contextmanager

@@ -56,7 +56,10 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> torch.optim.Optimi
     if recipe.name == "lamb":
         # Clipping is the loop's, by clip_grad, whatever the optimiser.
         return Lamb(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, max_grad_norm=None)
-    return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps)
+    fused = all(parameter.is_cuda for group in groups for parameter in group["params"])
+    return torch.optim.AdamW(
+        groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, fused=fused or None
+    )
 
 
 def learning_rate(step: int, warmup_steps: int, total_steps: int, recipe: OptimRecipe) -> float:

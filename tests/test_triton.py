@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audiotag import ops
-from audiotag.ops import depthwise
+from audiotag.ops import availability
 
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 1e-2}
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -131,36 +131,31 @@ def test_weight_gradient_has_the_same_bits_every_time():
 
 
 class Recorder:
-    """Stands in for a kernel and keeps the arguments that it would be launched with."""
+    """Stands in for a kernel and keeps what it would be launched with."""
 
-    def __getitem__(self, grid):
-        return self.launch
+    def __init__(self, kernel):
+        self.function, self.options = kernel.function, kernel.options
 
-    def launch(self, *values, **options):
-        self.values, self.options = values, options
+    def launch(self, programs, *values, **constants):
+        self.values, self.constants = values, constants
 
 
-def compile_for_h100(kernel, record: Recorder):
+def compile_for_h100(record: Recorder):
     """A kernel compiled as its recorded launch on an H100 would compile it."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    names, fixed, types, aligned = kernel.arg_names, {}, {}, {}
+    names, fixed, types, aligned = record.function.arg_names, {}, {}, {}
     pointers = {torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.float32: "*fp32"}
-    for position, (param, value) in enumerate(zip(kernel.params, record.values, strict=False)):
-        tensor = isinstance(value, Tensor)
-        types[param.name] = pointers[value.dtype] if tensor else "i32"
-        if tensor or (not param.do_not_specialize and value % 16 == 0):
+    for position, (name, value) in enumerate(zip(names, record.values, strict=False)):
+        types[name] = pointers[value.dtype] if isinstance(value, Tensor) else "i32"
+        if isinstance(value, Tensor):
             aligned[(position,)] = [["tt.divisibility", 16]]
-        elif not param.do_not_specialize and value == 1:
-            types[param.name], fixed[(position,)] = "constexpr", 1
-    options = {k: v for k, v in record.options.items() if k not in names}
-    for name, value in record.options.items():
-        if name in names:
-            types[name], fixed[(names.index(name),)] = "constexpr", value
-    source = ASTSource(kernel, types, fixed, aligned)
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+    for name, value in record.constants.items():
+        types[name], fixed[(names.index(name),)] = "constexpr", value
+    source = ASTSource(record.function, types, fixed, aligned)
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=record.options)
 
 
 def local_memory(compiled, folder) -> int:
@@ -174,23 +169,46 @@ def local_memory(compiled, folder) -> int:
     return int(re.search(r"STACK:(\d+)", text)[1])
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-@pytest.mark.parametrize("name", ["_correlate_kernel", "_outer_kernel"])
-def test_kernels_compile_for_tensor_cores(name, dtype, tmp_path, monkeypatch):
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """What the kernels of a convolution's three passes would be launched with, by data type."""
     pytest.importorskip("triton")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     from audiotag.ops import triton_depthwise
 
-    kernel, record = getattr(triton_depthwise, name), Recorder()
-    for other in ("_taps_kernel", "_correlate_kernel", "_outer_kernel", "_diagonal_kernel"):
-        monkeypatch.setattr(triton_depthwise, other, record if other == name else Recorder())
-    x = torch.empty(64, 16, 32, 31, dtype=DTYPES[dtype]).to(memory_format=torch.channels_last)
-    triton_depthwise.correlate(x, torch.empty(16, 1, 23, 23))
-    triton_depthwise.weight_gradient(x, x, 23, 23)
-    compiled = compile_for_h100(kernel, record)
-    shape = "m16n8k16" if dtype == "bfloat16" else "m16n8k8"
+    def record(dtype: torch.dtype) -> dict[str, Recorder]:
+        records = {}
+        for name in ("_PLANES", "_TAPS", "_OUTER", "_DIAGONAL"):
+            records[name] = Recorder(getattr(triton_depthwise, name))
+            monkeypatch.setattr(triton_depthwise, name, records[name])
+        records["_CORRELATE"] = Recorder(triton_depthwise._CORRELATE[dtype.itemsize])
+        monkeypatch.setitem(triton_depthwise._CORRELATE, dtype.itemsize, records["_CORRELATE"])
+        x = torch.empty(64, 16, 32, 31, dtype=dtype).to(memory_format=torch.channels_last)
+        triton_depthwise.depthwise_conv2d(x, torch.empty(16, 1, 23, 23))
+        triton_depthwise.weight_gradient(x, x, 23, 23)
+        return records
+
+    return record
+
+
+# Bytes of a thread that may lie in memory: float32's weight gradient has more than fits.
+SPILLED = {torch.bfloat16: 64, torch.float32: 512}
+
+
+@pytest.mark.parametrize("dtype", SPILLED)
+@pytest.mark.parametrize("name", ["_CORRELATE", "_OUTER"])
+def test_kernels_compile_for_tensor_cores(name, dtype, recorded, tmp_path):
+    compiled = compile_for_h100(recorded(dtype)[name])
+    shape = "m16n8k16" if dtype == torch.bfloat16 else "m16n8k8"
     assert f"mma.sync.aligned.{shape}" in compiled.asm["ptx"]
-    assert local_memory(compiled, tmp_path) <= 64
+    assert local_memory(compiled, tmp_path) <= SPILLED[dtype]
+
+
+@pytest.mark.parametrize("name", ["_CORRELATE", "_OUTER"])
+def test_what_is_multiplied_never_passes_through_shared_memory(name, recorded):
+    ptx = compile_for_h100(recorded(torch.bfloat16)[name]).asm["ptx"]
+    last_product, loads = ptx.rindex("mma.sync"), ptx.count("ld.global.v4")
+    assert loads > 0 and "ld.shared" not in ptx[:last_product]
 
 
 def test_without_triton_there_are_no_kernels(monkeypatch):
@@ -199,9 +217,9 @@ def test_without_triton_there_are_no_kernels(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)  # importing it fails
     monkeypatch.delitem(sys.modules, "audiotag.ops.triton_depthwise", raising=False)
     monkeypatch.delattr(ops, "triton_depthwise", raising=False)
-    depthwise.triton_kernels.cache_clear()
-    assert depthwise.triton_kernels(torch.device("cuda")) is None
-    depthwise.triton_kernels.cache_clear()
+    availability.triton_module.cache_clear()
+    assert availability.triton_module("triton_depthwise", torch.device("cuda")) is None
+    availability.triton_module.cache_clear()
 
 
 def test_which_maps_the_kernels_take():

@@ -7,14 +7,12 @@ large maps go through the FFT and the weight gradient of small ones through a ma
 GPU, all go through Triton's kernels where they can, and else through the FFT.
 """
 
-from functools import lru_cache
-from types import ModuleType
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from audiotag.ops import native, pairwise, spectral
+from audiotag.ops.availability import triton_module
 
 # Up to this many elements PyTorch's own gradient is the faster one (measured for 7x7 on a CPU).
 DIRECT_KERNEL_AREA = 49
@@ -23,7 +21,6 @@ SPECTRAL_CELLS = 600
 # and those of at most this many get their weight gradient pair by pair (measured: 16x7 is 4 times
 # faster than through the FFT, 32x6 no different).
 PAIRWISE_CELLS = 150
-TENSOR_CORES = (8, 0)  # compute capability from which they take bfloat16
 
 
 def reference_depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -54,7 +51,7 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     if weight.shape[-2] * weight.shape[-1] <= DIRECT_KERNEL_AREA:
         bias = None if bias is None else bias.to(x.dtype)
         return reference_depthwise_conv2d(x, weight.to(x.dtype), bias)
-    kernels = triton_kernels(x.device) if x.is_cuda else native
+    kernels = triton_module("triton_depthwise", x.device) if x.is_cuda else native
     if kernels is not None and kernels.is_preferred(x, *weight.shape[-2:]):
         return kernels.depthwise_conv2d(x, weight, bias)
     y = _LargeKernel.apply(x, weight.to(x.dtype))
@@ -65,19 +62,9 @@ def crop_kernel(weight: Tensor, height: int, width: int) -> Tensor:
     """Central (2 height - 1, 2 width - 1) cells of kernels: the rest only meets zero padding."""
     kh, kw = weight.shape[-2:]
     top, left = max(0, kh // 2 - height + 1), max(0, kw // 2 - width + 1)
+    if top == left == 0:
+        return weight  # as it is: the gradient of a slice costs a copy
     return weight[..., top : kh - top, left : kw - left]
-
-
-@lru_cache
-def triton_kernels(device: torch.device) -> ModuleType | None:
-    """Triton's kernels, where Triton is installed and the GPU has the tensor cores for them."""
-    if torch.version.cuda is None or torch.cuda.get_device_capability(device) < TENSOR_CORES:
-        return None
-    try:
-        from audiotag.ops import triton_depthwise
-    except ImportError:
-        return None
-    return triton_depthwise
 
 
 class _LargeKernel(torch.autograd.Function):

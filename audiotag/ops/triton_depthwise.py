@@ -1,13 +1,19 @@
 """Depthwise convolution with large kernels on a GPU's tensor cores, in Triton.
 
-A channel's map is cut into patches of 64 outputs (8x8, 4x16, 2x32, ...). All patches of the channel
-are the same linear function of their input windows: a banded matrix whose entries are the kernel's
-taps. So one matrix product a channel does what 529 multiplications an output would:
-products[patch, output] = window[patch, cell] @ banded[cell, output]. That is up to 960
-multiplications an output for a 23x23 kernel, on units some fifteen times faster. A program takes
-eight neighbouring channels, a warp each, because these lie side by side in channels-last maps: each
-load is a word of 16 bytes, and no transposed copy is made. Window rows beside the map are not
-visited, so that small maps cost less.
+A channel's map is cut into patches of 64 outputs (8x8, or 4x16 where a map is narrow enough for its
+rows to be taken whole). All patches of the channel are the same linear function of their input
+windows: a banded matrix whose entries are the kernel's taps. So one matrix product a channel does
+what 529 multiplications an output would: products[patch, output] = window[patch, cell] @
+banded[cell, output]. That is up to 960 multiplications an output for a 23x23 kernel, on units some
+fifteen times faster. Window rows beside the map are not visited, so that small maps cost less.
+
+What feeds tensor cores decides how fast they are. Maps are copied once so that each channel's cells
+lie together, in words of eight cells of a row (`Planes`), and kernels likewise (`_taps_kernel`).
+Then what a thread loads with one instruction is, as it is, what the matrix unit wants of it: 16
+bytes, by thread 4 i + t of a warp word t of line i. The order of cells within a product is free, so
+that the two of a register are neighbours in memory. Nothing passes through shared memory but the
+output. The shapes and permutations of the loads below say this to Triton, and nothing else: with
+others the result is the same, and slower.
 
 The input gradient is the same product with the kernel turned by 180 degrees. The weight gradient
 first sums window x output gradient over batch and patches, which is the gradient of the banded
@@ -16,6 +22,7 @@ of atomically: the same bits every time, for one more pass over some tens of meg
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -24,15 +31,18 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from audiotag.ops.triton_launch import Kernel
+
 PATCH = 64  # outputs of a patch
-CELLS = 32  # most window cells of one step; also the widest map taken in whole rows
-MIN_TILE = 16  # fewest rows that a tensor core takes
-WORD = 16  # bytes of one load
-PROGRAMS = 512  # the weight gradient's sum is split until there are so many: four a multiprocessor
+WORD = 8  # cells of a row that a thread loads at once: 16 bytes in half precision
+STEP = 4 * WORD  # window cells of one product
+GROUP, OUTER_GROUP = 8, 2  # warps of a program: each takes a channel, or a part of its window
+WHOLE = 16  # the widest map whose rows are taken whole: wider ones repeat too little of a window
+PROGRAMS = 2048  # the weight gradient's sum is split until there are so many: four times what run
 # Arguments that a kernel isn't compiled anew for.
 SIZES = (
-    "batch height width group bands segments tiles reach shift tap_rows positions share parts "
-    "first_row window_rows turn splits cells kh kw total rows columns top left"
+    "batch channels height width words other_words pad segments bands reach start lead tap_rows "
+    "kh kw top left total positions share parts splits first_row window_rows turn"
 ).split()
 MAX_OFFSET = 2**31  # offsets within a program are 32-bit
 # Windows up to this many cells are thought to be faster here than through the FFT: counted from
@@ -47,9 +57,8 @@ class Plan:
     Attributes:
         rows, columns: Outputs of a patch.
         window: Columns of its input window.
-        bands, segments: Patches down and across a map.
-        reach: Rows of the window above the patch.
-        shift: Columns of the window left of the patch.
+        bands: Patches down a map.
+        reach, left: Rows of the window above the patch and columns left of it.
         turn: Kernel column that the window's first cell and the patch's first output share.
         first_row, window_rows: Rows of the window that lie on the map for some patch.
     """
@@ -58,50 +67,93 @@ class Plan:
     columns: int
     window: int
     bands: int
-    segments: int
     reach: int
-    shift: int
+    left: int
     turn: int
     first_row: int
     window_rows: int
 
     @property
-    def taps(self) -> tuple[int, int]:
-        """Rows and columns of the kernel with zeros around it for every cell and output."""
-        beyond = triton.cdiv(CELLS, self.window) - 1  # rows that a last step may reach too far
-        rows = 2 * self.reach + 1 + 2 * (self.rows - 1) + beyond
-        return rows, self.window + self.columns - 1
+    def pad(self) -> int:
+        """Cells before each row that bring the windows of patches in column 0, 8, ... to words."""
+        return self.left % WORD
+
+    @property
+    def taps(self) -> tuple[int, int, int]:
+        """Rows, outputs and cells of the kernel as it meets a window row, zeros around it."""
+        beyond = max(1, STEP // self.window) - 1  # rows that a last step may reach too far
+        return 2 * self.reach + 1 + 2 * (self.rows - 1) + beyond, self.columns, self.window
+
+    @property
+    def constants(self) -> dict[str, int]:
+        """What kernels are compiled for."""
+        return {"ROWS": self.rows, "COLUMNS": self.columns, "WINDOW": self.window}
 
 
+@lru_cache(maxsize=1024)
 def plan(height: int, width: int, kh: int, kw: int) -> Plan:
     """Patches and windows for maps (height, width) and kernels (kh, kw)."""
-    whole = width <= CELLS
-    columns = triton.next_power_of_2(width) if whole else 8
+    whole = width <= WHOLE
+    columns = max(WORD, _power_of_2(width)) if whole else WORD
     rows = PATCH // columns
-    needed = columns + kw - 1
-    window = 16 if needed <= 16 else CELLS * triton.cdiv(needed, CELLS)
-    window = columns if whole else window
-    bands, reach = triton.cdiv(height, rows), kh // 2
+    bands, reach = _cdiv(height, rows), kh // 2
     first_row = max(0, reach - (bands - 1) * rows)
     return Plan(
         rows=rows,
         columns=columns,
-        window=window,
+        window=columns if whole else STEP * _cdiv(columns + kw - 1, STEP),
         bands=bands,
-        segments=triton.cdiv(width, columns),
         reach=reach,
-        shift=0 if whole else kw // 2,
+        left=0 if whole else kw // 2,
         turn=kw // 2 if whole else 0,
         first_row=first_row,
         window_rows=min(rows + 2 * reach, height + reach) - first_row,
     )
 
 
+@dataclass(frozen=True)
+class Planes:
+    """Maps with each channel's cells together, and each row in whole words.
+
+    Attributes:
+        values: (B, C, H, words, 8), with zeros before and after a row.
+        pad: Zeros before it.
+    """
+
+    values: Tensor
+    pad: int
+
+    @classmethod
+    def of(cls, x: Tensor, pad: int, whole: bool) -> "Planes":
+        """Of maps (B, C, H, W) in one of the two usual orders; `whole`: in 1, 2, 4, ... words."""
+        batch, channels, height, width = x.shape
+        words = _cdiv(pad + width, WORD)
+        words = _power_of_2(words) if whole else words
+        if x.is_contiguous() and words * WORD == width:
+            return cls(x.view(batch, channels, height, words, WORD), pad)
+        values = x.new_empty((batch, channels, height, words, WORD))
+        cells, block = 128, 32
+        tiles = _cdiv(height * words * WORD, cells) * _cdiv(channels, block)
+        _PLANES.launch(
+            batch * tiles,
+            *(x, values, channels, height, width, words, pad),
+            **{"CELLS": cells, "BLOCK": block, **_order(x)},
+        )
+        return cls(values, pad)
+
+    @property
+    def shape(self) -> torch.Size:
+        """Maps, channels, rows and words of a row."""
+        return self.values.shape[:4]
+
+
 def is_preferred(x: Tensor, kh: int, kw: int) -> bool:
     """Whether these kernels should take maps (B, C, H, W) rather than the FFT."""
-    if x.dtype not in MAX_WINDOW or x.numel() == 0 or x[0].numel() * PATCH >= MAX_OFFSET:
+    if x.dtype not in MAX_WINDOW or x.numel() == 0:
         return False
     cut = plan(x.shape[-2], x.shape[-1], kh, kw)
+    if x.shape[1] * x.shape[2] * (x.shape[3] + 2 * WORD) * PATCH >= MAX_OFFSET:
+        return False
     return min(cut.rows + 2 * cut.reach, x.shape[-2]) * cut.window <= MAX_WINDOW[x.dtype]
 
 
@@ -117,147 +169,130 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
 class _Depthwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.bias_type = None if bias is None else bias.dtype
-        return correlate(x, weight, bias)
+        x = _dense(x)
+        with torch.cuda.device_of(x):
+            cut = _plan(x, weight)
+            planes = Planes.of(x, cut.pad, cut.left == 0)
+            ctx.save_for_backward(planes.values, weight)
+            ctx.bias_type = None if bias is None else bias.dtype
+            return _correlate(planes, cut, weight, bias, False, torch.empty_like(x))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        return (
-            correlate(grad, weight, flip=True) if wanted[0] else None,
-            weight_gradient(x, grad, *weight.shape[-2:]).to(weight.dtype) if wanted[1] else None,
-            grad.sum((0, 2, 3), dtype=torch.float32).to(ctx.bias_type) if wanted[2] else None,
-        )
+        values, weight = ctx.saved_tensors
+        wanted, grad = ctx.needs_input_grad, _dense(grad)
+        grad_x = grad_weight = grad_bias = None
+        with torch.cuda.device_of(grad):
+            cut = _plan(grad, weight)
+            planes = Planes.of(grad, 0, cut.left == 0)
+            if wanted[0]:
+                grad_x = _correlate(planes, cut, weight, None, True, torch.empty_like(grad))
+            if wanted[1]:
+                sums = _weight_gradient(Planes(values, cut.pad), planes, cut, weight.shape)
+                grad_weight = sums.to(weight.dtype)
+        if wanted[2]:
+            grad_bias = grad.sum((0, 2, 3), dtype=torch.float32).to(ctx.bias_type)
+        return grad_x, grad_weight, grad_bias
 
 
-def correlate(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    flip: bool = False,
-    tile: int | None = None,
-) -> Tensor:
-    """Correlation (B, C, H, W) of maps with kernels, turned by 180 degrees or not.
-
-    Args:
-        x: Maps (B, C, H, W).
-        weight: Kernels (C, 1, kh, kw).
-        bias: One value a channel (C,), or nothing.
-        flip: Whether to turn the kernels.
-        tile: Patches of one program, a power of two from 16; chosen unless given.
-    """
-    x = _dense(x)
-    y = torch.empty_like(x)
-    batch, channels, height, width = x.shape
-    cut, block, unit = plan(height, width, *weight.shape[-2:]), _block(x), _unit(x, y)
-    patches = triton.next_power_of_2(batch * cut.segments)
-    size = min(tile or _tile(x), max(MIN_TILE, patches))
-    group = max(1, size // cut.segments)  # maps of one program
-    tiles = triton.cdiv(group * cut.segments, size)
-    programs = channels // block * triton.cdiv(batch, group) * cut.bands * tiles
-    with torch.cuda.device_of(x):
-        _correlate_kernel[(programs,)](
-            *(x, _taps(weight, cut, block, x.dtype, flip), x if bias is None else bias, y),
-            *(batch, channels, height, width, *_strides(x, unit), *_strides(y, unit)),
-            *(group, cut.bands, cut.segments, tiles, cut.reach, cut.shift, cut.taps[0]),
-            **_shape(cut, block, unit, size, x.dtype),
-            HAS_BIAS=bias is not None,
-        )
-    return y
-
-
-def weight_gradient(x: Tensor, grad: Tensor, kh: int, kw: int, tile: int | None = None) -> Tensor:
+def weight_gradient(x: Tensor, grad: Tensor, kh: int, kw: int) -> Tensor:
     """Gradient (C, 1, kh, kw) of the kernel, in single precision.
 
     Args:
         x: Maps (B, C, H, W).
         grad: Gradient of the output, same shape and type.
         kh, kw: Rows and columns of the kernel.
-        tile: Window cells of one program, a power of two from 16; chosen unless given.
     """
     x, grad = _dense(x), _dense(grad)
-    batch, channels, height, width = x.shape
-    cut, block, unit = plan(height, width, kh, kw), _block(x), _unit(x, grad)
-    size, positions = tile or _tile(x), batch * cut.segments
-    parts = triton.cdiv(cut.window_rows * cut.window, size)
-    programs = parts * channels // block
-    splits = max(1, min(PROGRAMS // programs, positions // (4 * CELLS)))
-    share = triton.cdiv(triton.cdiv(positions, splits), CELLS) * CELLS
-    sums = x.new_empty((splits, channels, parts * size, PATCH), dtype=torch.float32)
     with torch.cuda.device_of(x):
-        _outer_kernel[(programs * splits,)](
-            *(x, grad, sums, channels, height, width, *_strides(x, unit), *_strides(grad, unit)),
-            *(positions, share, parts, cut.bands, cut.segments),
-            *(cut.reach, cut.shift, cut.first_row),
-            **_shape(cut, block, unit, size, x.dtype),
-        )
-    return _diagonals(sums, cut, kh, kw)
+        cut = plan(x.shape[-2], x.shape[-1], kh, kw)
+        whole = cut.left == 0
+        planes = Planes.of(x, cut.pad, whole), Planes.of(grad, 0, whole)
+        return _weight_gradient(*planes, cut, torch.Size((x.shape[1], 1, kh, kw)))
 
 
-def _diagonals(sums: Tensor, cut: Plan, kh: int, kw: int) -> Tensor:
-    """Kernels' gradient from that of the banded matrices (splits, C, cells, PATCH)."""
-    splits, channels, cells, _ = sums.shape
-    weight = sums.new_empty((channels, 1, kh, kw))
-    with torch.cuda.device_of(sums):
-        _diagonal_kernel[(channels * kh,)](
-            *(sums, weight, splits, channels, cells, kh, kw),
-            *(cut.first_row, cut.window_rows, cut.turn),
-            OUTPUTS=PATCH,
-            COLUMNS=cut.columns,
-            WINDOW=cut.window,
-            WIDE=triton.next_power_of_2(kw),
-        )
+# Triton's own take microseconds.
+def _cdiv(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _power_of_2(n: int) -> int:
+    """The next one from `n` on."""
+    return 1 << (n - 1).bit_length()
+
+
+def _plan(x: Tensor, weight: Tensor) -> Plan:
+    return plan(x.shape[-2], x.shape[-1], weight.shape[-2], weight.shape[-1])
+
+
+def _correlate(
+    planes: Planes, cut: Plan, weight: Tensor, bias: Tensor | None, flip: bool, y: Tensor
+) -> Tensor:
+    """`y` with the correlation of maps and kernels, turned by 180 degrees or not."""
+    batch, channels, height, width = y.shape
+    start = -((planes.pad - cut.left) % WORD)  # column of the first patch
+    segments = _cdiv(width - start, cut.columns)
+    lead = (cut.left - planes.pad - start) // WORD  # words of a window before its patch
+    most = 32 if y.element_size() == 2 else 16  # so that products fit a thread's registers
+    size = max(16, min(most, _power_of_2(batch * segments)))
+    blocks, tiles = _cdiv(channels, GROUP), _cdiv(batch * segments, size)
+    _CORRELATE[y.element_size()].launch(
+        blocks * cut.bands * tiles,
+        *(planes.values, _taps(weight, cut, y.dtype, flip), y if bias is None else bias, y),
+        *(batch, channels, height, width, planes.shape[3]),
+        *(segments, cut.bands, cut.reach, start, lead, cut.taps[0]),
+        **cut.constants,
+        **{"GROUP": GROUP, "SIZE": size, "HAS_BIAS": bias is not None},
+        **{"PRECISION": _precision(y), **_order(y)},
+    )
+    return y
+
+
+def _weight_gradient(x: Planes, grad: Planes, cut: Plan, shape: torch.Size) -> Tensor:
+    """Gradient of kernels of a shape (C, 1, kh, kw), in single precision."""
+    batch, channels, height, words = x.shape
+    kh, kw = shape[-2:]
+    segments = _cdiv(grad.shape[3] * WORD, cut.columns)
+    positions, parts = batch * segments, _cdiv(cut.window_rows * cut.window, WORD * WORD)
+    together = min(OUTER_GROUP, _power_of_2(parts))  # parts of one program
+    blocks = _cdiv(parts, together), _cdiv(channels * together, OUTER_GROUP)
+    programs = blocks[0] * blocks[1]
+    splits = max(1, min(PROGRAMS // programs, positions // 128))
+    share = 16 * _cdiv(positions, 16 * splits)
+    sums = x.values.new_empty((splits, channels, parts, PATCH, PATCH), dtype=torch.float32)
+    _OUTER.launch(
+        programs * splits,
+        *(x.values, grad.values, sums, channels, height, words, grad.shape[3], segments, cut.bands),
+        *(cut.reach, (cut.left - x.pad) // WORD, positions, share, parts, cut.first_row),
+        **cut.constants,
+        **{"GROUP": OUTER_GROUP, "TOGETHER": together, "PRECISION": _precision(x.values)},
+    )
+    weight = sums.new_empty(shape)
+    _DIAGONAL.launch(
+        channels * kh,
+        *(sums, weight, channels, kh, kw, parts, splits),
+        *(cut.first_row, cut.window_rows, cut.turn),
+        **{"COLUMNS": cut.columns, "WINDOW": cut.window, "WIDE": _power_of_2(kw)},
+    )
     return weight
 
 
-def _taps(weight: Tensor, cut: Plan, block: int, dtype: torch.dtype, flip: bool) -> Tensor:
-    """Kernels with zeros around them, a block of channels side by side: (C / block, ..., block)."""
+def _taps(weight: Tensor, cut: Plan, dtype: torch.dtype, flip: bool) -> Tensor:
+    """Kernels with zeros around them as window rows meet them, (C, rows, columns, window).
+
+    Entry [c, i, s, k] is the tap of cell k of a window row i - (rows of a patch - 1) below a
+    patch's row, for the output in column s.
+    """
     channels, _, kh, kw = weight.shape
-    rows, columns = cut.taps
-    taps = weight.new_empty((channels // block, rows, columns, block), dtype=dtype)
+    taps = weight.new_empty((channels, *cut.taps), dtype=dtype)
     size = 1024
-    with torch.cuda.device_of(weight):
-        _taps_kernel[(triton.cdiv(taps.numel(), size),)](
-            *(weight, taps, taps.numel(), kh, kw, rows, columns),
-            *(cut.rows - 1, cut.columns - 1 - cut.turn),
-            *(weight.stride(0), weight.stride(2), weight.stride(3)),
-            BLOCK=block,
-            SIZE=size,
-            FLIP=flip,
-        )
+    _TAPS.launch(
+        _cdiv(taps.numel(), size),
+        *(weight.contiguous(), taps, kh, kw, cut.rows - 1, cut.turn, cut.taps[0], taps.numel()),
+        **{"COLUMNS": cut.columns, "WINDOW": cut.window, "SIZE": size, "FLIP": flip},
+    )
     return taps
-
-
-def _block(x: Tensor) -> int:
-    """Channels of one program: a word of them, or the largest power of two that divides them."""
-    return min(WORD // x.element_size(), x.shape[1] & -x.shape[1])
-
-
-def _tile(x: Tensor) -> int:
-    """Rows of a program's products that fit its registers; gathering single elements takes more."""
-    return 64 if x.element_size() == 2 and x.stride(1) == 1 else 32
-
-
-def _shape(cut: Plan, block: int, unit: int, size: int, dtype: torch.dtype) -> dict[str, Any]:
-    """What the two matrix kernels are compiled for."""
-    cells = max(MIN_TILE, min(CELLS, size // 2))  # of one step: so many fit beside the products
-    return {
-        "ROWS": cut.rows,
-        "COLUMNS": cut.columns,
-        "WINDOW": cut.window,
-        "STEP_ROWS": cells // min(cells, cut.window),
-        "STEP_COLUMNS": min(cells, cut.window),
-        "BLOCK": block,
-        "UNIT": unit,
-        "SIZE": size,
-        # TF32 alone is off by 3e-4; three of its products together are as good as float32.
-        "PRECISION": "tf32x3" if dtype == torch.float32 else "tf32",
-        "num_warps": max(4, block),
-        "num_stages": 1,
-    }
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -267,178 +302,239 @@ def _dense(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _unit(x: Tensor, other: Tensor) -> int:
-    """Number of elements that strides are passed in, so that words are known to be aligned."""
-    strides = [maps.stride(axis) for maps in (x, other) for axis in (0, 2, 3)]
-    block = _block(x)
-    return block if all(stride % block == 0 for stride in strides) else 1
+def _order(x: Tensor) -> dict[str, int | bool]:
+    """The order of maps in memory, and a divisor of their channels, for aligned access."""
+    return {
+        "CHANNELS_LAST": not x.is_contiguous(),
+        "UNIT": min(16 // x.element_size(), x.shape[1] & -x.shape[1]),
+    }
 
 
-def _strides(x: Tensor, unit: int) -> tuple[int, int, int, int]:
-    """Steps from map to map, row to row and column to column in units; from channel to channel."""
-    return x.stride(0) // unit, x.stride(2) // unit, x.stride(3) // unit, x.stride(1)
+def _precision(x: Tensor) -> str:
+    # TF32 alone is off by 3e-4; three of its products together are as good as float32.
+    return "tf32x3" if x.dtype == torch.float32 else "tf32"
+
+
+@triton.jit(do_not_specialize=SIZES)
+def _planes_kernel(
+    x, planes, channels, height, width, words, pad,
+    CELLS: tl.constexpr, BLOCK: tl.constexpr, CHANNELS_LAST: tl.constexpr, UNIT: tl.constexpr,
+):  # fmt: skip
+    size = height * words * 8
+    tiles = tl.cdiv(size, CELLS)
+    blocks = tl.cdiv(channels, BLOCK)
+    block = tl.program_id(0) % blocks  # fastest: neighbours read the same lines of the maps
+    tile = tl.program_id(0) // blocks % tiles
+    image = (tl.program_id(0) // (blocks * tiles)).to(tl.int64)
+    known = channels // UNIT * UNIT  # so that the compiler knows a divisor
+    cell = tile * CELLS + tl.arange(0, CELLS)
+    channel = block * BLOCK + tl.arange(0, BLOCK)
+    row = cell // (words * 8)
+    column = cell % (words * 8) - pad
+    exists = (channel < known)[None, :]
+    inside = exists & ((cell < size) & (column >= 0) & (column < width))[:, None]
+    place = row * width + column
+    if CHANNELS_LAST:
+        offset = place[:, None] * known + channel[None, :]
+    else:
+        offset = place[:, None] + channel[None, :] * (height * width)
+    value = tl.load(x + image * known * height * width + offset, mask=inside, other=0.0)
+    offset = channel[None, :] * size + cell[:, None]
+    tl.store(planes + image * known * size + offset, value, mask=exists & (cell < size)[:, None])
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _taps_kernel(
-    weight, taps, total, kh, kw, rows, columns, top, left, stride_c, stride_h, stride_w,
-    BLOCK: tl.constexpr, SIZE: tl.constexpr, FLIP: tl.constexpr,
+    weight, taps, kh, kw, top, turn, tap_rows, total,
+    COLUMNS: tl.constexpr, WINDOW: tl.constexpr, SIZE: tl.constexpr, FLIP: tl.constexpr,
 ):  # fmt: skip
     index = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
-    cell = index // BLOCK
-    column = cell % columns - left
-    row = cell // columns % rows - top
-    channel = cell // (columns * rows) * BLOCK + index % BLOCK
+    column = index % WINDOW - index // WINDOW % COLUMNS + turn
+    row = index // (WINDOW * COLUMNS) % tap_rows - top
+    channel = index // (WINDOW * COLUMNS) // tap_rows
     inside = (row >= 0) & (row < kh) & (column >= 0) & (column < kw) & (index < total)
     if FLIP:
         row = kh - 1 - row
         column = kw - 1 - column
-    value = tl.load(
-        weight + channel * stride_c + row * stride_h + column * stride_w, mask=inside, other=0.0
-    )
+    value = tl.load(weight + (channel * kh + row) * kw + column, mask=inside, other=0.0)
     tl.store(taps + index, value.to(taps.dtype.element_ty), mask=index < total)
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _correlate_kernel(
-    x, taps, bias, y, batch, channels, height, width,
-    x_b, x_h, x_w, x_c, y_b, y_h, y_w, y_c,
-    group, bands, segments, tiles, reach, shift, tap_rows,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, WINDOW: tl.constexpr,
-    STEP_ROWS: tl.constexpr, STEP_COLUMNS: tl.constexpr, BLOCK: tl.constexpr, UNIT: tl.constexpr,
-    PRECISION: tl.constexpr, SIZE: tl.constexpr, HAS_BIAS: tl.constexpr,
+    planes, taps, bias, y, batch, channels, height, width, words,
+    segments, bands, reach, start, lead, tap_rows,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, WINDOW: tl.constexpr, GROUP: tl.constexpr,
+    SIZE: tl.constexpr, HAS_BIAS: tl.constexpr, PRECISION: tl.constexpr,
+    CHANNELS_LAST: tl.constexpr, UNIT: tl.constexpr,
 ):  # fmt: skip
-    TAP_COLUMNS: tl.constexpr = WINDOW + COLUMNS - 1
-    blocks = channels // BLOCK
-    block = tl.program_id(0) % blocks  # fastest: neighbours read the same lines of the maps
-    tile = tl.program_id(0) // blocks
-    band = tile // tiles % bands
-    first_map = tile // (tiles * bands) * group
-    c = tl.arange(0, BLOCK)
-    channel = block * BLOCK + c
+    ACROSS: tl.constexpr = min(4, WINDOW // 8)  # words of a step that lie in a row
+    DOWN: tl.constexpr = 4 // ACROSS
+    blocks = tl.cdiv(channels, GROUP)
+    block = tl.program_id(0) % blocks  # fastest: neighbours write the same lines of the maps
+    band = tl.program_id(0) // blocks % bands
+    tile = tl.program_id(0) // (blocks * bands)
+    first = tile * SIZE // segments
 
-    patch = tile % tiles * SIZE + tl.arange(0, SIZE)
-    within = patch // segments
-    segment = patch % segments
-    exists = (within < group) & (first_map + within < batch)
-    output = tl.arange(0, ROWS * COLUMNS)
-    r = output // COLUMNS
-    s = output % COLUMNS
-    k = tl.arange(0, STEP_ROWS * STEP_COLUMNS)
-    k_row = k // STEP_COLUMNS
-    k_column = k % STEP_COLUMNS
-
+    # A warp takes a channel, a thread's load a word of one patch's window or one output's taps.
+    i = tl.arange(0, SIZE * GROUP * 4)
+    word, channel = i % 4, tl.minimum(block * GROUP + i // 32 % GROUP, channels - 1)
+    patch = tile * SIZE + i // (32 * GROUP) * 8 + i // 4 % 8
+    image = patch // segments
+    column = patch % segments * (COLUMNS // 8) - lead + word % ACROSS
     top = band * ROWS - reach
     low = tl.maximum(0, -top)
     high = tl.minimum(ROWS + 2 * reach, height - top)
-    x += (first_map.to(tl.int64) * x_b + (top + low) * x_h) * UNIT
-    taps += block * tap_rows * TAP_COLUMNS * BLOCK
-    acc = tl.zeros([BLOCK, SIZE, ROWS * COLUMNS], tl.float32)
-    for start in tl.static_range(0, WINDOW, STEP_COLUMNS):
-        column = (segment * COLUMNS - shift)[:, None] + (start + k_column)[None, :]
-        inside = exists[:, None] & (column >= 0) & (column < width)
-        cell = (within * x_b)[:, None] + (k_row * x_h)[None, :] + column * x_w
-        tap = (k_row[:, None] - r[None, :] + low + ROWS - 1) * TAP_COLUMNS
-        tap += (start + k_column)[:, None] - s[None, :] + COLUMNS - 1
-        cell = cell[:, :, None] * UNIT + (channel * x_c)[None, None, :]
-        tap = tap[:, :, None] * BLOCK + c[None, None, :]
-        for row in range(low, high, STEP_ROWS):
-            if STEP_ROWS == 1:
+    below = word // ACROSS
+    cell = ((image - first) * channels + channel) * height + top + low + below
+    cell = cell * words + column
+    planes += first.to(tl.int64) * channels * height * words * 8
+
+    j = tl.arange(0, 64 * GROUP * 4)
+    part, turned = j % 4, tl.minimum(block * GROUP + j // 32 % GROUP, channels - 1)
+    output = j // (32 * GROUP) * 8 + j // 4 % 8
+    tap = turned * tap_rows + low + part // ACROSS - output // COLUMNS + ROWS - 1
+    tap = (tap * COLUMNS + output % COLUMNS) * (WINDOW // 8) + part % ACROSS
+
+    e = tl.arange(0, 8)[None, :]
+    acc = tl.zeros([GROUP, SIZE, 64], tl.float32)
+    for chunk in tl.static_range(0, WINDOW // 8, ACROSS):
+        inside = (image < batch) & (column + chunk >= 0) & (column + chunk < words)
+        source = planes + ((cell + chunk)[:, None] * 8 + e)
+        wanted = taps + ((tap + chunk)[:, None] * 8 + e)
+        for row in range(low, high, DOWN):
+            if DOWN == 1:
                 mask = inside
             else:
-                mask = inside & (row + k_row < high)[None, :]
-            window = tl.load(x + cell, mask=mask[:, :, None], other=0.0)
-            banded = tl.load(taps + tap)
-            acc = tl.dot(
-                window.permute(2, 0, 1), banded.permute(2, 0, 1), acc, input_precision=PRECISION
-            )
-            cell += STEP_ROWS * x_h * UNIT
-            tap += STEP_ROWS * TAP_COLUMNS * BLOCK
+                mask = inside & (row + below < high)
+            a = tl.load(source, mask=mask[:, None], other=0.0)
+            b = tl.load(wanted)
+            a = a.reshape(SIZE // 8, GROUP, 8, 4, 2, 2, 2).permute(1, 0, 2, 4, 5, 3, 6)
+            b = b.reshape(8, GROUP, 8, 4, 2, 2, 2).permute(1, 4, 5, 3, 6, 0, 2)
+            a, b = a.reshape(GROUP, SIZE, 32), b.reshape(GROUP, 32, 64)
+            acc = tl.dot(a, b, acc, input_precision=PRECISION)
+            source += DOWN * words * 8
+            wanted += DOWN * COLUMNS * WINDOW
 
+    known = channels // UNIT * UNIT  # so that the compiler knows a divisor
+    channel = block * GROUP + tl.arange(0, GROUP)
     if HAS_BIAS:
-        acc += tl.load(bias + channel).to(tl.float32)[:, None, None]
-    row = band * ROWS + r
-    column = (segment * COLUMNS)[:, None] + s[None, :]
-    inside = exists[:, None] & (row < height)[None, :] & (column < width)
-    cell = (within * y_b)[:, None] + (row * y_h)[None, :] + column * y_w
-    y += first_map.to(tl.int64) * y_b * UNIT
-    cell = cell[:, :, None] * UNIT + (channel * y_c)[None, None, :]
-    tl.store(y + cell, acc.permute(1, 2, 0).to(y.dtype.element_ty), mask=inside[:, :, None])
+        acc += tl.load(bias + tl.minimum(channel, channels - 1)).to(tl.float32)[:, None, None]
+    patch = (tile * SIZE + tl.arange(0, SIZE))[:, None]
+    output = tl.arange(0, 64)[None, :]
+    row = band * ROWS + output // COLUMNS
+    column = start + patch % segments * COLUMNS + output % COLUMNS
+    image = patch // segments
+    inside = (image < batch) & (row < height) & (column >= 0) & (column < width)
+    place = row * width + column
+    if CHANNELS_LAST:
+        offset = ((image - first) * height * width + place)[:, :, None] * known + channel
+    else:
+        offset = ((image - first) * known * height * width + place)[:, :, None]
+        offset += channel * (height * width)
+    y += first.to(tl.int64) * known * height * width
+    value = acc.permute(1, 2, 0).to(y.dtype.element_ty)
+    tl.store(y + offset, value, mask=inside[:, :, None] & (channel < known))
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _outer_kernel(
-    x, grad, sums, channels, height, width,
-    x_b, x_h, x_w, x_c, g_b, g_h, g_w, g_c,
-    positions, share, parts, bands, segments, reach, shift, first_row,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, WINDOW: tl.constexpr,
-    STEP_ROWS: tl.constexpr, STEP_COLUMNS: tl.constexpr, BLOCK: tl.constexpr, UNIT: tl.constexpr,
-    PRECISION: tl.constexpr, SIZE: tl.constexpr,
+    x, grad, sums, channels, height, words, other_words, segments, bands,
+    reach, lead, positions, share, parts, first_row,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, WINDOW: tl.constexpr, GROUP: tl.constexpr,
+    TOGETHER: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    OUTPUTS: tl.constexpr = ROWS * COLUMNS
-    STEP: tl.constexpr = STEP_ROWS * STEP_COLUMNS
-    blocks = channels // BLOCK
-    part = tl.program_id(0) % parts
-    block = tl.program_id(0) // parts % blocks
-    split = tl.program_id(0) // (parts * blocks)
-    channel = block * BLOCK + tl.arange(0, BLOCK)
+    APART: tl.constexpr = GROUP // TOGETHER  # channels of a program
+    part_blocks = tl.cdiv(parts, TOGETHER)
+    channel_blocks = tl.cdiv(channels, APART)
+    part_block = tl.program_id(0) % part_blocks
+    channel_block = tl.program_id(0) // part_blocks % channel_blocks
+    split = tl.program_id(0) // (part_blocks * channel_blocks)
 
-    k = part * SIZE + tl.arange(0, SIZE)
-    k_row = first_row + k // WINDOW
-    k_column = k % WINDOW
-    output = tl.arange(0, OUTPUTS)
-    r = output // COLUMNS
-    s = output % COLUMNS
+    # A warp takes a part, which is eight words of a channel's window; a thread's load one of them,
+    # or one of the patch's eight words, at one of 16 positions.
+    i = tl.arange(0, 128 * GROUP)
+    position = i // (64 * GROUP) * 8 + i % 4 * 2 + i // (32 * GROUP) % 2
+    line, warp = i // 4 % 8, i // 32 % GROUP
+    channel = tl.minimum(channel_block * APART + warp // TOGETHER, channels - 1)
+    window = (part_block * TOGETHER + warp % TOGETHER) * 8 + line
+    window_row = first_row + window // (WINDOW // 8)
+    window_word = window % (WINDOW // 8) - lead
+    patch_row, patch_word = line // (COLUMNS // 8), line % (COLUMNS // 8)
+    e = tl.arange(0, 8)[None, :]
+
     # The bands whose window rows, as far as this program sums them up, touch the map.
-    top = first_row + part * SIZE // WINDOW
-    bottom = first_row + (part * SIZE + SIZE - 1) // WINDOW
-    low = (tl.maximum(0, reach - bottom) + ROWS - 1) // ROWS
-    high = tl.minimum(bands, (height - 1 + reach - top) // ROWS + 1)
-    acc = tl.zeros([BLOCK, SIZE, OUTPUTS], tl.float32)
-    for start in range(split * share, tl.minimum(positions, split * share + share), STEP):
-        position = start + tl.arange(0, STEP)
-        exists = position < positions
-        segment = position % segments
-        image = (position // segments).to(tl.int64)
-        column = (segment * COLUMNS - shift)[:, None] + k_column[None, :]
-        x_inside = exists[:, None] & (column >= 0) & (column < width)
-        x_cell = (image * x_b)[:, None] + column * x_w
-        column = (segment * COLUMNS)[:, None] + s[None, :]
-        g_inside = exists[:, None] & (column < width)
-        g_cell = (image * g_b)[:, None] + column * g_w
-        for band in range(low, high):
-            row = band * ROWS - reach + k_row
-            mask = x_inside & ((row >= 0) & (row < height))[None, :]
-            cell = (x_cell + (row * x_h)[None, :])[:, :, None] * UNIT
-            window = tl.load(x + cell + (channel * x_c)[None, None, :], mask[:, :, None], 0.0)
-            row = band * ROWS + r
-            mask = g_inside & (row < height)[None, :]
-            cell = (g_cell + (row * g_h)[None, :])[:, :, None] * UNIT
-            upstream = tl.load(grad + cell + (channel * g_c)[None, None, :], mask[:, :, None], 0.0)
-            acc = tl.dot(
-                window.permute(2, 1, 0), upstream.permute(2, 0, 1), acc, input_precision=PRECISION
-            )
-    cell = (split * channels + channel).to(tl.int64) * parts * SIZE
-    cell = (cell[:, None] + k[None, :]) * OUTPUTS
-    tl.store(sums + cell[:, :, None] + output[None, None, :], acc)
+    cells = part_block * TOGETHER * 8, (part_block + 1) * TOGETHER * 8 - 1
+    upper, lower = first_row + cells[0] // (WINDOW // 8), first_row + cells[1] // (WINDOW // 8)
+    low = (tl.maximum(0, reach - lower) + ROWS - 1) // ROWS
+    high = tl.minimum(bands, (height - 1 + reach - upper) // ROWS + 1)
+    acc = tl.zeros([GROUP, 64, 64], tl.float32)
+    for begin in range(split * share, tl.minimum(positions, split * share + share), 16):
+        first = begin // segments
+        image = (begin + position) // segments - first
+        column = (begin + position) % segments * (COLUMNS // 8)
+        exists = begin + position < positions
+        row, word = low * ROWS - reach + window_row, column + window_word
+        x_inside = exists & (word >= 0) & (word < words)
+        source = ((image * channels + channel) * height + row) * words + word
+        source = x + first.to(tl.int64) * channels * height * words * 8 + (source[:, None] * 8 + e)
+        a = tl.load(source, mask=(x_inside & (row >= 0) & (row < height))[:, None], other=0.0)
+        row, word = low * ROWS + patch_row, column + patch_word
+        g_inside = exists & (word < other_words)
+        other = ((image * channels + channel) * height + row) * other_words + word
+        base = grad + first.to(tl.int64) * channels * height * other_words * 8
+        other = base + (other[:, None] * 8 + e)
+        b = tl.load(other, mask=(g_inside & (row < height))[:, None], other=0.0)
+        for band in range(low + 1, high + 1):
+            # What the next product needs is loaded before this one keeps the units busy.
+            source += ROWS * words * 8
+            other += ROWS * other_words * 8
+            row = band * ROWS - reach + window_row
+            mask = x_inside & (band < high) & (row >= 0) & (row < height)
+            next_a = tl.load(source, mask=mask[:, None], other=0.0)
+            mask = g_inside & (band < high) & (band * ROWS + patch_row < height)
+            next_b = tl.load(other, mask=mask[:, None], other=0.0)
+            a = a.reshape(2, 2, GROUP, 8, 4, 8).permute(2, 5, 3, 0, 4, 1).reshape(GROUP, 64, 16)
+            b = b.reshape(2, 2, GROUP, 8, 4, 8).permute(2, 0, 4, 1, 5, 3).reshape(GROUP, 16, 64)
+            acc = tl.dot(a, b, acc, input_precision=PRECISION)
+            a, b = next_a, next_b
+    warp = tl.arange(0, GROUP)
+    channel = channel_block * APART + warp // TOGETHER
+    part = part_block * TOGETHER + warp % TOGETHER
+    place = (split * channels + channel).to(tl.int64) * parts + part
+    inside = (channel < channels) & (part < parts)
+    cell = (place[:, None] * 64 + tl.arange(0, 64)) * 64
+    cell = cell[:, :, None] + tl.arange(0, 64)
+    tl.store(sums + cell, acc, mask=inside[:, None, None])
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _diagonal_kernel(
-    sums, weight, splits, channels, cells, kh, kw, first_row, window_rows, turn,
-    OUTPUTS: tl.constexpr, COLUMNS: tl.constexpr, WINDOW: tl.constexpr, WIDE: tl.constexpr,
+    sums, weight, channels, kh, kw, parts, splits, first_row, window_rows, turn,
+    COLUMNS: tl.constexpr, WINDOW: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     channel = tl.program_id(0) // kh
     ky = tl.program_id(0) % kh
     kx = tl.arange(0, WIDE)
-    output = tl.arange(0, OUTPUTS)
-    row = (ky - first_row + output // COLUMNS)[None, :]
-    column = kx[:, None] + (output % COLUMNS)[None, :] - turn
+    # The outer products' rows and columns are cell by cell of a word, and in these word by word.
+    output = tl.arange(0, 64)
+    word = output % 8
+    row = (ky - first_row + word // (COLUMNS // 8))[None, :]
+    column = kx[:, None] + (word % (COLUMNS // 8) * 8 + output // 8)[None, :] - turn
     inside = (kx < kw)[:, None] & (column >= 0) & (column < WINDOW)
     inside = inside & (row >= 0) & (row < window_rows)
-    total = tl.zeros([WIDE, OUTPUTS], tl.float32)
+    window = row * (WINDOW // 8) + column // 8
+    cell = (window // 8 * 64 + column % 8 * 8 + window % 8) * 64 + output[None, :]
+    total = tl.zeros([WIDE, 64], tl.float32)
     for split in range(splits):
-        base = (split * channels + channel).to(tl.int64) * cells
-        cell = (base + row * WINDOW + column) * OUTPUTS + output[None, :]
-        total += tl.load(sums + cell, mask=inside, other=0.0)
+        base = (split * channels + channel).to(tl.int64) * parts * 4096
+        total += tl.load(sums + base + cell, mask=inside, other=0.0)
     tl.store(weight + (channel * kh + ky) * kw + kx, tl.sum(total, 1), mask=kx < kw)
+
+
+_PLANES, _TAPS = Kernel(_planes_kernel, 8), Kernel(_taps_kernel)
+_CORRELATE = {  # by the size of an element; 128 registers let 16 warps run, which wait less
+    2: Kernel(_correlate_kernel, GROUP, maxnreg=128),
+    4: Kernel(_correlate_kernel, GROUP),
+}
+_OUTER, _DIAGONAL = Kernel(_outer_kernel, OUTER_GROUP), Kernel(_diagonal_kernel)

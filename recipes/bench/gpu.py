@@ -25,7 +25,8 @@ from torch import Tensor
 
 from audiotag.benchmarks.models import ModelWork, Setting
 from audiotag.ops import depthwise_conv2d, reference_depthwise_conv2d, spectral
-from audiotag.ops.depthwise import DIRECT_KERNEL_AREA, crop_kernel, triton_kernels
+from audiotag.ops.availability import triton_module
+from audiotag.ops.depthwise import DIRECT_KERNEL_AREA, crop_kernel
 
 try:
     from triton.errors import TritonError
@@ -33,10 +34,10 @@ try:
     from audiotag.ops import triton_depthwise
 except ImportError:
     FAILURES: tuple[type[Exception], ...] = (RuntimeError,)  # running out of memory is one
-    TILES: tuple[int, ...] = ()
+    HAS_TRITON = False
 else:
     FAILURES = (RuntimeError, TritonError)
-    TILES = (64, 32, 16)
+    HAS_TRITON = True
 
 Work = Callable[[], object]
 
@@ -66,6 +67,7 @@ class Plan:
         warm_ups: Calls before anything is timed.
         runs: Times that each is measured, in turn with its rivals.
         run_seconds: Time that calls are repeated for in one measurement.
+        most_seconds: Time after which no further measurement of a slow rival begins.
         batches: Batch sizes.
         layers: Channels, height and width of maps.
         odd: The same and kernel sides, of further checks.
@@ -78,6 +80,7 @@ class Plan:
     warm_ups: int = 3
     runs: int = 10
     run_seconds: float = 0.05
+    most_seconds: float = 3.0
     batches: tuple[int, ...] = BATCHES
     layers: tuple[tuple[int, ...], ...] = LAYERS
     odd: tuple[tuple[int, ...], ...] = ODD
@@ -148,7 +151,7 @@ def check_rows(plan: Plan) -> Iterator[Row]:
 def _way(shape: Sequence[int], dtype: torch.dtype, device: str) -> str:
     """Who computes a convolution of the package's."""
     channels, height, width, kh, kw = shape
-    kernels = triton_kernels(torch.device(device)) if device == "cuda" else None
+    kernels = triton_module("triton_depthwise", torch.device(device))
     kernel = crop_kernel(torch.empty(1, 1, kh, kw), height, width)
     if kernel[0, 0].numel() <= DIRECT_KERNEL_AREA:
         return "torch"
@@ -218,8 +221,8 @@ def forwards(x: Tensor) -> dict[str, Work]:
         f"torch {KERNEL}x{KERNEL}": lambda: reference_depthwise_conv2d(x, wide),
         "FFT": lambda: spectral.correlate(x, wide),
     }
-    for tile in TILES if x.is_cuda else ():
-        works[f"Triton, tile {tile}"] = partial(triton_depthwise.correlate, x, wide, tile=tile)
+    if x.is_cuda and HAS_TRITON:
+        works["Triton"] = partial(triton_depthwise.depthwise_conv2d, x, wide)
     return works
 
 
@@ -232,16 +235,12 @@ def backwards(x: Tensor, grad: Tensor) -> dict[str, Work]:
         f"torch {KERNEL}x{KERNEL}": lambda: _torch_gradients(x, grad, wide),
         "FFT": lambda: spectral.gradients(x, grad, wide),
     }
-    for tile in TILES if x.is_cuda else ():
-        flipped = partial(triton_depthwise.correlate, grad, wide, flip=True, tile=tile)
-        weight = partial(triton_depthwise.weight_gradient, x, grad, kh, kw, tile=tile)
-        works[f"Triton, tile {tile}"] = partial(_both, flipped, weight)
-        works[f"Triton, tile {tile}, weight only"] = weight
+    if x.is_cuda and HAS_TRITON:
+        leaves = x.detach().requires_grad_(), wide.detach().requires_grad_()
+        y = triton_depthwise.depthwise_conv2d(*leaves)
+        works["Triton"] = partial(torch.autograd.grad, y, leaves, grad, retain_graph=True)
+        works["Triton, weight only"] = partial(triton_depthwise.weight_gradient, x, grad, kh, kw)
     return works
-
-
-def _both(first: Work, second: Work) -> object:
-    return first(), second()
 
 
 def _torch_gradients(x: Tensor, grad: Tensor, weight: Tensor) -> object:
@@ -253,10 +252,10 @@ def _torch_gradients(x: Tensor, grad: Tensor, weight: Tensor) -> object:
 
 
 def model_rows(plan: Plan) -> Iterator[Row]:
-    """Throughput of whole models: 7x7, DCLS, and DCLS the reference implementation's way."""
+    """Throughput of whole models: 7x7, DCLS, and training it the reference implementation's way."""
     for family in plan.families:
-        for batch in plan.batches:
-            for train in (False, True):
+        for train in (False, True):
+            for batch in plan.batches:
                 setting = Setting(
                     plan.device, "bf16", torch.get_num_threads(), batch, plan.seconds, train
                 )
@@ -268,11 +267,13 @@ def model_rows(plan: Plan) -> Iterator[Row]:
 def _models(family: str, setting: Setting, plan: Plan) -> dict[str, Work]:
     plain, dcls = family.format("audio"), family.format("dcls_audio")
     arguments = plan.model_args or {}
-    return {
+    works: dict[str, Work] = {
         f"{PLAIN}x{PLAIN}": Later(ModelWork(plain, setting, model_args=arguments)),
         "DCLS": Later(ModelWork(dcls, setting, model_args=arguments)),
-        "DCLS, dcls package": Later(ModelWork(dcls, setting, True, arguments)),
     }
+    if setting.train:
+        works["DCLS, dcls package"] = Later(ModelWork(dcls, setting, True, arguments))
+    return works
 
 
 class Later:
@@ -300,10 +301,12 @@ def _timed(
             notes[way] = _reason(failure)
         _forget()
     times: dict[str, list[float]] = {way: [] for way in calls}
+    spent = dict.fromkeys(calls, 0.0)
     for _ in range(plan.runs):
-        for way in calls.keys() - notes.keys():
+        for way in [x for x in calls if x not in notes and spent[x] < plan.most_seconds]:
             try:
                 times[way].append(_time(works[way], calls[way], plan.device))
+                spent[way] += calls[way] * times[way][-1] / 1e3
             except FAILURES as failure:
                 notes[way] = _reason(failure)
                 _forget()
@@ -328,6 +331,8 @@ def _warm_up(work: Work, plan: Plan) -> tuple[float | None, int]:
         if cuda:
             torch.cuda.reset_peak_memory_stats()
         ms = _time(work, 1, plan.device)
+        if ms > 1e3 * plan.most_seconds:
+            break
     peak = (torch.cuda.max_memory_allocated() - before) / 2**20 if cuda else None
     return peak, max(1, round(1e3 * plan.run_seconds / ms))
 
