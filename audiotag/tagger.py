@@ -51,6 +51,8 @@ FRONT_ENDS: dict[str, type[nn.Module]] = {
 }
 # What weights are initialised with.
 VALUE_SETTERS = {"uniform_", "normal_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_"}
+VALUE_SETTERS |= {"kaiming_uniform_", "__setitem__"}
+ARITHMETIC = {"add", "sub", "mul", "div", "sqrt"}
 # Of the configuration that timm keeps of each architecture, what loading weights depends on.
 TIMM_KEYS = ("first_conv", "classifier", "pool_size", "fixed_input_size")
 
@@ -307,15 +309,20 @@ def _build_features(config: TaggerConfig) -> nn.Module:
 
 
 class _NoInitialisation(TorchFunctionMode):
-    """Leaves out what only sets values: on the meta device there are none, and PyTorch takes half
-    of the time of building a network for pretending."""
+    """Leaves out what only sets or computes values: on the meta device there are none, and PyTorch
+    takes most of the time of building a network for pretending."""
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in VALUE_SETTERS:
+        name = getattr(func, "__name__", "")
+        if name in VALUE_SETTERS:
             return args[0] if args else kwargs["tensor"]  # as torch.nn.init passes it
+        if name in ARITHMETIC:
+            tensors = [x for x in args if isinstance(x, Tensor)]
+            if all(x.is_meta for x in tensors):
+                return tensors[0].new_empty(torch.broadcast_shapes(*(x.shape for x in tensors)))
         return func(*args, **kwargs)
 
 
