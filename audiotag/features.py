@@ -4,6 +4,8 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 
+from audiotag.mel import Mel
+
 POWER_FLOOR = 1e-10  # -100 dB
 
 
@@ -48,12 +50,15 @@ class LogMel(nn.Module):
         bands = torchaudio.functional.melscale_fbanks(
             n_fft // 2 + 1, f_min, f_max, n_mels, sample_rate, norm, mel_scale
         )
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        window = torch.hann_window(n_fft)
+        self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands", bands, persistent=False)
+        self._mel = Mel(window, hop_length, bands)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel maps (B, 1, n_mels, 1 + T // hop_length) of waveforms (B, T) in [-1, 1]."""
-        return self.from_power(self.power(waveform))
+        with torch.autocast(waveform.device.type, enabled=False):
+            return self._levels(self._mel_of(waveform.float()))
 
     def power(self, waveform: Tensor) -> Tensor:
         """Power spectrogram (B, n_fft // 2 + 1, frames), in single precision under autocast too."""
@@ -71,6 +76,14 @@ class LogMel(nn.Module):
     def from_power(self, power: Tensor) -> Tensor:
         """Log-mel maps (B, 1, n_mels, frames) of power spectrograms (B, bins, frames)."""
         with torch.autocast(power.device.type, enabled=False):
-            mel = self.bands.T @ power
-            levels = (10 * mel.clamp(min=POWER_FLOOR).log10() - self.mean) / self.std
-            return levels.unsqueeze(1)
+            return self._levels(self.bands.T @ power)
+
+    def _mel_of(self, waveform: Tensor) -> Tensor:
+        return self._mel(waveform, self._in_bands)
+
+    def _in_bands(self, waveform: Tensor) -> Tensor:
+        return self.bands.T @ self.power(waveform)
+
+    def _levels(self, mel: Tensor) -> Tensor:
+        levels = (10 * mel.clamp(min=POWER_FLOOR).log10() - self.mean) / self.std
+        return levels.unsqueeze(1)

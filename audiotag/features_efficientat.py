@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torchaudio.compliance.kaldi import get_mel_banks
 
+from audiotag.mel import Mel
+
 SAMPLE_RATE = 32_000  # Hz
 N_FFT = 1024  # samples
 WIN_LENGTH = 800  # samples, 25 ms
@@ -59,6 +61,9 @@ class EfficientATMel(nn.Module):
         bank = _kaldi_mel_bank(n_mels, n_fft, sample_rate, f_min, f_max)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("mel_bank", bank, persistent=False)
+        side = n_fft - win_length  # torch.stft's frames are in the window's middle
+        framed = nn.functional.pad(window, (side // 2, side - side // 2))
+        self._mel = Mel(framed, hop_length, bank.T)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Map (B, T) to (B, 1, n_mels, frames)."""
@@ -67,8 +72,14 @@ class EfficientATMel(nn.Module):
             # One sample earlier than the usual y[t] = x[t] - 0.97 x[t-1]: EfficientAT's
             # convolution without padding, one sample shorter than its input.
             emphasised = waveform[:, 1:] - PRE_EMPHASIS * waveform[:, :-1]
-            mel = self.mel_bank @ self._power(emphasised)
+            mel = self._mel_of(emphasised)
             return (((mel + LOG_OFFSET).log() - MEAN) / SCALE).unsqueeze(1)
+
+    def _mel_of(self, waveform: Tensor) -> Tensor:
+        return self._mel(waveform, self._in_bands)
+
+    def _in_bands(self, waveform: Tensor) -> Tensor:
+        return self.mel_bank @ self._power(waveform)
 
     def _power(self, waveform: Tensor) -> Tensor:
         """Power spectrogram (B, n_fft / 2 + 1, frames)."""

@@ -26,6 +26,9 @@ class OnnxLogMel(LogMel):
         """Power (B, K, frames) in the order of `spectrum.bins`."""
         return self.spectrum(waveform)
 
+    def _mel_of(self, waveform: Tensor) -> Tensor:
+        return self._in_bands(waveform)
+
 
 class OnnxEfficientATMel(EfficientATMel):
     """`EfficientATMel`, its spectrum from matrix products; arguments and maps are the same."""
@@ -39,6 +42,9 @@ class OnnxEfficientATMel(EfficientATMel):
 
     def _power(self, waveform: Tensor) -> Tensor:
         return self.spectrum(waveform)
+
+    def _mel_of(self, waveform: Tensor) -> Tensor:
+        return self._in_bands(waveform)
 
 
 ONNX_FRONT_ENDS: dict[str, type[nn.Module]] = {

@@ -42,7 +42,10 @@ def test_every_way_reads_the_same_sound(folder, tmp_path):
     for reader in readers:
         batch = reader.read(places)
         maps = (10 * power(batch).clamp(min=1e-10).log10() + 18.2696) / 30.5735
-        torch.testing.assert_close(reader.maps(batch), maps[:, None], atol=1e-3, rtol=0)
+        # Single precision keeps some 70 dB below a tone.
+        floor = maps.amax((1, 2), keepdim=True) - 70 / 30.5735
+        found = reader.maps(batch)[:, 0].maximum(floor)
+        torch.testing.assert_close(found, maps.maximum(floor), atol=1e-3, rtol=0)
         assert batch.shape == (2, 32_000) and batch.dtype == torch.float32
         for waveform, clip in zip(batch, (4, 0), strict=True):
             expected = dataset.read(clip) / 32_767
