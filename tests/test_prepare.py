@@ -160,7 +160,7 @@ def test_the_rest_of_a_recording_is_a_clip_unless_it_is_tiny(tmp_path):
     out = prepare(ListSource(items), tmp_path / "data", RATE)
     assert [row["duration"] for row in rows_of(out)] == [10, 10, 0.5, 0.02]
     (failure,) = failures_of(out)
-    assert failure["kind"] == "rest" and "0.020 s, from 10 s on" in failure["reason"]
+    assert failure["kind"] == "too short" and "0.020 s, from 10 s on" in failure["reason"]
 
 
 def test_silence_and_duplicates_are_kept_on_request(tmp_path):

@@ -75,6 +75,17 @@ def test_both_layouts_give_clips_with_their_labels(folder, tmp_path):
         np.testing.assert_array_equal(data.read(i), waves()[int(str(key)[1:10])])
 
 
+def test_one_file_is_taken_alone(folder, tmp_path):
+    out = prepare(open_audioset(folder / "eval_segments_mp3.hdf"), tmp_path / "data", RATE)
+    assert [row["key"] for row in rows_of(out)] == [f"p{i:09d}_" for i in range(COUNT)]
+
+
+def test_a_file_of_another_kind_is_refused(folder):
+    (folder / "notes.txt").write_text("no clips")
+    with pytest.raises(DataError, match="notes.txt is not one of AudioSet's"):
+        open_audioset(folder / "notes.txt")
+
+
 def test_subsets_classes_and_parts(folder):
     assert len(open_audioset(folder, ["eval"])) == COUNT
     source = open_audioset(folder, classes=[NAMES[3], NAMES[501]])

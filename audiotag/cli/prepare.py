@@ -82,8 +82,9 @@ def audioset(
 
     That is parquet files as in the Hub's agkphysics/AudioSet, HDF5 files as PANNs or PaSST make
     them, WebDataset tars as confit/audioset-16khz-wds has them, or audio files named by YouTube
-    id, with a Y before it or the clip's times after it, and the segment lists. A Hub id as SOURCE
-    has its parquet files downloaded into the Hub's cache.
+    id, with a Y before it or the clip's times after it, and the segment lists. SOURCE is their
+    folder, or one parquet, HDF5 or tar file; a Hub id has its parquet files downloaded into the
+    Hub's cache.
 
     \b
     Example: audiotag prepare audioset audio/ data/audioset --metadata segments/
@@ -91,18 +92,20 @@ def audioset(
     """
     from audiotag.data.sources.audioset import open_audioset
 
-    place = _folder_of_audioset(source, subsets)
+    place = _place_of_audioset(source, subsets)
     _prepare(open_audioset(place, subsets, classes, metadata), out, **settings)
 
 
-def _folder_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
-    """A folder as it is; else the Hub data set of that name, downloaded."""
-    if Path(source).is_dir():
+def _place_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
+    """A folder or file as it is; else the Hub data set of that name, downloaded."""
+    if Path(source).exists():
         return Path(source)
     from audiotag.locate import HUB_ID
 
     if not HUB_ID.fullmatch(source) or source.startswith("."):
-        raise click.BadParameter(f"{source} is neither a folder nor a Hub id", param_hint="SOURCE")
+        raise click.BadParameter(
+            f"{source} is neither a folder, a file nor a Hub id", param_hint="SOURCE"
+        )
     from audiotag.data.sources.hub import download_audioset
 
     return download_audioset(source, subsets)

@@ -83,7 +83,7 @@ class Cutter:
             return Failure(recording.name, f"silent from {start:g} s on", "silent")
         if first and duration < SHORTEST_REST * self.seconds:
             reason = f"its last {duration:.3f} s, from {start:g} s on, are too short for a clip"
-            return Failure(recording.name, reason, "rest")
+            return Failure(recording.name, reason, "too short")
         data = encode_flac(samples, self.sample_rate)
         info = ClipInfo(
             key=key,

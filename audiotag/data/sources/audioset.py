@@ -25,7 +25,7 @@ MISSING = "no file is named by this id"
 
 
 def open_audioset(
-    folder: Path,
+    source: Path,
     subsets: Sequence[str] = (),
     classes: Sequence[str] = (),
     metadata: Path | None = None,
@@ -38,24 +38,35 @@ def open_audioset(
     where `youtube.download` has found out why, or else "missing".
 
     Args:
-        folder: Searched to the bottom for parquet, HDF5 or tar files, else for audio files.
+        source: A folder, searched to the bottom for parquet, HDF5 or tar files, else for audio
+            files; or one parquet, HDF5 or tar file.
         subsets: Of "balanced", "unbalanced", "eval"; those that there are unless given.
         classes: Names or mids; only clips that have one of them. All clips unless given.
-        metadata: Where the lists are; unless given, `folder` or the one it lies in.
+        metadata: Where the lists are; unless given, the folder or the one it lies in.
 
     Raises:
-        DataError: If a list is missing or cannot be read, or there is no such class.
+        DataError: If a list is missing or cannot be read, if there is no such class, or if the
+            file is of another kind.
     """
     labels = Labels.audioset()
     wanted = _mids_of(classes, labels)
     names = {str(label.mid): label.name for label in labels}
+    alone = source.is_file()
+    folder = source.parent if alone else source
     for find, layout in LAYOUTS:
         found = find(folder)
+        if alone:
+            found = {path: subset for path, subset in found.items() if path == source.name}
         if found:
             splits = {path: SPLITS[x] for path, x in found.items() if not subsets or x in subsets}
             if not splits:
-                raise DataError(f"{folder} has no files of {' or '.join(subsets)}")
+                raise DataError(f"{source} has no files of {' or '.join(subsets)}")
             return ArchiveSource(folder, splits, layout(names, wanted))
+    if alone:
+        raise DataError(
+            f"{source} is not one of AudioSet's parquet, HDF5 or tar files; give a folder of audio "
+            "files with the segment lists, or a parquet file in its folder (bal_train, ...)"
+        )
     files, gone = files_by_id(folder), read_gone(folder)
     clips = (
         _clip(segment, SPLITS[subset], names, files, gone, folder)
