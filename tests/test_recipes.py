@@ -85,6 +85,8 @@ def shrunken(path, start):
         values["train.micro_batch"] = 2
     if recipe.distill is not None:
         values["distill.teacher"] = str(start)
+        if recipe.distill.other_teachers:
+            values["distill.other_teachers"] = [str(start)]
         values["distill.blockwise_epochs"] = min(1.0, recipe.distill.blockwise_epochs)
     return load_recipe(path, [f"{key}={value}" for key, value in values.items()])
 

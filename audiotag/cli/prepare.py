@@ -306,6 +306,7 @@ def _verify(out: Path, workers: int | None, rank: int | None = None) -> None:
             click.echo(f"{clear}{damage.file}{clip}: {damage.reason}", err=True)
     click.echo(clear, err=True, nl=False)
     if damages:
-        click.echo(f"{out} is damaged in {damages:,} places: copy or prepare it anew", err=True)
+        places = "one place" if damages == 1 else f"{damages:,} places"
+        click.echo(f"{out} is damaged in {places}: copy or prepare it anew", err=True)
         sys.exit(1)
     click.echo(f"{out}: {clips:,} clips, all as they were written")

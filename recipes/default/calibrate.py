@@ -1,13 +1,15 @@
 """Fit the default's thresholds on the corpus, and print how far its scores can be believed.
 
-    python recipes/default/calibrate.py RUN DATA TEACHER
+    python recipes/default/calibrate.py RUN DATA TEACHER...
 
-A tag counts as there where the teacher scores it 0.5 or more. Thresholds maximise F1 on training
-clips, within `BOUNDS`: a class that the corpus hardly has would get any. They are written into RUN.
-The table is of the development clips: how often the teacher agrees, by the student's score.
+A tag counts as there where the teacher scores it 0.5 or more; of several, the mean of their logits
+is what the teacher says. Thresholds maximise F1 on training clips, within `BOUNDS`: a class that
+the corpus hardly has would get any. They are written into RUN. The table is of the development
+clips: how often the teacher agrees, by the student's score.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from audiotag.metrics import mean_average_precision
 from audiotag.scoring import Scores
 from audiotag.tagger import Tagger
 from audiotag.thresholds import f1_scores, fit_thresholds
+from audiotag.training.ensemble import OtherTeacher, load_others, mean_logits
 
 SECONDS = 5.0  # of each clip; shorter ones are repeated
 TRAINING_CLIPS = 6000  # drawn at random
@@ -30,8 +33,15 @@ BOUNDS = 0.03, 0.3
 BINS = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 
 
-def compare(student: Tagger, teacher: Tagger, data: Path, split: str, most: int | None) -> Scores:
-    """The student's scores of clips of a split, and what the teacher hears in them."""
+def compare(
+    student: Tagger,
+    teacher: Tagger,
+    others: Sequence[OtherTeacher],
+    data: Path,
+    split: str,
+    most: int | None,
+) -> Scores:
+    """The student's scores of clips of a split, and what the teachers hear in them."""
     dataset = ClipDataset(data, split)
     clips = open_clips(dataset, torch.device("cpu"))
     chosen = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:most]
@@ -40,7 +50,8 @@ def compare(student: Tagger, teacher: Tagger, data: Path, split: str, most: int 
         for batch in chosen.split(BATCH):
             waveform = clips.heads(batch, SECONDS)
             values.append(student(waveform).double().sigmoid())
-            targets.append(teacher(waveform).sigmoid() >= POSITIVE_SCORE)
+            heard = mean_logits(teacher(waveform), waveform, teacher.sample_rate, others)
+            targets.append(heard.sigmoid() >= POSITIVE_SCORE)
     return Scores(
         model=student.name,
         data=data.name,
@@ -68,13 +79,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("data", type=Path, metavar="DATA")
-    parser.add_argument("teacher", metavar="TEACHER")
+    parser.add_argument("teachers", nargs="+", metavar="TEACHER")
     arguments = parser.parse_args()
-    student, teacher = (load_tagger(x, "cpu").eval() for x in (arguments.run, arguments.teacher))
-    fitted = fit_thresholds(compare(student, teacher, arguments.data, "train", TRAINING_CLIPS))
+    first, *more = arguments.teachers
+    student, teacher = (load_tagger(x, "cpu").eval() for x in (arguments.run, first))
+    others = load_others(more, teacher.labels, torch.device("cpu"))
+    training = compare(student, teacher, others, arguments.data, "train", TRAINING_CLIPS)
+    fitted = fit_thresholds(training)
     thresholds = fitted.values.clip(*BOUNDS)
     store_thresholds(arguments.run, thresholds.tolist())
-    scores = compare(student, teacher, arguments.data, "dev", None)
+    scores = compare(student, teacher, others, arguments.data, "dev", None)
     print_reliability(scores)
     heard = scores.values >= thresholds
     right = (heard & scores.targets).sum()
