@@ -173,6 +173,13 @@ def test_run_folder_is_never_overwritten_and_another_recipe_is_not_resumed(data,
         training.train(recipe(), data, tmp_path / "new", CPU, resume=True)
 
 
+def test_a_data_set_is_no_place_for_a_run(data):
+    before = sorted(data.iterdir())
+    with pytest.raises(DataError, match="is a data set; choose another folder"):
+        training.train(recipe(train={"epochs": 1}), data, data, CPU)
+    assert sorted(data.iterdir()) == before
+
+
 def test_student_learns_what_its_teacher_knows_without_labels(data, trained, tmp_path):
     distilled = recipe(
         distill={"teacher": str(trained)},

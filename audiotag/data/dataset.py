@@ -97,7 +97,10 @@ class ClipDataset:
         known = {name: column for column, name in enumerate(labels.names)}
         for name in self._label_names:
             if name not in known:
-                raise DataError(f"{self.folder}: label {name!r} is not one of the model's")
+                raise DataError(
+                    f"{self.folder}: label {name!r} is not one of the model's; audiotag finetune "
+                    "teaches it the labels of a data set"
+                )
         columns = np.array([known[name] for name in self._label_names], dtype=np.int64)
         shape = len(self), len(labels)
         return Targets(self._label_clips, columns[self._label_numbers], shape)

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from audiotag.checkpoint import STATE_FILE, Position, load_state
+from audiotag.data.shards import DATASET_FILE
 from audiotag.errors import DataError, ModelError
 from audiotag.freezing import set_training
 from audiotag.processes import joined_processes
@@ -100,6 +101,8 @@ def _train(
 
 
 def _check_folder(out: Path, resume: bool, recipe: Recipe) -> None:
+    if (out / DATASET_FILE).exists():
+        raise DataError(f"{out} is a data set; choose another folder for the run")
     has_run = (out / RECIPE_FILE).exists()
     if has_run and not resume:
         raise DataError(f"{out} holds a run already; add --resume or choose another folder")
