@@ -4,6 +4,7 @@ Triton decides whether to interpret when it is imported, so this file is also th
 subprocess runs: it prints the errors of every case as JSON.
 """
 
+import inspect
 import json
 import os
 import re
@@ -209,6 +210,67 @@ def test_what_is_multiplied_never_passes_through_shared_memory(name, recorded):
     ptx = compile_for_h100(recorded(torch.bfloat16)[name]).asm["ptx"]
     last_product, loads = ptx.rindex("mma.sync"), ptx.count("ld.global.v4")
     assert loads > 0 and "ld.shared" not in ptx[:last_product]
+
+
+def test_triton_launches_as_this_package_does():
+    pytest.importorskip("triton")
+    from triton.backends.nvidia.driver import CudaLauncher
+    from triton.compiler import CompiledKernel
+
+    names = list(inspect.signature(CudaLauncher.__call__).parameters)
+    assert names[1:6] == ["gridX", "gridY", "gridZ", "stream", "function"]
+    source = inspect.getsource(CompiledKernel.__getitem__)
+    assert "self.function, self.packed_metadata, launch_metadata" in source
+
+
+class Compiled:
+    """Stands in for what Triton compiled."""
+
+    function, packed_metadata = 7, (4, 1, 0)
+
+    def __init__(self):
+        self.launches = []
+
+    def run(self, *arguments):
+        self.launches.append(arguments)
+
+
+class Function:
+    """Stands in for a kernel of Triton's that compiles at each launch."""
+
+    def __init__(self):
+        self.compiled = []
+
+    def __getitem__(self, grid):
+        def launch(*values, **constants):
+            self.compiled.append(Compiled())
+            return self.compiled[-1]
+
+        return launch
+
+
+def test_a_kernel_is_compiled_once_for_each_type_alignment_and_constant(monkeypatch):
+    pytest.importorskip("triton")
+    from audiotag.ops import triton_launch
+
+    class Driver:
+        class active:
+            get_current_stream = staticmethod(lambda device: 11)
+
+    monkeypatch.setattr(triton_launch, "driver", Driver)
+    function = Function()
+    kernel = triton_launch.Kernel(function)
+    x = torch.zeros(16)
+    for size in (3, 4, 5):
+        kernel.launch(2, x, size, SIDE=16)
+    assert len(function.compiled) == 1
+    expected = (2, 1, 1, 11, 7, (4, 1, 0), None, None, None)
+    assert [launch[:9] for launch in function.compiled[0].launches] == [expected] * 2
+    assert [launch[10:] for launch in function.compiled[0].launches] == [(4, 16), (5, 16)]
+    kernel.launch(2, x, 3, SIDE=32)
+    kernel.launch(2, x[1:], 3, SIDE=32)
+    kernel.launch(2, x.half(), 3, SIDE=32)
+    assert len(function.compiled) == 4
 
 
 def test_without_triton_there_are_no_kernels(monkeypatch):
