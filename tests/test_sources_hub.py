@@ -74,8 +74,8 @@ def test_only_the_subsets_asked_for_are_downloaded_and_only_once(hub, tmp_path):
         (NAME, ("--subset", "unbalanced"), "has no parquet files of unbalanced"),
         (f"{OWNER}/none", (), "there is no datasets/me/none, or it is private"),
         (f"{NAME}@v9", (), "has no revision v9"),
-        ("nowhere", (), "nowhere is neither a folder nor a Hub id"),
-        ("./nowhere/at", (), "./nowhere/at is neither a folder nor a Hub id"),
+        ("nowhere", (), "nowhere is neither a folder, a file nor a Hub id"),
+        ("./nowhere/at", (), "./nowhere/at is neither a folder, a file nor a Hub id"),
     ],
 )
 def test_what_is_not_there_is_named(hub, tmp_path, source, words, message):
