@@ -6,7 +6,6 @@ subprocess runs: it prints the errors of every case as JSON.
 
 import inspect
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from triton_interpreter import run_interpreted
 
 from audiotag import ops
 from audiotag.ops import availability
@@ -98,13 +98,7 @@ def widen_bfloat16() -> None:
 @pytest.fixture(scope="module")
 def interpreted() -> dict[str, list[float]]:
     """Errors of every case in the interpreter."""
-    pytest.importorskip("triton")
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(
-        [sys.executable, __file__], env=environment, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return run_interpreted(__file__)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -277,8 +271,9 @@ def test_without_triton_there_are_no_kernels(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setitem(sys.modules, "triton", None)  # importing it fails
-    monkeypatch.delitem(sys.modules, "audiotag.ops.triton_depthwise", raising=False)
-    monkeypatch.delattr(ops, "triton_depthwise", raising=False)
+    for name in ("triton_depthwise", "triton_depthwise_kernels", "triton_launch"):
+        monkeypatch.delitem(sys.modules, f"audiotag.ops.{name}", raising=False)
+        monkeypatch.delattr(ops, name, raising=False)
     availability.triton_module.cache_clear()
     assert availability.triton_module("triton_depthwise", torch.device("cuda")) is None
     availability.triton_module.cache_clear()

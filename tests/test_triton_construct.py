@@ -5,13 +5,11 @@ subprocess runs: it prints the errors of every version as JSON.
 """
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
 from DCLS.construct.modules import Dcls2d
+from triton_interpreter import run_interpreted
 
 from audiotag.dcls import MIN_SIGMA, NORM_EPS
 
@@ -50,13 +48,7 @@ def relative_errors(version: str, device: str) -> list[float]:
 @pytest.fixture(scope="module")
 def interpreted() -> dict[str, list[float]]:
     """Errors of every version in the interpreter."""
-    pytest.importorskip("triton")
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(
-        [sys.executable, __file__], env=environment, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return run_interpreted(__file__)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
