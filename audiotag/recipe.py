@@ -141,6 +141,8 @@ def _build(cls: type, values: Any, where: str):
 def _unknown(key: str, where: str, known: list[str]) -> str:
     near = difflib.get_close_matches(key, known, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"keys are {', '.join(known)}"
+    if "args" in known and not near:
+        hint += f"; arguments of what it names go into args: {where}.args.{key}"
     return f"recipe: unknown key {f'{where}.{key}'.strip('.')!r}; {hint}"
 
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from audiotag.data.dataset import ClipDataset
-from audiotag.data.shards import PCM_16_SCALE
+from audiotag.data.encoding import PCM_16_SCALE
 from audiotag.engine import Engine
 from audiotag.errors import DataError, ModelError
 from audiotag.labels import Labels

@@ -16,7 +16,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from torch.utils.data import DataLoader
 
 from audiotag.data import dataset as dataset_module
-from audiotag.data import flac
+from audiotag.data import encoding
 from audiotag.data.dataset import ClipDataset, read_labels
 from audiotag.errors import DataError
 from audiotag.labels import Labels
@@ -61,7 +61,7 @@ def test_every_clip_comes_back(clips, folder):
 def decoder(request, monkeypatch):
     """Each of the decoders that clips may go through."""
     if request.param == "libsndfile":
-        monkeypatch.setattr(flac, "miniaudio", None)
+        monkeypatch.setattr(encoding, "miniaudio", None)
     else:
         pytest.importorskip("miniaudio")
 

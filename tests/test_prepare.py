@@ -24,11 +24,13 @@ from made_recordings import (
 from audiotag.cli.prepare import prepare as command
 from audiotag.cli.prepare_progress import describe
 from audiotag.data.dataset import ClipDataset, read_labels
+from audiotag.data.encoding import ENCODINGS
 from audiotag.data.merging import merge
 from audiotag.data.prepare import Progress, prepare
 from audiotag.data.recordings import Failure, Recording, SamplesAudio
 from audiotag.data.shards import hash_keys
 from audiotag.data.sources.tables import FolderSource
+from audiotag.data.verifying import verify
 from audiotag.errors import AudioError, DataError
 from audiotag.labels import Labels
 
@@ -111,19 +113,51 @@ def test_shards_are_plain_tar_files_and_the_index_points_into_them(dataset_folde
         assert rate == 32_000 and len(samples) / rate == pytest.approx(row["duration"])
 
 
-def test_webdataset_reads_the_shards(tmp_path):
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_webdataset_reads_the_shards(tmp_path, encoding):
     source = ListSource([recording(i, 0.5) for i in range(30)])
-    out = prepare(source, tmp_path / "data", RATE, shard_bytes=40_000)
+    out = prepare(source, tmp_path / "data", RATE, encoding=encoding, shard_bytes=40_000)
     shards = sorted(str(path) for path in (out / "shards").iterdir())
     assert len(shards) > 3
     samples = {row["__key__"]: row for row in webdataset.WebDataset(shards, shardshuffle=False)}
     assert list(samples) == [row["key"] for row in rows_of(out)]
     dataset = ClipDataset(out)
     for number, (key, sample) in enumerate(samples.items()):
-        read, _ = soundfile.read(io.BytesIO(sample["flac"]), dtype="int16")
+        read, _ = soundfile.read(io.BytesIO(sample[encoding]), dtype="int16")
         np.testing.assert_array_equal(read, dataset.read(number))
         np.testing.assert_allclose(read / 32767, noise(number, 0.5), atol=1 / 65534 + 1e-7)
         assert json.loads(sample["json"])["key"] == key
+
+
+def test_parts_of_wav_clips_are_read_and_damage_is_told(tmp_path):
+    out = prepare(ListSource([recording(0, 1.0)]), tmp_path / "data", RATE, encoding="wav")
+    dataset, expected = ClipDataset(out), np.round(noise(0, 1.0) * 32767)
+    np.testing.assert_array_equal(dataset.read(0, 1000, 1500), expected[1000:1500])
+    assert not any(checked.damages for checked in verify(out))
+    (row,), shard = rows_of(out), out / "shards" / "0000-000000.tar"
+    good = shard.read_bytes()
+    for place, byte in ((22, 2), (34, 24), (36, 0), (40, good[row["offset"] + 40] ^ 4)):
+        data = bytearray(good)
+        data[row["offset"] + place] = byte  # channels, bits, name and size of the samples
+        shard.write_bytes(data)
+        with pytest.raises(DataError, match="clip .* is missing or damaged"):
+            dataset.read(0)
+        assert sum(len(checked.damages) for checked in verify(out)) == 1
+    for length in (row["length"] - 1, 20):
+        shard.write_bytes(good[: row["offset"] + length])
+        with pytest.raises(DataError, match="clip .* is missing or damaged"):
+            dataset.read(0)
+
+
+def test_other_encoding_is_another_data_set(tmp_path):
+    source = ListSource([recording(0, 0.5)])
+    out = prepare(source, tmp_path / "data", RATE)
+    settings = json.loads((out / "dataset.json").read_text())
+    del settings["settings"]["encoding"]  # as data sets were before there was a choice
+    (out / "dataset.json").write_text(json.dumps(settings))
+    assert prepare(source, out, RATE) == out
+    with pytest.raises(DataError, match="encoding flac, now wav"):
+        prepare(source, out, RATE, encoding="wav")
 
 
 def test_samples_survive(sounds, dataset_folder):

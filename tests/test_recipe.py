@@ -48,6 +48,7 @@ def test_empty_recipe_is_the_default():
         ("[optim]\nlrr = 1.0", "unknown key 'optim.lrr'; did you mean 'lr'"),
         ("[optimm]", "unknown key 'optimm'; did you mean 'optim'"),
         ("zzz = 1", "unknown key 'zzz'; keys are model, dcls, features"),
+        ("[features]\nhop_length = 1", "go into args: features.args.hop_length"),
         ("[train]\nepochs = 1.5", "train.epochs must be of type int, got 1.5"),
         ("[train]\nprecision = 16", "train.precision must be of type str"),
         ("[data]\ncrop_seconds = ['x']", "data.crop_seconds must be of type float, got 'x'"),

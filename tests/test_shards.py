@@ -18,21 +18,15 @@ from audiotag.data.ahead import ITEMS_AHEAD, RESULTS_AHEAD, work_ahead
 from audiotag.data.committing import commit
 from audiotag.data.cutting import clean_key, hash_split
 from audiotag.data.duplicates import RECENT, Digests, Duplicates
-from audiotag.data.shards import (
-    ClipInfo,
-    EncodedClip,
-    ShardWriter,
-    encode_flac,
-    hash_keys,
-    hash_sorted,
-)
+from audiotag.data.encoding import ENCODINGS, encode
+from audiotag.data.shards import ClipInfo, EncodedClip, ShardWriter, hash_keys, hash_sorted
 from audiotag.data.shares import WHOLE, Share, find_share
 from audiotag.errors import DataError
 
 
 def clip(key, data):
     info = ClipInfo(key, ("ä",), "train", 1, "a/b.wav", 0.0, 1.0)
-    return EncodedClip(info, data, hashlib.sha256(data).hexdigest(), 1.0)
+    return EncodedClip(info, data, "flac", hashlib.sha256(data).hexdigest(), 1.0)
 
 
 def test_a_shard_is_what_tarfile_would_have_written(tmp_path):
@@ -65,9 +59,11 @@ def test_a_shard_that_fails_or_has_no_clip_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_flac_holds_16_bit_samples():
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_clips_hold_16_bit_samples(encoding):
     samples = np.array([0, 1, -1, 2, -2, 0.5, 100 / 32767], np.float32)
-    read, rate = soundfile.read(io.BytesIO(encode_flac(samples, 16_000)), dtype="int16")
+    file = io.BytesIO(encode(samples, 16_000, encoding))
+    read, rate = soundfile.read(file, dtype="int16")
     assert read.tolist() == [0, 32767, -32767, 32767, -32767, 16384, 100] and rate == 16_000
 
 

@@ -79,6 +79,13 @@ OPTIONS = (
         help="Longer recordings are cut into several clips.",
     ),
     click.option(
+        "--encoding",
+        type=click.Choice(("flac", "wav")),
+        default="flac",
+        show_default=True,
+        help="Of the clips in the tar files: wav takes twice the room and need not be decoded.",
+    ),
+    click.option(
         "--shard-size",
         "shard_bytes",
         type=Size(),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from audiotag.data.shards import PCM_16_SCALE
+from audiotag.data.encoding import PCM_16_SCALE
 
 GPU_ROWS = 64  # waveforms resampled at once; a CPU takes one, which stays in its cache
 

@@ -9,8 +9,9 @@ from itertools import islice
 import numpy as np
 
 from audiotag.audio import stream
+from audiotag.data.encoding import FLAC, encode
 from audiotag.data.recordings import Audio, Failure, FileAudio, Recording, printable
-from audiotag.data.shards import ClipInfo, EncodedClip, encode_flac
+from audiotag.data.shards import ClipInfo, EncodedClip
 from audiotag.decoders import EMPTY_FILE, NO_SAMPLES
 from audiotag.errors import AudioError
 
@@ -30,11 +31,13 @@ class Cutter:
         sample_rate: Hz.
         seconds: Of a clip at most.
         keep_silence: Whether silent clips are taken.
+        encoding: Of the clips, one of `encoding.ENCODINGS`.
     """
 
     sample_rate: int
     seconds: float
     keep_silence: bool = False
+    encoding: str = FLAC
 
     def clips(self, number: int, recording: Recording) -> Iterator[EncodedClip | Failure]:
         """The clips of the recording at position `number`, and what of it is not taken."""
@@ -84,7 +87,7 @@ class Cutter:
         if first and duration < SHORTEST_REST * self.seconds:
             reason = f"its last {duration:.3f} s, from {start:g} s on, are too short for a clip"
             return Failure(recording.name, reason, "too short")
-        data = encode_flac(samples, self.sample_rate)
+        data = encode(samples, self.sample_rate, self.encoding)
         info = ClipInfo(
             key=key,
             labels=recording.labels,
@@ -94,7 +97,8 @@ class Cutter:
             start=start,
             end=start + duration,
         )
-        return EncodedClip(info, data, hashlib.sha256(data).hexdigest(), duration)
+        digest = hashlib.sha256(data).hexdigest()
+        return EncodedClip(info, data, self.encoding, digest, duration)
 
 
 def hash_split(group: str) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from audiotag.data.flac import FlacError, read_flac
+from audiotag.data.encoding import DecodingError, decode
 from audiotag.data.shards import DATASET_FILE, FAILURES_FILE, INDEX_FILE, LABELS_FILE
 from audiotag.data.targets import Targets
 from audiotag.errors import DataError
@@ -84,8 +84,8 @@ class ClipDataset:
         """
         length = int(self.lengths[index])
         try:
-            return read_flac(self._bytes(index), length, first, length if last is None else last)
-        except (OSError, FlacError) as error:
+            return decode(self._bytes(index), length, first, length if last is None else last)
+        except (OSError, DecodingError) as error:
             raise self._damaged(index, str(error)) from error
 
     def targets(self, labels: Labels) -> Targets:

@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from audiotag.data.committing import make_folder, reported
+from audiotag.data.encoding import FLAC
 from audiotag.data.parts import PARTS_FOLDER
 from audiotag.data.shards import DATASET_FILE, SHARDS_FOLDER
 from audiotag.errors import DataError
 from audiotag.replacing import replaced
 
 PLAN_FILE = "settings.json"
+FORMER = {"encoding": FLAC}  # of data sets from before there was a choice
 SOURCE = ("recordings", "fingerprint")  # say nothing to a reader that one sentence does not
 
 
@@ -25,6 +27,7 @@ class Plan:
     Attributes:
         sample_rate: Hz.
         clip_seconds: Of a clip at most.
+        encoding: Of the clips in the shards.
         shard_bytes: A shard ends with the clip that reaches it.
         limit: Recordings taken into account, all if None.
         keep_silence: Whether silent clips are taken.
@@ -38,6 +41,7 @@ class Plan:
 
     sample_rate: int
     clip_seconds: float
+    encoding: str
     shard_bytes: int
     limit: int | None
     keep_silence: bool
@@ -62,7 +66,7 @@ def read_plan(out: Path) -> Plan | None:
     """
     path = out / PARTS_FOLDER / PLAN_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = FORMER | json.loads(path.read_text(encoding="utf-8"))
         labels = values.pop("labels")
         return Plan(**values, labels=None if labels is None else tuple(labels))
     except FileNotFoundError:
@@ -130,7 +134,7 @@ def claimed(out: Path, rank: int) -> Iterator[None]:
 def _finished_settings(out: Path) -> dict:
     path = out / DATASET_FILE
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["settings"]
+        return FORMER | json.loads(path.read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"{out} exists, and {path.name} does not say how it was made; choose another folder"

@@ -15,6 +15,7 @@ from pathlib import Path
 from audiotag.data.ahead import work_ahead
 from audiotag.data.cutting import Cutter
 from audiotag.data.duplicates import DUPLICATE, Duplicates
+from audiotag.data.encoding import FLAC
 from audiotag.data.merging import merge
 from audiotag.data.parts import (
     Part,
@@ -67,6 +68,7 @@ def prepare(
     out: Path,
     sample_rate: int = SAMPLE_RATE,
     clip_seconds: float = CLIP_SECONDS,
+    encoding: str = FLAC,
     shard_bytes: int = SHARD_BYTES,
     limit: int | None = None,
     keep_silence: bool = False,
@@ -87,6 +89,7 @@ def prepare(
         out: The data set's folder.
         sample_rate: Hz.
         clip_seconds: Longer recordings become several clips.
+        encoding: Of the clips in the shards, one of `encoding.ENCODINGS`.
         shard_bytes: A shard ends with the clip that reaches it, or after `PART_RESULTS`.
         limit: How many recordings of the source to look at; all if None.
         keep_silence: Take clips below -60 dB of full scale too.
@@ -105,6 +108,7 @@ def prepare(
     plan = Plan(
         sample_rate=sample_rate,
         clip_seconds=clip_seconds,
+        encoding=encoding,
         shard_bytes=shard_bytes,
         limit=limit,
         keep_silence=keep_silence,
@@ -171,7 +175,7 @@ def _results(
     source: Source, plan: Plan, begun: tuple[int, int], last: int, workers: int
 ) -> Generator[_Result, None, None]:
     """What comes out of the recordings from a place on, in order."""
-    cutter = Cutter(plan.sample_rate, plan.clip_seconds, plan.keep_silence)
+    cutter = Cutter(plan.sample_rate, plan.clip_seconds, plan.keep_silence, plan.encoding)
 
     def results(item: tuple[int, Recording | Failure]) -> Iterator[_Result]:
         position, found = item

@@ -4,11 +4,10 @@
     labels.json     the label names in order
     dataset.json    counts, sample rate, settings, versions, a hash of the keys of each split
     failures.jsonl  every clip not taken, with the reason
-    shards/*.tar    <key>.flac (mono, 16 bits) and <key>.json (labels, source, times)
+    shards/*.tar    <key>.flac or <key>.wav (mono, 16 bits) and <key>.json (labels, source, times)
 """
 
 import hashlib
-import io
 import json
 import os
 import tarfile
@@ -19,9 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-import numpy as np
 import pyarrow as pa
-import soundfile
 
 from audiotag.data.committing import committed, write_all
 
@@ -30,7 +27,6 @@ TAR_BLOCK = 512  # bytes; headers take one, data is filled up to whole ones
 TAR_END = bytes(2 * TAR_BLOCK)
 INDEX_FILE, LABELS_FILE, DATASET_FILE = "index.parquet", "labels.json", "dataset.json"
 FAILURES_FILE, SHARDS_FOLDER = "failures.jsonl", "shards"
-PCM_16_SCALE = 32767.0
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -65,13 +61,15 @@ class EncodedClip:
 
     Attributes:
         info: What is known of it.
-        data: A FLAC file's bytes.
+        data: An audio file's bytes.
+        encoding: The file's, one of `encoding.ENCODINGS`.
         sha256: Of `data`, in hexadecimal.
         duration: Seconds.
     """
 
     info: ClipInfo
     data: bytes
+    encoding: str
     sha256: str
     duration: float
 
@@ -98,7 +96,7 @@ class ShardWriter:
             self._file = self._exit.enter_context(committed(self.path))
         offset = self.size + TAR_BLOCK
         about = json.dumps(asdict(clip.info), ensure_ascii=False).encode()
-        members = _member(f"{clip.info.key}.flac", clip.data) + _member(
+        members = _member(f"{clip.info.key}.{clip.encoding}", clip.data) + _member(
             f"{clip.info.key}.json", about
         )
         write_all(self._file, members, self.path)
@@ -121,14 +119,6 @@ class ShardWriter:
             if self._file is not None:
                 write_all(self._file, TAR_END, self.path)
                 self.size += len(TAR_END)
-
-
-def encode_flac(samples: np.ndarray, sample_rate: int) -> bytes:
-    """The bytes of a 16-bit FLAC file of samples (T,) in [-1, 1]."""
-    file = io.BytesIO()
-    pcm = np.round(np.clip(samples, -1, 1) * PCM_16_SCALE).astype(np.int16)
-    soundfile.write(file, pcm, sample_rate, format="FLAC", subtype="PCM_16")
-    return file.getvalue()
 
 
 def hash_keys(keys: Iterable[str]) -> str:

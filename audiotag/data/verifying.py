@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audiotag.data.ahead import work_ahead
+from audiotag.data.encoding import ENCODINGS
 from audiotag.data.merging import split_hashes
 from audiotag.data.parts import Part, clip_rows, finished_parts, read_rows, shard_path
 from audiotag.data.plan import read_plan
@@ -152,7 +153,8 @@ def _damaged_end(file: BinaryIO, name: str) -> Iterator[Damage]:
 
 def _sound_problem(file: BinaryIO, row: dict) -> str | None:
     member = read_header(file, row["offset"] - TAR_BLOCK)
-    if member is None or (member.name, member.size) != (f"{row['key']}.flac", row["length"]):
+    names = [f"{row['key']}.{encoding}" for encoding in ENCODINGS]
+    if member is None or member.name not in names or member.size != row["length"]:
         return "its place in the tar file is damaged"
     data = os.pread(file.fileno(), row["length"], row["offset"])
     if len(data) < row["length"]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from audiotag.data.encoding import PCM_16_SCALE
 from audiotag.data.recordings import Audio, BytesAudio, Failure, Recording, SamplesAudio
-from audiotag.data.shards import PCM_16_SCALE
 from audiotag.data.sources.archives import Archive
 from audiotag.data.sources.segments import YOUTUBE_ID
 from audiotag.errors import DataError
