@@ -45,7 +45,7 @@ SMALL = {  # arguments that leave little of an architecture
     "mn04": {"width": 0.1},
 }
 SHORT = {
-    "data.crop_seconds": [1.5],
+    "data.crop_seconds": [2.0],
     "data.epoch_clips": 4,
     "train.epochs": 2,
     "train.batch_size": 4,
