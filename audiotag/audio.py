@@ -32,7 +32,7 @@ class Window:
     Attributes:
         start: its beginning in the recording, in seconds.
         end: its end in the recording, in seconds.
-        samples: (T,) mono float32; longer than `end - start` where a short one was repeated.
+        samples: (T,) mono float32; longer than `end - start` where silence follows a short one.
     """
 
     start: float
@@ -104,8 +104,8 @@ def windows(
 
     The last window is moved back to end with the recording, so that every window has full
     length and none is padded. A recording shorter than `length` is one window of its own length.
-    Samples shorter than `minimum` are repeated up to it: a model sees the sound again rather
-    than silence.
+    Samples shorter than `minimum` are followed by silence up to it: repeated, many a short sound
+    would be another one, as a knock becomes a machine.
 
     Args:
         blocks: consecutive samples, each (T,), as from `stream`.
@@ -123,6 +123,11 @@ def windows(
         raise ValueError(f"window length {length} s and hop {hop} s must be at least one sample")
     spans = _spans(blocks, size, step)
     return (_window(begin, part, sample_rate, minimum) for begin, part in spans)
+
+
+def followed_by_silence(samples: np.ndarray, size: int) -> np.ndarray:
+    """Samples (T,) with zeros after them where there are fewer than `size`."""
+    return np.pad(samples, (0, max(0, size - len(samples))))
 
 
 def _stream(
@@ -187,6 +192,5 @@ def _spans(blocks: Iterable[np.ndarray], size: int, step: int) -> Iterator[tuple
 
 def _window(begin: int, samples: np.ndarray, sample_rate: int, minimum: float) -> Window:
     end = begin + len(samples)
-    if len(samples) < round(minimum * sample_rate):
-        samples = np.resize(samples, round(minimum * sample_rate))  # repeats
+    samples = followed_by_silence(samples, round(minimum * sample_rate))
     return Window(begin / sample_rate, end / sample_rate, samples)

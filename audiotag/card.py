@@ -194,7 +194,7 @@ def _model_table(tagger: Tagger) -> str:
             "Parameters": f"{parameters:,}",
             "Input": f"mono audio at {tagger.sample_rate:,} Hz, of any length",
             "Front end": f"{config.front_end}: {_arguments(config.front_end_args)}",
-            "Shortest clip": f"{config.min_duration:g} s; a shorter one is repeated up to it",
+            "Shortest clip": f"{config.min_duration:g} s; silence follows a shorter one up to it",
         },
     )
 

@@ -17,7 +17,7 @@ ONNX_FILE = "model.onnx"
 EVALUATION_FILE = "evaluation.json"
 METRICS_FILE = "metrics.jsonl"  # of a run
 FORMAT_VERSION = 1
-MIN_DURATION = 2.0  # seconds; shorter clips are repeated up to it
+MIN_DURATION = 3.0  # seconds; shorter clips are followed by silence up to it
 VERSIONED = ("torch", "timm", "dcls")
 
 
@@ -32,7 +32,7 @@ class TaggerConfig:
         dcls: Arguments of `swap.swap_convs`, where convolutions were replaced by DCLS ones.
         front_end: Name of the front end.
         front_end_args: Arguments of the front end.
-        min_duration: Seconds that a shorter clip is repeated up to.
+        min_duration: Seconds up to which silence follows a shorter clip.
         thresholds: Score from which on each class counts as heard, in the order of the labels;
             None if none were fitted.
         softmax: Whether scores add up to one, as of a model that has learnt clips with exactly one

@@ -30,7 +30,7 @@ class Engine(Protocol):
         name: How messages call it.
         labels: The classes.
         sample_rate: Hz of the waveforms it takes.
-        min_duration: Seconds; shorter clips are repeated up to this.
+        min_duration: Seconds; shorter clips are followed by silence up to this.
         is_gpu: Whether it computes on a GPU.
         thresholds: Score from which on each class counts as heard, (classes,); None if none
             were fitted.

@@ -102,7 +102,7 @@ class OnnxTagger:
 
     @property
     def min_duration(self) -> float:
-        """Seconds; shorter clips are repeated up to this."""
+        """Seconds; shorter clips are followed by silence up to this."""
         return self.config.min_duration
 
     @property

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from tqdm import tqdm
 
+from audiotag.audio import followed_by_silence
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.encoding import PCM_16_SCALE
 from audiotag.engine import Engine
@@ -171,7 +172,7 @@ def _read_ahead(
 
     def read(clip: int) -> np.ndarray:
         samples = dataset.read(clip).astype(np.float32) / np.float32(PCM_16_SCALE)
-        return samples if len(samples) >= shortest else np.resize(samples, shortest)
+        return followed_by_silence(samples, shortest)
 
     waiting: deque[tuple[list[int], list[Future[np.ndarray]]]] = deque()
     with ThreadPoolExecutor(READERS) as pool:

@@ -207,7 +207,7 @@ class Tagger(nn.Module):
 
     @property
     def min_duration(self) -> float:
-        """Seconds; shorter clips are repeated up to this."""
+        """Seconds; shorter clips are followed by silence up to this."""
         return self.config.min_duration
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 
 from audiotag import audio
 from audiotag.engine import Engine, open_engine
-from audiotag.errors import AudioError, ModelError
+from audiotag.errors import AudioError
 from audiotag.labels import Labels
 from audiotag.pipeline import Computed, Ended, compute_windows
 from audiotag.results import FileEmbedding, FileTags, Segment, Tag
@@ -31,7 +31,8 @@ class TagOptions:
         top_k: Tags for each file and segment at most; 0 for all.
         threshold: Only tags with at least this score; if None, each label from the model's own
             threshold for it on, where it has them.
-        window: Seconds heard at once; a file is scored window by window.
+        window: Seconds heard at once; a file is scored window by window. Silence follows those
+            shorter than the model takes.
         hop: Seconds from one window's start to the next; `window` if None.
         timeline: Give the tags of each window too.
         pool: A file's score is the "max" of its windows' scores, or their "mean".
@@ -215,11 +216,6 @@ def _windows(
     options: TagOptions,
 ) -> Iterator[Computed | Ended]:
     """Run a model over the windows of files."""
-    if options.window < engine.min_duration:
-        raise ModelError(
-            f"windows of {options.window:g} s are too short for model {engine.name}: "
-            f"use windows of {engine.min_duration:g} s or more"
-        )
     device = "cuda" if engine.is_gpu else "cpu"
     return compute_windows(
         files,

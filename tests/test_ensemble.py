@@ -16,12 +16,17 @@ CPU = torch.device("cpu")
 LABELS = Labels([Label("Wren", "/m/1"), Label("Robin", "/m/2"), Label("Owl"), Label("Tit", "/m/4")])
 
 
-def save_teacher(folder, labels, sample_rate=32_000, **values):
+def save_teacher(folder, labels, sample_rate=32_000, min_duration=2.0, **values):
     torch.manual_seed(len(labels))
     arguments = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}
     front_end = {"sample_rate": sample_rate, "n_mels": 32, "f_max": 7_000.0}
     config = TaggerConfig(
-        "convnext_audio_atto", labels, arguments, front_end_args=front_end, **values
+        "convnext_audio_atto",
+        labels,
+        arguments,
+        front_end_args=front_end,
+        min_duration=min_duration,
+        **values,
     )
     tagger = Tagger.create(config)
     torch.nn.init.normal_(tagger.backbone.head.fc.weight)
@@ -50,7 +55,7 @@ def test_each_counts_as_much_and_hears_its_own_sample_rate_and_length(tmp_path):
     time = np.arange(64_000) / 32_000
     tone = 0.3 * np.sin(2 * np.pi * 1000 * time) + 0.1 * np.sin(2 * np.pi * 250 * time)
     tone = tone.astype(np.float32)
-    at_16_khz = np.resize(soxr.resample(tone, 32_000, 16_000), 48_000)
+    at_16_khz = np.pad(soxr.resample(tone, 32_000, 16_000), (0, 16_000))
     others = load_others([str(tmp_path / "a"), str(tmp_path / "b")], LABELS, CPU)
     logits = torch.tensor([[1.0, -2.0, 0.5, 3.0]])
     with torch.inference_mode():

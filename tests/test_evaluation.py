@@ -96,8 +96,7 @@ def one_by_one(tagger, folder, keep):
         if not keep(split, int(fold)):
             continue
         samples, _ = soundfile.read(folder.parent / f"{i}.wav", dtype="float32")
-        while len(samples) < 2 * 32_000:
-            samples = np.concatenate([samples, samples])[: max(len(samples), 2 * 32_000)]
+        samples = np.pad(samples, (0, max(0, 3 * 32_000 - len(samples))))
         with torch.no_grad():
             logits = tagger(torch.from_numpy(samples)[None]).double()[0]
         scores.append((1 / (1 + (-logits).exp())).numpy())

@@ -55,7 +55,7 @@ def test_push_again_changes_only_what_changed(hub, run, folder, name):
 
 def test_branches_are_made_and_pulled(hub, run, folder, published):
     changed = (
-        (folder / "config.json").read_text().replace('"min_duration": 2.0', '"min_duration": 3.0')
+        (folder / "config.json").read_text().replace('"min_duration": 3.0', '"min_duration": 4.0')
     )
     (folder / "config.json").write_text(changed)
     ended = run("push", folder, published, "--revision", "trial/b", token=WRITE_TOKEN)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from audiotag.config import MIN_DURATION
 from audiotag.version import __version__
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from audiotag.benchmarks.speed import ModelSpeed, SpeedTable
 
 COUNT = click.IntRange(min=1)
+SHORTEST = 2.0  # seconds; some architectures take no less
 
 
 @click.command()
@@ -61,7 +61,7 @@ COUNT = click.IntRange(min=1)
 @click.option(
     "--seconds",
     "lengths",
-    type=click.FloatRange(min=MIN_DURATION),
+    type=click.FloatRange(min=SHORTEST),
     multiple=True,
     default=(10.0,),
     show_default=True,

@@ -43,7 +43,7 @@ class Clips(Protocol):
         """
 
     def heads(self, clips: Tensor, seconds: float) -> Tensor:
-        """The first `seconds` (B, T) of clips (B,), shorter ones repeated: the same every time.
+        """The first `seconds` (B, T) of clips (B,), silence after short ones: always the same.
 
         Raises:
             DataError: If a clip is missing or damaged.

@@ -62,10 +62,10 @@ def draw_cuts(
     return Cuts(torch.where(padded, -lead, offsets), padded, reach, speeds, size)
 
 
-def head_cuts(count: int, size: int) -> Cuts:
-    """The beginnings of clips, short ones repeated."""
-    zeros = torch.zeros(count, dtype=torch.long)
-    return Cuts(zeros, zeros.bool(), zeros + size, torch.ones(count), size)
+def head_cuts(lengths: Tensor, size: int) -> Cuts:
+    """The beginnings of clips of `lengths` (B,) samples, short ones followed by silence."""
+    zeros = torch.zeros(len(lengths), dtype=torch.long)
+    return Cuts(zeros, lengths < size, zeros + size, torch.ones(len(lengths)), size)
 
 
 def fill(window: Tensor, clip: Tensor, cuts: Cuts, row: int, first: int = 0) -> None:

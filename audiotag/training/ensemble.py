@@ -1,12 +1,12 @@
 """Several teachers: the mean of their logits, label by label (arXiv 1503.02531, section 4)."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 import torchaudio
 from torch import Tensor
+from torch.nn import functional as F
 
 from audiotag.errors import RecipeError
 from audiotag.labels import Label, Labels
@@ -29,14 +29,12 @@ class OtherTeacher:
     theirs: Tensor
 
     def logits(self, waveform: Tensor, sample_rate: int) -> Tensor:
-        """Logits (B, L) of waveforms (B, T) at a sample rate in Hz; what is shorter than it takes
-        is repeated, as when it tags."""
+        """Logits (B, L) of waveforms (B, T) at a sample rate in Hz; silence follows
+        what is shorter than it takes, as when it tags."""
         rate = self.tagger.sample_rate
         waveform = torchaudio.functional.resample(waveform, sample_rate, rate)
         missing = round(self.tagger.min_duration * rate) - waveform.shape[1]
-        if missing > 0:
-            repeats = 1 + math.ceil(missing / waveform.shape[1])
-            waveform = waveform.repeat(1, repeats)[:, : waveform.shape[1] + missing]
+        waveform = F.pad(waveform, (0, max(0, missing)))
         return self.tagger(waveform).float()[:, self.theirs]
 
 

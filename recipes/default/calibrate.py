@@ -25,7 +25,7 @@ from audiotag.tagger import Tagger
 from audiotag.thresholds import f1_scores, fit_thresholds
 from audiotag.training.ensemble import OtherTeacher, load_others, mean_logits
 
-SECONDS = 5.0  # of each clip; shorter ones are repeated
+SECONDS = 5.0  # of each clip; silence follows shorter ones
 TRAINING_CLIPS = 6000  # drawn at random
 BATCH = 32
 POSITIVE_SCORE = 0.5
