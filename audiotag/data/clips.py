@@ -36,7 +36,7 @@ class Clips(Protocol):
     ) -> Tensor:
         """Random crops (B, T) in [-1, 1] of clips (B,), played `speeds` (B,) times as fast.
 
-        A clip shorter than the crop is either repeated or set into silence, at random.
+        A clip shorter than the crop lies in silence, anywhere.
 
         Raises:
             DataError: If a clip is missing or damaged.

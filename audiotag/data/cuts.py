@@ -20,14 +20,12 @@ class Cuts:
 
     Attributes:
         offsets: Sample of the clip at which its window begins, (B,); negative after silence.
-        padded: Whether a clip that is too short lies in silence, (B,); it is repeated otherwise.
-        reach: Samples of the clip that are played, (B,).
+        reach: Samples that are played, (B,), of the clip and of silence before and after it.
         speeds: How many times as fast, (B,).
         size: Samples T of the waveforms.
     """
 
     offsets: Tensor
-    padded: Tensor
     reach: Tensor
     speeds: Tensor
     size: int
@@ -38,10 +36,9 @@ class Cuts:
         return int(self.reach.max()) + 1
 
     def part(self, row: int, length: int) -> tuple[int, int]:
-        """First and last sample of all that a cut takes from a clip of `length` samples."""
+        """The first sample that a cut takes from a clip of `length`, and the one after its last."""
         first = int(self.offsets[row])
-        last = first + int(self.reach[row]) + 1
-        return (first, last) if first >= 0 and last <= length else (0, length)
+        return max(0, first), min(length, first + int(self.reach[row]) + 1)
 
 
 def draw_cuts(
@@ -49,23 +46,19 @@ def draw_cuts(
 ) -> Cuts:
     """Random cuts of clips of `lengths` (B,) samples, played `speeds` (B,) times as fast.
 
-    A clip shorter than what is played is either repeated or set into silence, at random.
+    A clip shorter than what is played lies in silence, anywhere.
     """
     speeds = torch.ones(len(lengths)) if speeds is None else speeds
     reach = (size * speeds).ceil().long()
-    suffices = lengths >= reach
-    room = torch.where(suffices, lengths - reach, lengths)
+    room = lengths - reach
     offsets = (torch.rand(len(lengths), generator=generator) * room).long()
-    padded = (torch.rand(len(lengths), generator=generator) < 0.5) & ~suffices
-    gaps = (reach - lengths).clamp(min=0)
-    lead = (torch.rand(len(lengths), generator=generator) * gaps).long()
-    return Cuts(torch.where(padded, -lead, offsets), padded, reach, speeds, size)
+    return Cuts(offsets, reach, speeds, size)
 
 
-def head_cuts(lengths: Tensor, size: int) -> Cuts:
-    """The beginnings of clips of `lengths` (B,) samples, short ones followed by silence."""
-    zeros = torch.zeros(len(lengths), dtype=torch.long)
-    return Cuts(zeros, lengths < size, zeros + size, torch.ones(len(lengths)), size)
+def head_cuts(count: int, size: int) -> Cuts:
+    """The beginnings of clips, short ones followed by silence."""
+    zeros = torch.zeros(count, dtype=torch.long)
+    return Cuts(zeros, zeros + size, torch.ones(count), size)
 
 
 def fill(window: Tensor, clip: Tensor, cuts: Cuts, row: int, first: int = 0) -> None:
@@ -75,15 +68,11 @@ def fill(window: Tensor, clip: Tensor, cuts: Cuts, row: int, first: int = 0) -> 
     cut takes, `first` is the number of its first sample.
     """
     window, offset = window[: int(cuts.reach[row]) + 1], int(cuts.offsets[row]) - first
-    if cuts.padded[row]:
-        window.zero_()
-        window[-offset : len(clip) - offset] = clip
-        return
-    done = 0
-    while done < len(window):
-        piece = clip[offset : offset + len(window) - done]
-        window[done : done + len(piece)] = piece
-        done, offset = done + len(piece), 0
+    lead = max(0, -offset)
+    piece = clip[max(0, offset) :][: len(window) - lead]
+    window[:lead] = 0
+    window[lead : lead + len(piece)] = piece
+    window[lead + len(piece) :] = 0
 
 
 def play(windows: Tensor, cuts: Cuts) -> Tensor:

@@ -73,7 +73,7 @@ class ResidentClips:
 
     def heads(self, clips: Tensor, seconds: float) -> Tensor:
         """As `clips.Clips.heads`."""
-        return self._cut(clips, head_cuts(self.lengths[clips], round(seconds * self.sample_rate)))
+        return self._cut(clips, head_cuts(len(clips), round(seconds * self.sample_rate)))
 
     def _cut(self, clips: Tensor, cuts: Cuts) -> Tensor:
         shape = len(clips), cuts.width

@@ -43,7 +43,7 @@ class StreamedClips:
 
     def heads(self, clips: Tensor, seconds: float) -> Tensor:
         """As `clips.Clips.heads`."""
-        return self._cut(clips, head_cuts(self.lengths[clips], round(seconds * self.sample_rate)))
+        return self._cut(clips, head_cuts(len(clips), round(seconds * self.sample_rate)))
 
     def _cut(self, clips: Tensor, cuts: Cuts) -> Tensor:
         pinned = self._device.type == "cuda"  # copied while the device computes
