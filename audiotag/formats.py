@@ -144,9 +144,7 @@ class Raven:
 
     def add(self, result: FileTags) -> str:
         """The selections of one recording."""
-        lines = [
-            self._line(result.path, part, tag) for part in parts(result) for tag in part.tags
-        ]
+        lines = [self._line(result.path, part, tag) for part in parts(result) for tag in part.tags]
         self._begin += result.duration or 0.0
         return "".join(lines)
 

@@ -69,9 +69,7 @@ def _weights(clips: int, count: int, seed: int) -> Iterable[Tensor]:
     """Weights (clips, R) of the clips: each once, then the resamples."""
     yield torch.ones(clips, 1)
     blocks = -(-count // BLOCK)
-    yield from tqdm(
-        resamples(clips, count, seed), "bootstrap", blocks, leave=False, disable=None
-    )
+    yield from tqdm(resamples(clips, count, seed), "bootstrap", blocks, leave=False, disable=None)
 
 
 def _of_classes(ranks: list[RankedClass], weights: Tensor) -> tuple[np.ndarray, np.ndarray]:

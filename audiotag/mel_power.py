@@ -6,9 +6,10 @@ latter. NumPy does it where there was no compiler, and for frames whose length i
 
 import ctypes
 from functools import lru_cache
-from importlib.util import find_spec
 
 import numpy as np
+
+from audiotag import clibrary
 
 Array = np.ndarray
 BUILD = "audiotag._mel_power"
@@ -102,12 +103,7 @@ def bin_order(size: int) -> Array:
 @lru_cache
 def library() -> ctypes.CDLL | None:
     """The C function, or nothing where it was not built."""
-    spec = find_spec(BUILD)
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        loaded = ctypes.CDLL(spec.origin)
-    except OSError:
-        return None
-    loaded.mel_power.argtypes = [ctypes.POINTER(_Plan), *[ctypes.c_void_p] * 2, ctypes.c_int64]
+    loaded = clibrary.load(BUILD)
+    if loaded is not None:
+        loaded.mel_power.argtypes = [ctypes.POINTER(_Plan), *[ctypes.c_void_p] * 2, ctypes.c_int64]
     return loaded

@@ -116,9 +116,7 @@ class RankedClass:
         bins[order] = (2 * (np.cumsum(is_step) - is_step) + is_step)[ties]
         positives = np.flatnonzero(targets)
         steps = torch.from_numpy(bins[positives] // 2)
-        return cls(
-            torch.from_numpy(bins), torch.from_numpy(positives), steps, int(is_step.sum())
-        )
+        return cls(torch.from_numpy(bins), torch.from_numpy(positives), steps, int(is_step.sum()))
 
     def average_precision(self, weights: Tensor) -> np.ndarray:
         """Average precision (R,) under weights (N, R) of the clips; NaN without a positive."""
@@ -136,9 +134,7 @@ class RankedClass:
     def _counts(self, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Positives of each step (steps, R), and all clips of each bin (2 x steps + 1, R)."""
         resamples = weights.shape[1]
-        found = torch.zeros(self.size, resamples).index_add_(
-            0, self.steps, weights[self.positives]
-        )
+        found = torch.zeros(self.size, resamples).index_add_(0, self.steps, weights[self.positives])
         clips = torch.zeros(2 * self.size + 1, resamples).index_add_(0, self.bins, weights)
         return found.double().numpy(), clips.double().numpy()
 

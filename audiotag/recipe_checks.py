@@ -114,9 +114,7 @@ def _optim(optim: OptimRecipe, train: TrainRecipe) -> Iterator[str]:
         yield "optim.layer_decay must be above 0; freeze layers with model.freeze"
 
 
-def _distill(
-    distill: DistillRecipe, train: TrainRecipe, augment: AugmentRecipe
-) -> Iterator[str]:
+def _distill(distill: DistillRecipe, train: TrainRecipe, augment: AugmentRecipe) -> Iterator[str]:
     if not distill.teacher and not distill.scores:
         yield (
             "distill.teacher must name a model folder or Hub id, or distill.scores files that "

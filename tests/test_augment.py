@@ -93,9 +93,7 @@ def test_erased_rectangles_are_drawn_as_torchvision_does(generator, shape):
     torch.manual_seed(0)
     one = torch.ones(1, *shape)
     draw = torchvision.transforms.RandomErasing.get_params
-    theirs = np.array(
-        [draw(one, (0.02, 0.33), (0.3, 3.3), value=[0.0])[:4] for _ in range(4000)]
-    )
+    theirs = np.array([draw(one, (0.02, 0.33), (0.3, 3.3), value=[0.0])[:4] for _ in range(4000)])
     assert len(ours) == 4000
     for mine, reference in zip(ours.T, theirs.T, strict=True):
         assert ks_2samp(mine, reference).pvalue > 0.001

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from audiotag import clibrary
 from audiotag.ops import depthwise, depthwise_conv2d, native, reference_depthwise_conv2d
 
 built = pytest.mark.skipif(native.library() is None, reason="needs a build of depthwise.c")
@@ -186,7 +187,7 @@ def test_compiled_model_computes_the_same():
 
 
 def test_without_the_library_all_works(monkeypatch):
-    monkeypatch.setattr(native, "find_spec", lambda name: None)
+    monkeypatch.setattr(clibrary, "find_spec", lambda name: None)
     native.library.cache_clear()
     try:
         assert native.library() is None
@@ -205,7 +206,8 @@ def test_without_the_library_all_works(monkeypatch):
 def test_a_file_that_cannot_be_loaded_is_passed_over(monkeypatch, tmp_path):
     broken = tmp_path / "broken.so"
     broken.write_bytes(b"not a library")
-    monkeypatch.setattr(native, "find_spec", lambda name: type("Spec", (), {"origin": str(broken)}))
+    spec = type("Spec", (), {"origin": str(broken)})
+    monkeypatch.setattr(clibrary, "find_spec", lambda name: spec)
     native.library.cache_clear()
     try:
         assert native.library() is None

@@ -101,7 +101,7 @@ def test_limits_are_named(write, text, message):
         ("[optim]\nlayer_decay = 0.0", "freeze layers with model.freeze"),
         ("[train]\nmicro_batch = 48", r"batch_size \(128\) must be a multiple .*\(48\)"),
         ("[train]\nfinal = 'average_best'", "a mean of train.keep weights; set it above 1"),
-        ("[train]\nmetric = 'valid_accuracy'", "needs train.task = \"single\""),
+        ("[train]\nmetric = 'valid_accuracy'", 'needs train.task = "single"'),
         ("[train]\ntask = 'single'\n[distill]\nteacher = 'x'", "scores each label by itself"),
         ("[distill]", "distill.teacher must name a model"),
         ("[distill]\nteacher = 'x'\nscores = ['y.npz']", "two teachers; leave out one"),

@@ -101,9 +101,7 @@ def test_tag_shows_what_reaches_its_own_threshold_on_both_engines(folder, make_w
     names = Labels.audioset().names
     score = {tag.label: tag.score for tag in every}
     chosen = {every[i].label for i in (3, 100, 526)}  # the lowest score of all among them
-    store_thresholds(
-        folder, [score[name] + (-0.01 if name in chosen else 0.01) for name in names]
-    )
+    store_thresholds(folder, [score[name] + (-0.01 if name in chosen else 0.01) for name in names])
     copy = shutil.copytree(folder, tmp_path / "without")
     (copy / "model.onnx").unlink()
     for model, engine in ((folder, "onnx"), (folder, "torch"), (copy, "auto")):

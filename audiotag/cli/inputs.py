@@ -32,8 +32,7 @@ OPTIONS = (
         "--engine",
         type=click.Choice(["auto", "torch", "onnx"]),
         default="auto",
-        help="auto: onnx on a CPU where the model has model.onnx, which starts sooner; else "
-        "torch.",
+        help="auto: onnx on a CPU where the model has model.onnx, which starts sooner; else torch.",
     ),
     click.option("--batch-size", type=click.IntRange(min=1), help="Windows computed at once."),
     click.option("--workers", type=click.IntRange(min=1), help="Files decoded at once."),

@@ -119,9 +119,7 @@ def mask(
     return torch.where(masked, maps.mean((1, 2, 3), keepdim=True), maps)
 
 
-def _bands(
-    size: int, length: int, count: int, width: int, generator: torch.Generator
-) -> Tensor:
+def _bands(size: int, length: int, count: int, width: int, generator: torch.Generator) -> Tensor:
     """Which positions (size, length) lie in one of `count` random bands."""
     widths, places = torch.rand(2, size, count, 1, generator=generator)
     widths = (widths * (min(width, length) + 1)).floor()

@@ -1,10 +1,10 @@
 """A prepared data set: uncompressed WebDataset tar shards and an index of where each clip lies.
 
-    index.parquet   key, shard, offset, length, sha256, duration, split, fold, labels
-    labels.json     the label names in order
-    dataset.json    counts, sample rate, settings, versions, a hash of the keys of each split
-    failures.jsonl  every clip not taken, with the reason
-    shards/*.tar    <key>.flac or <key>.wav (mono, 16 bits) and <key>.json (labels, source, times)
+index.parquet   key, shard, offset, length, sha256, duration, split, fold, labels
+labels.json     the label names in order
+dataset.json    counts, sample rate, settings, versions, a hash of the keys of each split
+failures.jsonl  every clip not taken, with the reason
+shards/*.tar    <key>.flac or <key>.wav (mono, 16 bits) and <key>.json (labels, source, times)
 """
 
 import hashlib

@@ -51,9 +51,7 @@ class Checked:
     damages: tuple[Damage, ...]
 
 
-def verify(
-    folder: Path, workers: int | None = None, rank: int | None = None
-) -> Iterator[Checked]:
+def verify(folder: Path, workers: int | None = None, rank: int | None = None) -> Iterator[Checked]:
     """Compare every clip with its sha256 in the index, its json with its row, and see that the
     shards end as tar files do.
 

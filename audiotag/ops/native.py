@@ -11,11 +11,12 @@ own, whose idle threads would get in the way of torch's.
 
 import ctypes
 from functools import lru_cache
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from audiotag import clibrary
 
 BUILDS = {"AVX512": "_depthwise_avx512", "AVX2": "_depthwise_avx2"}  # by torch's capability
 PLAIN_BUILD = "_depthwise"  # for any CPU
@@ -53,14 +54,9 @@ def capability() -> str:
 
 def load(name: str) -> ctypes.CDLL | None:
     """One build of the C functions, or nothing if it is missing or torch brings no OpenMP."""
-    spec = find_spec(f"{__package__}.{name}")
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        loaded = ctypes.CDLL(spec.origin)
-    except OSError:
-        return None
-    loaded.correlate.argtypes = [ctypes.c_void_p] * 5 + [ctypes.c_int]
+    loaded = clibrary.load(f"{__package__}.{name}")
+    if loaded is not None:
+        loaded.correlate.argtypes = [ctypes.c_void_p] * 5 + [ctypes.c_int]
     return loaded
 
 
