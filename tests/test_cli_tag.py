@@ -153,7 +153,8 @@ def test_equal_names_do_not_collide_in_a_folder(here, model):
     [
         (["songs", "--top-k", "-1"], "--top-k"),
         (["songs", "--threshold", "2"], "--threshold"),
-        (["songs", "--window", "0"], "--window"),
+        (["songs", "--window", "0.00001"], "--window"),
+        (["songs", "--hop", "0"], "--hop"),
         (["songs", "--format", "html"], "--format"),
         (["songs", "--output", "x.xls"], "--format"),
         (["songs", "--resume"], "--output"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
+SECONDS = click.FloatRange(min=0.01)
 OPTIONS = (
     click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
     click.option(
@@ -18,10 +18,10 @@ OPTIONS = (
         help="Model folder, .onnx file or Hub id; without it, the embedded one.",
     ),
     click.option(
-        "--window", type=POSITIVE, default=10.0, show_default=True, help="Seconds heard at once."
+        "--window", type=SECONDS, default=10.0, show_default=True, help="Seconds heard at once."
     ),
     click.option(
-        "--hop", type=POSITIVE, help="Seconds from one window to the next; without it, no overlap."
+        "--hop", type=SECONDS, help="Seconds from one window to the next; without it, no overlap."
     ),
     click.option(
         "--include", multiple=True, metavar="GLOB", help="Only these files, whatever their suffix."
