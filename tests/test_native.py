@@ -31,6 +31,8 @@ SHAPES = [  # batch, channels, height, width, kernel height, kernel width
     (3, 2, 29, 26, 25, 23),
     (1, 3, 70, 101, 31, 51),
     (2, 2, 21, 53, 41, 35),
+    # Two rows of four outputs at once, and one alone:
+    (2, 9, 19, 14, 21, 21),
 ]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 

@@ -30,7 +30,7 @@ typedef struct {
     int64_t first, last;           /* rows of windows that touch the map, `last` not included, */
     int64_t first_column, last_column; /* and columns */
     int64_t pitch;                 /* of planes of windows and of outputs, */
-    int64_t plane, tap_plane;      /* and sizes of planes, in vectors */
+    int64_t plane, tap_plane;      /* and sizes of planes, in vectors; taps lie between zeros */
     int64_t strip, sheet;          /* cells along a row of windows, and along all rows */
 } tiling;
 
@@ -50,7 +50,7 @@ static tiling tile_up(const shape *s)
     t.pitch = parts * t.outputs + t.tap_columns - 1;
     t.last_column = min(t.pitch, ceil_div(s->width + s->left, TILE));
     t.plane = (t.rows + t.tap_rows - 1) * t.pitch;
-    t.tap_plane = t.tap_rows * t.tap_columns;
+    t.tap_plane = (t.tap_rows + 2) * t.tap_columns;
     t.strip = TILE * (t.pitch - 1) + WINDOW;
     t.sheet = max(t.rows, t.last) * t.strip;
     return t;
@@ -106,7 +106,7 @@ static void tiles_to_points(const tiling *t, const vec *taps, int64_t pitch, vec
         for (int64_t j = 0; j < t->tap_columns; j++) {
             for (int64_t k = 0; k < TILE; k++)
                 taps_to_points(taps + TILE * (i * pitch + j) + k, pitch, half + k, TILE);
-            vec *to = planes + i * t->tap_columns + j;
+            vec *to = planes + (i + 1) * t->tap_columns + j;
             for (int64_t a = 0; a < WINDOW; a++)
                 taps_to_points(half + a * TILE, 1, to + a * WINDOW * t->tap_plane, t->tap_plane);
         }
@@ -143,26 +143,63 @@ INLINE void sum_row(const int n, const int taps, vec *to, const vec *from, const
         to[k] = sums[k];
 }
 
-/* One row of sums at one point, in one piece or more. */
-INLINE void sum_pieces(const int n, const int taps, vec *to, int add, const vec *cells,
-                       const tiling *t, const vec *weights, int64_t rows)
+/* The same of two rows, in one part: 2 n sums that do not wait for each other. Zeros lie above and
+   below the taps, for the window rows that only one of the two meets. */
+INLINE void sum_two_rows(const int n, const int taps, vec *to, int add, const vec *cells,
+                         int64_t pitch, const vec *weights, int64_t rows)
 {
-    for (int64_t j = 0; j < t->columns; j += n)
-        sum_row(n, taps, to + j, add ? to + j : 0, cells + j, t->pitch, weights, rows,
-                t->tap_columns / taps);
+    vec upper[FEWEST_OUTPUTS], lower[FEWEST_OUTPUTS];
+    for (int k = 0; k < n; k++) {
+        upper[k] = add ? to[k] : (vec){0};
+        lower[k] = add ? to[pitch + k] : (vec){0};
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        const vec *row = cells + i * pitch, *tap = weights + i * taps;
+#pragma GCC unroll 13
+        for (int q = 0; q < n + taps - 1; q++) {
+            vec cell = row[q];
+            KEEP_IN_REGISTER(cell);
+#pragma GCC unroll 8
+            for (int k = 0; k < n; k++)
+                if (q >= k && q < k + taps) {
+                    upper[k] += cell * tap[q - k];
+                    lower[k] += cell * tap[q - k - taps];
+                }
+        }
+    }
+    for (int k = 0; k < n; k++)
+        to[k] = upper[k], to[pitch + k] = lower[k];
+}
+
+/* Whether rows of sums are made by twos: where one alone has too few to keep multipliers busy. */
+static int is_paired(const tiling *t)
+{
+    return FEWEST_OUTPUTS < IN_FLIGHT && t->columns <= FEWEST_OUTPUTS && t->taps == t->tap_columns;
+}
+
+/* One row of sums at one point, in one piece or more, or two. */
+INLINE void sum_pieces(const int n, const int taps, vec *to, int add, const vec *cells,
+                       const tiling *t, const vec *weights, int64_t rows, int paired)
+{
+    if (paired && n == FEWEST_OUTPUTS)
+        sum_two_rows(n, taps, to, add, cells, t->pitch, weights, rows);
+    else
+        for (int64_t j = 0; j < t->columns; j += n)
+            sum_row(n, taps, to + j, add ? to + j : 0, cells + j, t->pitch, weights, rows,
+                    t->tap_columns / taps);
 }
 
 #define WITH_TAPS(n)                                                                          \
     switch (t->taps) {                                                                        \
-    case 3: sum_pieces(n, 3, to, add, cells, t, weights, rows); break;                        \
-    case 4: sum_pieces(n, 4, to, add, cells, t, weights, rows); break;                        \
-    case 5: sum_pieces(n, 5, to, add, cells, t, weights, rows); break;                        \
-    default: sum_pieces(n, 6, to, add, cells, t, weights, rows);                              \
+    case 3: sum_pieces(n, 3, to, add, cells, t, weights, rows, paired); break;                \
+    case 4: sum_pieces(n, 4, to, add, cells, t, weights, rows, paired); break;                \
+    case 5: sum_pieces(n, 5, to, add, cells, t, weights, rows, paired); break;                \
+    default: sum_pieces(n, 6, to, add, cells, t, weights, rows, paired);                      \
     }                                                                                         \
     break
 
 static void sum_at_point(const tiling *t, vec *to, int add, const vec *cells, const vec *weights,
-                         int64_t rows)
+                         int64_t rows, int paired)
 {
     switch (t->outputs) {
     case 4: WITH_TAPS(4);
@@ -173,14 +210,16 @@ static void sum_at_point(const tiling *t, vec *to, int add, const vec *cells, co
     }
 }
 
-/* Sums at one point, row by row, so that a row may take the place of its first row of windows. */
+/* Sums at one point, row by row or by twos, so that they may take the place of the windows. */
 static void correlate_plane(const tiling *t, const vec *windows, const vec *taps, vec *sums,
                             int add)
 {
-    for (int64_t i = 0; i < t->rows; i++) {
-        const int64_t low = max(i, t->first), high = min(i + t->tap_rows, t->last);
+    const int64_t most = is_paired(t) ? 2 : 1;
+    for (int64_t i = 0; i < t->rows; i += most) {
+        const int64_t together = min(most, t->rows - i);
+        const int64_t low = max(i, t->first), high = min(i + together - 1 + t->tap_rows, t->last);
         sum_at_point(t, sums + i * t->pitch, add, windows + low * t->pitch,
-                     taps + (low - i) * t->tap_columns, max(0, high - low));
+                     taps + (1 + low - i) * t->tap_columns, max(0, high - low), together == 2);
     }
 }
 
@@ -245,37 +284,40 @@ static void sheets_to_map(const shape *s, const tiling *t, const vec *sheets, ve
         }
 }
 
-/* Vectors of memory that `winograd_block` takes: packed taps and rows of cells, zeros at first, */
-static int64_t packed_taps(const tiling *t) { return TILE * TILE * t->tap_plane; }
+/* Vectors of memory that `winograd_block` takes: packed taps, rows of cells and planes of taps,
+   zeros at first, */
+static int64_t packed_taps(const tiling *t) { return TILE * TILE * t->tap_rows * t->tap_columns; }
 
 static int64_t winograd_zeros(const shape *s)
 {
     const tiling t = tile_up(s);
-    return packed_taps(&t) + WINDOW * t.strip;
+    return packed_taps(&t) + WINDOW * t.strip + POINTS * t.tap_plane;
 }
 
-/* and sheets, and planes of taps, windows, and sums where they outlast an image. */
+/* and sheets, and planes of windows, and of sums where they outlast an image. */
 static int64_t winograd_memory(const shape *s)
 {
     const tiling t = tile_up(s);
     const int64_t planes = s->out.batch ? WINDOW : WINDOW + POINTS;
-    return winograd_zeros(s) + WINDOW * t.sheet + POINTS * t.tap_plane + planes * t.plane;
+    return winograd_zeros(s) + WINDOW * t.sheet + planes * t.plane;
 }
 
 /* Images that are worked on apart: not where all are summed up. */
 static int64_t winograd_units(const shape *s) { return s->out.batch ? s->batch : 1; }
 
-/* Vector operations of one image, about; those of a window, a tile of outputs and a tile of taps as
-   counted in the functions that transform them. */
+/* Vector operations of one image, about; those of a window, a tile of outputs and a tile of taps are
+   one and a half times those counted in the functions that transform them, as measured. */
 static int64_t winograd_cost(const shape *s)
 {
     const tiling t = tile_up(s);
-    const int64_t rows = overlaps(t.rows, t.tap_rows, t.last - t.first, t.first);
-    const int64_t columns = ceil_div(t.columns, t.outputs) * max(t.outputs, IN_FLIGHT);
+    const int paired = is_paired(&t);
+    const int64_t rows = overlaps(t.rows, t.tap_rows, t.last - t.first, t.first) + paired * t.rows;
+    const int64_t sums = paired ? t.outputs : max(t.outputs, IN_FLIGHT);
+    const int64_t columns = ceil_div(t.columns, t.outputs) * sums;
     const int64_t windows = (t.last - t.first) * (t.last_column - t.first_column);
-    const int64_t taps = t.tap_plane / (s->tap.batch ? 1 : s->batch);
+    const int64_t taps = t.tap_rows * t.tap_columns / (s->tap.batch ? 1 : s->batch);
     const int64_t outputs = t.rows * t.columns / (s->out.batch ? 1 : s->batch);
-    return POINTS * rows * columns * t.tap_columns + 300 * windows + 200 * outputs + 220 * taps;
+    return POINTS * rows * columns * t.tap_columns + 450 * windows + 300 * outputs + 330 * taps;
 }
 
 /* Images `first` to `last - 1`, or the sum over all, of LANES channels from `channel` on. */
@@ -284,8 +326,8 @@ static void winograd_block(const shape *s, const char *maps, const char *taps, c
 {
     const tiling t = tile_up(s);
     const int64_t lanes = min(LANES, s->channels - channel), summed = s->out.batch == 0;
-    vec *cells = memory + packed_taps(&t), *sheets = cells + WINDOW * t.strip;
-    vec *tap_planes = sheets + WINDOW * t.sheet, *windows = tap_planes + POINTS * t.tap_plane;
+    vec *cells = memory + packed_taps(&t), *tap_planes = cells + WINDOW * t.strip;
+    vec *sheets = tap_planes + POINTS * t.tap_plane, *windows = sheets + WINDOW * t.sheet;
     maps += channel * s->map.channel, taps += channel * s->tap.channel;
     out += channel * s->out.channel;
     if (summed)
