@@ -21,7 +21,17 @@ static void pack_taps(const shape *s, vec *to, const char *from, int64_t pitch, 
         from += (s->tap_rows - 1) * step.row + (s->tap_columns - 1) * step.column;
         step.row = -step.row, step.column = -step.column;
     }
-    pack(to, from, &step, s->tap_rows, s->tap_columns, pitch, lanes);
+    if (s->tap.size != 4 || s->tap.column != 4 || s->tap_columns < LANES || lanes < LANES) {
+        pack(to, from, &step, s->tap_rows, s->tap_columns, pitch, lanes);
+        return;
+    }
+    /* A kernel's taps are neighbours: LANES of a row are read at once, the last of them anew. */
+    for (int64_t i = 0; i < s->tap_rows; i++)
+        for (int64_t j = 0; j < s->tap_columns; j += LANES) {
+            const int64_t first = min(j, s->tap_columns - LANES);
+            pack_transposed(to + i * pitch + first, from + i * step.row + first * step.column,
+                            step.channel, s->turn);
+        }
 }
 
 /* The bias of `lanes` channels from `channel` on; zeros without one. */

@@ -13,6 +13,7 @@
 typedef float vec __attribute__((vector_size(4 * LANES)));
 typedef uint32_t bits __attribute__((vector_size(4 * LANES)));
 typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
+typedef int32_t lanes_of_two __attribute__((vector_size(4 * LANES)));
 typedef struct {
     int64_t batch, channel, row, column; /* in bytes */
     int64_t size;                        /* of an element: 4, or 2 for bfloat16 */
@@ -84,6 +85,43 @@ INLINE void put(char *to, vec cell, const strides *s, int64_t lanes)
     else
         for (int64_t k = 0; k < lanes; k++)
             memcpy(to + k * s->channel, (const uint16_t *)&upper + k, 2);
+}
+
+/* Which of the lanes of two vectors, a and b, `transpose` puts into one, `lower` or the other. */
+INLINE lanes_of_two picked(int step, int lower)
+{
+    lanes_of_two from = {0};
+#pragma GCC unroll 16
+    for (int k = 0; k < LANES; k++)
+        from[k] = k & step ? LANES + k - (lower ? 0 : step) : k + (lower ? step : 0);
+    return from;
+}
+
+/* Transpose LANES vectors: blocks of half the size change places, and of half of that, down to 1. */
+INLINE void transpose(vec *x)
+{
+#pragma GCC unroll 4
+    for (int step = LANES / 2; step; step /= 2)
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++)
+            if (!(i & step)) {
+                const vec a = x[i], b = x[i + step];
+                x[i] = __builtin_shuffle(a, b, picked(step, 0));
+                x[i + step] = __builtin_shuffle(a, b, picked(step, 1));
+            }
+}
+
+/* LANES neighbouring floats of each of LANES channels into as many cells; from a last one on to the
+   left if `turn`. */
+static void pack_transposed(vec *to, const char *from, int64_t channel, int64_t turn)
+{
+    vec block[LANES];
+    const char *first = turn ? from - 4 * (LANES - 1) : from;
+    for (int k = 0; k < LANES; k++)
+        memcpy(block + k, first + k * channel, sizeof(vec));
+    transpose(block);
+    for (int k = 0; k < LANES; k++)
+        to[k] = block[turn ? LANES - 1 - k : k];
 }
 
 /* Copy rows x columns cells of `lanes` channels into vectors, `pitch` a row. */
