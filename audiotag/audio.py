@@ -127,7 +127,8 @@ def windows(
 
 def followed_by_silence(samples: np.ndarray, size: int) -> np.ndarray:
     """Samples (T,) with zeros after them where there are fewer than `size`."""
-    return np.pad(samples, (0, max(0, size - len(samples))))
+    missing = size - len(samples)
+    return np.pad(samples, (0, missing)) if missing > 0 else samples
 
 
 def _stream(

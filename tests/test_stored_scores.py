@@ -42,7 +42,7 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tones")
     rng, rows = np.random.default_rng(0), ["path,label,split"]
     for i in range(24):
-        wave = 0.3 * np.sin(2 * np.pi * PITCHES[i % 3] * np.arange(64_000) / 32_000)
+        wave = 0.3 * np.sin(2 * np.pi * PITCHES[i % 3] * np.arange(96_000) / 32_000)
         wave += 0.02 * rng.standard_normal(len(wave))
         soundfile.write(folder / f"{i}.wav", wave, 32_000)
         rows.append(f"{i}.wav,{PITCHES[i % 3]},{'valid' if i % 4 == 0 else 'train'}")
@@ -77,7 +77,7 @@ def files(data, teacher, tmp_path_factory):
 def recipe(distill, **sections):
     values = {
         "model": {"architecture": "convnext_dcls_audio_atto", "args": TINY},
-        "data": {"crop_seconds": [2.0]},  # the whole clips
+        "data": {"crop_seconds": [3.0]},  # the whole clips
         "optim": {"lr": 1e-4, "warmup_epochs": 0.0},
         "train": {"epochs": 2, "batch_size": 6},
         "distill": {"temperature": 2.0} | distill,

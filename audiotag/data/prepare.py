@@ -68,11 +68,11 @@ def prepare(
     out: Path,
     sample_rate: int = SAMPLE_RATE,
     clip_seconds: float = CLIP_SECONDS,
-    encoding: str = FLAC,
     shard_bytes: int = SHARD_BYTES,
     limit: int | None = None,
     keep_silence: bool = False,
     keep_duplicates: bool = False,
+    encoding: str = FLAC,
     workers: int | None = None,
     share: Share = WHOLE,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -89,11 +89,11 @@ def prepare(
         out: The data set's folder.
         sample_rate: Hz.
         clip_seconds: Longer recordings become several clips.
-        encoding: Of the clips in the shards, one of `encoding.ENCODINGS`.
         shard_bytes: A shard ends with the clip that reaches it, or after `PART_RESULTS`.
         limit: How many recordings of the source to look at; all if None.
         keep_silence: Take clips below -60 dB of full scale too.
         keep_duplicates: Take clips with the same samples as another too.
+        encoding: Of the clips in the shards, one of `encoding.ENCODINGS`.
         workers: Threads that decode and encode; one a core if None. No matter to the bytes.
         share: The part of the source that is done; if it is not the whole, `merging.merge` makes
             the data set when all shares are.
