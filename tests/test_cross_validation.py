@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from math import inf
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +16,13 @@ from sklearn.metrics import average_precision_score
 from audiotag import training
 from audiotag.card import model_card
 from audiotag.cli.evaluate import evaluate
+from audiotag.cli.evaluate_tables import print_folds
 from audiotag.cli.train import train
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.prepare import prepare
 from audiotag.data.sources.tables import CsvSource
 from audiotag.errors import DataError
+from audiotag.evaluation import Figure
 from audiotag.recipe import dump_recipe, load_recipe, parse_recipe
 from audiotag.tagger import Tagger
 
@@ -126,6 +130,18 @@ def test_cross_validations_are_compared_as_models_are(data, runs, recipe, tmp_pa
     difference = first["figures"]["mAP"]["value"] - second["figures"]["mAP"]["value"]
     by_name = {x["name"]: x["difference"]["value"] for x in comparison["differences"]}
     assert by_name["mAP"] == pytest.approx(difference) and comparison["clips"] == 18
+
+
+def test_figures_of_folds_have_a_mean_and_a_spread_where_they_are_finite(capsys):
+    folds = [
+        SimpleNamespace(
+            fold=i, clips=9, figures={"d_prime": Figure(d, d, d), "mAP": Figure(x, x, x)}
+        )
+        for i, d, x in ((1, inf, 0.5), (2, 2.0, 0.7))
+    ]
+    print_folds(folds)
+    *_, means = (line.split() for line in capsys.readouterr().out.splitlines() if line.strip())
+    assert means == ["mean", "inf", "0.6000", "±", f"{0.1 * 2**0.5:.4f}"]
 
 
 def test_sweeps_over_seeds_are_compared_seed_by_seed(data, recipe, tmp_path):

@@ -1,6 +1,7 @@
 """The tables of `audiotag evaluate`."""
 
 from collections.abc import Sequence
+from math import isinf
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
@@ -143,9 +144,9 @@ def _print_classes(console: Console, classes: Sequence[ClassFigures], count: int
 
 
 def _runs(values: Sequence[float]) -> str:
-    """Mean of runs, and their standard deviation if there are several."""
+    """Mean of runs, and their standard deviation if there are several and it is finite."""
     mean = sum(values) / len(values)
-    if len(values) == 1:
+    if len(values) == 1 or isinf(mean):  # d' where classes are told apart without a mistake
         return f"{mean:.4f}"
     spread = (sum((x - mean) ** 2 for x in values) / (len(values) - 1)) ** 0.5
     return f"{mean:.4f} ± {spread:.4f}"
