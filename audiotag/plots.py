@@ -78,16 +78,18 @@ def plot_sweep(rows: Sequence["SweepRow"], path: Path) -> None:
 
     def draw(axes: "Axes") -> None:
         for row in rows:
-            point, value = (row.clips_per_second, row.value.value), row.value
+            value = row.outcome.value
+            point = row.clips_per_second, value.value
             ends = [[value.value - value.low], [value.high - value.value]]
             label = ", ".join(x.rpartition(".")[2] for x in row.values)
             colour, mark = colours[row.values[0]], marks[row.values[1:]]
             axes.errorbar(*point, yerr=ends, fmt=mark, color=colour, capsize=2, label=label)
         axes.legend(fontsize=7)
         axes.set(xlabel="clips a second, from waveforms to scores")
-        axes.set(ylabel=f"{rows[0].figure}, 95 % interval")
+        axes.set(ylabel=f"{outcome.figure}, 95 % interval")
 
-    _write(path, draw, f"{rows[0].clips:,} clips, keys {rows[0].keys}")
+    outcome = rows[0].outcome
+    _write(path, draw, f"{outcome.clips:,} clips, keys {outcome.keys}")
 
 
 def plot_throughput(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> None:

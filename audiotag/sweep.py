@@ -3,18 +3,23 @@
 import csv
 import io
 import itertools
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
+from typing import Any
 
 import torch
 
 from audiotag.benchmarks.timing import interleave
 from audiotag.complexity import count_parameters
+from audiotag.config import METRICS_FILE
 from audiotag.cross_validation import fold_runs, is_cross_validation, score_folds, train_folds
+from audiotag.data.dataset import ClipDataset
+from audiotag.data.shards import hash_keys
 from audiotag.errors import RecipeError
 from audiotag.evaluation import Figure, summarise
 from audiotag.loading import load_tagger
@@ -25,8 +30,10 @@ from audiotag.replacing import replaced
 from audiotag.scoring import Scores, score
 from audiotag.tagger import Tagger
 from audiotag.training import train
+from audiotag.training.history import read_rows
 
 TABLE_FILE, PLOT_FILE = "sweep.csv", "sweep.png"
+FOLLOWED = "mAP by the teacher's tags"  # of clips without labels, as the run's validation has it
 TIMED_CLIPS = 4  # of a batch
 TIMED_RUNS = 5
 SEPARATOR = re.compile(r",(?![^\[]*\])")  # a comma that is not inside a list
@@ -53,26 +60,39 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """How good a combination is.
+
+    Attributes:
+        figure: "accuracy" where each clip has one label, "mAP" where they have others, `FOLLOWED`
+            where none has any.
+        value: The figure on the clips that were not trained on, with its interval; that of
+            `FOLLOWED` has none.
+        clips: How many those are.
+        keys: Hash of their names.
+    """
+
+    figure: str
+    value: Figure
+    clips: int
+    keys: str
+
+
+@dataclass(frozen=True)
 class SweepRow:
     """What came out of one combination.
 
     Attributes:
         name: Its folder.
         values: What it sets, as `key=value`.
-        figure: "accuracy" where each clip has one label, else "mAP".
-        value: The figure on the clips that were not trained on, with its interval.
-        clips: How many those are.
-        keys: Hash of their names.
+        outcome: How good it is.
         parameters: Trainable numbers.
         clips_per_second: From waveforms to scores, kernels built, timed with the others in turn.
     """
 
     name: str
     values: tuple[str, ...]
-    figure: str
-    value: Figure
-    clips: int
-    keys: str
+    outcome: Outcome
     parameters: int
     clips_per_second: float
 
@@ -133,7 +153,7 @@ def sweep(
         return []
     speeds = _throughputs(runs, points, device.type)
     rows = [
-        _row(point, run, _scores(run, point.recipe.data, data, device.type), speed)
+        _row(point, run, _outcome(run, point.recipe.data, data, device.type), speed)
         for point, run, speed in zip(points, runs, speeds, strict=True)
     ]
     _write(rows, out / TABLE_FILE)
@@ -168,24 +188,39 @@ def _model(run: Path) -> Path:
     return next(iter(fold_runs(run).values()), run)
 
 
-def _scores(run: Path, recipe: DataRecipe, data: Path, device: str) -> Scores:
-    """The scores of the clips that were not trained on."""
+def _outcome(run: Path, recipe: DataRecipe, data: Path, device: str) -> Outcome:
+    """What the clips that were not trained on say."""
+    part = _part(run, recipe)
+    clips = ClipDataset(data, **part)
+    if not clips.targets(Tagger.load(_model(run)).labels).counts.any():
+        last = [read_rows(x / METRICS_FILE)[-1] for x in fold_runs(run).values() or (run,)]
+        value = fmean(row["valid_map"] for row in last)
+        keys = hash_keys(clips.keys.tolist())
+        return Outcome(FOLLOWED, Figure(value, math.nan, math.nan), len(clips), keys)
     if is_cross_validation(run):
-        return Scores.join(score_folds(run, data, device))
-    split = recipe.valid_split if recipe.valid_fold is None else None
-    return score(load_tagger(run, device), data, split, recipe.valid_fold)
-
-
-def _row(point: Point, run: Path, scores: Scores, clips_per_second: float) -> SweepRow:
+        scores = Scores.join(score_folds(run, data, device))
+    else:
+        scores = score(load_tagger(run, device), data, **part)
     evaluation = summarise(measure(scores))
     figure = "accuracy" if "accuracy" in evaluation.figures else "mAP"
+    return Outcome(figure, evaluation.figures[figure], evaluation.clips, evaluation.keys)
+
+
+def _part(run: Path, recipe: DataRecipe) -> dict[str, Any]:
+    """The clips that were not trained on, as arguments of `ClipDataset`: all, of a
+    cross-validation."""
+    if is_cross_validation(run):
+        return {}
+    if recipe.valid_fold is not None:
+        return {"fold": recipe.valid_fold}
+    return {"split": recipe.valid_split}
+
+
+def _row(point: Point, run: Path, outcome: Outcome, clips_per_second: float) -> SweepRow:
     return SweepRow(
         name=point.name,
         values=point.values,
-        figure=figure,
-        value=evaluation.figures[figure],
-        clips=evaluation.clips,
-        keys=evaluation.keys,
+        outcome=outcome,
         parameters=count_parameters(Tagger.load(_model(run)).backbone),
         clips_per_second=clips_per_second,
     )
@@ -194,14 +229,16 @@ def _row(point: Point, run: Path, scores: Scores, clips_per_second: float) -> Sw
 def _write(rows: Sequence[SweepRow], path: Path) -> None:
     """The table, a column for each key that varies."""
     header = [value.partition("=")[0] for value in rows[0].values]
-    header += [rows[0].figure, "low", "high", "clips", "keys", "parameters", "clips_per_second"]
+    header += [rows[0].outcome.figure, "low", "high", "clips", "keys"]
+    header += ["parameters", "clips_per_second"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     for row in rows:
         values = [value.partition("=")[2] for value in row.values]
-        ends = [f"{x:.6f}" for x in (row.value.value, row.value.low, row.value.high)]
-        speed = f"{row.clips_per_second:.2f}"
-        writer.writerow([*values, *ends, row.clips, row.keys, row.parameters, speed])
+        reached, speed = row.outcome, f"{row.clips_per_second:.2f}"
+        ends = [reached.value.value, reached.value.low, reached.value.high]
+        texts = ["" if math.isnan(x) else f"{x:.6f}" for x in ends]
+        writer.writerow([*values, *texts, reached.clips, reached.keys, row.parameters, speed])
     with replaced(path) as file:
         file.write(text.getvalue().encode())

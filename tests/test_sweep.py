@@ -6,15 +6,20 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
-from test_cross_validation import data, recipe  # noqa: F401 fixtures
+from sklearn.metrics import average_precision_score
+from test_cross_validation import RECIPE, data, recipe, write_data  # noqa: F401 fixtures
 
 from audiotag import training
 from audiotag.cli.train import train
+from audiotag.data.prepare import prepare
+from audiotag.data.sources.tables import CsvSource
 from audiotag.errors import DataError, RecipeError
+from audiotag.labels import Labels
 from audiotag.loading import load_tagger
-from audiotag.recipe import load_recipe
+from audiotag.recipe import dump_recipe, load_recipe, parse_recipe
 from audiotag.scoring import score
 from audiotag.sweep import read_points
+from audiotag.training.building import build_tagger
 
 
 def run_command(*words):
@@ -95,3 +100,35 @@ def test_axes_are_read_as_toml_values(recipe):  # noqa: F811
 def test_wrong_axes_are_named_before_anything_is_trained(recipe, axes, message):  # noqa: F811
     with pytest.raises(RecipeError, match=message):
         read_points(recipe, [], axes)
+
+
+def test_without_labels_each_row_says_how_the_teachers_tags_are_followed(tmp_path):
+    torch.manual_seed(0)
+    source = write_data(tmp_path, 12, 2)
+    table = source.parent / "t.csv"
+    lines = [line.split(",") for line in table.read_text().splitlines()[1:]]
+    table.write_text("path,label,fold\n" + "\n".join(f"{path},,{fold}" for path, _, fold in lines))
+    unlabelled = prepare(CsvSource(table), tmp_path / "unlabelled")
+    start = parse_recipe({"model": RECIPE["model"]})
+    teacher, _ = build_tagger(start, Labels.audioset())
+    teacher.save(tmp_path / "teacher")
+    values = {
+        "model": RECIPE["model"],
+        "data": {"crop_seconds": [3.0], "valid_fold": 2, "label_set": "audioset"},
+        "optim": {"warmup_epochs": 0.0},
+        "train": {"epochs": 1},
+        "distill": {"teacher": str(tmp_path / "teacher")},
+    }
+    (tmp_path / "r.toml").write_text(dump_recipe(parse_recipe(values)))
+    words = (tmp_path / "r.toml", "--data", unlabelled, "--out", tmp_path / "out")
+    result = run_command(*words, "--device", "cpu", "--sweep", "train.batch_size=2,4")
+    assert result.exit_code == 0, result.output
+    for row in table_of(tmp_path / "out"):
+        run = tmp_path / "out" / f"train.batch_size={row['train.batch_size']}"
+        scores = score(load_tagger(run), unlabelled, fold=2, unlabelled=True).values
+        tags = score(teacher.eval(), unlabelled, fold=2, unlabelled=True).values >= 0.5
+        heard = tags.any(0)
+        expected = average_precision_score(tags[:, heard], scores[:, heard])
+        # Batches differ, and rounding with them orders scores that are nearly equal otherwise.
+        assert float(row["mAP by the teacher's tags"]) == pytest.approx(expected, abs=1e-3)
+        assert (row["low"], row["high"], row["clips"]) == ("", "", "6")

@@ -68,18 +68,19 @@ def print_sweep(rows: Sequence["SweepRow"]) -> None:
     """Print what each combination of values came to."""
     console = _console()
     keys = [value.partition("=")[0] for value in rows[0].values]
-    columns = (*keys, rows[0].figure, "95 % interval", "parameters", "clips/s")
+    outcome = rows[0].outcome
+    columns = (*keys, outcome.figure, "95 % interval", "parameters", "clips/s")
     lines = [
         (
             *(value.partition("=")[2] for value in row.values),
-            *_figure(row.value),
+            *_figure(row.outcome.value),
             f"{row.parameters / 1e6:.2f} M",
             f"{row.clips_per_second:.1f}",
         )
         for row in rows
     ]
     _print(console, columns, lines)
-    console.print(f"On {rows[0].clips} clips, keys {rows[0].keys}.", style="dim", soft_wrap=True)
+    console.print(f"On {outcome.clips} clips, keys {outcome.keys}.", style="dim", soft_wrap=True)
 
 
 def print_confusion(confusion: Sequence[Confusion]) -> None:
