@@ -4,11 +4,14 @@
 
 A tag counts as there where the teacher scores it 0.5 or more; of several, the mean of their logits
 is what the teacher says. Thresholds maximise F1 on training clips, within `BOUNDS`: a class that
-the corpus hardly has would get any. They are written into RUN. The table is of the development
-clips: how often the teacher agrees, by the student's score.
+the corpus hardly has would get any. What pure noise is scored is no tag either: only the names of
+noise itself keep thresholds below that. They are written into RUN, and what they come to on the
+development clips into its calibration.json. The table is of these clips: how often the teacher
+agrees, by the student's score.
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,16 +23,23 @@ from audiotag.data.clips import open_clips
 from audiotag.data.dataset import ClipDataset
 from audiotag.loading import load_tagger
 from audiotag.metrics import mean_average_precision
+from audiotag.replacing import replaced
 from audiotag.scoring import Scores
 from audiotag.tagger import Tagger
 from audiotag.thresholds import f1_scores, fit_thresholds
 from audiotag.training.ensemble import OtherTeacher, load_others, mean_logits
 
+CALIBRATION_FILE = "calibration.json"
 SECONDS = 5.0  # of each clip; silence follows shorter ones
 TRAINING_CLIPS = 6000  # drawn at random
 BATCH = 32
 POSITIVE_SCORE = 0.5
 BOUNDS = 0.03, 0.3
+NOISE_NAMES = ("Silence", "Noise", "White noise", "Pink noise", "Static")
+NOISE_SLOPES = (0.0, 1.0, 2.0)  # of the spectrum of the power: white, pink, brown
+NOISE_LEVELS = (-60.0, -50.0, -40.0, -30.0, -20.0, -10.0)  # RMS, dB
+NOISE_SECONDS = 10.0
+NOISE_MARGIN = 1.1  # of a threshold over a score of noise
 BINS = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 
 
@@ -64,6 +74,19 @@ def compare(
     )
 
 
+def noise_scores(student: Tagger) -> np.ndarray:
+    """The highest score of each class for any noise, (classes,)."""
+    count = round(NOISE_SECONDS * student.sample_rate)
+    spectrum = torch.fft.rfft(torch.randn(count, generator=torch.Generator().manual_seed(0)))
+    frequencies = torch.arange(len(spectrum)).clamp(min=1)
+    noises = []
+    for slope in NOISE_SLOPES:
+        noise = torch.fft.irfft(spectrum * frequencies ** (-slope / 2), n=count)
+        noises += [noise / noise.square().mean().sqrt() * 10 ** (x / 20) for x in NOISE_LEVELS]
+    with torch.inference_mode():
+        return student(torch.stack(noises)).double().sigmoid().amax(0).numpy()
+
+
 def print_reliability(scores: Scores) -> None:
     """How often the teacher hears what the student scores within each bin."""
     bins = np.digitize(scores.values, BINS[1:-1])
@@ -86,19 +109,27 @@ def main() -> None:
     others = load_others(more, teacher.labels, torch.device("cpu"))
     training = compare(student, teacher, others, arguments.data, "train", TRAINING_CLIPS)
     fitted = fit_thresholds(training)
-    thresholds = fitted.values.clip(*BOUNDS)
+    is_noise = np.isin(student.labels.names, NOISE_NAMES)
+    unheard = np.where(is_noise, 0.0, noise_scores(student) * NOISE_MARGIN)
+    thresholds = np.maximum(fitted.values.clip(*BOUNDS), unheard).clip(max=1.0)
     store_thresholds(arguments.run, thresholds.tolist())
     scores = compare(student, teacher, others, arguments.data, "dev", None)
     print_reliability(scores)
     heard = scores.values >= thresholds
     right = (heard & scores.targets).sum()
-    print(
-        f"development clips: {len(scores.keys)}, mAP "
-        f"{mean_average_precision(scores.targets, scores.values):.3f}; with the thresholds "
-        f"{heard.sum(1).mean():.2f} tags a clip (the teacher {scores.targets.sum(1).mean():.2f}), "
-        f"precision {right / heard.sum():.3f}, recall {right / scores.targets.sum():.3f}, mean F1 "
-        f"{np.nanmean(f1_scores(scores.targets, scores.values, thresholds)):.3f}"
-    )
+    figures = {
+        "clips": len(scores.keys),
+        "map": mean_average_precision(scores.targets, scores.values),
+        "tags": heard.sum(1).mean(),
+        "teacher_tags": scores.targets.sum(1).mean(),
+        "precision": right / heard.sum(),
+        "recall": right / scores.targets.sum(),
+        "f1": np.nanmean(f1_scores(scores.targets, scores.values, thresholds)),
+    }
+    text = json.dumps({name: round(float(value), 4) for name, value in figures.items()})
+    with replaced(arguments.run / CALIBRATION_FILE) as file:
+        file.write(f"{text}\n".encode())
+    print(text)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ from audiotag.tagger import Tagger
 
 
 def embed(run: Path) -> Path:
-    """Write the model of a run folder and its metrics into the package; its card is by hand."""
+    """Write the model of a run folder and what calibrate.py found into the package; its card is by
+    hand."""
     folder = model_folder(None)
     Tagger.load(run).save(folder, torch.float16)
-    # From the weights as saved: what is exact in half precision takes half the space.
-    export(Tagger.load(folder), folder / ONNX_FILE, compact=True)
-    shutil.copy(run / "metrics.jsonl", folder)
+    export(Tagger.load(folder), folder / ONNX_FILE)
+    shutil.copy(run / "calibration.json", folder)
     return folder
 
 

@@ -1,0 +1,22 @@
+"""The mean of two runs' weights as a model folder: it keeps what the first heard while it ranks
+nearly as the second, which went on from it (arXiv 2109.01903).
+
+    python recipes/default/mean.py FIRST SECOND OUT
+"""
+
+import sys
+
+from audiotag.tagger import Tagger
+from audiotag.training.keeping import mean_of
+
+
+def mean(first: str, second: str, out: str) -> None:
+    """Write the mean into the folder `out`."""
+    states = [Tagger.load(x).backbone.state_dict() for x in (first, second)]
+    tagger = Tagger.load(second)
+    tagger.backbone.load_state_dict(mean_of(states))
+    tagger.save(out)
+
+
+if __name__ == "__main__":
+    mean(*sys.argv[1:])
