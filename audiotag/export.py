@@ -89,9 +89,7 @@ class Export:
     quantisation: Quantisation | None = None
 
 
-def export(
-    tagger: Tagger, out: Path, *, waveform: bool = False, int8: bool = False, compact: bool = False
-) -> Export:
+def export(tagger: Tagger, out: Path, *, waveform: bool = False, int8: bool = False) -> Export:
     """Write a tagger, folded, as an ONNX file; nothing is left behind if it fails.
 
     Args:
@@ -99,7 +97,6 @@ def export(
         out: File to write.
         waveform: Take waveforms rather than log-mel maps.
         int8: Quantise weights of matrix products, whose inputs are then quantised as they come.
-        compact: Store weights in 16 bits, to compute with in 32.
 
     Raises:
         ModelError: If onnx is not installed, or the graph's scores are not the model's.
@@ -110,7 +107,7 @@ def export(
     graph = _Graph(tagger, waveform)
     model = _trace(graph, _input_of(tagger, waveform, *TRACED), tagger.name)
     _add_metadata(model, tagger, graph.input)
-    content = (_compacted(model) if compact else model).SerializeToString()
+    content = model.SerializeToString()
     difference = _check(tagger, content, out)
     quantisation = None
     if int8:

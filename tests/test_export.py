@@ -156,17 +156,6 @@ def test_int8_is_smaller_and_its_change_is_measured(tagger, tmp_path):
     np.testing.assert_allclose(scores, tagger.score_windows(heard), atol=0.2)
 
 
-def test_compact_files_are_half_as_large_and_as_exact(tmp_path):
-    tagger = make_tagger(model_args={"depths": [1, 1, 1, 1], "dims": [8, 8, 32, 256]})
-    for parameter in tagger.parameters():
-        parameter.data = parameter.data.half().float()
-    plain = export(tagger, tmp_path / "plain.onnx")
-    small = export(tagger, tmp_path / "small.onnx", compact=True)
-    assert small.size < 0.55 * plain.size
-    assert small.difference < 2e-5
-    assert_same_scores(tagger, small.path)
-
-
 class Forgetful(nn.Module):
     """A backbone whose logits depend on the length in a way that tracing takes for a constant."""
 
