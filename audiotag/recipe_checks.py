@@ -91,7 +91,7 @@ def _data(recipe: Recipe) -> Iterator[str]:
 
 
 def _augment(augment: AugmentRecipe) -> Iterator[str]:
-    for name in ("speed", "mix_db", "noise_db"):
+    for name in ("speed", "mix_db", "noise_db", "noise_slope"):
         low, high = getattr(augment, name)
         if low > high:
             yield f"augment.{name} must be the lower value, then the higher, got [{low}, {high}]"

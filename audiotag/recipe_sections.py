@@ -75,8 +75,9 @@ class AugmentRecipe:
     speed: tuple[float, float] = (0.5, 1.5)  # by a factor uniform between these
     mix_prob: float = _number(0.0, 0.0, 1.0)  # chance that another clip of the batch is added
     mix_db: tuple[float, float] = (-20.0, 0.0)  # level of the added clip against the first
-    noise_prob: float = _number(0.0, 0.0, 1.0)  # chance of white noise
+    noise_prob: float = _number(0.0, 0.0, 1.0)  # chance of noise
     noise_db: tuple[float, float] = (-60.0, -20.0)  # its level against the clip
+    noise_slope: tuple[float, float] = (0.0, 0.0)  # its colour: white 0, pink 1, brown 2
     gain_db: float = _number(0.0, 0.0)  # louder or softer, uniform in +- this
     erase_prob: float = _number(0.0, 0.0, 1.0)  # chance that a rectangle of the power is erased
     time_masks: int = _number(0, 0)  # SpecAugment: how many, and the widest, in frames

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+import scipy.signal
 import torch
 import torchaudio
 import torchvision
@@ -51,11 +52,22 @@ def test_mix_adds_at_the_level_asked_for_and_joins_the_targets(generator):
 
 def test_noise_and_gain_levels(generator):
     waveform = torch.randn(8, 32_000, generator=generator)
-    noise = augment.add_noise(waveform, 1.0, (-20.0, -20.0), generator) - waveform
-    ratio = noise.square().mean(1) / waveform.square().mean(1)
-    torch.testing.assert_close(ratio, torch.full((8,), 0.01), rtol=0.1, atol=0)
+    for slopes in (augment.WHITE, (0.0, 2.0)):
+        noise = augment.add_noise(waveform, 1.0, (-20.0, -20.0), slopes, generator) - waveform
+        ratio = noise.square().mean(1) / waveform.square().mean(1)
+        torch.testing.assert_close(ratio, torch.full((8,), 0.01), rtol=0.1, atol=0)
     change = 20 * (augment.gain(waveform, 6.0, generator)[:, 0] / waveform[:, 0]).log10()
     assert change.abs().max() <= 6.0 and change.std() > 1
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])
+def test_noise_of_a_colour_falls_with_frequency_by_its_slope(generator, slope):
+    silence = torch.zeros(8, 32_000)
+    noise = augment.add_noise(silence, 1.0, (0.0, 0.0), (slope, slope), generator)
+    frequency, power = scipy.signal.welch(noise.numpy(), fs=32_000, nperseg=4096)
+    heard = (frequency > 100) & (frequency < 15_000)
+    fit, _ = np.polyfit(np.log(frequency[heard]), np.log(power[:, heard].mean(0)), 1)
+    assert fit == pytest.approx(-slope, abs=0.05)
 
 
 @pytest.mark.parametrize("shape", [(4, 30), (4, 1, 8, 5)])
@@ -150,7 +162,7 @@ def test_draws_repeat_with_the_seed():
         lambda g: augment.erase(maps[:, 0], 0.5, g),
         lambda g: augment.mask(maps, 1, 8, 1, 8, g),
         lambda g: augment.roll(maps[:, 0, 0], g),
-        lambda g: augment.add_noise(maps[:, 0, 0], 0.5, (-20.0, 0.0), g),
+        lambda g: augment.add_noise(maps[:, 0, 0], 0.5, (-20.0, 0.0), (0.0, 2.0), g),
     ):
         one, again, other = (work(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
         assert torch.equal(one, again) and not torch.equal(one, other)

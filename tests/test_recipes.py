@@ -45,7 +45,8 @@ SMALL = {  # arguments that leave little of an architecture
     "mn04": {"width": 0.1},
 }
 SHORT = {
-    "data.crop_seconds": [2.0],
+    # The last maps of 2 s are 1 wide, which oneDNN's bfloat16 convolution for AMX gets wrong.
+    "data.crop_seconds": [3.0],
     "data.epoch_clips": 4,
     "train.epochs": 2,
     "train.batch_size": 4,

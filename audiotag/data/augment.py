@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 LEVEL_FLOOR = 1e-5  # full scale; keeps the level of silence finite
+WHITE = (0.0, 0.0)  # slopes of the power of white noise
 ERASED_AREA = (0.02, 0.33)  # share of the map (torchvision.transforms.RandomErasing's defaults)
 ERASED_ASPECT = (0.3, 3.3)  # frequency bins to frames
 ERASING_ATTEMPTS = 10  # rectangles drawn before a map that none fits is left alone
@@ -64,16 +65,35 @@ def mix(
 
 
 def add_noise(
-    waveform: Tensor, prob: float, range_db: tuple[float, float], generator: torch.Generator
+    waveform: Tensor,
+    prob: float,
+    range_db: tuple[float, float],
+    slopes: tuple[float, float],
+    generator: torch.Generator,
 ) -> Tensor:
-    """Add white noise to some of the waveforms (B, T), at a level relative to theirs."""
-    size = len(waveform)
+    """Add noise to some of the waveforms (B, T), at a level relative to theirs.
+
+    Its power falls with frequency to the power of a slope uniform between `slopes`: 0 is white
+    noise, 1 pink, 2 brown.
+    """
+    size, length = waveform.shape
     scale = decibels(*range_db, size, generator) * (torch.rand(size, 1, generator=generator) < prob)
+    slope = slopes[0] + (slopes[1] - slopes[0]) * torch.rand(size, 1, generator=generator)
     level = waveform.square().mean(1, keepdim=True).sqrt().clamp(min=LEVEL_FLOOR)
     seed = int(torch.randint(2**62, (), generator=generator))
     source = torch.Generator(waveform.device).manual_seed(seed)
     noise = torch.randn(waveform.shape, device=waveform.device, generator=source)
+    if slopes != WHITE:
+        noise = _coloured(noise, slope.to(waveform.device))
     return waveform + noise * level * scale.to(waveform.device)
+
+
+def _coloured(noise: Tensor, slope: Tensor) -> Tensor:
+    """White noise (B, T) with its power falling by slopes (B, 1), its level as before."""
+    spectrum = torch.fft.rfft(noise)
+    frequency = torch.arange(1, spectrum.shape[1] + 1, device=noise.device)
+    coloured = torch.fft.irfft(spectrum * frequency ** (-slope / 2), n=noise.shape[1])
+    return coloured / coloured.square().mean(1, keepdim=True).sqrt()
 
 
 def erase(power: Tensor, prob: float, generator: torch.Generator) -> Tensor:

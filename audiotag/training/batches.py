@@ -97,7 +97,8 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
         mixing = recipe.mix_prob, recipe.mix_db
         waveform, targets = augment.mix(waveform, targets, *mixing, generator)
     if recipe.noise_prob:
-        waveform = augment.add_noise(waveform, recipe.noise_prob, recipe.noise_db, generator)
+        noise = recipe.noise_prob, recipe.noise_db, recipe.noise_slope
+        waveform = augment.add_noise(waveform, *noise, generator)
     waveform = augment.gain(waveform, recipe.gain_db, generator)
     taught = embedding = heard = None
     maps: dict[str, Tensor] = {}
