@@ -19,7 +19,7 @@
 #define MOST_TAPS 6
 #define FEWEST_OUTPUTS 4
 #define FEWEST_TAPS 3
-#define IN_FLIGHT (LANES < 16 ? 8 : 4) /* sums that keep the multipliers busy, as measured */
+#define IN_FLIGHT 8 /* sums that keep the multipliers busy: two of them, four cycles each */
 
 /* Sizes, in tiles unless said. A plane holds one point of all windows, or of all taps. */
 typedef struct {
