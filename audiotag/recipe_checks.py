@@ -91,12 +91,13 @@ def _data(recipe: Recipe) -> Iterator[str]:
 
 
 def _augment(augment: AugmentRecipe) -> Iterator[str]:
-    for name in ("speed", "mix_db", "noise_db", "noise_slope"):
+    for name in ("speed", "mix_db", "reverb_seconds", "reverb_db", "noise_db", "noise_slope"):
         low, high = getattr(augment, name)
         if low > high:
             yield f"augment.{name} must be the lower value, then the higher, got [{low}, {high}]"
-    if augment.speed[0] <= 0:
-        yield f"augment.speed must be above 0, got {augment.speed[0]}"
+    for name in ("speed", "reverb_seconds"):
+        if getattr(augment, name)[0] <= 0:
+            yield f"augment.{name} must be above 0, got {getattr(augment, name)[0]}"
     for axis in ("time", "mel"):
         count, width = getattr(augment, f"{axis}_masks"), getattr(augment, f"{axis}_width")
         if bool(count) != bool(width):

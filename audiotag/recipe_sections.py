@@ -67,14 +67,20 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class AugmentRecipe:
-    """What is done to waveforms (roll, speed, mix, noise, gain), to power spectrograms (erasing)
-    and to maps (masks, mixup), in this order."""
+    """What is done to waveforms (speed, roll, mix, reverb, filter, noise, gain), to power
+    spectrograms (erasing) and to maps (masks, mixup), in this order."""
 
     roll: bool = False  # turn each waveform round by a random number of samples
     speed_prob: float = _number(0.0, 0.0, 1.0)  # chance that a clip is played faster or slower
     speed: tuple[float, float] = (0.5, 1.5)  # by a factor uniform between these
-    mix_prob: float = _number(0.0, 0.0, 1.0)  # chance that another clip of the batch is added
-    mix_db: tuple[float, float] = (-20.0, 0.0)  # level of the added clip against the first
+    mix_prob: float = _number(0.0, 0.0, 1.0)  # chance that other clips of the batch are added
+    mix_db: tuple[float, float] = (-20.0, 0.0)  # level of an added clip against the first
+    mix_clips: int = _number(2, 2)  # at most so many are heard at once, the first among them
+    reverb_prob: float = _number(0.0, 0.0, 1.0)  # chance that a room answers
+    reverb_seconds: tuple[float, float] = (0.2, 1.0)  # in which its answer falls by 60 dB (RT60)
+    reverb_db: tuple[float, float] = (-20.0, 0.0)  # level of the answer against the clip
+    filter_prob: float = _number(0.0, 0.0, 1.0)  # chance of a random frequency response
+    filter_db: float = _number(6.0, 0.0)  # its gains in an octave, uniform in +- this
     noise_prob: float = _number(0.0, 0.0, 1.0)  # chance of noise
     noise_db: tuple[float, float] = (-60.0, -20.0)  # its level against the clip
     noise_slope: tuple[float, float] = (0.0, 0.0)  # its colour: white 0, pink 1, brown 2

@@ -42,12 +42,64 @@ def test_speeds_are_uniform_and_one_else(generator):
 def test_mix_adds_at_the_level_asked_for_and_joins_the_targets(generator):
     waveform = torch.randn(16, 8000, generator=generator) * torch.logspace(-2, 0, 16)[:, None]
     targets = torch.eye(16)
-    mixed, joined = augment.mix(waveform, targets, 1.0, (-10.0, -10.0), generator)
+    mixed, joined = augment.mix(waveform, targets, 1.0, (-10.0, -10.0), 2, generator)
     added = (mixed - waveform).square().mean(1) / waveform.square().mean(1)
     torch.testing.assert_close(added, torch.full((16,), 0.1), rtol=1e-3, atol=0)
     assert (joined >= targets).all() and joined.sum() > targets.sum()
-    same, untouched = augment.mix(waveform, targets, 0.0, (-10.0, -10.0), generator)
+    same, untouched = augment.mix(waveform, targets, 0.0, (-10.0, -10.0), 4, generator)
     assert torch.equal(same, waveform) and torch.equal(untouched, targets)
+
+
+def test_mix_adds_one_clip_or_more_as_often(generator):
+    waveform, targets = torch.randn(600, 4000, generator=generator), torch.eye(600)
+    mixed, joined = augment.mix(waveform, targets, 1.0, (-10.0, -10.0), 4, generator)
+    added = 10 * (mixed - waveform).square().mean(1) / waveform.square().mean(1)
+    sounds = joined.sum(1) - 1
+    # A clip is now and then its own partner, or has one twice.
+    assert ((added - sounds).abs() < 0.5).float().mean() > 0.98
+    assert all(abs((sounds == n).float().mean() - 1 / 3) < 0.08 for n in (1, 2, 3))
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.8])
+def test_a_room_s_answer_falls_by_60_db_in_its_time(generator, seconds):
+    rate, waveform = 16_000, torch.zeros(4, 16_000)
+    waveform[:, 0] = 0.5
+    room = 1.0, (seconds, seconds), (-6.0, -6.0), rate
+    answer = augment.reverberate(waveform, *room, generator) - waveform
+    level = answer.square().mean(1) / waveform.square().mean(1)
+    torch.testing.assert_close(10 * level.log10(), torch.full((4,), -6.0), rtol=0, atol=0.01)
+    for response in answer.double().numpy():
+        rest = np.cumsum(response[::-1] ** 2)[::-1]  # Schroeder's integral
+        decay = 10 * np.log10(rest / rest[0])
+        heard = (decay < -5) & (decay > -25)
+        slope, _ = np.polyfit(np.flatnonzero(heard) / rate, decay[heard], 1)
+        assert -60 / slope == pytest.approx(seconds, rel=0.1)
+
+
+def test_a_room_answers_by_convolution(generator):
+    waveform = torch.randn(2, 8000, generator=generator)
+    impulse = torch.eye(1, 8000).repeat(2, 1)
+    room = 1.0, (0.1, 0.4), (0.0, 0.0), 8000
+    heard, response = (
+        augment.reverberate(x, *room, torch.Generator().manual_seed(5)) - x
+        for x in (waveform, impulse)
+    )
+    for x, r, y in zip(waveform.numpy(), response.numpy(), heard.numpy(), strict=True):
+        expected = scipy.signal.fftconvolve(x, r)[:8000]
+        assert np.corrcoef(expected, y)[0, 1] > 0.9999
+
+
+def test_filter_goes_straight_from_octave_to_octave(generator):
+    impulse = torch.zeros(8, 4096)
+    impulse[:, 2048] = 1
+    filtered = augment.equalise(impulse, 1.0, 9.0, generator).double().numpy()
+    gains = 20 * np.log10(np.abs(np.fft.rfft(filtered)))
+    corners = 2048 // 2 ** np.arange(augment.CORNERS)[::-1]
+    octaves = np.log2(np.arange(corners[0], 2049))
+    for gain in gains:
+        expected = np.interp(octaves, np.log2(corners), gain[corners])
+        assert np.abs(gain[corners[0] :] - expected).max() < 0.01
+    assert np.abs(gains).max() <= 9.01 and gains[:, corners].std() > 4
 
 
 def test_noise_and_gain_levels(generator):
@@ -162,6 +214,8 @@ def test_draws_repeat_with_the_seed():
         lambda g: augment.erase(maps[:, 0], 0.5, g),
         lambda g: augment.mask(maps, 1, 8, 1, 8, g),
         lambda g: augment.roll(maps[:, 0, 0], g),
+        lambda g: augment.reverberate(maps[:, 0, 0], 0.5, (0.1, 0.2), (-10.0, 0.0), 100, g),
+        lambda g: augment.equalise(maps[:, 0, 0], 0.5, 6.0, g),
         lambda g: augment.add_noise(maps[:, 0, 0], 0.5, (-20.0, 0.0), (0.0, 2.0), g),
     ):
         one, again, other = (work(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))

@@ -21,7 +21,17 @@ VALUES = {
         "args": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32], "drop_path_rate": 0.2},
     },
     "data": {"crop_seconds": [1.5, 1.7], "valid_fold": 2},
-    "augment": {"roll": True, "speed_prob": 0.5, "mix_prob": 0.5, "mixup_alpha": 0.8},
+    "augment": {
+        "roll": True,
+        "speed_prob": 0.5,
+        "mix_prob": 0.5,
+        "mix_clips": 4,
+        "reverb_prob": 0.5,
+        "filter_prob": 0.5,
+        "noise_prob": 0.5,
+        "noise_slope": [0.0, 2.0],
+        "mixup_alpha": 0.8,
+    },
     "optim": {"lr": 3e-3, "warmup_epochs": 1.0, "clip_grad": 1.0},
     "train": {
         "epochs": 3,

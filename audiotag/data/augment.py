@@ -1,6 +1,6 @@
 """Augmentation of batches, each a function of a batch and a seeded generator.
 
-Random numbers are drawn on the CPU: a run gives the same draws on every device.
+Random numbers are drawn on the CPU, but for noise: a run gives the same draws on every device.
 """
 
 import math
@@ -10,6 +10,7 @@ from torch import Tensor
 
 LEVEL_FLOOR = 1e-5  # full scale; keeps the level of silence finite
 WHITE = (0.0, 0.0)  # slopes of the power of white noise
+CORNERS = 8  # octaves apart: 16 kHz to 125 Hz at a sample rate of 32 kHz
 ERASED_AREA = (0.02, 0.33)  # share of the map (torchvision.transforms.RandomErasing's defaults)
 ERASED_ASPECT = (0.3, 3.3)  # frequency bins to frames
 ERASING_ATTEMPTS = 10  # rectangles drawn before a map that none fits is left alone
@@ -47,21 +48,78 @@ def mix(
     targets: Tensor,
     prob: float,
     range_db: tuple[float, float],
+    most: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Add to waveforms (B, T) others of the batch, at a level relative to theirs.
+    """Add to some of the waveforms (B, T) others of the batch, each at a level relative to theirs.
 
-    Targets (B, C) become the larger of both: both sounds are there.
+    2 to `most` clips, as often one number as another, are then heard at once. Targets (B, C)
+    become the largest of all: all sounds are there.
     """
     size = len(waveform)
-    partner = torch.randperm(size, generator=generator)
-    scale = decibels(*range_db, size, generator)
     chosen = torch.rand(size, 1, generator=generator) < prob
-    partner, scale, chosen = (x.to(waveform.device) for x in (partner, scale, chosen))
-    level = waveform.square().mean(1, keepdim=True).sqrt().clamp(min=LEVEL_FLOOR)
-    added = waveform[partner] * (scale * level / level[partner])
-    mixed = torch.where(chosen, waveform + added, waveform)
-    return mixed, torch.where(chosen, torch.maximum(targets, targets[partner]), targets)
+    added = torch.randint(1, most, (size, 1), generator=generator)
+    level = _level(waveform)
+    mixed, joined = waveform, targets
+    for number in range(most - 1):
+        partner = torch.randperm(size, generator=generator)
+        scale = decibels(*range_db, size, generator) * (chosen & (number < added))
+        partner, scale = partner.to(waveform.device), scale.to(waveform.device)
+        mixed = mixed + waveform[partner] * (scale * level / level[partner])
+        joined = torch.where(scale > 0, torch.maximum(joined, targets[partner]), joined)
+    return mixed, joined
+
+
+def reverberate(
+    waveform: Tensor,
+    prob: float,
+    seconds: tuple[float, float],
+    range_db: tuple[float, float],
+    sample_rate: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Add to some of the waveforms (B, T) what a room might answer, at a level relative to theirs.
+
+    The answer is white noise that falls by 60 dB within a time uniform between `seconds` (RT60;
+    Polack's model of a room: doi.org/10.1016/0003-682X(93)90054-A), convolved with the waveform.
+    """
+    size, length = waveform.shape
+    chosen = (torch.rand(size, generator=generator) < prob).nonzero()[:, 0]
+    times = seconds[0] + (seconds[1] - seconds[0]) * torch.rand(size, 1, generator=generator)
+    scale = decibels(*range_db, size, generator)
+    source = _source(waveform, generator)
+    if not len(chosen):
+        return waveform
+    times, scale, chosen = (x.to(waveform.device) for x in (times[chosen], scale[chosen], chosen))
+    dry = waveform[chosen]
+    noise = torch.randn(dry.shape, device=dry.device, generator=source)
+    decay = torch.arange(length, device=dry.device) / (times * sample_rate)
+    sound, room = (torch.fft.rfft(x, n=2 * length) for x in (dry, noise * 10 ** (-3 * decay)))
+    answer = torch.fft.irfft(sound * room, n=2 * length)[:, :length]
+    ratio = _level(dry) / _level(answer)
+    return waveform.index_copy(0, chosen, dry + answer * ratio * scale)
+
+
+def equalise(waveform: Tensor, prob: float, range_db: float, generator: torch.Generator) -> Tensor:
+    """Filter some of the waveforms (B, T) as another microphone might.
+
+    The gain is uniform in +-`range_db` at each of `CORNERS` frequencies, an octave apart from half
+    the sample rate down, and in between goes straight in dB over the logarithm of the frequency,
+    as FilterAugment's does over mel bands (arXiv 2110.03282).
+    """
+    size, length = waveform.shape
+    chosen = (torch.rand(size, generator=generator) < prob).nonzero()[:, 0]
+    gains = range_db * (2 * torch.rand(size, CORNERS, generator=generator) - 1)
+    if not len(chosen):
+        return waveform
+    frequency = torch.fft.rfftfreq(length)  # cycles a sample, 0.5 at most
+    octave = (-(2 * frequency).clamp(min=2.0 ** (1 - CORNERS)).log2()).clamp(0, CORNERS - 1)
+    lower = octave.floor().clamp(max=CORNERS - 2).long()
+    share = octave - lower
+    decibel = gains[chosen][:, lower] * (1 - share) + gains[chosen][:, lower + 1] * share
+    chosen, response = chosen.to(waveform.device), 10 ** (decibel / 20).to(waveform.device)
+    filtered = torch.fft.irfft(torch.fft.rfft(waveform[chosen]) * response, n=length)
+    return waveform.index_copy(0, chosen, filtered)
 
 
 def add_noise(
@@ -79,13 +137,11 @@ def add_noise(
     size, length = waveform.shape
     scale = decibels(*range_db, size, generator) * (torch.rand(size, 1, generator=generator) < prob)
     slope = slopes[0] + (slopes[1] - slopes[0]) * torch.rand(size, 1, generator=generator)
-    level = waveform.square().mean(1, keepdim=True).sqrt().clamp(min=LEVEL_FLOOR)
-    seed = int(torch.randint(2**62, (), generator=generator))
-    source = torch.Generator(waveform.device).manual_seed(seed)
+    source = _source(waveform, generator)
     noise = torch.randn(waveform.shape, device=waveform.device, generator=source)
     if slopes != WHITE:
         noise = _coloured(noise, slope.to(waveform.device))
-    return waveform + noise * level * scale.to(waveform.device)
+    return waveform + noise * _level(waveform) * scale.to(waveform.device)
 
 
 def _coloured(noise: Tensor, slope: Tensor) -> Tensor:
@@ -93,7 +149,18 @@ def _coloured(noise: Tensor, slope: Tensor) -> Tensor:
     spectrum = torch.fft.rfft(noise)
     frequency = torch.arange(1, spectrum.shape[1] + 1, device=noise.device)
     coloured = torch.fft.irfft(spectrum * frequency ** (-slope / 2), n=noise.shape[1])
-    return coloured / coloured.square().mean(1, keepdim=True).sqrt()
+    return coloured / _level(coloured)
+
+
+def _level(waveform: Tensor) -> Tensor:
+    """Root mean square (B, 1) of waveforms (B, T)."""
+    return waveform.square().mean(1, keepdim=True).sqrt().clamp(min=LEVEL_FLOOR)
+
+
+def _source(waveform: Tensor, generator: torch.Generator) -> torch.Generator:
+    """A generator where the waveforms are, for what is too much to be drawn on the CPU."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return torch.Generator(waveform.device).manual_seed(seed)
 
 
 def erase(power: Tensor, prob: float, generator: torch.Generator) -> Tensor:

@@ -94,8 +94,14 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
     if recipe.roll:
         waveform = augment.roll(waveform, generator)
     if recipe.mix_prob:
-        mixing = recipe.mix_prob, recipe.mix_db
+        mixing = recipe.mix_prob, recipe.mix_db, recipe.mix_clips
         waveform, targets = augment.mix(waveform, targets, *mixing, generator)
+    if recipe.reverb_prob:
+        room = recipe.reverb_prob, recipe.reverb_seconds, recipe.reverb_db, run.tagger.sample_rate
+        waveform = augment.reverberate(waveform, *room, generator)
+    if recipe.filter_prob:
+        filtering = recipe.filter_prob, recipe.filter_db
+        waveform = augment.equalise(waveform, *filtering, generator)
     if recipe.noise_prob:
         noise = recipe.noise_prob, recipe.noise_db, recipe.noise_slope
         waveform = augment.add_noise(waveform, *noise, generator)
