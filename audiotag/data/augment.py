@@ -81,7 +81,7 @@ def reverberate(
     """Add to some of the waveforms (B, T) what a room might answer, at a level relative to theirs.
 
     The answer is white noise that falls by 60 dB within a time uniform between `seconds` (RT60;
-    Polack's model of a room: doi.org/10.1016/0003-682X(93)90054-A), convolved with the waveform.
+    Polack's model of a room: Applied Acoustics 38, 1993), convolved with the waveform.
     """
     size, length = waveform.shape
     chosen = (torch.rand(size, generator=generator) < prob).nonzero()[:, 0]
