@@ -9,6 +9,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from audiotag.results import FileTags, Segment, Tag
@@ -200,22 +201,28 @@ SUFFIXES = {
     "csv": ".csv",
     "audacity": ".labels.txt",
     "raven": ".selections.txt",
+    "html": ".html",
 }
 FORMATS = tuple(SUFFIXES)
-TIMELINES = ("audacity", "raven")  # have times: a timeline is what they are for
+TIMELINES = ("audacity", "raven", "html")  # have times: a timeline is what they are for
 RESUMABLE = ("jsonl", "csv")  # can be read back, so that a file of them can be gone on with
 
 
-def make_format(name: str, single: bool, sample_rate: int) -> Format:
+def make_format(name: str, single: bool, sample_rate: int, folder: Path = Path()) -> Format:
     """The format of a name in `FORMATS`.
 
     Args:
         name: Its name.
         single: Whether it will hold the result of one recording only.
         sample_rate: Rate at which the model hears, in Hz.
+        folder: Where the output will lie.
     """
     if name == "json":
         return Json(single)
+    if name == "html":
+        from audiotag.formats_html import Html
+
+        return Html(folder)
     if name == "raven":
         return Raven(sample_rate)
     return STATELESS[name]()

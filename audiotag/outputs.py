@@ -63,7 +63,8 @@ class OutputPlan:
         Raises:
             DataError: If an output to go on with cannot be.
         """
-        form = make_format(self.format, self.single, sample_rate)
+        folder = Path() if self.target is None else self.target.parent
+        form = make_format(self.format, self.single, sample_rate, folder)
         if self.target is None:
             return ResultStream("standard output", form, _standard_output)
         if self.folder:
@@ -186,7 +187,7 @@ class ResultFolder:
         if result.error is not None:
             text, place, other = to_json(result) + "\n", failure, place
         else:
-            form = make_format(self._format, True, self._sample_rate)
+            form = make_format(self._format, True, self._sample_rate, place.parent)
             text, other = form.start() + form.add(result) + form.end(), failure
         with _replacing(place) as file:
             file.write(text.encode("utf-8", "surrogateescape"))
