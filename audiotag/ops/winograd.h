@@ -171,10 +171,11 @@ INLINE void sum_two_rows(const int n, const int taps, vec *to, int add, const ve
         to[k] = upper[k], to[pitch + k] = lower[k];
 }
 
-/* Whether rows of sums are made by twos: where one alone has too few to keep multipliers busy. */
+/* Whether rows of sums are made by twos: where one alone has too few to keep multipliers busy, four
+   of the eight IN_FLIGHT. */
 static int is_paired(const tiling *t)
 {
-    return FEWEST_OUTPUTS < IN_FLIGHT && t->columns <= FEWEST_OUTPUTS && t->taps == t->tap_columns;
+    return t->columns <= FEWEST_OUTPUTS && t->taps == t->tap_columns;
 }
 
 /* One row of sums at one point, in one piece or more, or two. */
