@@ -155,7 +155,7 @@ def test_equal_names_do_not_collide_in_a_folder(here, model):
         (["songs", "--threshold", "2"], "--threshold"),
         (["songs", "--window", "0.00001"], "--window"),
         (["songs", "--hop", "0"], "--hop"),
-        (["songs", "--format", "html"], "--format"),
+        (["songs", "--format", "xls"], "--format"),
         (["songs", "--output", "x.xls"], "--format"),
         (["songs", "--resume"], "--output"),
         (["songs", "--exclude", "*"], "no audio files in songs"),
