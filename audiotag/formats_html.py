@@ -69,9 +69,9 @@ def spans(label: str, segments: tuple[Segment, ...]) -> list[tuple[float, float,
 
 def _heard(result: FileTags) -> list[Tag]:
     """The file's tags, then those of its windows alone, the highest of each."""
-    tags = {tag.label: tag for tag in result.tags}
+    known = {tag.label for tag in result.tags}
     others: dict[str, Tag] = {}
-    for tag in (tag for part in result.segments for tag in part.tags if tag.label not in tags):
+    for tag in (tag for part in result.segments for tag in part.tags if tag.label not in known):
         if tag.label not in others or tag.score > others[tag.label].score:
             others[tag.label] = tag
     return [*result.tags, *sorted(others.values(), key=lambda tag: -tag.score)]
