@@ -10,7 +10,7 @@ from audiotag import clibrary
 from audiotag.ops import depthwise, depthwise_conv2d, native, reference_depthwise_conv2d
 
 built = pytest.mark.skipif(native.library() is None, reason="needs a build of depthwise.c")
-TOLERANCE = 1e-5  # of the norm, for sums of up to 4000 products
+TOLERANCE = 1e-6  # of the norm, for sums of up to 4000 products
 
 SHAPES = [  # batch, channels, height, width, kernel height, kernel width
     (1, 1, 1, 1, 1, 1),
@@ -23,7 +23,7 @@ SHAPES = [  # batch, channels, height, width, kernel height, kernel width
     (2, 16, 41, 2, 5, 31),
     (2, 33, 13, 19, 1, 9),
     (2, 7, 12, 25, 9, 1),
-    # Tiled, with 3 to 6 tiles of taps and 4 to 8 of outputs side by side, in one part or several:
+    # Transforms of 27 to 128 values, with all factors:
     (2, 5, 20, 16, 11, 13),
     (1, 4, 41, 18, 15, 15),
     (2, 3, 35, 37, 17, 17),
@@ -31,8 +31,14 @@ SHAPES = [  # batch, channels, height, width, kernel height, kernel width
     (3, 2, 29, 26, 25, 23),
     (1, 3, 70, 101, 31, 51),
     (2, 2, 21, 53, 41, 35),
-    # Two rows of four outputs at once, and one alone:
     (2, 9, 19, 14, 21, 21),
+    (1, 2, 45, 33, 27, 31),
+    (1, 3, 117, 52, 23, 11),
+    # In tiles of columns, of rows, and of both; the kernel's gradient in one transform:
+    (2, 3, 9, 300, 9, 31),
+    (1, 2, 260, 12, 15, 9),
+    (1, 1, 150, 170, 11, 41),
+    (1, 2, 7, 700, 13, 201),
 ]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -104,6 +110,16 @@ def test_what_is_no_number_stays_none_in_bfloat16():
     weight[:, :, 4, 4] = 1
     y = native.depthwise_conv2d(x.bfloat16(), weight)
     assert torch.equal(y.isnan(), reference_depthwise_conv2d(x, weight).isnan())
+
+
+@built
+def test_what_is_no_number_stays_in_its_map():
+    x, weight, bias, _ = tensors(3, 20, 32, 31, 23, 23)
+    x[1, 17, 4, 4] = torch.nan
+    y, exact = native.correlate(x, weight, bias), reference_depthwise_conv2d(x, weight, bias)
+    assert y[1, 17][exact[1, 17].isnan()].isnan().all()
+    y[1, 17] = exact[1, 17] = 0
+    assert error(y, exact.double()) < TOLERANCE
 
 
 @built

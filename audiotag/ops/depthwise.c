@@ -8,12 +8,12 @@
 
    LANES neighbouring channels are copied into one vector a cell, so that any strides will do. A
    thread takes LANES channels at a time, and of them pairs of rows (direct.h) or images
-   (winograd.h), whichever way is the shorter. */
+   (fourier.h), whichever way is the shorter. */
 
 #include <stdlib.h>
 
 #include "direct.h"
-#include "winograd.h"
+#include "fourier.h"
 
 typedef void block(const shape *, const char *, const char *, const float *, char *, int64_t,
                    int64_t, int64_t, vec *);
@@ -22,16 +22,19 @@ typedef void block(const shape *, const char *, const char *, const float *, cha
 static int share(const shape *s, const char *maps, const char *taps, const float *bias,
                  char *out, int part, int parts)
 {
-    const int tiled = winograd_cost(s) < direct_cost(s);
-    block *const run = tiled ? winograd_block : direct_block;
-    const int64_t vectors = tiled ? winograd_memory(s) : direct_memory(s);
-    const int64_t zeros = tiled ? winograd_zeros(s) : vectors;
-    const int64_t pieces = tiled ? winograd_units(s) : direct_units(s);
+    const spectrum t = plan(s);
+    const int fourier = fourier_cost(s, &t) < direct_cost(s);
+    block *const run = fourier ? fourier_block : direct_block;
+    const int64_t vectors = fourier ? fourier_memory(s, &t) : direct_memory(s);
+    const int64_t pieces = fourier ? fourier_units(s) : direct_units(s);
     const int64_t units = ceil_div(s->channels, LANES) * pieces;
     vec *memory = aligned_alloc(sizeof(vec), vectors * sizeof(vec));
     if (!memory)
         return 1;
-    memset(memory, 0, zeros * sizeof(vec));
+    if (fourier)
+        fourier_prepare(&t, memory);
+    else
+        memset(memory, 0, vectors * sizeof(vec));
     int64_t unit = units * part / parts, end = units * (part + 1) / parts;
     while (unit < end) {
         const int64_t number = unit / pieces, first = unit % pieces;

@@ -51,7 +51,9 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     if weight.shape[-2] * weight.shape[-1] <= DIRECT_KERNEL_AREA:
         bias = None if bias is None else bias.to(x.dtype)
         return reference_depthwise_conv2d(x, weight.to(x.dtype), bias)
-    kernels = triton_module("triton_depthwise", x.device) if x.is_cuda else native
+    if native.is_preferred(x):
+        return native.depthwise_conv2d(x, weight, bias)
+    kernels = triton_module("triton_depthwise", x.device) if x.is_cuda else None
     if kernels is not None and kernels.is_preferred(x, *weight.shape[-2:]):
         return kernels.depthwise_conv2d(x, weight, bias)
     y = _LargeKernel.apply(x, weight.to(x.dtype))

@@ -1,9 +1,9 @@
 """Same-size depthwise convolution on a CPU, by a few C functions built when the package is.
 
-Small maps need only a part of a large kernel, the sums stay in registers (`direct.h`), large maps
-take a fifth of the multiplications (`winograd.h`), and nothing is padded or transposed beforehand:
-see `depthwise.c`. A build is made for each instruction set, and the one for this CPU is loaded.
-Where there was no compiler, all else works without.
+Small maps need only a part of a large kernel, the sums stay in registers (`direct.h`), others go
+through Fourier transforms of all channels of a vector at once (`fourier.h`), and nothing is padded
+or transposed beforehand: see `depthwise.c`. A build is made for each instruction set, and the one
+for this CPU is loaded. Where there was no compiler, all else works without.
 
 The builds use the OpenMP runtime that torch has loaded: they aren't linked against one of their
 own, whose idle threads would get in the way of torch's.
@@ -21,21 +21,19 @@ from audiotag import clibrary
 BUILDS = {"AVX512": "_depthwise_avx512", "AVX2": "_depthwise_avx2"}  # by torch's capability
 PLAIN_BUILD = "_depthwise"  # for any CPU
 DTYPES = (torch.float32, torch.bfloat16)  # of maps; sums are in single precision
-# The time grows with the kernel, the FFT's doesn't. Measured with AVX-512, one thread, 4 images,
-# gradients / FFT: 16x64x62, 31x31 3.1 / 4.1 ms, 41x41 5.0 / 4.7, 63x63 8.0 / 5.9;
-# 16x128x100, 51x51 21.8 / 20.7; 32x32x31, 61x61 3.6 / 8.2.
-MAX_KERNEL_AREA = 2000  # on maps of more than
-SMALL_MAP = 1024  # cells
 
 
-def is_preferred(x: Tensor, kh: int, kw: int) -> bool:
-    """Whether maps (B, C, H, W) and kernels (kh, kw) should be taken here, if they can be."""
+def is_preferred(x: Tensor) -> bool:
+    """Whether maps (B, C, H, W) should be taken here, if they can be: with any kernels.
+
+    Measured with AVX-512, one thread, 4 images, here / by PyTorch's FFT: 16x64x62, 31x31 0.4 / 3.1
+    ms, 63x63 0.6 / 2.5; 16x64x1875, 23x23 22 / 169. Their gradients: 1.2 / 5.2, 1.4 / 4.2, 58 / 271.
+    """
     return (
         x.device.type == "cpu"
         and x.dtype in DTYPES
         and type(x) in (Tensor, torch.nn.Parameter)
         and x.numel() > 0
-        and (kh * kw <= MAX_KERNEL_AREA or x.shape[-2] * x.shape[-1] <= SMALL_MAP)
         and not (torch.jit.is_tracing() or torch.compiler.is_compiling())
         and library() is not None
     )
@@ -71,7 +69,10 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     channels = x.shape[1]
     if weight.shape[:2] != (channels, 1) or (bias is not None and bias.shape != (channels,)):
         raise ValueError(f"{channels} channels need as many kernels, got {tuple(weight.shape)}")
-    return _Depthwise.apply(x, weight.float(), None if bias is None else bias.float())
+    weight, bias = weight.float(), None if bias is None else bias.float()
+    if not torch.is_grad_enabled():
+        return correlate(x, weight, bias)  # without what a graph costs
+    return _Depthwise.apply(x, weight, bias)
 
 
 def correlate(x: Tensor, weight: Tensor, bias: Tensor | None = None, turn: bool = False) -> Tensor:

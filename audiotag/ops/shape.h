@@ -3,6 +3,7 @@
 #ifndef SHAPE_H
 #define SHAPE_H
 
+#include "stream.h"
 #include "vectors.h"
 
 typedef struct {
@@ -32,6 +33,16 @@ static void pack_taps(const shape *s, vec *to, const char *from, int64_t pitch, 
             pack_transposed(to + i * pitch + first, from + i * step.row + first * step.column,
                             step.channel, s->turn);
         }
+}
+
+/* The kernels after those of the LANES channels from `channel` on, line by line of memory; none if
+   taps are maps. */
+static stream kernels_to_come(const shape *s, const char *taps, int64_t channel, int64_t calls)
+{
+    const int64_t bytes = (s->tap_rows - 1) * s->tap.row + s->tap_columns * s->tap.column;
+    const int64_t lanes = s->tap.batch ? 0 : min(LANES, s->channels - channel - LANES);
+    const strides lines = {.row = s->tap.channel, .column = LINE, .channel = 1, .size = 1};
+    return to_come(taps + LANES * s->tap.channel, &lines, lanes, ceil_div(bytes, LINE), calls);
 }
 
 /* The bias of `lanes` channels from `channel` on; zeros without one. */

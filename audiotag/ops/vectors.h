@@ -124,13 +124,50 @@ static void pack_transposed(vec *to, const char *from, int64_t channel, int64_t 
         to[k] = block[turn ? LANES - 1 - k : k];
 }
 
+/* Of a row of `columns` cells, those whose first LANES channels can be had in one piece: with what
+   lies behind the `lanes` wanted ones, which is of no account as lanes do not mix. */
+static int64_t whole_cells(const strides *s, int64_t columns, int64_t lanes)
+{
+    if (s->size != 4 || s->channel != 4 || s->column < 4)
+        return 0;
+    const int64_t beyond = 4 * (LANES - lanes);
+    return max(0, columns - ceil_div(beyond, s->column));
+}
+
+/* Copy a row of cells of `lanes` channels into vectors, `apart` from one to the next, in the order
+   of `place` if there is one. */
+INLINE void pack_row(vec *to, int64_t apart, const int32_t *place, const char *from,
+                     const strides *s, int64_t columns, int64_t lanes)
+{
+    const int64_t step = s->column, whole = whole_cells(s, columns, lanes);
+    for (int64_t j = 0; j < whole; j++)
+        memcpy(to + apart * (place ? place[j] : j), from + j * step, sizeof(vec));
+    for (int64_t j = whole; j < columns; j++)
+        to[apart * (place ? place[j] : j)] = load(from + j * step, s, lanes);
+}
+
 /* Copy rows x columns cells of `lanes` channels into vectors, `pitch` a row. */
 static void pack(vec *to, const char *from, const strides *s, int64_t rows, int64_t columns,
                  int64_t pitch, int64_t lanes)
 {
     for (int64_t i = 0; i < rows; i++)
+        pack_row(to + i * pitch, 1, 0, from + i * s->row, s, columns, lanes);
+}
+
+/* Put every other vector, in the order of `place`, scaled, plus a bias, into a row of cells. */
+static void unpack_row(char *to, const strides *s, const vec *from, const int32_t *place,
+                       float scale, vec bias, int64_t columns, int64_t lanes)
+{
+    const int64_t step = s->column;
+    const int dense = s->size == 4 && s->channel == 4;
+    if (dense && lanes == LANES)
+        for (int64_t j = 0; j < columns; j++) {
+            const vec cell = from[2 * place[j]] * scale + bias;
+            memcpy(to + j * step, &cell, sizeof(vec));
+        }
+    else
         for (int64_t j = 0; j < columns; j++)
-            to[i * pitch + j] = load(from + i * s->row + j * s->column, s, lanes);
+            put(to + j * step, from[2 * place[j]] * scale + bias, s, lanes);
 }
 
 #endif

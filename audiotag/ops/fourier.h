@@ -1,0 +1,347 @@
+/* Correlation of large kernels by Fourier transforms, all channels of a vector at once.
+
+   Rows come first, two at a time: they are the real and the imaginary part of one transform, and
+   are told apart by its symmetry. Of a row's frequencies, the bins, the lower half is enough. Each
+   bin is a column that is then transformed, multiplied by that of the taps (conjugate, as this is
+   correlation) and taken back while it lies in the nearest cache. Maps that would need a longer
+   transform than LONGEST are cut into tiles of outputs that each see their own piece of the map
+   (overlap and save). */
+
+#ifndef FOURIER_H
+#define FOURIER_H
+
+#include "fft.h"
+#include "shape.h"
+
+#define LONGEST 128
+
+/* One axis: outputs are made in `tiles`, each of `outputs`. */
+typedef struct {
+    int64_t size, taps, before, all; /* cells of the map, taps, zeros before the map, outputs */
+    int64_t tiles, outputs, length;  /* length: of the transform */
+} axis;
+
+/* What a tile sees: values `low` to `high - 1` of the transform hold cells of the map from `start`
+   on. The first of its outputs is number `first`. */
+typedef struct {
+    int64_t low, high, start, first, outputs;
+} piece;
+
+typedef struct {
+    axis rows, columns;
+    int64_t bins;           /* frequencies of a row */
+    int64_t column, size;   /* vectors from one bin to the next, and of all */
+    transform across, down; /* of rows, of columns */
+} spectrum;
+
+static piece piece_of(const axis *a, int64_t tile)
+{
+    const int64_t first = tile * a->outputs, outputs = min(a->outputs, a->all - first);
+    const int64_t low = max(0, a->before - first);
+    const int64_t high = min(outputs + a->taps - 1, a->size + a->before - first);
+    return (piece){low, max(low, high), first + low - a->before, first, outputs};
+}
+
+/* The least length at which nothing that wraps around meets an output of a tile. */
+static int64_t least_length(const axis *a)
+{
+    int64_t least = a->taps;
+    for (int64_t tile = 0; tile < a->tiles; tile++) {
+        const piece p = piece_of(a, tile);
+        least = max(max(least, p.outputs), max(p.high, p.outputs + a->taps - 1 - p.low));
+    }
+    return least;
+}
+
+/* Cut an axis into tiles, or not if it is to be `whole`; its least length. */
+static int64_t cut(axis *a, int whole)
+{
+    a->tiles = 1, a->outputs = a->all;
+    if (!whole && least_length(a) > LONGEST) {
+        a->tiles = ceil_div(a->all, max(a->taps, LONGEST + 1 - a->taps));
+        a->outputs = ceil_div(a->all, a->tiles);
+        a->tiles = ceil_div(a->all, a->outputs);
+    }
+    return least_length(a);
+}
+
+/* The length from `least` on that costs the least, if `each` bin costs so much. */
+static int64_t best_length(int64_t least, int64_t transforms, int64_t each)
+{
+    int64_t best = 0, lowest = INT64_MAX;
+    for (int64_t n = least; n <= 2 * least; n++) {
+        const int64_t one = transform_cost(n), cost = transforms * one + each * (n / 2 + 1);
+        if (one && cost < lowest)
+            lowest = cost, best = n;
+    }
+    return best;
+}
+
+/* Sizes alone; transforms are made by `fourier_prepare`. */
+static spectrum plan(const shape *s)
+{
+    const int whole = s->out.batch == 0;
+    spectrum t = {.rows = {.size = s->height, .taps = s->tap_rows, .before = s->top, .all = s->rows},
+                  .columns = {.size = s->width, .taps = s->tap_columns, .before = s->left,
+                              .all = s->columns}};
+    t.rows.length = best_length(cut(&t.rows, whole), 1, 0);
+    t.columns.length = best_length(cut(&t.columns, whole), t.rows.outputs,
+                                   2 * transform_cost(t.rows.length));
+    t.bins = t.columns.length / 2 + 1;
+    t.column = 2 * t.rows.length + 1; /* odd: the same row of all bins finds place in a cache */
+    t.size = t.bins * t.column;
+    return t;
+}
+
+/* Where a tile is: tiles are numbered through all images. */
+typedef struct {
+    int64_t image;
+    piece rows, columns;
+} tile_of_image;
+
+static int64_t tiles(const spectrum *t) { return t->rows.tiles * t->columns.tiles; }
+
+static tile_of_image tile_number(const spectrum *t, int64_t number)
+{
+    const int64_t tile = number % tiles(t);
+    return (tile_of_image){number / tiles(t), piece_of(&t->rows, tile / t->columns.tiles),
+                           piece_of(&t->columns, tile % t->columns.tiles)};
+}
+
+/* The first cell that it sees. */
+static const char *seen(const shape *s, const char *maps, const tile_of_image *at)
+{
+    return maps + at->image * s->map.batch + at->rows.start * s->map.row +
+           at->columns.start * s->map.column;
+}
+
+/* Zeros in place of all values but `low` to `high - 1`. */
+static void clear_outside(const transform *f, vec *x, int64_t low, int64_t high)
+{
+    for (int64_t i = 0; i < low; i++)
+        memset(x + 2 * f->cell[i], 0, 2 * sizeof(vec));
+    for (int64_t i = high; i < f->length; i++)
+        memset(x + 2 * f->cell[i], 0, 2 * sizeof(vec));
+}
+
+/* A line of two rows to their bins, doubled, at rows `row` and `row + 1`, or just the first. */
+static void line_to_bins(const spectrum *t, vec *line, vec *bins, int64_t row, int both,
+                         stream *soon)
+{
+    const transform *f = &t->across;
+    vec *to = bins + 2 * t->down.cell[row], *next = bins + 2 * t->down.cell[row + both];
+    forward(f, line, soon);
+    for (int64_t k = 0; k < t->bins; k++, to += t->column, next += t->column) {
+        const vec *here = line + 2 * f->place[k];
+        const vec *there = line + 2 * f->place[k ? f->length - k : 0];
+        const vec a = here[0], b = here[1], c = there[0], d = there[1];
+        if (both)
+            next[0] = b + d, next[1] = c - a;
+        to[0] = a + c, to[1] = b - d;
+    }
+}
+
+/* And back, times the length. */
+static void bins_to_line(const spectrum *t, const vec *bins, int64_t row, int both, vec *line,
+                         stream *soon)
+{
+    const transform *f = &t->across;
+    const int64_t last = t->rows.length - 1;
+    const vec *from = bins + 2 * t->down.cell[row], *next = bins + 2 * t->down.cell[row + both];
+    /* The rows after these will be wanted as soon as these are done. */
+    const vec *then = bins + 2 * t->down.cell[min(last, row + 2)];
+    const vec *at_last = bins + 2 * t->down.cell[min(last, row + 3)];
+    for (int64_t k = 0, at = 0; k < t->bins; k++, at += t->column) {
+        vec *here = line + 2 * f->place[k], *there = line + 2 * f->place[k ? f->length - k : 0];
+        const vec none = {0}, a = from[at], b = from[at + 1];
+        const vec c = both ? next[at] : none, d = both ? next[at + 1] : none;
+        there[0] = a + d, there[1] = c - b;
+        here[0] = a - d, here[1] = c + b;
+        __builtin_prefetch(then + at);
+        __builtin_prefetch(then + at + 1);
+        __builtin_prefetch(at_last + at);
+        __builtin_prefetch(at_last + at + 1);
+    }
+    inverse(f, line, soon);
+}
+
+/* A map's piece to bins, by way of a line. */
+static void map_to_bins(const shape *s, const spectrum *t, const char *map, const tile_of_image *at,
+                        vec *line, vec *bins, int64_t lanes, stream *soon)
+{
+    const piece *rows = &at->rows, *columns = &at->columns;
+    const int64_t width = columns->high - columns->low;
+    for (int64_t i = rows->low; i < rows->high; i += 2) {
+        const int both = i + 1 < rows->high;
+        clear_outside(&t->across, line, both ? columns->low : 0, both ? columns->high : 0);
+        for (int part = 0; part <= both; part++, map += s->map.row)
+            pack_row(line + part, 2, t->across.cell + columns->low, map, &s->map, width, lanes);
+        line_to_bins(t, line, bins, i, both, soon);
+    }
+}
+
+/* And back, into the output. */
+static void bins_to_map(const shape *s, const spectrum *t, const vec *bins, const tile_of_image *at,
+                        vec *line, vec bias, char *out, int64_t lanes, stream *soon)
+{
+    const float scale = 0.25f / ((float)t->rows.length * (float)t->columns.length);
+    for (int64_t i = 0; i < at->rows.outputs; i += 2) {
+        const int both = i + 1 < at->rows.outputs;
+        bins_to_line(t, bins, i, both, line, soon);
+        for (int part = 0; part <= both; part++, out += s->out.row)
+            unpack_row(out, &s->out, line + part, t->across.cell, scale, bias, at->columns.outputs,
+                       lanes);
+    }
+}
+
+/* Taps, by way of vectors for them, to bins and on to frequencies. */
+static void transform_taps(const shape *s, const spectrum *t, const char *taps, vec *packed,
+                           vec *line, vec *bins, int64_t lanes, stream *soon)
+{
+    pack_taps(s, packed, taps, s->tap_columns, lanes);
+    for (int64_t i = 0; i < s->tap_rows; i += 2) {
+        const int both = i + 1 < s->tap_rows;
+        clear_outside(&t->across, line, 0, both ? s->tap_columns : 0);
+        for (int part = 0; part <= both; part++, packed += s->tap_columns)
+            for (int64_t j = 0; j < s->tap_columns; j++)
+                line[2 * t->across.cell[j] + part] = packed[j];
+        line_to_bins(t, line, bins, i, both, soon);
+    }
+    for (int64_t k = 0; k < t->size; k += t->column) {
+        clear_outside(&t->down, bins + k, 0, s->tap_rows);
+        forward(&t->down, bins + k, soon);
+    }
+}
+
+/* Add frequencies of the map times those of the taps, conjugate. */
+static void accumulate(vec *sum, const vec *map, const vec *taps, int64_t length)
+{
+    for (int64_t i = 0; i < 2 * length; i += 2) {
+        const vec a = map[i], b = map[i + 1], c = taps[i], d = taps[i + 1];
+        sum[i] += a * c + b * d;
+        sum[i + 1] += b * c - a * d;
+    }
+}
+
+/* Vectors of memory: the plan with its tables, packed taps, a line, and spectra of a map, of
+   taps and of a sum. */
+static int64_t tables(const spectrum *t)
+{
+    return ceil_div(transform_memory(t->rows.length) + transform_memory(t->columns.length),
+                    sizeof(vec));
+}
+
+static int64_t plans(void) { return ceil_div(sizeof(spectrum), sizeof(vec)); }
+
+static int64_t fourier_memory(const shape *s, const spectrum *t)
+{
+    return plans() + tables(t) + s->tap_rows * s->tap_columns + 2 * t->columns.length +
+           (s->out.batch ? 2 : 3) * t->size;
+}
+
+static void fourier_prepare(const spectrum *t, vec *memory)
+{
+    spectrum *const made = (spectrum *)memory;
+    char *const to = (char *)(memory + plans());
+    *made = *t;
+    made->down = make_transform(t->rows.length, to);
+    made->across = make_transform(t->columns.length, to + transform_memory(t->rows.length));
+}
+
+/* Images that are worked on apart: not where all are summed up. */
+static int64_t fourier_units(const shape *s) { return s->out.batch ? s->batch : 1; }
+
+/* Vector operations of one image, about. */
+static int64_t fourier_cost(const shape *s, const spectrum *t)
+{
+    const int64_t line = transform_cost(t->columns.length) + 20 * t->columns.length;
+    const int64_t columns = t->bins * (transform_cost(t->rows.length) + 8 * t->rows.length);
+    const int64_t taps = (s->tap_rows + 1) / 2 * line + columns;
+    const int64_t map = (min(s->height, t->rows.length) + 1) / 2 * line + columns;
+    const int64_t out = (t->rows.outputs + 1) / 2 * line + columns;
+    return t->rows.tiles * t->columns.tiles * (map + out / (s->out.batch ? 1 : s->batch)) +
+           taps / (s->tap.batch ? 1 : s->batch);
+}
+
+/* Images `first` to `last - 1` of LANES channels from `channel` on: each is filtered by the kernels.
+   While columns are, the output's cells are brought nearer; while rows are transformed, those that
+   the next tile sees, or the first one of the next channels. */
+static void filter_images(const shape *s, const spectrum *t, const char *maps, const char *taps,
+                          vec bias, char *out, int64_t channel, int64_t first, int64_t last,
+                          vec *memory)
+{
+    const int64_t lanes = min(LANES, s->channels - channel), end = last * tiles(t);
+    const int64_t column_steps = t->bins * butterflies(&t->down), steps = butterflies(&t->across);
+    vec *line = memory, *packed = line + 2 * t->columns.length;
+    vec *of_taps = packed + s->tap_rows * s->tap_columns, *bins = of_taps + t->size;
+    stream soon = kernels_to_come(s, taps, channel, s->tap_rows / 2 * steps + column_steps);
+    transform_taps(s, t, taps, packed, line, of_taps, lanes, &soon);
+    for (int64_t n = first * tiles(t); n < end; n++) {
+        const tile_of_image at = tile_number(t, n);
+        char *to = out + at.image * s->out.batch + at.rows.first * s->out.row +
+                   at.columns.first * s->out.column;
+        map_to_bins(s, t, seen(s, maps, &at), &at, line, bins, lanes, &soon);
+        soon = to_come(to, &s->out, at.rows.outputs, at.columns.outputs, 2 * column_steps);
+        for (int64_t k = 0; k < t->size; k += t->column) {
+            clear_outside(&t->down, bins + k, at.rows.low, at.rows.high);
+            filter(&t->down, bins + k, of_taps + k, &soon);
+        }
+        const int64_t step = n + 1 < end ? 0 : LANES;
+        const tile_of_image next = tile_number(t, step ? first * tiles(t) : n + 1);
+        const int64_t rows = next.rows.high - next.rows.low;
+        soon = to_come(seen(s, maps, &next) + step * s->map.channel, &s->map,
+                       channel + step < s->channels ? rows : 0,
+                       next.columns.high - next.columns.low, (at.rows.outputs + rows) / 2 * steps);
+        bins_to_map(s, t, bins, &at, line, bias, to, lanes, &soon);
+    }
+}
+
+/* The sum over all images, each with taps of its own, for LANES channels from `channel` on. While
+   taps are transformed, the map's cells are brought nearer, and with the map those of the next
+   taps. */
+static void sum_images(const shape *s, const spectrum *t, const char *maps, const char *taps,
+                       char *out, int64_t channel, vec *memory)
+{
+    const int64_t lanes = min(LANES, s->channels - channel);
+    const int64_t column_steps = t->bins * butterflies(&t->down), steps = butterflies(&t->across);
+    const tile_of_image whole = tile_number(t, 0);
+    const piece *rows = &whole.rows;
+    vec *line = memory, *packed = line + 2 * t->columns.length;
+    vec *of_taps = packed + s->tap_rows * s->tap_columns, *bins = of_taps + t->size;
+    vec *sums = bins + t->size;
+    memset(sums, 0, t->size * sizeof(vec));
+    for (int64_t b = 0; b < s->batch; b++, maps += s->map.batch, taps += s->tap.batch) {
+        stream soon = to_come(maps, &s->map, s->height, s->width,
+                              s->tap_rows / 2 * steps + column_steps);
+        transform_taps(s, t, taps, packed, line, of_taps, lanes, &soon);
+        soon = to_come(taps + s->tap.batch, &s->tap, b + 1 < s->batch ? s->tap_rows : 0,
+                       s->tap_columns, s->height / 2 * steps + column_steps);
+        map_to_bins(s, t, seen(s, maps, &whole), &whole, line, bins, lanes, &soon);
+        for (int64_t k = 0; k < t->size; k += t->column) {
+            clear_outside(&t->down, bins + k, rows->low, rows->high);
+            forward(&t->down, bins + k, &soon);
+            accumulate(sums + k, bins + k, of_taps + k, t->rows.length);
+        }
+    }
+    stream none = {0};
+    for (int64_t k = 0; k < t->size; k += t->column)
+        inverse(&t->down, sums + k, &none);
+    bins_to_map(s, t, sums, &whole, line, (vec){0}, out, lanes, &none);
+}
+
+/* Images `first` to `last - 1`, or the sum over all, of LANES channels from `channel` on. */
+static void fourier_block(const shape *s, const char *maps, const char *taps, const float *bias,
+                          char *out, int64_t channel, int64_t first, int64_t last, vec *memory)
+{
+    const spectrum *t = (const spectrum *)memory;
+    memory += plans() + tables(t);
+    maps += channel * s->map.channel, taps += channel * s->tap.channel;
+    out += channel * s->out.channel;
+    if (s->out.batch)
+        filter_images(s, t, maps, taps, pack_bias(bias, channel, min(LANES, s->channels - channel)),
+                      out, channel, first, last, memory);
+    else
+        sum_images(s, t, maps, taps, out, channel, memory);
+}
+
+#endif
