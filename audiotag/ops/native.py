@@ -27,7 +27,8 @@ def is_preferred(x: Tensor) -> bool:
     """Whether maps (B, C, H, W) should be taken here, if they can be: with any kernels.
 
     Measured with AVX-512, one thread, 4 images, here / by PyTorch's FFT: 16x64x62, 31x31 0.4 / 3.1
-    ms, 63x63 0.6 / 2.5; 16x64x1875, 23x23 22 / 169. Their gradients: 1.2 / 5.2, 1.4 / 4.2, 58 / 271.
+    ms, 63x63 0.6 / 2.5; 16x64x1875, 23x23 22 / 169. Their gradients: 1.2 / 5.2, 1.4 / 4.2, 58 /
+    271.
     """
     return (
         x.device.type == "cpu"
