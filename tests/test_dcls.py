@@ -42,6 +42,16 @@ def test_kernel_and_gradients_equal_the_package(version):
         torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-5)
 
 
+def test_no_number_on_the_way_is_subnormal():
+    layer, least = make("gauss"), torch.finfo(torch.float32).tiny
+    theirs = make("gauss", Dcls2d)
+    rows, columns = dcls.build_basis(layer.P, layer.SIG, (SIZE, SIZE), "gauss")
+    for values in (rows, columns, layer.kernel()):
+        assert not ((values != 0) & (values.abs() < least)).any()
+    package = theirs.DCK(theirs.weight, theirs.P, theirs.SIG)
+    assert ((package != 0) & (package.abs() < least)).any()  # there are some, unless taken care of
+
+
 @pytest.mark.parametrize("version", ["gauss", "v1", "max"])
 def test_convolution_equals_the_package(version):
     ours, theirs = make(version), make(version, Dcls2d)
