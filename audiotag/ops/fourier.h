@@ -14,6 +14,7 @@
 #include "shape.h"
 
 #define LONGEST 128
+#define NEAR (1 << 19) /* bytes of a cache in which what was brought early is still there later */
 
 /* One axis: outputs are made in `tiles`, each of `outputs`. */
 typedef struct {
@@ -165,7 +166,7 @@ static void bins_to_line(const spectrum *t, const vec *bins, int64_t row, int bo
     inverse(f, line, soon);
 }
 
-/* A map's piece to bins, by way of a line. */
+/* A map's piece to bins, by way of a line. Without a stream, the next rows are brought nearer. */
 static void map_to_bins(const shape *s, const spectrum *t, const char *map, const tile_of_image *at,
                         vec *line, vec *bins, int64_t lanes, stream *soon)
 {
@@ -176,18 +177,25 @@ static void map_to_bins(const shape *s, const spectrum *t, const char *map, cons
         clear_outside(&t->across, line, both ? columns->low : 0, both ? columns->high : 0);
         for (int part = 0; part <= both; part++, map += s->map.row)
             pack_row(line + part, 2, t->across.cell + columns->low, map, &s->map, width, lanes);
-        line_to_bins(t, line, bins, i, both, soon);
+        stream next = {0};
+        if (!soon)
+            next = to_come(map, &s->map, min(2, rows->high - i - 2), width,
+                           butterflies(&t->across));
+        line_to_bins(t, line, bins, i, both, soon ? soon : &next);
     }
 }
 
-/* And back, into the output. */
+/* And back, into the output. Without a stream, that is brought nearer. */
 static void bins_to_map(const shape *s, const spectrum *t, const vec *bins, const tile_of_image *at,
                         vec *line, vec bias, char *out, int64_t lanes, stream *soon)
 {
     const float scale = 0.25f / ((float)t->rows.length * (float)t->columns.length);
     for (int64_t i = 0; i < at->rows.outputs; i += 2) {
         const int both = i + 1 < at->rows.outputs;
-        bins_to_line(t, bins, i, both, line, soon);
+        stream goal = {0};
+        if (!soon)
+            goal = to_come(out, &s->out, 1 + both, at->columns.outputs, butterflies(&t->across));
+        bins_to_line(t, bins, i, both, line, soon ? soon : &goal);
         for (int part = 0; part <= both; part++, out += s->out.row)
             unpack_row(out, &s->out, line + part, t->across.cell, scale, bias, at->columns.outputs,
                        lanes);
@@ -263,9 +271,22 @@ static int64_t fourier_cost(const shape *s, const spectrum *t)
            taps / (s->tap.batch ? 1 : s->batch);
 }
 
+/* What tile n + 1 sees, or after the `last` image the first tile of the next channels. */
+static stream next_to_come(const shape *s, const spectrum *t, const char *maps, int64_t channel,
+                           int64_t first, int64_t last, int64_t n, int64_t steps)
+{
+    const int64_t step = n + 1 < last * tiles(t) ? 0 : LANES;
+    const tile_of_image next = tile_number(t, step ? first * tiles(t) : n + 1);
+    const int64_t rows = next.rows.high - next.rows.low;
+    return to_come(seen(s, maps, &next) + step * s->map.channel, &s->map,
+                   channel + step < s->channels ? rows : 0,
+                   next.columns.high - next.columns.low, rows * steps);
+}
+
 /* Images `first` to `last - 1` of LANES channels from `channel` on: each is filtered by the kernels.
    While columns are, the output's cells are brought nearer; while rows are transformed, those that
-   the next tile sees, or the first one of the next channels. */
+   the next tile sees, or the first one of the next channels. Large tiles would push them out of
+   the cache before they are wanted. */
 static void filter_images(const shape *s, const spectrum *t, const char *maps, const char *taps,
                           vec bias, char *out, int64_t channel, int64_t first, int64_t last,
                           vec *memory)
@@ -274,25 +295,25 @@ static void filter_images(const shape *s, const spectrum *t, const char *maps, c
     const int64_t column_steps = t->bins * butterflies(&t->down), steps = butterflies(&t->across);
     vec *line = memory, *packed = line + 2 * t->columns.length;
     vec *of_taps = packed + s->tap_rows * s->tap_columns, *bins = of_taps + t->size;
+    const int64_t cells = t->rows.outputs * t->columns.outputs; /* there are about as many inputs */
+    const int near = 2 * (t->size + cells) * (int64_t)sizeof(vec) <= NEAR;
     stream soon = kernels_to_come(s, taps, channel, s->tap_rows / 2 * steps + column_steps);
     transform_taps(s, t, taps, packed, line, of_taps, lanes, &soon);
+    soon = (stream){0};
     for (int64_t n = first * tiles(t); n < end; n++) {
         const tile_of_image at = tile_number(t, n);
         char *to = out + at.image * s->out.batch + at.rows.first * s->out.row +
                    at.columns.first * s->out.column;
-        map_to_bins(s, t, seen(s, maps, &at), &at, line, bins, lanes, &soon);
-        soon = to_come(to, &s->out, at.rows.outputs, at.columns.outputs, 2 * column_steps);
+        map_to_bins(s, t, seen(s, maps, &at), &at, line, bins, lanes, near ? &soon : 0);
+        if (near)
+            soon = to_come(to, &s->out, at.rows.outputs, at.columns.outputs, 2 * column_steps);
         for (int64_t k = 0; k < t->size; k += t->column) {
             clear_outside(&t->down, bins + k, at.rows.low, at.rows.high);
             filter(&t->down, bins + k, of_taps + k, &soon);
         }
-        const int64_t step = n + 1 < end ? 0 : LANES;
-        const tile_of_image next = tile_number(t, step ? first * tiles(t) : n + 1);
-        const int64_t rows = next.rows.high - next.rows.low;
-        soon = to_come(seen(s, maps, &next) + step * s->map.channel, &s->map,
-                       channel + step < s->channels ? rows : 0,
-                       next.columns.high - next.columns.low, (at.rows.outputs + rows) / 2 * steps);
-        bins_to_map(s, t, bins, &at, line, bias, to, lanes, &soon);
+        if (near)
+            soon = next_to_come(s, t, maps, channel, first, last, n, steps);
+        bins_to_map(s, t, bins, &at, line, bias, to, lanes, near ? &soon : 0);
     }
 }
 
