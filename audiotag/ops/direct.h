@@ -18,7 +18,8 @@ INLINE void sum_tile(const int n, vec sums[2][WIDTH], const vec *cells, int64_t 
     for (int k = 0; k < n; k++)
         upper[k] = sums[0][k], lower[k] = sums[1][k];
     for (int64_t i = 0; i < rows; i++, cells += pitch, taps += tap_pitch) {
-        fetch(soon), fetch(soon + 1);
+        for (int k = 0; k < 2; k++)
+            fetch(soon + k, soon[k].at), go_on(soon + k, soon[k].each);
         for (int64_t j = 0; j < columns; j++) {
             const vec tap = taps[j], tap_above = taps[j - tap_pitch];
 #pragma GCC unroll 6

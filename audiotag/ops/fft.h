@@ -139,12 +139,13 @@ INLINE void make_pass(const int radix, const enum way way, const pass *p, int64_
 {
     const int64_t span = p->span;
     const int turned = span > p->stride;
-    stream ahead = *soon;
+    const stream ahead = *soon;
+    const char *wanted = ahead.at;
     for (int64_t block = 0; block < length; block += radix * span) {
         const float *turns = p->turns;
         for (int64_t at = 2 * block; at < 2 * (block + span); at += 2, turns += 2 * (radix - 1)) {
             vec x[LARGEST_RADIX], y[LARGEST_RADIX];
-            fetch(&ahead);
+            wanted = fetch(&ahead, wanted);
 #pragma GCC unroll 8
             for (int q = 0; q < radix; q++)
                 x[q] = re[at + 2 * q * span], y[q] = im[at + 2 * q * span];
@@ -167,7 +168,7 @@ INLINE void make_pass(const int radix, const enum way way, const pass *p, int64_
                 re[at + 2 * q * span] = x[q], im[at + 2 * q * span] = y[q];
         }
     }
-    *soon = ahead;
+    go_on(soon, length / radix * ahead.each);
 }
 
 #define WITH_RADIX(n)                                                                             case n:                                                                                           if (way == AFTER)                                                                                 make_pass(n, AFTER, p, length, re, im, 0, soon);                                          else if (way == BEFORE)                                                                           make_pass(n, BEFORE, p, length, re, im, 0, soon);                                         else                                                                                              make_pass(n, THERE_AND_BACK, p, length, re, im, by, soon);                                break

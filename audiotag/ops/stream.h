@@ -10,29 +10,40 @@
 
 typedef struct {
     const char *at;
-    int64_t cell, turn;           /* bytes to the next cell, and beyond it to the next row */
-    int64_t columns, left, rows;  /* cells of a row, and those of this one and rows that are left */
-    int64_t each;                 /* cells that a call brings */
+    int64_t cell, row;           /* bytes to the next cell, and from the end of a row to the next */
+    int64_t columns, left, rows; /* cells of a row, and those of this one and rows that are left */
+    int64_t each;                /* cells that a step brings; 0 at the end */
 } stream;
 
-/* Rows of cells, in about `calls` calls; none if a cell's channels aren't neighbours. */
+/* Rows of cells, in about `steps` steps; none if a cell's channels aren't neighbours. */
 static stream to_come(const char *from, const strides *s, int64_t rows, int64_t columns,
-                      int64_t calls)
+                      int64_t steps)
 {
     if (s->channel != s->size || columns < 1 || rows < 1)
         return (stream){0};
-    return (stream){from, s->column, s->row - columns * s->column, columns, columns, rows,
-                    ceil_div(rows * columns, max(1, calls))};
+    const int64_t each = ceil_div(rows * columns, max(1, steps));
+    if (s->row == columns * s->column)
+        columns *= rows, rows = 1;
+    return (stream){from, s->column, s->row - columns * s->column, columns, columns, rows, each};
 }
 
-INLINE void fetch(stream *s)
+/* Go on by as many cells; beyond the end of a row, what they brought was for nothing. */
+INLINE void go_on(stream *s, int64_t cells)
 {
-    for (int64_t k = 0; k < s->each && s->rows; k++) {
-        __builtin_prefetch(s->at, 0, 2);
-        s->at += s->cell;
-        if (--s->left == 0)
-            s->at += s->turn, s->left = s->columns, s->rows--;
-    }
+    s->at += cells * s->cell, s->left -= cells;
+    if (s->left > 0 || s->each == 0)
+        return;
+    s->at += s->left * s->cell + s->row, s->left = s->columns;
+    if (--s->rows == 0)
+        s->each = 0;
+}
+
+/* Cells of one step, from `at` on; the next. */
+INLINE const char *fetch(const stream *s, const char *at)
+{
+    for (int64_t k = 0; k < s->each; k++, at += s->cell)
+        __builtin_prefetch(at, 0, 2);
+    return at;
 }
 
 #endif

@@ -130,8 +130,7 @@ static int64_t whole_cells(const strides *s, int64_t columns, int64_t lanes)
 {
     if (s->size != 4 || s->channel != 4 || s->column < 4)
         return 0;
-    const int64_t beyond = 4 * (LANES - lanes);
-    return max(0, columns - ceil_div(beyond, s->column));
+    return lanes == LANES ? columns : max(0, columns - ceil_div(4 * (LANES - lanes), s->column));
 }
 
 /* Copy a row of cells of `lanes` channels into vectors, `apart` from one to the next, in the order
