@@ -114,7 +114,7 @@ static void direct_block(const shape *s, const char *maps, const char *taps, con
     const int64_t pitch = s->width + 2 * (WIDTH - 1);
     const vec start = pack_bias(bias, channel, lanes);
     vec *packed = memory + direct_cells(s);
-    maps += channel * s->map.channel, taps += channel * s->tap.channel;
+    maps += channel * s->map.channel;
     /* A pair of rows meets about half the taps' rows. */
     const int64_t calls = (last - first) * ceil_div(s->columns, WIDTH) * s->tap_rows / 2;
     stream soon[] = {kernels_to_come(s, taps, channel, s->batch * calls), {0}};
@@ -123,7 +123,8 @@ static void direct_block(const shape *s, const char *maps, const char *taps, con
              lanes);
         soon[1] = next_map(s, maps, channel, b, calls);
         if (b == 0 || s->tap.batch)
-            pack_taps(s, packed + s->tap_columns, taps + b * s->tap.batch, s->tap_columns, lanes);
+            pack_taps(s, packed + s->tap_columns, taps + b * s->tap.batch, channel,
+                      s->tap_columns);
         for (int64_t pair = first; pair < last; pair++)
             row_pair(s, memory, packed, start, out + b * s->out.batch + channel * s->out.channel,
                      2 * pair, lanes, b > 0 && s->out.batch == 0, soon);

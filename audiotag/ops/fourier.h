@@ -203,10 +203,10 @@ static void bins_to_map(const shape *s, const spectrum *t, const vec *bins, cons
 }
 
 /* Taps, by way of vectors for them, to bins and on to frequencies. */
-static void transform_taps(const shape *s, const spectrum *t, const char *taps, vec *packed,
-                           vec *line, vec *bins, int64_t lanes, stream *soon)
+static void transform_taps(const shape *s, const spectrum *t, const char *taps, int64_t channel,
+                           vec *packed, vec *line, vec *bins, stream *soon)
 {
-    pack_taps(s, packed, taps, s->tap_columns, lanes);
+    pack_taps(s, packed, taps, channel, s->tap_columns);
     for (int64_t i = 0; i < s->tap_rows; i += 2) {
         const int both = i + 1 < s->tap_rows;
         clear_outside(&t->across, line, 0, both ? s->tap_columns : 0);
@@ -298,7 +298,7 @@ static void filter_images(const shape *s, const spectrum *t, const char *maps, c
     const int64_t cells = t->rows.outputs * t->columns.outputs; /* there are about as many inputs */
     const int near = 2 * (t->size + cells) * (int64_t)sizeof(vec) <= NEAR;
     stream soon = kernels_to_come(s, taps, channel, s->tap_rows / 2 * steps + column_steps);
-    transform_taps(s, t, taps, packed, line, of_taps, lanes, &soon);
+    transform_taps(s, t, taps, channel, packed, line, of_taps, &soon);
     soon = (stream){0};
     for (int64_t n = first * tiles(t); n < end; n++) {
         const tile_of_image at = tile_number(t, n);
@@ -334,8 +334,9 @@ static void sum_images(const shape *s, const spectrum *t, const char *maps, cons
     for (int64_t b = 0; b < s->batch; b++, maps += s->map.batch, taps += s->tap.batch) {
         stream soon = to_come(maps, &s->map, s->height, s->width,
                               s->tap_rows / 2 * steps + column_steps);
-        transform_taps(s, t, taps, packed, line, of_taps, lanes, &soon);
-        soon = to_come(taps + s->tap.batch, &s->tap, b + 1 < s->batch ? s->tap_rows : 0,
+        transform_taps(s, t, taps, channel, packed, line, of_taps, &soon);
+        const char *next = taps + s->tap.batch + channel * s->tap.channel;
+        soon = to_come(next, &s->tap, b + 1 < s->batch ? s->tap_rows : 0,
                        s->tap_columns, s->height / 2 * steps + column_steps);
         map_to_bins(s, t, seen(s, maps, &whole), &whole, line, bins, lanes, &soon);
         for (int64_t k = 0; k < t->size; k += t->column) {
@@ -356,7 +357,7 @@ static void fourier_block(const shape *s, const char *maps, const char *taps, co
 {
     const spectrum *t = (const spectrum *)memory;
     memory += plans() + tables(t);
-    maps += channel * s->map.channel, taps += channel * s->tap.channel;
+    maps += channel * s->map.channel;
     out += channel * s->out.channel;
     if (s->out.batch)
         filter_images(s, t, maps, taps, pack_bias(bias, channel, min(LANES, s->channels - channel)),

@@ -14,24 +14,28 @@ typedef struct {
     strides map, tap, out; /* 0 for the batch: the same taps, or one sum, for all images */
 } shape;
 
-/* Copy the taps of `lanes` channels, turned or not, into rows of `pitch` vectors. */
-static void pack_taps(const shape *s, vec *to, const char *from, int64_t pitch, int64_t lanes)
+/* Copy the taps of LANES channels from `channel` on, turned or not, into rows of `pitch` vectors. */
+static void pack_taps(const shape *s, vec *to, const char *taps, int64_t channel, int64_t pitch)
 {
+    const int64_t lanes = min(LANES, s->channels - channel), columns = min(LANES, s->tap_columns);
+    const char *from = taps + channel * s->tap.channel;
     strides step = s->tap;
     if (s->turn) {
         from += (s->tap_rows - 1) * step.row + (s->tap_columns - 1) * step.column;
         step.row = -step.row, step.column = -step.column;
     }
-    if (s->tap.size != 4 || s->tap.column != 4 || s->tap_columns < LANES || lanes < LANES) {
+    /* A kernel's taps are neighbours: LANES of a row are read at once, the last of them anew. Of a
+       short row, what lies beside it is read too, where other channels lie on either side. */
+    const int inside = channel > 0 && channel + LANES < s->channels && s->tap.channel >= 4;
+    if (s->tap.size != 4 || s->tap.column != 4 || lanes < LANES || (columns < LANES && !inside)) {
         pack(to, from, &step, s->tap_rows, s->tap_columns, pitch, lanes);
         return;
     }
-    /* A kernel's taps are neighbours: LANES of a row are read at once, the last of them anew. */
     for (int64_t i = 0; i < s->tap_rows; i++)
         for (int64_t j = 0; j < s->tap_columns; j += LANES) {
-            const int64_t first = min(j, s->tap_columns - LANES);
+            const int64_t first = min(j, s->tap_columns - columns);
             pack_transposed(to + i * pitch + first, from + i * step.row + first * step.column,
-                            step.channel, s->turn);
+                            step.channel, columns, s->turn);
         }
 }
 
@@ -42,7 +46,7 @@ static stream kernels_to_come(const shape *s, const char *taps, int64_t channel,
     const int64_t bytes = (s->tap_rows - 1) * s->tap.row + s->tap_columns * s->tap.column;
     const int64_t lanes = s->tap.batch ? 0 : min(LANES, s->channels - channel - LANES);
     const strides lines = {.row = s->tap.channel, .column = LINE, .channel = 1, .size = 1};
-    return to_come(taps + LANES * s->tap.channel, &lines, lanes, ceil_div(bytes, LINE), calls);
+    return to_come(taps + (channel + LANES) * s->tap.channel, &lines, lanes, ceil_div(bytes, LINE), calls);
 }
 
 /* The bias of `lanes` channels from `channel` on; zeros without one. */

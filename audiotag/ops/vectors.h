@@ -111,16 +111,16 @@ INLINE void transpose(vec *x)
             }
 }
 
-/* LANES neighbouring floats of each of LANES channels into as many cells; from a last one on to the
-   left if `turn`. */
-static void pack_transposed(vec *to, const char *from, int64_t channel, int64_t turn)
+/* LANES neighbouring floats of each of LANES channels, the first `cells` of them into cells; from a
+   last one on to the left if `turn`. */
+static void pack_transposed(vec *to, const char *from, int64_t channel, int64_t cells, int64_t turn)
 {
     vec block[LANES];
     const char *first = turn ? from - 4 * (LANES - 1) : from;
     for (int k = 0; k < LANES; k++)
         memcpy(block + k, first + k * channel, sizeof(vec));
     transpose(block);
-    for (int k = 0; k < LANES; k++)
+    for (int64_t k = 0; k < cells; k++)
         to[k] = block[turn ? LANES - 1 - k : k];
 }
 
