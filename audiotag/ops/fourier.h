@@ -94,7 +94,7 @@ static spectrum plan(const shape *s)
     return t;
 }
 
-/* Where a tile is: tiles are numbered through all images. */
+/* Where a tile is: tiles are numbered through images. */
 typedef struct {
     int64_t image;
     piece rows, columns;
@@ -102,10 +102,11 @@ typedef struct {
 
 static int64_t tiles(const spectrum *t) { return t->rows.tiles * t->columns.tiles; }
 
-static tile_of_image tile_number(const spectrum *t, int64_t number)
+/* Tile `number` of images from `first` on, `apart` from one to the next. */
+static tile_of_image tile_number(const spectrum *t, int64_t number, int64_t first, int64_t apart)
 {
     const int64_t tile = number % tiles(t);
-    return (tile_of_image){number / tiles(t), piece_of(&t->rows, tile / t->columns.tiles),
+    return (tile_of_image){first + number / tiles(t) * apart, piece_of(&t->rows, tile / t->columns.tiles),
                            piece_of(&t->columns, tile % t->columns.tiles)};
 }
 
@@ -166,17 +167,22 @@ static void bins_to_line(const spectrum *t, const vec *bins, int64_t row, int bo
     inverse(f, line, soon);
 }
 
-/* A map's piece to bins, by way of a line. Without a stream, the next rows are brought nearer. */
+/* A map's piece to bins, by way of a line. With a twin, the next map is in the vectors' upper halves.
+   Without a stream, the next rows are brought nearer. */
 static void map_to_bins(const shape *s, const spectrum *t, const char *map, const tile_of_image *at,
-                        vec *line, vec *bins, int64_t lanes, stream *soon)
+                        int twin, vec *line, vec *bins, int64_t lanes, stream *soon)
 {
     const piece *rows = &at->rows, *columns = &at->columns;
     const int64_t width = columns->high - columns->low;
+    const int32_t *place = t->across.cell + columns->low;
     for (int64_t i = rows->low; i < rows->high; i += 2) {
         const int both = i + 1 < rows->high;
         clear_outside(&t->across, line, both ? columns->low : 0, both ? columns->high : 0);
-        for (int part = 0; part <= both; part++, map += s->map.row)
-            pack_row(line + part, 2, t->across.cell + columns->low, map, &s->map, width, lanes);
+        for (int part = 0; part <= both; part++, map += s->map.row) {
+            pack_row(line + part, 2, place, map, &s->map, width, lanes, 0);
+            if (twin)
+                pack_row(line + part, 2, place, map + s->map.batch, &s->map, width, lanes, 1);
+        }
         stream next = {0};
         if (!soon)
             next = to_come(map, &s->map, min(2, rows->high - i - 2), width,
@@ -187,7 +193,7 @@ static void map_to_bins(const shape *s, const spectrum *t, const char *map, cons
 
 /* And back, into the output. Without a stream, that is brought nearer. */
 static void bins_to_map(const shape *s, const spectrum *t, const vec *bins, const tile_of_image *at,
-                        vec *line, vec bias, char *out, int64_t lanes, stream *soon)
+                        int twin, vec *line, vec bias, char *out, int64_t lanes, stream *soon)
 {
     const float scale = 0.25f / ((float)t->rows.length * (float)t->columns.length);
     for (int64_t i = 0; i < at->rows.outputs; i += 2) {
@@ -196,9 +202,13 @@ static void bins_to_map(const shape *s, const spectrum *t, const vec *bins, cons
         if (!soon)
             goal = to_come(out, &s->out, 1 + both, at->columns.outputs, butterflies(&t->across));
         bins_to_line(t, bins, i, both, line, soon ? soon : &goal);
-        for (int part = 0; part <= both; part++, out += s->out.row)
+        for (int part = 0; part <= both; part++, out += s->out.row) {
             unpack_row(out, &s->out, line + part, t->across.cell, scale, bias, at->columns.outputs,
-                       lanes);
+                       lanes, 0);
+            if (twin)
+                unpack_row(out + s->out.batch, &s->out, line + part, t->across.cell, scale, bias,
+                           at->columns.outputs, lanes, 1);
+        }
     }
 }
 
@@ -271,40 +281,48 @@ static int64_t fourier_cost(const shape *s, const spectrum *t)
            taps / (s->tap.batch ? 1 : s->batch);
 }
 
-/* What tile n + 1 sees, or after the `last` image the first tile of the next channels. */
+/* What tile n + 1 of `count` sees, or after the last the first tile of the next channels. */
 static stream next_to_come(const shape *s, const spectrum *t, const char *maps, int64_t channel,
-                           int64_t first, int64_t last, int64_t n, int64_t steps)
+                           int64_t n, int64_t count, int64_t first, int64_t apart, int64_t steps)
 {
-    const int64_t step = n + 1 < last * tiles(t) ? 0 : LANES;
-    const tile_of_image next = tile_number(t, step ? first * tiles(t) : n + 1);
+    const int64_t step = n + 1 < count ? 0 : LANES;
+    const tile_of_image next = tile_number(t, step ? 0 : n + 1, first, apart);
     const int64_t rows = next.rows.high - next.rows.low;
     return to_come(seen(s, maps, &next) + step * s->map.channel, &s->map,
                    channel + step < s->channels ? rows : 0,
                    next.columns.high - next.columns.low, rows * steps);
 }
 
-/* Images `first` to `last - 1` of LANES channels from `channel` on: each is filtered by the kernels.
-   While columns are, the output's cells are brought nearer; while rows are transformed, those that
-   the next tile sees, or the first one of the next channels. Large tiles would push them out of
-   the cache before they are wanted. */
+/* Images `first` to `last - 1` of LANES channels from `channel` on: each is filtered by the kernels,
+   or two at once where half the lanes are enough for the channels. While columns are, the output's
+   cells are brought nearer; while rows are transformed, those that the next tile sees, or the first
+   one of the next channels. Large tiles would push them out of the cache before they are wanted. */
 static void filter_images(const shape *s, const spectrum *t, const char *maps, const char *taps,
-                          vec bias, char *out, int64_t channel, int64_t first, int64_t last,
-                          vec *memory)
+                          const float *bias, char *out, int64_t channel, int64_t first,
+                          int64_t last, vec *memory)
 {
-    const int64_t lanes = min(LANES, s->channels - channel), end = last * tiles(t);
+    const int64_t lanes = min(LANES, s->channels - channel), apart = 2 * lanes <= LANES ? 2 : 1;
     const int64_t column_steps = t->bins * butterflies(&t->down), steps = butterflies(&t->across);
-    vec *line = memory, *packed = line + 2 * t->columns.length;
-    vec *of_taps = packed + s->tap_rows * s->tap_columns, *bins = of_taps + t->size;
     const int64_t cells = t->rows.outputs * t->columns.outputs; /* there are about as many inputs */
     const int near = 2 * (t->size + cells) * (int64_t)sizeof(vec) <= NEAR;
+    const int64_t count = ceil_div(last - first, apart) * tiles(t);
+    vec *line = memory, *packed = line + 2 * t->columns.length;
+    vec *of_taps = packed + s->tap_rows * s->tap_columns, *bins = of_taps + t->size;
+    vec start = pack_bias(bias, channel, lanes);
     stream soon = kernels_to_come(s, taps, channel, s->tap_rows / 2 * steps + column_steps);
     transform_taps(s, t, taps, channel, packed, line, of_taps, &soon);
+    if (apart == 2) {
+        start = beside(start, start);
+        for (int64_t k = 0; k < t->size; k++)
+            of_taps[k] = beside(of_taps[k], of_taps[k]);
+    }
     soon = (stream){0};
-    for (int64_t n = first * tiles(t); n < end; n++) {
-        const tile_of_image at = tile_number(t, n);
+    for (int64_t n = 0; n < count; n++) {
+        const tile_of_image at = tile_number(t, n, first, apart);
+        const int twin = at.image + apart - 1 < last ? apart - 1 : 0;
         char *to = out + at.image * s->out.batch + at.rows.first * s->out.row +
                    at.columns.first * s->out.column;
-        map_to_bins(s, t, seen(s, maps, &at), &at, line, bins, lanes, near ? &soon : 0);
+        map_to_bins(s, t, seen(s, maps, &at), &at, twin, line, bins, lanes, near ? &soon : 0);
         if (near)
             soon = to_come(to, &s->out, at.rows.outputs, at.columns.outputs, 2 * column_steps);
         for (int64_t k = 0; k < t->size; k += t->column) {
@@ -312,8 +330,8 @@ static void filter_images(const shape *s, const spectrum *t, const char *maps, c
             filter(&t->down, bins + k, of_taps + k, &soon);
         }
         if (near)
-            soon = next_to_come(s, t, maps, channel, first, last, n, steps);
-        bins_to_map(s, t, bins, &at, line, bias, to, lanes, near ? &soon : 0);
+            soon = next_to_come(s, t, maps, channel, n, count, first, apart, steps);
+        bins_to_map(s, t, bins, &at, twin, line, start, to, lanes, near ? &soon : 0);
     }
 }
 
@@ -325,7 +343,7 @@ static void sum_images(const shape *s, const spectrum *t, const char *maps, cons
 {
     const int64_t lanes = min(LANES, s->channels - channel);
     const int64_t column_steps = t->bins * butterflies(&t->down), steps = butterflies(&t->across);
-    const tile_of_image whole = tile_number(t, 0);
+    const tile_of_image whole = tile_number(t, 0, 0, 1);
     const piece *rows = &whole.rows;
     vec *line = memory, *packed = line + 2 * t->columns.length;
     vec *of_taps = packed + s->tap_rows * s->tap_columns, *bins = of_taps + t->size;
@@ -338,7 +356,7 @@ static void sum_images(const shape *s, const spectrum *t, const char *maps, cons
         const char *next = taps + s->tap.batch + channel * s->tap.channel;
         soon = to_come(next, &s->tap, b + 1 < s->batch ? s->tap_rows : 0,
                        s->tap_columns, s->height / 2 * steps + column_steps);
-        map_to_bins(s, t, seen(s, maps, &whole), &whole, line, bins, lanes, &soon);
+        map_to_bins(s, t, seen(s, maps, &whole), &whole, 0, line, bins, lanes, &soon);
         for (int64_t k = 0; k < t->size; k += t->column) {
             clear_outside(&t->down, bins + k, rows->low, rows->high);
             forward(&t->down, bins + k, &soon);
@@ -348,7 +366,7 @@ static void sum_images(const shape *s, const spectrum *t, const char *maps, cons
     stream none = {0};
     for (int64_t k = 0; k < t->size; k += t->column)
         inverse(&t->down, sums + k, &none);
-    bins_to_map(s, t, sums, &whole, line, (vec){0}, out, lanes, &none);
+    bins_to_map(s, t, sums, &whole, 0, line, (vec){0}, out, lanes, &none);
 }
 
 /* Images `first` to `last - 1`, or the sum over all, of LANES channels from `channel` on. */
@@ -360,8 +378,7 @@ static void fourier_block(const shape *s, const char *maps, const char *taps, co
     maps += channel * s->map.channel;
     out += channel * s->out.channel;
     if (s->out.batch)
-        filter_images(s, t, maps, taps, pack_bias(bias, channel, min(LANES, s->channels - channel)),
-                      out, channel, first, last, memory);
+        filter_images(s, t, maps, taps, bias, out, channel, first, last, memory);
     else
         sum_images(s, t, maps, taps, out, channel, memory);
 }

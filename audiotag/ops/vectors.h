@@ -133,16 +133,39 @@ static int64_t whole_cells(const strides *s, int64_t columns, int64_t lanes)
     return lanes == LANES ? columns : max(0, columns - ceil_div(4 * (LANES - lanes), s->column));
 }
 
-/* Copy a row of cells of `lanes` channels into vectors, `apart` from one to the next, in the order
-   of `place` if there is one. */
-INLINE void pack_row(vec *to, int64_t apart, const int32_t *place, const char *from,
-                     const strides *s, int64_t columns, int64_t lanes)
+/* The lower halves of two vectors as one; the upper half of one as the lower. */
+INLINE vec beside(vec a, vec b)
 {
-    const int64_t step = s->column, whole = whole_cells(s, columns, lanes);
-    for (int64_t j = 0; j < whole; j++)
-        memcpy(to + apart * (place ? place[j] : j), from + j * step, sizeof(vec));
-    for (int64_t j = whole; j < columns; j++)
-        to[apart * (place ? place[j] : j)] = load(from + j * step, s, lanes);
+    lanes_of_two from = {0};
+#pragma GCC unroll 16
+    for (int k = 0; k < LANES; k++)
+        from[k] = k < LANES / 2 ? k : k + LANES / 2;
+    return __builtin_shuffle(a, b, from);
+}
+
+INLINE vec upper_half(vec a)
+{
+    lanes_of_two from = {0};
+#pragma GCC unroll 16
+    for (int k = 0; k < LANES; k++)
+        from[k] = k % (LANES / 2) + LANES / 2;
+    return __builtin_shuffle(a, a, from);
+}
+
+/* Copy a row of cells of `lanes` channels into vectors, `apart` from one to the next, in the order
+   of `place` if there is one; or into the `upper` halves of those that are there. */
+INLINE void pack_row(vec *to, int64_t apart, const int32_t *place, const char *from,
+                     const strides *s, int64_t columns, int64_t lanes, const int upper)
+{
+    const int64_t whole = whole_cells(s, columns, lanes);
+    for (int64_t j = 0; j < columns; j++, from += s->column) {
+        vec *cell = to + apart * (place ? place[j] : j), value;
+        if (j < whole)
+            memcpy(&value, from, sizeof(vec));
+        else
+            value = load(from, s, lanes);
+        *cell = upper ? beside(*cell, value) : value;
+    }
 }
 
 /* Copy rows x columns cells of `lanes` channels into vectors, `pitch` a row. */
@@ -150,23 +173,23 @@ static void pack(vec *to, const char *from, const strides *s, int64_t rows, int6
                  int64_t pitch, int64_t lanes)
 {
     for (int64_t i = 0; i < rows; i++)
-        pack_row(to + i * pitch, 1, 0, from + i * s->row, s, columns, lanes);
+        pack_row(to + i * pitch, 1, 0, from + i * s->row, s, columns, lanes, 0);
 }
 
-/* Put every other vector, in the order of `place`, scaled, plus a bias, into a row of cells. */
-static void unpack_row(char *to, const strides *s, const vec *from, const int32_t *place,
-                       float scale, vec bias, int64_t columns, int64_t lanes)
+/* Put every other vector, in the order of `place`, or its `upper` half, scaled, plus a bias, into a
+   row of cells. */
+INLINE void unpack_row(char *to, const strides *s, const vec *from, const int32_t *place,
+                       float scale, vec bias, int64_t columns, int64_t lanes, const int upper)
 {
-    const int64_t step = s->column;
-    const int dense = s->size == 4 && s->channel == 4;
-    if (dense && lanes == LANES)
-        for (int64_t j = 0; j < columns; j++) {
-            const vec cell = from[2 * place[j]] * scale + bias;
-            memcpy(to + j * step, &cell, sizeof(vec));
-        }
-    else
-        for (int64_t j = 0; j < columns; j++)
-            put(to + j * step, from[2 * place[j]] * scale + bias, s, lanes);
+    const int whole = s->size == 4 && s->channel == 4 && lanes == LANES;
+    for (int64_t j = 0; j < columns; j++, to += s->column) {
+        const vec value = from[2 * place[j]] * scale + bias;
+        const vec cell = upper ? upper_half(value) : value;
+        if (whole)
+            memcpy(to, &cell, sizeof(vec));
+        else
+            put(to, cell, s, lanes);
+    }
 }
 
 #endif
