@@ -19,7 +19,7 @@
 #define LARGEST_RADIX 8
 
 typedef struct {
-    int64_t radix, span, stride; /* values that are summed lie `span` apart, those of an axis `stride` */
+    int64_t radix, span, stride; /* what is summed lies `span` apart, values of the axis `stride` */
     const float *turns;          /* cosines and sines */
 } pass;
 
@@ -171,7 +171,15 @@ INLINE void make_pass(const int radix, const enum way way, const pass *p, int64_
     go_on(soon, length / radix * ahead.each);
 }
 
-#define WITH_RADIX(n)                                                                             case n:                                                                                           if (way == AFTER)                                                                                 make_pass(n, AFTER, p, length, re, im, 0, soon);                                          else if (way == BEFORE)                                                                           make_pass(n, BEFORE, p, length, re, im, 0, soon);                                         else                                                                                              make_pass(n, THERE_AND_BACK, p, length, re, im, by, soon);                                break
+#define WITH_RADIX(n)                                                                         \
+    case n:                                                                                   \
+        if (way == AFTER)                                                                     \
+            make_pass(n, AFTER, p, length, re, im, 0, soon);                                  \
+        else if (way == BEFORE)                                                               \
+            make_pass(n, BEFORE, p, length, re, im, 0, soon);                                 \
+        else                                                                                  \
+            make_pass(n, THERE_AND_BACK, p, length, re, im, by, soon);                        \
+        break
 
 static void pass_over(const pass *p, enum way way, int64_t length, vec *re, vec *im,
                       const vec *by, stream *soon)

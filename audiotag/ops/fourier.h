@@ -82,9 +82,10 @@ static int64_t best_length(int64_t least, int64_t transforms, int64_t each)
 static spectrum plan(const shape *s)
 {
     const int whole = s->out.batch == 0;
-    spectrum t = {.rows = {.size = s->height, .taps = s->tap_rows, .before = s->top, .all = s->rows},
-                  .columns = {.size = s->width, .taps = s->tap_columns, .before = s->left,
-                              .all = s->columns}};
+    const axis rows = {.size = s->height, .taps = s->tap_rows, .before = s->top, .all = s->rows};
+    const axis columns = {
+        .size = s->width, .taps = s->tap_columns, .before = s->left, .all = s->columns};
+    spectrum t = {.rows = rows, .columns = columns};
     t.rows.length = best_length(cut(&t.rows, whole), 1, 0);
     t.columns.length = best_length(cut(&t.columns, whole), t.rows.outputs,
                                    2 * transform_cost(t.rows.length));
@@ -106,7 +107,8 @@ static int64_t tiles(const spectrum *t) { return t->rows.tiles * t->columns.tile
 static tile_of_image tile_number(const spectrum *t, int64_t number, int64_t first, int64_t apart)
 {
     const int64_t tile = number % tiles(t);
-    return (tile_of_image){first + number / tiles(t) * apart, piece_of(&t->rows, tile / t->columns.tiles),
+    return (tile_of_image){first + number / tiles(t) * apart,
+                           piece_of(&t->rows, tile / t->columns.tiles),
                            piece_of(&t->columns, tile % t->columns.tiles)};
 }
 
@@ -167,8 +169,8 @@ static void bins_to_line(const spectrum *t, const vec *bins, int64_t row, int bo
     inverse(f, line, soon);
 }
 
-/* A map's piece to bins, by way of a line. With a twin, the next map is in the vectors' upper halves.
-   Without a stream, the next rows are brought nearer. */
+/* A map's piece to bins, by way of a line. With a twin, the next map is in the upper halves of
+   vectors. Without a stream, the next rows are brought nearer. */
 static void map_to_bins(const shape *s, const spectrum *t, const char *map, const tile_of_image *at,
                         int twin, vec *line, vec *bins, int64_t lanes, stream *soon)
 {
@@ -293,10 +295,11 @@ static stream next_to_come(const shape *s, const spectrum *t, const char *maps, 
                    next.columns.high - next.columns.low, rows * steps);
 }
 
-/* Images `first` to `last - 1` of LANES channels from `channel` on: each is filtered by the kernels,
-   or two at once where half the lanes are enough for the channels. While columns are, the output's
-   cells are brought nearer; while rows are transformed, those that the next tile sees, or the first
-   one of the next channels. Large tiles would push them out of the cache before they are wanted. */
+/* Images `first` to `last - 1` of LANES channels from `channel` on: each is filtered by the
+   kernels, or two at once where half the lanes are enough for the channels. While columns are, the
+   output's cells are brought nearer; while rows are transformed, those that the next tile sees, or
+   the first one of the next channels. Large tiles would push them out of the cache before they are
+   wanted. */
 static void filter_images(const shape *s, const spectrum *t, const char *maps, const char *taps,
                           const float *bias, char *out, int64_t channel, int64_t first,
                           int64_t last, vec *memory)

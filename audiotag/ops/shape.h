@@ -14,7 +14,7 @@ typedef struct {
     strides map, tap, out; /* 0 for the batch: the same taps, or one sum, for all images */
 } shape;
 
-/* Copy the taps of LANES channels from `channel` on, turned or not, into rows of `pitch` vectors. */
+/* Copy taps of LANES channels from `channel` on, turned or not, into rows of `pitch` vectors. */
 static void pack_taps(const shape *s, vec *to, const char *taps, int64_t channel, int64_t pitch)
 {
     const int64_t lanes = min(LANES, s->channels - channel), columns = min(LANES, s->tap_columns);
@@ -46,7 +46,8 @@ static stream kernels_to_come(const shape *s, const char *taps, int64_t channel,
     const int64_t bytes = (s->tap_rows - 1) * s->tap.row + s->tap_columns * s->tap.column;
     const int64_t lanes = s->tap.batch ? 0 : min(LANES, s->channels - channel - LANES);
     const strides lines = {.row = s->tap.channel, .column = LINE, .channel = 1, .size = 1};
-    return to_come(taps + (channel + LANES) * s->tap.channel, &lines, lanes, ceil_div(bytes, LINE), calls);
+    return to_come(taps + (channel + LANES) * s->tap.channel, &lines, lanes, ceil_div(bytes, LINE),
+                   calls);
 }
 
 /* The bias of `lanes` channels from `channel` on; zeros without one. */
