@@ -21,10 +21,14 @@ static stream to_come(const char *from, const strides *s, int64_t rows, int64_t 
 {
     if (s->channel != s->size || columns < 1 || rows < 1)
         return (stream){0};
-    const int64_t each = ceil_div(rows * columns, max(1, steps));
-    if (s->row == columns * s->column)
+    int64_t cell = s->column;
+    if (s->row == columns * cell)
         columns *= rows, rows = 1;
-    return (stream){from, s->column, s->row - columns * s->column, columns, columns, rows, each};
+    const int64_t row = s->row - columns * cell;
+    if (cell > LINE && cell % LINE) /* vectors lie across lines: two for each cell */
+        cell /= 2, columns *= 2;
+    const int64_t each = ceil_div(rows * columns, max(1, steps));
+    return (stream){from, cell, row, columns, columns, rows, each};
 }
 
 /* Go on by as many cells; beyond the end of a row, what they brought was for nothing. */

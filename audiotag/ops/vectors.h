@@ -128,9 +128,23 @@ static void pack_transposed(vec *to, const char *from, int64_t channel, int64_t 
    lies behind the `lanes` wanted ones, which is of no account as lanes do not mix. */
 static int64_t whole_cells(const strides *s, int64_t columns, int64_t lanes)
 {
-    if (s->size != 4 || s->channel != 4 || s->column < 4)
+    if (s->channel != s->size || s->column < s->size)
         return 0;
-    return lanes == LANES ? columns : max(0, columns - ceil_div(4 * (LANES - lanes), s->column));
+    const int64_t beyond = s->size * (LANES - lanes);
+    return beyond ? max(0, columns - ceil_div(beyond, s->column)) : columns;
+}
+
+/* LANES neighbouring channels of a cell, single or bfloat16. */
+INLINE vec load_whole(const char *from, const int single)
+{
+    vec cell;
+    halves upper;
+    if (single) {
+        memcpy(&cell, from, sizeof(vec));
+        return cell;
+    }
+    memcpy(&upper, from, sizeof(halves));
+    return from_halves(upper);
 }
 
 /* The lower halves of two vectors as one; the upper half of one as the lower. */
@@ -158,12 +172,10 @@ INLINE void pack_row(vec *to, int64_t apart, const int32_t *place, const char *f
                      const strides *s, int64_t columns, int64_t lanes, const int upper)
 {
     const int64_t whole = whole_cells(s, columns, lanes);
+    const int single = s->size == 4;
     for (int64_t j = 0; j < columns; j++, from += s->column) {
-        vec *cell = to + apart * (place ? place[j] : j), value;
-        if (j < whole)
-            memcpy(&value, from, sizeof(vec));
-        else
-            value = load(from, s, lanes);
+        vec *cell = to + apart * (place ? place[j] : j);
+        const vec value = j < whole ? load_whole(from, single) : load(from, s, lanes);
         *cell = upper ? beside(*cell, value) : value;
     }
 }
