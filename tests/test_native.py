@@ -23,7 +23,7 @@ SHAPES = [  # batch, channels, height, width, kernel height, kernel width
     (2, 16, 41, 2, 5, 31),
     (2, 33, 13, 19, 1, 9),
     (2, 7, 12, 25, 9, 1),
-    # Transforms of 27 to 128 values, with all factors:
+    # Transforms of 14 to 128 values, with all factors:
     (2, 5, 20, 16, 11, 13),
     (1, 4, 41, 18, 15, 15),
     (2, 3, 35, 37, 17, 17),
