@@ -8,7 +8,7 @@
 
    LANES neighbouring channels are copied into one vector a cell, so that any strides will do. A
    thread takes LANES channels at a time, and of them pairs of rows (direct.h) or images
-   (fourier.h), whichever way is the shorter. */
+   (fourier.h), whichever way is the shorter, or images of its own with all channels. */
 
 #include <stdlib.h>
 
@@ -18,41 +18,63 @@
 typedef void block(const shape *, const char *, const char *, const float *, char *, int64_t,
                    int64_t, int64_t, vec *);
 
-/* Share `part` of `parts` of the work; 0 if all went well. */
-static int share(const shape *s, const char *maps, const char *taps, const float *bias,
-                 char *out, int part, int parts)
+/* Share `part` of `parts` of the work, by the plan for Fourier transforms or without one; 0 if all
+   went well. */
+static int share(const shape *s, const spectrum *t, const char *maps, const char *taps,
+                 const float *bias, char *out, int64_t part, int64_t parts)
 {
-    const spectrum t = plan(s);
-    const int fourier = fourier_cost(s, &t) < direct_cost(s);
-    block *const run = fourier ? fourier_block : direct_block;
-    const int64_t vectors = fourier ? fourier_memory(s, &t) : direct_memory(s);
-    const int64_t pieces = fourier ? fourier_units(s) : direct_units(s);
-    const int64_t units = ceil_div(s->channels, LANES) * pieces;
+    block *const run = t ? fourier_block : direct_block;
+    const int64_t vectors = t ? fourier_memory(s, t) : direct_memory(s);
+    const int64_t pieces = t ? fourier_units(s) : direct_units(s);
+    /* Of the last channels, if they are few, two images are as one. */
+    const int64_t last_block = ceil_div(s->channels, LANES) - 1, before = last_block * pieces;
+    const int64_t at_once = t ? images_at_once(s, last_block * LANES) : 1;
+    const int64_t units = before + ceil_div(pieces, at_once);
     vec *memory = aligned_alloc(sizeof(vec), vectors * sizeof(vec));
     if (!memory)
         return 1;
-    if (fourier)
-        fourier_prepare(&t, memory);
+    if (t)
+        fourier_prepare(t, memory);
     else
         memset(memory, 0, vectors * sizeof(vec));
     int64_t unit = units * part / parts, end = units * (part + 1) / parts;
     while (unit < end) {
-        const int64_t number = unit / pieces, first = unit % pieces;
-        const int64_t last = min(pieces, first + end - unit);
-        run(s, maps, taps, bias, out, number * LANES, first, last, memory);
-        unit += last - first;
+        const int64_t number = min(unit / pieces, last_block), first = unit - number * pieces;
+        const int64_t next = min(end, number < last_block ? (number + 1) * pieces : units);
+        const int64_t each = number < last_block ? 1 : at_once;
+        const int64_t last = min(pieces, each * (first + next - unit));
+        run(s, maps, taps, bias, out, number * LANES, each * first, last, memory);
+        unit = next;
     }
     free(memory);
     return 0;
+}
+
+/* Whether each thread takes images of its own, as PyTorch's other layers do: a map then stays with
+   the core in whose cache it is. Each thread does with the taps what else one does for all, which
+   should be little beside its images. */
+static int by_images(const shape *s, int64_t threads)
+{
+    return s->out.batch && s->batch % threads == 0 &&
+           s->batch / threads * s->height >= 2 * s->tap_rows;
 }
 
 /* Correlate; see the top. `bias` may be null. Returns 0, or else there was no memory. */
 int correlate(const shape *s, const char *maps, const char *taps, const float *bias, char *out,
               int threads)
 {
+    const spectrum t = plan(s), *const chosen = fourier_cost(s, &t) < direct_cost(s) ? &t : 0;
+    const int apart = by_images(s, threads);
+    shape own = *s;
+    if (apart)
+        own.batch /= threads;
     int failed = 0;
 #pragma omp parallel for num_threads(threads) if (threads > 1) reduction(| : failed)
     for (int part = 0; part < threads; part++)
-        failed |= share(s, maps, taps, bias, out, part, threads);
+        if (apart)
+            failed |= share(&own, chosen, maps + part * own.batch * s->map.batch, taps, bias,
+                            out + part * own.batch * s->out.batch, 0, 1);
+        else
+            failed |= share(s, chosen, maps, taps, bias, out, part, threads);
     return failed;
 }

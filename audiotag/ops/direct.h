@@ -123,8 +123,7 @@ static void direct_block(const shape *s, const char *maps, const char *taps, con
              lanes);
         soon[1] = next_map(s, maps, channel, b, calls);
         if (b == 0 || s->tap.batch)
-            pack_taps(s, packed + s->tap_columns, taps + b * s->tap.batch, channel,
-                      s->tap_columns);
+            pack_taps(s, packed + s->tap_columns, taps + b * s->tap.batch, channel);
         for (int64_t pair = first; pair < last; pair++)
             row_pair(s, memory, packed, start, out + b * s->out.batch + channel * s->out.channel,
                      2 * pair, lanes, b > 0 && s->out.batch == 0, soon);

@@ -218,7 +218,7 @@ static void bins_to_map(const shape *s, const spectrum *t, const vec *bins, cons
 static void transform_taps(const shape *s, const spectrum *t, const char *taps, int64_t channel,
                            vec *packed, vec *line, vec *bins, stream *soon)
 {
-    pack_taps(s, packed, taps, channel, s->tap_columns);
+    pack_taps(s, packed, taps, channel);
     for (int64_t i = 0; i < s->tap_rows; i += 2) {
         const int both = i + 1 < s->tap_rows;
         clear_outside(&t->across, line, 0, both ? s->tap_columns : 0);
@@ -271,6 +271,12 @@ static void fourier_prepare(const spectrum *t, vec *memory)
 /* Images that are worked on apart: not where all are summed up. */
 static int64_t fourier_units(const shape *s) { return s->out.batch ? s->batch : 1; }
 
+/* Of the channels from `channel` on: two where half the lanes are enough for them. */
+static int64_t images_at_once(const shape *s, int64_t channel)
+{
+    return s->out.batch && 2 * (s->channels - channel) <= LANES ? 2 : 1;
+}
+
 /* Vector operations of one image, about. */
 static int64_t fourier_cost(const shape *s, const spectrum *t)
 {
@@ -304,7 +310,7 @@ static void filter_images(const shape *s, const spectrum *t, const char *maps, c
                           const float *bias, char *out, int64_t channel, int64_t first,
                           int64_t last, vec *memory)
 {
-    const int64_t lanes = min(LANES, s->channels - channel), apart = 2 * lanes <= LANES ? 2 : 1;
+    const int64_t lanes = min(LANES, s->channels - channel), apart = images_at_once(s, channel);
     const int64_t column_steps = t->bins * butterflies(&t->down), steps = butterflies(&t->across);
     const int64_t cells = t->rows.outputs * t->columns.outputs; /* there are about as many inputs */
     const int near = 2 * (t->size + cells) * (int64_t)sizeof(vec) <= NEAR;

@@ -14,28 +14,31 @@ typedef struct {
     strides map, tap, out; /* 0 for the batch: the same taps, or one sum, for all images */
 } shape;
 
-/* Copy taps of LANES channels from `channel` on, turned or not, into rows of `pitch` vectors. */
-static void pack_taps(const shape *s, vec *to, const char *taps, int64_t channel, int64_t pitch)
+/* Copy taps of LANES channels from `channel` on, turned or not, into vectors. */
+static void pack_taps(const shape *s, vec *to, const char *taps, int64_t channel)
 {
-    const int64_t lanes = min(LANES, s->channels - channel), columns = min(LANES, s->tap_columns);
     const char *from = taps + channel * s->tap.channel;
+    int64_t rows = s->tap_rows, columns = s->tap_columns;
     strides step = s->tap;
+    if (step.row == columns * step.column) /* without gaps, all are one row */
+        columns *= rows, rows = 1;
     if (s->turn) {
-        from += (s->tap_rows - 1) * step.row + (s->tap_columns - 1) * step.column;
+        from += (rows - 1) * step.row + (columns - 1) * step.column;
         step.row = -step.row, step.column = -step.column;
     }
     /* A kernel's taps are neighbours: LANES of a row are read at once, the last of them anew. Of a
        short row, what lies beside it is read too, where other channels lie on either side. */
+    const int64_t lanes = min(LANES, s->channels - channel), block = min(LANES, columns);
     const int inside = channel > 0 && channel + LANES < s->channels && s->tap.channel >= 4;
-    if (s->tap.size != 4 || s->tap.column != 4 || lanes < LANES || (columns < LANES && !inside)) {
-        pack(to, from, &step, s->tap_rows, s->tap_columns, pitch, lanes);
+    if (s->tap.size != 4 || s->tap.column != 4 || lanes < LANES || (block < LANES && !inside)) {
+        pack(to, from, &step, rows, columns, columns, lanes);
         return;
     }
-    for (int64_t i = 0; i < s->tap_rows; i++)
-        for (int64_t j = 0; j < s->tap_columns; j += LANES) {
-            const int64_t first = min(j, s->tap_columns - columns);
-            pack_transposed(to + i * pitch + first, from + i * step.row + first * step.column,
-                            step.channel, columns, s->turn);
+    for (int64_t i = 0; i < rows; i++, to += columns)
+        for (int64_t j = 0; j < columns; j += LANES) {
+            const int64_t first = min(j, columns - block);
+            pack_transposed(to + first, from + i * step.row + first * step.column, step.channel,
+                            block, s->turn);
         }
 }
 
