@@ -169,9 +169,12 @@ def _filled(samples: np.ndarray) -> Iterator[np.ndarray]:
 
 def _bounded(samples: np.ndarray) -> np.ndarray:
     """Samples clipped to [-1, 1], as an integer file would hold them; what is no number gives 0."""
-    if samples.min() >= -1 and samples.max() <= 1:  # which is false if one is no number
+    low, high = samples.min(), samples.max()
+    if low >= -1 and high <= 1:
         return samples
-    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
+    if not (np.isfinite(low) and np.isfinite(high)):  # one of them isn't if any sample isn't
+        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    return samples.clip(-1.0, 1.0)
 
 
 def _spans(blocks: Iterable[np.ndarray], size: int, step: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -179,7 +182,7 @@ def _spans(blocks: Iterable[np.ndarray], size: int, step: int) -> Iterator[tuple
     held, offset = np.empty(0, np.float32), 0  # samples held, and the index of the first
     due, end = 0, 0  # start of the next window, end of the last
     for block in blocks:
-        held = np.concatenate([held, block])
+        held = np.concatenate([held, block]) if len(held) else block
         while due + size <= offset + len(held):
             yield due, held[due - offset :][:size].copy()
             due, end = due + step, due + size

@@ -1,13 +1,14 @@
 """Decoding back ends: a file, or a file's bytes, to mono blocks at the recording's own rate.
 
-libsndfile (soundfile) takes the plain formats, FFmpeg (PyAV) everything else. FFmpeg also carries
-on where libsndfile stops, because it skips damaged packets instead of giving up. mp3 goes to
+libsndfile (soundfile) takes the plain formats, FFmpeg (PyAV) everything else, and miniaudio short
+FLAC files, in less than half of libsndfile's time. FFmpeg also carries on where libsndfile stops,
+because it skips damaged packets instead of giving up. mp3 goes to
 FFmpeg too: libsndfile's mp3 decoder writes warnings straight to the process's standard error for
 many ordinary files. A block is a pair (sample rate in Hz, mono float32 samples of shape (T,)).
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -25,6 +26,8 @@ BLOCK_VALUES = 2**20  # samples times channels held at once by a decoder
 MIN_RATE, MAX_RATE = 100, 10_000_000  # Hz; beyond these a header is damaged, not unusual
 NO_SAMPLES = "holds no audio samples"
 EMPTY_FILE = "the file is empty"
+MAX_SHORT = 2**24  # bytes of a short file, with pictures that it may hold
+STREAMINFO = slice(18, 26)  # FLAC's rate, channels, bits of a sample and samples, 20, 3, 5, 36 bits
 PREROLL = 0.25  # s decoded and dropped before a seek target, to warm up lossy decoders
 
 Source = Path | bytes
@@ -78,6 +81,30 @@ def decode(source: Source, start: float = 0.0, duration: float = np.inf) -> Iter
         raise DecodeError(reason)
 
 
+def with_miniaudio(source: Source, start: float, duration: float) -> Iterator[Block]:
+    """Decode a FLAC file whole, or nothing of it: frames that are damaged would leave no gap.
+
+    Raises:
+        DecodeError: miniaudio is missing, or the file is long, or hasn't all its header's samples.
+    """
+    try:
+        import miniaudio
+    except ImportError as error:  # there is no wheel for Linux on ARM
+        raise DecodeError("cannot be decoded (miniaudio is not installed)") from error
+    with _open(source) as file:
+        data = file.read(MAX_SHORT + 1)
+    rate, channels, count = _flac_form(data)
+    _checked(rate)
+    try:
+        whole = miniaudio.flac_read_f32(data) if len(data) <= MAX_SHORT else None
+    except miniaudio.DecodeError as error:
+        raise DecodeError(f"cannot be decoded ({error})") from error
+    if whole is None or len(whole.samples) != count * channels:
+        raise DecodeError("cannot be decoded (it ends before its header says)")
+    samples = np.frombuffer(whole.samples, np.float32).reshape(-1, channels)
+    yield from _cut(iter([(rate, _scaled_mean(list(samples.T)))]), start, duration)
+
+
 def with_soundfile(source: Source, start: float, duration: float) -> Iterator[Block]:
     """Decode with libsndfile.
 
@@ -122,7 +149,23 @@ def _head(source: Source) -> bytes:
 def _decoders(head: bytes) -> tuple[Decoder, ...]:
     if not head:
         raise DecodeError(EMPTY_FILE)
+    if _is_short_flac(head):
+        return with_miniaudio, with_soundfile, with_pyav
     return (with_soundfile, with_pyav) if _is_plain(head) else (with_pyav,)
+
+
+def _is_short_flac(head: bytes) -> bool:
+    """Whether the first bytes are those of a FLAC file that can be held at once."""
+    if not head.startswith(b"fLaC") or len(head) < STREAMINFO.stop:
+        return False
+    _, channels, count = _flac_form(head)
+    return 0 < count * channels <= BLOCK_VALUES  # 0 where the length was not known
+
+
+def _flac_form(head: bytes) -> tuple[int, int, int]:
+    """Rate in Hz, channels and samples of each, as a FLAC file's first bytes say."""
+    form = int.from_bytes(head[STREAMINFO], "big")
+    return form >> 44, (form >> 41 & 7) + 1, form & (1 << 36) - 1
 
 
 def _is_plain(head: bytes) -> bool:
@@ -165,7 +208,7 @@ def _read(file: soundfile.SoundFile, start: int, count: int) -> Iterator[Block]:
         if not len(block):
             raise DecodeError("cannot be decoded (it ends before its header says)")
         left -= len(block)
-        yield file.samplerate, _scaled_mean(block)
+        yield file.samplerate, _scaled_mean(list(block.T))
 
 
 def _container(source: Source) -> "InputContainer":
@@ -236,24 +279,39 @@ def _tick(stream: "AudioStream") -> Fraction:
 
 def _blocks(frames: Iterator["AudioFrame"]) -> Iterator[Block]:
     """Collect frames, about 20 ms each, into blocks; a change of form starts a new block."""
-    import av
-
-    fifo, form = av.AudioFifo(), None
+    held: list[AudioFrame] = []
+    form, values = None, 0
     for frame in frames:
         new_form = (frame.sample_rate, frame.format.name, frame.layout.name)
-        if new_form != form or fifo.samples * frame.layout.nb_channels >= BLOCK_VALUES:
-            yield from _drained(fifo)
-            fifo, form = av.AudioFifo(), new_form
+        if new_form != form or values >= BLOCK_VALUES:
+            yield from _joined(held)
+            held, form, values = [], new_form, 0
             _checked(frame.sample_rate)
-        frame.pts = None  # the fifo wants gapless times, which damaged files do not have
-        fifo.write(frame)
-    yield from _drained(fifo)
+        held.append(frame)
+        values += frame.samples * frame.layout.nb_channels
+    yield from _joined(held)
 
 
-def _drained(fifo: Any) -> Iterator[Block]:
-    if fifo.samples:
-        frame = fifo.read()
-        yield frame.sample_rate, _mono(_readable(frame))
+def _joined(frames: list["AudioFrame"]) -> Iterator[Block]:
+    """Frames of one form as a block: the mean of their channels."""
+    frames = [_readable(frame) for frame in frames if frame.samples]
+    if not frames:
+        return
+    first = frames[0]
+    dtype, count = first.to_ndarray().dtype, first.layout.nb_channels
+    in_plane = 1 if first.format.is_planar else count
+    # Put together by NumPy: for stereo in a third of the time that an AudioFifo takes.
+    parts = [
+        [_values(p, dtype, frame.samples * in_plane) for p in frame.planes] for frame in frames
+    ]
+    planes = [np.concatenate(of_plane) for of_plane in zip(*parts, strict=True)]
+    channels = planes if in_plane == 1 else list(planes[0].reshape(-1, count).T)
+    yield first.sample_rate, _scaled_mean(channels)
+
+
+def _values(plane: Any, dtype: np.dtype, count: int) -> np.ndarray:
+    """The first values of a plane; what follows fills its memory up."""
+    return np.frombuffer(plane, dtype, count)
 
 
 def _readable(frame: "AudioFrame") -> "AudioFrame":
@@ -267,34 +325,28 @@ def _readable(frame: "AudioFrame") -> "AudioFrame":
     if not frame.format.is_planar or frame.layout.nb_channels < 8:
         return frame
     packer = av.AudioResampler(format=frame.format.packed, layout=frame.layout)
+    frame.pts = None  # it wants gapless times, which damaged files do not have
     return packer.resample(frame)[0]
 
 
-def _mono(frame: "AudioFrame") -> np.ndarray:
-    """Mean of a frame's channels, (T,) float32, integers scaled to [-1, 1)."""
-    values = frame.to_ndarray()  # (C, T) where planar, (1, T * C) where packed
-    return _scaled_mean(
-        values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels)
-    )
-
-
-def _scaled_mean(channels: np.ndarray) -> np.ndarray:
-    """Mean of (T, C) as float32, integers scaled to [-1, 1)."""
-    if channels.dtype.kind == "f":
+def _scaled_mean(channels: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of channels (T,) as float32, integers scaled to [-1, 1)."""
+    dtype = channels[0].dtype
+    if dtype.kind == "f":
         return _mean(channels)
-    zero = 128 if channels.dtype == np.uint8 else 0
-    full_scale = 2 ** (8 * channels.dtype.itemsize - 1)
+    zero = 128 if dtype == np.uint8 else 0
+    full_scale = 2 ** (8 * dtype.itemsize - 1)
     return (_mean(channels) - np.float32(zero)) / np.float32(full_scale)
 
 
-def _mean(channels: np.ndarray) -> np.ndarray:
-    """Mean of (T, C) as float32; damaged float files overflow it, which is no cause to warn."""
+def _mean(channels: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean of channels (T,) as float32; damaged float files overflow it: no cause to warn."""
     with np.errstate(over="ignore", invalid="ignore"):
         # Channel by channel: for stereo 6 times as fast as einsum, 20 times as mean(axis=1).
-        total = channels[:, 0].astype(np.float32)
-        for channel in channels.T[1:]:
+        total = channels[0].astype(np.float32)
+        for channel in channels[1:]:
             total += channel
-        return total / np.float32(channels.shape[1])
+        return total / np.float32(len(channels))
 
 
 def _cut(blocks: Iterator[Block], skip: float, duration: float) -> Iterator[Block]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -48,6 +49,33 @@ def test_lossy_formats_keep_pitch_level_and_length(tmp_path, suffix, rate, chann
     assert amplitude == pytest.approx(expected, rel=0.07)  # LAME itself takes 5 % off
     assert rest < 0.06 * expected  # the noise of FFmpeg's AAC encoder
     assert len(result) == pytest.approx(RATE, abs=RATE * 2 * 2048 / rate)  # padded to frames
+
+
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_miniaudio_and_libsndfile_give_the_same(tmp_path, subtype, channels):
+    pytest.importorskip("miniaudio")
+    path = write(tmp_path, ".flac", noise(1.0, RATE, channels), RATE, subtype)
+    for source, part in product((path, path.read_bytes()), ((0.0, np.inf), (0.3, 0.4))):
+        ((rate, samples),) = decoders.with_miniaudio(source, *part)
+        ((_, expected),) = decoders.with_soundfile(source, *part)
+        assert rate == RATE
+        np.testing.assert_array_equal(samples, expected)
+
+
+@pytest.mark.parametrize("missing", ["the package", "half of the file"])
+def test_what_miniaudio_cannot_decode_goes_to_libsndfile(tmp_path, monkeypatch, missing):
+    path = write(tmp_path, ".flac", noise(1.0, RATE), RATE)
+    expected = read(path, RATE)
+    if missing == "the package":
+        monkeypatch.setitem(sys.modules, "miniaudio", None)
+    else:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(decoders.DecodeError):
+        next(decoders.with_miniaudio(path, 0.0, np.inf))
+    found = read(path, RATE)
+    np.testing.assert_array_equal(found, expected[: len(found)])
+    assert len(found) > 0.3 * RATE
 
 
 @pytest.mark.parametrize("suffix", [".m4a", ".mka", ".wv", ".wav", ".flac"])
