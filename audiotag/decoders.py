@@ -300,7 +300,7 @@ def _joined(frames: list["AudioFrame"]) -> Iterator[Block]:
     first = frames[0]
     dtype, count = first.to_ndarray().dtype, first.layout.nb_channels
     in_plane = 1 if first.format.is_planar else count
-    # Put together by NumPy: for stereo in a third of the time that an AudioFifo takes.
+    # By NumPy: a stereo mp3 is decoded in 0.92 of the time that it takes with an AudioFifo.
     parts = [
         [_values(p, dtype, frame.samples * in_plane) for p in frame.planes] for frame in frames
     ]
