@@ -144,6 +144,7 @@ def test_figures_of_folds_have_a_mean_and_a_spread_where_they_are_finite(capsys)
     assert means == ["mean", "inf", "0.6000", "±", f"{0.1 * 2**0.5:.4f}"]
 
 
+@pytest.mark.slow
 def test_sweeps_over_seeds_are_compared_seed_by_seed(data, recipe, tmp_path):
     """The figures again from stored scores, the resamples drawn and the seeds' t added by hand."""
     seeds, words = (0, 1, 2), ("--data", data, "--folds", "--device", "cpu", "--set")

@@ -180,6 +180,7 @@ def test_a_data_set_is_no_place_for_a_run(data):
     assert sorted(data.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_student_learns_what_its_teacher_knows_without_labels(data, trained, tmp_path):
     distilled = recipe(
         distill={"teacher": str(trained)},
@@ -193,6 +194,7 @@ def test_student_learns_what_its_teacher_knows_without_labels(data, trained, tmp
     assert evaluate(Tagger.load(run), data, "valid").accuracy == 1.0
 
 
+@pytest.mark.slow
 def test_student_learns_its_teachers_embeddings(data, trained, tmp_path):
     distilled = recipe(
         distill={"teacher": str(trained), "embedding_weight": 3.0},
@@ -214,6 +216,7 @@ def test_student_learns_its_teachers_embeddings(data, trained, tmp_path):
     assert apart < 0.5  # guessing the mean gives about 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blockwise", [0.0, 30.0])
 def test_student_learns_its_teachers_maps(data, trained, tmp_path, blockwise):
     hinted = {"layers": "stages.*", "layer_weight": 3.0, "blockwise_epochs": blockwise}
