@@ -14,7 +14,6 @@
 #include "shape.h"
 
 #define LONGEST 128
-#define NEAR (1 << 19) /* bytes of a cache in which what was brought early is still there later */
 
 /* One axis: outputs are made in `tiles`, each of `outputs`. */
 typedef struct {
@@ -313,7 +312,7 @@ static void filter_images(const shape *s, const spectrum *t, const char *maps, c
     const int64_t lanes = min(LANES, s->channels - channel), apart = images_at_once(s, channel);
     const int64_t column_steps = t->bins * butterflies(&t->down), steps = butterflies(&t->across);
     const int64_t cells = t->rows.outputs * t->columns.outputs; /* there are about as many inputs */
-    const int near = 2 * (t->size + cells) * (int64_t)sizeof(vec) <= NEAR;
+    const int near = 2 * (t->size + cells) * (int64_t)sizeof(vec) <= second_cache;
     const int64_t count = ceil_div(last - first, apart) * tiles(t);
     vec *line = memory, *packed = line + 2 * t->columns.length;
     vec *of_taps = packed + s->tap_rows * s->tap_columns, *bins = of_taps + t->size;

@@ -4,9 +4,22 @@
 #ifndef STREAM_H
 #define STREAM_H
 
+#include <unistd.h>
+
 #include "vectors.h"
 
 #define LINE 64 /* bytes that are brought at once */
+
+/* Bytes of a core's second cache, in which what was brought early is still there later. */
+static int64_t second_cache = 1 << 19;
+
+__attribute__((constructor)) static void measure_second_cache(void)
+{
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    const int64_t size = sysconf(_SC_LEVEL2_CACHE_SIZE); /* 0 where it isn't known */
+    second_cache = size > 0 ? size : second_cache;
+#endif
+}
 
 typedef struct {
     const char *at;
