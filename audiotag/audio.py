@@ -157,14 +157,20 @@ def _resampled(pieces: Iterable[np.ndarray], rate: int, sample_rate: int) -> Ite
         yield from pieces
         return
     resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
-    for piece in pieces:
-        yield from _filled(resampler.resample_chunk(piece))
-    yield from _filled(resampler.resample_chunk(np.empty(0, np.float32), last=True))
+    for piece, is_last in _with_last(pieces):
+        samples = resampler.resample_chunk(piece, last=is_last)
+        if len(samples):
+            yield _bounded(samples)
 
 
-def _filled(samples: np.ndarray) -> Iterator[np.ndarray]:
-    if len(samples):
-        yield _bounded(samples)
+def _with_last(pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+    """Each piece, and whether it is the last."""
+    remaining = iter(pieces)
+    piece = next(remaining, None)
+    while piece is not None:
+        following = next(remaining, None)
+        yield piece, following is None
+        piece = following
 
 
 def _bounded(samples: np.ndarray) -> np.ndarray:
@@ -184,7 +190,8 @@ def _spans(blocks: Iterable[np.ndarray], size: int, step: int) -> Iterator[tuple
     for block in blocks:
         held = np.concatenate([held, block]) if len(held) else block
         while due + size <= offset + len(held):
-            yield due, held[due - offset :][:size].copy()
+            part = held[due - offset :][:size]
+            yield due, part if 2 * size > len(held) else part.copy()  # not to keep the rest too
             due, end = due + step, due + size
         # The last `size` samples stay, for the window that is moved back.
         drop = max(0, min(due - offset, len(held) - size))

@@ -331,22 +331,19 @@ def _readable(frame: "AudioFrame") -> "AudioFrame":
 
 def _scaled_mean(channels: Sequence[np.ndarray]) -> np.ndarray:
     """Mean of channels (T,) as float32, integers scaled to [-1, 1)."""
-    dtype = channels[0].dtype
-    if dtype.kind == "f":
-        return _mean(channels)
-    zero = 128 if dtype == np.uint8 else 0
-    full_scale = 2 ** (8 * dtype.itemsize - 1)
-    return (_mean(channels) - np.float32(zero)) / np.float32(full_scale)
-
-
-def _mean(channels: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean of channels (T,) as float32; damaged float files overflow it: no cause to warn."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        # Channel by channel: for stereo 6 times as fast as einsum, 20 times as mean(axis=1).
+    dtype, divisor = channels[0].dtype, len(channels)
+    # Channel by channel: for stereo 6 times as fast as einsum, 20 times as mean(axis=1).
+    with np.errstate(over="ignore", invalid="ignore"):  # damaged files hold any floats
         total = channels[0].astype(np.float32)
         for channel in channels[1:]:
             total += channel
-        return total / np.float32(len(channels))
+        if dtype == np.uint8:
+            total -= np.float32(128 * len(channels))
+        if dtype.kind != "f":
+            divisor *= 2 ** (8 * dtype.itemsize - 1)
+        if divisor > 1:
+            total /= np.float32(divisor)
+    return total
 
 
 def _cut(blocks: Iterator[Block], skip: float, duration: float) -> Iterator[Block]:
