@@ -80,9 +80,14 @@ class NumpyEfficientATMel:
 
     def __call__(self, waveforms: Array) -> Array:
         """Maps (B, 1, n_mels, frames) float32 of waveforms (B, T) float32."""
-        emphasised = waveforms[:, 1:] - np.float32(PRE_EMPHASIS) * waveforms[:, :-1]
-        level = np.log(self._mel(emphasised) + np.float32(LOG_OFFSET))
-        return (level[:, None] - np.float32(MEAN)) / np.float32(SCALE)
+        emphasised = np.float32(PRE_EMPHASIS) * waveforms[:, :-1]
+        np.subtract(waveforms[:, 1:], emphasised, out=emphasised)
+        level = self._mel(emphasised)[:, None]
+        level += np.float32(LOG_OFFSET)
+        np.log(level, out=level)
+        level -= np.float32(MEAN)
+        level /= np.float32(SCALE)
+        return level
 
 
 FRONT_ENDS: dict[str, Callable[..., Callable[[Array], Array]]] = {
