@@ -207,9 +207,19 @@ def select_models(
 def compare(
     times: Mapping[str, Sequence[float]], baselines: Mapping[str, str | None]
 ) -> dict[str, float | None]:
-    """Speed of each over its baseline's: the baseline's median time over its own."""
-    speeds = {name: 1 / median(values) for name, values in times.items()}
-    return _ratios(speeds, baselines)
+    """Speed of each over its baseline's: the median over runs.
+
+    What else a machine does changes from run to run, and falls on both of one run.
+    """
+    ratios: dict[str, float | None] = {}
+    for name, own in times.items():
+        other = baselines[name]
+        ratios[name] = None if other is None else _median_ratio(times[other], own)
+    return ratios
+
+
+def _median_ratio(upper: Sequence[float], lower: Sequence[float]) -> float:
+    return median(a / b for a, b in zip(upper, lower, strict=True))
 
 
 def this_machine(device: str) -> Machine:
