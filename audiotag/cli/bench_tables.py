@@ -35,8 +35,8 @@ def print_models(table: "SpeedTable[ModelSpeed]") -> None:
     columns = ("model", "kernel", "M params", "G MACs", "clips/s", "ratio", "peak MB", "ratio")
     _print(
         f"{'Training step' if table.setting.train else 'Inference'}, {_where(table)}",
-        f"Medians of {table.runs} runs in turn, of ratios too: throughput and memory over the "
-        "baseline's of the same run.",
+        f"Medians of {table.runs} runs in turn. Ratios: throughput, run by run, and memory over "
+        "the baseline's.",
         (*columns, "mAP %"),
         rows,
     )
@@ -57,8 +57,8 @@ def print_kernels(table: "SpeedTable[KernelSpeed]") -> None:
     ]
     _print(
         f"DCLS kernels 23x23, 26 elements, forward and backward, {_machine(table)}",
-        f"Medians of {table.runs} runs in turn, of ratios too: speed and memory over the "
-        "package's of the same run.",
+        f"Medians of {table.runs} runs in turn. Ratios: speed, run by run, and memory over the "
+        "package's.",
         ("kernels", "channels", "ms", "ratio", "peak MB", "ratio"),
         rows,
     )
