@@ -1,10 +1,10 @@
 """Decoding back ends: a file, or a file's bytes, to mono blocks at the recording's own rate.
 
 libsndfile (soundfile) takes the plain formats, FFmpeg (PyAV) everything else, and miniaudio short
-FLAC files, in less than half of libsndfile's time. FFmpeg also carries on where libsndfile stops,
-because it skips damaged packets instead of giving up. mp3 goes to
-FFmpeg too: libsndfile's mp3 decoder writes warnings straight to the process's standard error for
-many ordinary files. A block is a pair (sample rate in Hz, mono float32 samples of shape (T,)).
+FLAC files, in half of libsndfile's time. FFmpeg also carries on where libsndfile stops, because it
+skips damaged packets instead of giving up. mp3 goes to FFmpeg too: libsndfile's mp3 decoder writes
+warnings straight to the process's standard error for many ordinary files. A block is a pair (sample
+rate in Hz, mono float32 samples of shape (T,)).
 """
 
 import io
