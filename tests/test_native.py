@@ -1,5 +1,7 @@
 """The convolution in C, and its gradients, against PyTorch's grouped convolution in float64."""
 
+import subprocess
+import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -143,6 +145,38 @@ def test_no_bias_and_only_the_gradients_asked_for():
     assert error(y, exact[0]) < TOLERANCE
     assert error(weight.grad, exact[2]) < TOLERANCE
     assert x.grad is None
+
+
+# Taps that end, or begin, where memory does: what is read beyond them ends the process.
+AT_THE_EDGE = """
+import ctypes, mmap
+import numpy as np
+import torch
+from audiotag.ops import native
+
+def guarded(size, at_end):
+    page = mmap.PAGESIZE
+    buffer = mmap.mmap(-1, 3 * page)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    for forbidden in (address, address + 2 * page):
+        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(forbidden), page, 0) == 0
+    offset = 2 * page - 4 * size if at_end else page
+    return torch.from_numpy(np.frombuffer(buffer, np.float32, size, offset))
+
+x = torch.randn(2, 33, 3, 2)
+for at_end in (True, False):
+    taps = guarded(33, at_end).fill_(2.0).view(33, 1, 1, 1)
+    for turn in (False, True):
+        torch.testing.assert_close(native.correlate(x, taps, turn=turn), 2 * x)
+    grad = guarded(66, at_end).fill_(2.0).view(2, 33, 1, 1)
+    point = x[..., :1, :1].contiguous()
+    torch.testing.assert_close(native.weight_gradient(point, grad, 1, 1)[:, 0], 2 * point.sum(0))
+"""
+
+
+@built
+def test_nothing_is_read_beyond_the_taps():
+    subprocess.run([sys.executable, "-c", AT_THE_EDGE], check=True)
 
 
 @built

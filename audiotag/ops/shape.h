@@ -27,10 +27,11 @@ static void pack_taps(const shape *s, vec *to, const char *taps, int64_t channel
         step.row = -step.row, step.column = -step.column;
     }
     /* A kernel's taps are neighbours: LANES of a row are read at once, the last of them anew. Of a
-       short row, what lies beside it is read too, where other channels lie on either side. */
+       short row, what lies beside it is read too, as far as other channels reach on either side. */
     const int64_t lanes = min(LANES, s->channels - channel), block = min(LANES, columns);
-    const int inside = channel > 0 && channel + LANES < s->channels && s->tap.channel >= 4;
-    if (s->tap.size != 4 || s->tap.column != 4 || lanes < LANES || (block < LANES && !inside)) {
+    const int64_t beyond = 4 * (LANES - block), after = s->channels - channel - LANES;
+    const int inside = min(channel, after) * s->tap.channel >= beyond;
+    if (s->tap.size != 4 || s->tap.column != 4 || lanes < LANES || !inside) {
         pack(to, from, &step, rows, columns, columns, lanes);
         return;
     }
