@@ -26,6 +26,7 @@ from audiotag import audio
 from audiotag.dcls import DepthwiseConv2d
 from audiotag.errors import ModelError
 from audiotag.features_onnx import onnx_front_end
+from audiotag.merging import SquarePlus
 from audiotag.onnx_tagger import (
     EMBEDDING,
     LOG_MEL,
@@ -160,7 +161,7 @@ def _use_plain_convs(backbone: nn.Module, log_mel: Tensor) -> None:
                 setattr(module, name, _plain(cast(DepthwiseConv2d, child), heights[child]))
 
 
-def _plain(conv: DepthwiseConv2d, height: int) -> nn.Conv2d:
+def _plain(conv: DepthwiseConv2d, height: int) -> nn.Module:
     kernel = crop_kernel(conv.weight, height, conv.kernel_size[1])
     rows, columns = kernel.shape[-2:]
     plain = nn.Conv2d(
@@ -173,7 +174,7 @@ def _plain(conv: DepthwiseConv2d, height: int) -> nn.Conv2d:
     )
     plain.weight = nn.Parameter(kernel.detach().clone())
     plain.bias = conv.bias
-    return plain
+    return plain if conv.plus is None else nn.Sequential(SquarePlus(conv.plus), plain)
 
 
 def _trace(graph: _Graph, example: Tensor, name: str) -> "onnx.ModelProto":

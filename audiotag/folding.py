@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
-from timm.layers import GELU, Mlp
-from timm.models.convnext import ConvNeXtBlock
 from timm.models.fastvit import (
     MobileOneBlock,
     ReparamLargeKernelConv,
@@ -13,11 +11,11 @@ from timm.models.fastvit import (
     RepMixer,
 )
 from timm.utils import reparameterize_model
-from torch import Tensor, nn
+from torch import nn
 
 from audiotag.dcls import DclsConv2d, DepthwiseConv2d, fold_dcls
+from audiotag.merging import merge_activations, merge_batch_norms, merge_layer_scales
 from audiotag.ops.depthwise import DIRECT_KERNEL_AREA
-from audiotag.ops.linear import Linear
 
 MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")  # what timm's blocks call it
 # A cell of less than this share of its kernel's absolute sum is lost in the rounding of the sum.
@@ -48,8 +46,9 @@ def fold(model: nn.Module) -> nn.Module:
             _tell_kernel_size(block)
         with torch.no_grad():
             reparameterize_model(model, inplace=True)
-    _absorb_layer_scale(model)
-    _use_fast_linears(model)
+    merge_batch_norms(model)
+    merge_layer_scales(model)
+    merge_activations(model)
     _use_cropped_kernels(model)
     model.is_folded = True  # type: ignore[assignment]
     return model
@@ -102,31 +101,6 @@ def _tell_kernel_size(block: nn.Module) -> None:
 def _side(branch: Any) -> int:
     """Kernel size of one of timm's pairs of convolution and norm."""
     return branch.conv.kernel_size[0]
-
-
-def _absorb_layer_scale(model: nn.Module) -> None:
-    """Scale the weights before a ConvNeXt block's layer scale by it, in place of its output."""
-    for block in model.modules():
-        if isinstance(block, ConvNeXtBlock) and block.gamma is not None:
-            last = block.mlp.fc2  # a linear layer, or a convolution of one cell
-            with torch.no_grad():
-                last.weight.mul_(block.gamma.reshape(-1, *[1] * (last.weight.ndim - 1)))
-                cast(Tensor, last.bias).mul_(block.gamma)
-            block.gamma = None
-
-
-def _use_fast_linears(model: nn.Module) -> None:
-    """Have linear layers computed, with the GELU after them, by what is fastest for them."""
-    for module in list(model.modules()):
-        if isinstance(module, Mlp) and type(module.fc1) is nn.Linear and _is_gelu(module.act):
-            module.fc1, module.act = Linear.of(module.fc1, gelu=True), nn.Identity()
-        for name, child in list(module.named_children()):
-            if type(child) is nn.Linear:
-                setattr(module, name, Linear.of(child))
-
-
-def _is_gelu(act: nn.Module) -> bool:
-    return type(act) is GELU or (type(act) is nn.GELU and act.approximate == "none")
 
 
 def _use_cropped_kernels(model: nn.Module) -> None:

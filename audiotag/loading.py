@@ -12,20 +12,25 @@ from audiotag.tagger import Tagger
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def load_tagger(model: str | Path | None = None, device: str = "auto") -> Tagger:
+def load_tagger(
+    model: str | Path | None = None, device: str = "auto", folded: bool = True
+) -> Tagger:
     """A tagger for use: its DCLS kernels folded, in evaluation mode, on its device.
 
     Args:
         model: Model folder, Hub id (`owner/name[@revision]`), or "default" or nothing for the
             embedded default.
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
+        folded: Whether to fold it, which is faster, but not every module gives what it gave.
 
     Raises:
         ModelError: If there is no such model or device, or the folder does not hold a tagger.
         HubError: If a Hub model cannot be had.
     """
     target = select_device(device)
-    tagger = Tagger.load(model_folder(model)).fold()
+    tagger = Tagger.load(model_folder(model))
+    if folded:
+        tagger.fold()
     if model in (None, DEFAULT_NAME):
         tagger.name = DEFAULT_NAME
     return to_device(tagger, target)

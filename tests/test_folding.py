@@ -5,7 +5,8 @@ import copy
 import pytest
 import timm
 import torch
-from timm.models.fastvit import MobileOneBlock, RepMixer
+from timm.models.fastvit import LayerScale2d, MobileOneBlock, RepMixer
+from timm.models.metaformer import StarReLU
 from torch import nn
 
 import audiotag.backbones  # noqa: F401  (registers the models)
@@ -36,11 +37,15 @@ def _assert_folds(model: nn.Module) -> nn.Module:
     """Fold a copy, check that it answers the same at two lengths, and return it."""
     folded = fold(copy.deepcopy(model))
     assert folded.is_folded
-    for frames in (97, 333):
-        maps = torch.randn(2, 1, 64, frames)
-        with torch.inference_mode():
-            expected, logits = model(maps), folded(maps)
-        assert (logits - expected).abs().max() < 1e-4 * expected.std()
+    for layout in (torch.contiguous_format, torch.channels_last):
+        folded.to(memory_format=layout)
+        for frames in (97, 333):
+            maps = torch.randn(2, 1, 64, frames)
+            with torch.inference_mode():
+                expected, logits = model(maps), folded(maps)
+            assert (logits - expected).abs().max() < 1e-4 * expected.std()
+    with torch.enable_grad():  # computed in another way
+        torch.testing.assert_close(folded(maps), logits, rtol=0, atol=1e-4 * expected.std().item())
     return folded
 
 
@@ -52,6 +57,9 @@ def test_fastvit(method):
         assert [type(m) for m in mixer.children()] == [nn.Conv2d]
     for block in (m for m in folded.modules() if isinstance(m, MobileOneBlock)):
         assert not any(isinstance(m, nn.BatchNorm2d) for m in block.modules())
+    assert not any(isinstance(m, LayerScale2d) for m in folded.modules())
+    norms = [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(norms) == len(folded.stages[3].blocks)  # before attention
     encoding = folded.stages[3].pos_emb.reparam_conv
     assert type(encoding) is (DepthwiseConv2d if method == "dcls_audio" else nn.Conv2d)
 
@@ -83,13 +91,42 @@ def test_convnext_loses_its_layer_scale(name):
     assert not [key for key, _ in folded.named_parameters() if key.endswith("gamma")]
 
 
+@pytest.mark.parametrize("method", ["audio", "dcls_audio"])
+def test_convformer_is_left_with_squares(method):
+    sizes = {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}
+    model = _trained(timm.create_model(f"convformer_{method}_s18", num_classes=20, **sizes))
+    with torch.no_grad():
+        for i, star in enumerate(m for m in model.modules() if isinstance(m, StarReLU)):
+            star.scale.fill_((0.9, -0.7, 0.0)[i % 3])
+            star.bias.fill_(0.3 - 0.1 * i)
+    folded = _assert_folds(model)
+    assert not any(isinstance(m, StarReLU) for m in folded.modules())
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_mobilenet_loses_its_norms_and_activations(swapped):
+    model = timm.create_model("mn01_as", num_classes=20)
+    if swapped:
+        swap_convs(model, match_kernel=5, kernel_size=11, kernel_count=4)
+    model = _trained(model)
+    kinds = [type(m) for m in _assert_folds(model).features.modules()]
+    assert nn.BatchNorm2d not in kinds
+    assert (nn.Hardswish in kinds) == swapped  # after DCLS convolutions
+
+
+def test_norms_of_statistics_of_their_own_are_left():
+    norm = nn.BatchNorm2d(4, track_running_stats=False)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), norm, nn.LeakyReLU()).eval()
+    assert _assert_folds(model)[1].weight.shape == (4,)
+
+
 def test_other_blocks_are_merged_only_without_dcls():
     plain = timm.create_model("repghostnet_050", in_chans=1, num_classes=20)
     swapped = copy.deepcopy(plain)
     swap_convs(swapped, kernel_size=9)
     merged, kept = _assert_folds(_trained(plain)), _assert_folds(_trained(swapped))
-    assert _norms(merged) < _norms(plain)
-    assert _norms(kept) == _norms(plain)
+    assert not [name for name, _ in merged.named_modules() if name.endswith("fusion_bn")]
+    assert [name for name, _ in kept.named_modules() if name.endswith("fusion_bn")]
     assert not any(isinstance(m, DclsConv2d) for m in kept.modules())
 
 
@@ -98,10 +135,6 @@ def test_folding_twice_is_folding_once():
     modules = list(model.modules())
     assert fold(model) is model
     assert all(a is b for a, b in zip(model.modules(), modules, strict=True))
-
-
-def _norms(model: nn.Module) -> int:
-    return sum(isinstance(m, nn.BatchNorm2d) for m in model.modules())
 
 
 def test_kernels_are_trimmed_to_what_matters():

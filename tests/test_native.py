@@ -105,6 +105,33 @@ def test_bfloat16_is_rounded_but_once(shape, layout):
 
 
 @built
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [SHAPES[2], SHAPES[4], SHAPES[5], SHAPES[10], SHAPES[22]])
+def test_squares_plus_a_constant_are_correlated_as_well(shape, layout):
+    x, weight, bias, _ = tensors(*shape)
+    plus = torch.tensor([-0.4])
+    exact = reference_depthwise_conv2d((x.double() ** 2 - 0.4), weight.double(), bias.double())
+    x = x.to(memory_format=layout)
+    assert error(native.correlate(x, weight, bias, plus), exact) < TOLERANCE
+    half = native.correlate(x.bfloat16(), weight, bias, plus)
+    assert error(half, exact) < 2**-7
+
+
+def test_squares_plus_a_constant_have_gradients():
+    x, weight, bias, upstream = tensors(2, 5, 12, 10, 9, 11)
+    tensors_of = [t.requires_grad_() for t in (x, weight, bias, torch.tensor([0.3]))]
+    y = depthwise_conv2d(*tensors_of)
+    wide = [t.detach().double().requires_grad_() for t in tensors_of]
+    exact = reference_depthwise_conv2d(wide[0] ** 2 + wide[3], wide[1], wide[2])
+    pairs = zip(
+        torch.autograd.grad(y, tensors_of, upstream),
+        torch.autograd.grad(exact, wide, upstream.double()),
+        strict=True,
+    )
+    assert error(y, exact) < TOLERANCE and all(error(*pair) < TOLERANCE for pair in pairs)
+
+
+@built
 def test_what_is_no_number_stays_none_in_bfloat16():
     x = torch.zeros(1, 16, 9, 9)
     x[0, :3, 4, 4] = torch.tensor([float("inf"), -float("inf"), float("nan")])

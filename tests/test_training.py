@@ -216,6 +216,19 @@ def test_student_learns_its_teachers_embeddings(data, trained, tmp_path):
     assert apart < 0.5  # guessing the mean gives about 1
 
 
+def test_any_layer_of_the_teacher_gives_what_it_gave_in_training(data, trained):
+    layer = "stages.0.blocks.0.mlp.fc1"  # folding has it give what comes after the activation
+    run = start(recipe(distill={"teacher": str(trained), "layers": layer}), data, CPU)
+    waveform = run.clips.heads(torch.arange(3), 1.5)
+    teacher = Tagger.load(trained)
+    heard = teacher.features(waveform)
+    _, _, maps = run.teacher_answer(waveform, heard)
+    with torch.inference_mode():
+        block = teacher.backbone.stages[0].blocks[0]
+        mixed = block.conv_dw(teacher.backbone.stem(heard)).permute(0, 2, 3, 1)
+        torch.testing.assert_close(maps[layer], block.mlp.fc1(block.norm(mixed)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("blockwise", [0.0, 30.0])
 def test_student_learns_its_teachers_maps(data, trained, tmp_path, blockwise):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from audiotag.backbones.yamnet import LAYERS, Yamnet
 from audiotag.features_yamnet import YamnetMel
-from audiotag.loading import load_tagger
+from audiotag.tagger import Tagger
 
 SCRIPT = Path(__file__).parents[1] / "recipes" / "default" / "yamnet.py"
 CLASSES = 521
@@ -140,7 +140,7 @@ def test_published_weights_become_a_model_folder(script, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["yamnet.py", str(tmp_path), str(tmp_path / "model")])
     script.main()
 
-    tagger = load_tagger(tmp_path / "model", "cpu")
+    tagger = Tagger.load(tmp_path / "model").eval()
     assert tagger.sample_rate == 16_000 and tagger.labels.names[520] == "Sound, 520"
     assert tagger.labels[520].mid == "/m/520"
     state = tagger.backbone.state_dict()

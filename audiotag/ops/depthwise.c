@@ -2,9 +2,9 @@
 
    out[b, c, i, j] = bias[c] + sum over u, v of taps[., c, u, v] * maps[b, c, i + u - ph, j + v - pw]
 
-   with zeros beside the maps. With the kernel as taps this is the forward pass, with the kernel
-   turned by 180 degrees the input gradient; with the output gradient as taps, the sum over the
-   batch is the weight gradient.
+   with zeros beside the maps; with `plus`, of their squares and that in place of them. With the
+   kernel as taps this is the forward pass, with the kernel turned by 180 degrees the input
+   gradient; with the output gradient as taps, the sum over the batch is the weight gradient.
 
    LANES neighbouring channels are copied into one vector a cell, so that any strides will do. A
    thread takes LANES channels at a time, and of them pairs of rows (direct.h) or images

@@ -29,13 +29,17 @@ def reference_depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = 
     return F.conv2d(x, weight, bias, padding=padding, groups=weight.shape[0])
 
 
-def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def depthwise_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor | None = None
+) -> Tensor:
     """Correlate each channel of `x` with its own kernel, zero padded to the same size.
 
     Args:
         x: Maps (B, C, H, W).
         weight: Kernels (C, 1, kh, kw), both sizes odd.
         bias: One value a channel (C,), or nothing.
+        plus: One value (1,), if it is the squares of `x`, plus it, that are to be correlated: what
+            is left of a StarReLU after a ReLU.
 
     Returns:
         Maps (B, C, H, W), in the type of `x`.
@@ -48,11 +52,15 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     if torch.is_autocast_enabled(x.device.type):
         x = x.to(torch.get_autocast_dtype(x.device.type))
     weight = crop_kernel(weight, x.shape[-2], x.shape[-1])
-    if weight.shape[-2] * weight.shape[-1] <= DIRECT_KERNEL_AREA:
+    small = weight.shape[-2] * weight.shape[-1] <= DIRECT_KERNEL_AREA
+    at_once = native.is_preferred(x) and not (small or torch.is_grad_enabled())
+    if plus is not None and not at_once:
+        x, plus = torch.addcmul(plus.to(x.dtype), x, x), None
+    if small:
         bias = None if bias is None else bias.to(x.dtype)
         return reference_depthwise_conv2d(x, weight.to(x.dtype), bias)
     if native.is_preferred(x):
-        return native.depthwise_conv2d(x, weight, bias)
+        return native.depthwise_conv2d(x, weight, bias, plus)
     kernels = triton_module("triton_depthwise", x.device) if x.is_cuda else None
     if kernels is not None and kernels.is_preferred(x, *weight.shape[-2:]):
         return kernels.depthwise_conv2d(x, weight, bias)

@@ -120,7 +120,7 @@ static void direct_block(const shape *s, const char *maps, const char *taps, con
     stream soon[] = {kernels_to_come(s, taps, channel, s->batch * calls), {0}};
     for (int64_t b = 0; b < s->batch; b++) {
         pack(memory + WIDTH - 1, maps + b * s->map.batch, &s->map, s->height, s->width, pitch,
-             lanes);
+             lanes, s->plus);
         soon[1] = next_map(s, maps, channel, b, calls);
         if (b == 0 || s->tap.batch)
             pack_taps(s, packed + s->tap_columns, taps + b * s->tap.batch, channel);

@@ -180,9 +180,10 @@ static void map_to_bins(const shape *s, const spectrum *t, const char *map, cons
         const int both = i + 1 < rows->high;
         clear_outside(&t->across, line, both ? columns->low : 0, both ? columns->high : 0);
         for (int part = 0; part <= both; part++, map += s->map.row) {
-            pack_row(line + part, 2, place, map, &s->map, width, lanes, 0);
+            pack_row(line + part, 2, place, map, &s->map, width, lanes, 0, s->plus);
             if (twin)
-                pack_row(line + part, 2, place, map + s->map.batch, &s->map, width, lanes, 1);
+                pack_row(line + part, 2, place, map + s->map.batch, &s->map, width, lanes, 1,
+                         s->plus);
         }
         stream next = {0};
         if (!soon)

@@ -23,6 +23,13 @@ PLAIN_BUILD = "_depthwise"  # for any CPU
 DTYPES = (torch.float32, torch.bfloat16)  # of maps; sums are in single precision
 
 
+class Shape(ctypes.Structure):
+    """That of shape.h."""
+
+    Sizes = ctypes.c_int64 * 26
+    _fields_ = [("sizes", Sizes), ("plus", ctypes.c_void_p)]
+
+
 def is_preferred(x: Tensor) -> bool:
     """Whether maps (B, C, H, W) should be taken here, if they can be: with any kernels.
 
@@ -59,10 +66,13 @@ def load(name: str) -> ctypes.CDLL | None:
     return loaded
 
 
-def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def depthwise_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor | None = None
+) -> Tensor:
     """Same-size correlation of maps (B, C, H, W) with kernels (C, 1, kh, kw), both sides odd.
 
-    Kernels and bias are used, and get their gradients, in single precision.
+    Kernels and bias are used, and get their gradients, in single precision. With `plus` (1,), of
+    the squares of the maps, plus it; then without gradients.
 
     Raises:
         ValueError: If the kernels or the bias aren't for the maps' channels.
@@ -72,14 +82,20 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
         raise ValueError(f"{channels} channels need as many kernels, got {tuple(weight.shape)}")
     weight, bias = weight.float(), None if bias is None else bias.float()
     if not torch.is_grad_enabled():
-        return correlate(x, weight, bias)  # without what a graph costs
+        return correlate(x, weight, bias, plus)  # without what a graph costs
     return _Depthwise.apply(x, weight, bias)
 
 
-def correlate(x: Tensor, weight: Tensor, bias: Tensor | None = None, turn: bool = False) -> Tensor:
+def correlate(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    plus: Tensor | None = None,
+    turn: bool = False,
+) -> Tensor:
     """Maps (B, C, H, W) correlated with kernels (C, 1, kh, kw), turned by 180 degrees or not."""
     out = torch.empty_like(x)
-    _run(x, weight, bias, out, (0, *_inner(weight)), out.stride(), turn)
+    _run(x, weight, bias, out, (0, *_inner(weight)), out.stride(), plus, turn)
     return out
 
 
@@ -121,6 +137,7 @@ def _run(
     out: Tensor,
     tap_strides: tuple[int, ...],
     out_strides: tuple[int, ...],
+    plus: Tensor | None = None,
     turn: bool = False,
 ) -> None:
     """Call the C function; a batch stride of 0 means one kernel, or one sum, for all images."""
@@ -131,8 +148,9 @@ def _run(
     for tensor, strides in ((maps, maps.stride()), (taps, tap_strides), (out, out_strides)):
         size = tensor.element_size()
         values += (*(size * stride for stride in strides), size)
-    shape = (ctypes.c_int64 * len(values))(*values)
+    plus = None if plus is None else plus.float()
+    shape = Shape(Shape.Sizes(*values), None if plus is None else plus.data_ptr())
     bias = None if bias is None else bias.contiguous()
     pointers = [None if tensor is None else tensor.data_ptr() for tensor in (maps, taps, bias, out)]
-    if loaded.correlate(shape, *pointers, torch.get_num_threads()):
+    if loaded.correlate(ctypes.byref(shape), *pointers, torch.get_num_threads()):
         raise MemoryError("no memory for a depthwise convolution; take a smaller batch")

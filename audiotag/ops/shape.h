@@ -12,6 +12,7 @@ typedef struct {
     int64_t top, left;                            /* zeros before the map: ph, pw */
     int64_t turn;                                 /* whether to turn the taps by 180 degrees */
     strides map, tap, out; /* 0 for the batch: the same taps, or one sum, for all images */
+    const float *plus;     /* if not null: the map's values are squared, and this is added */
 } shape;
 
 /* Copy taps of LANES channels from `channel` on, turned or not, into vectors. */
@@ -32,7 +33,7 @@ static void pack_taps(const shape *s, vec *to, const char *taps, int64_t channel
     const int64_t beyond = 4 * (LANES - block), after = s->channels - channel - LANES;
     const int inside = min(channel, after) * s->tap.channel >= beyond;
     if (s->tap.size != 4 || s->tap.column != 4 || lanes < LANES || !inside) {
-        pack(to, from, &step, rows, columns, columns, lanes);
+        pack(to, from, &step, rows, columns, columns, lanes, 0);
         return;
     }
     for (int64_t i = 0; i < rows; i++, to += columns)

@@ -167,25 +167,30 @@ INLINE vec upper_half(vec a)
 }
 
 /* Copy a row of cells of `lanes` channels into vectors, `apart` from one to the next, in the order
-   of `place` if there is one; or into the `upper` halves of those that are there. */
+   of `place` if there is one; or into the `upper` halves of those that are there. If there is a
+   `plus`, it is their squares that are copied, plus it. */
 INLINE void pack_row(vec *to, int64_t apart, const int32_t *place, const char *from,
-                     const strides *s, int64_t columns, int64_t lanes, const int upper)
+                     const strides *s, int64_t columns, int64_t lanes, const int upper,
+                     const float *plus)
 {
     const int64_t whole = whole_cells(s, columns, lanes);
     const int single = s->size == 4;
+    const float constant = plus ? *plus : 0;
     for (int64_t j = 0; j < columns; j++, from += s->column) {
         vec *cell = to + apart * (place ? place[j] : j);
-        const vec value = j < whole ? load_whole(from, single) : load(from, s, lanes);
+        vec value = j < whole ? load_whole(from, single) : load(from, s, lanes);
+        if (plus)
+            value = value * value + constant;
         *cell = upper ? beside(*cell, value) : value;
     }
 }
 
-/* Copy rows x columns cells of `lanes` channels into vectors, `pitch` a row. */
+/* Copy rows x columns cells of `lanes` channels into vectors, `pitch` a row, as `pack_row` does. */
 static void pack(vec *to, const char *from, const strides *s, int64_t rows, int64_t columns,
-                 int64_t pitch, int64_t lanes)
+                 int64_t pitch, int64_t lanes, const float *plus)
 {
     for (int64_t i = 0; i < rows; i++)
-        pack_row(to + i * pitch, 1, 0, from + i * s->row, s, columns, lanes, 0);
+        pack_row(to + i * pitch, 1, 0, from + i * s->row, s, columns, lanes, 0, plus);
 }
 
 /* Put every other vector, in the order of `place`, or its `upper` half, scaled, plus a bias, into a

@@ -253,7 +253,8 @@ def _described(clips: ClipDataset, part: dict[str, Any]) -> Part:
 def _load_teacher(recipe: Recipe, device: torch.device) -> Tagger | None:
     if recipe.distill is None or not recipe.distill.teacher:
         return None
-    teacher = load_tagger(recipe.distill.teacher, device.type)
+    whole = recipe.distill.layers is None  # else each layer's own map is wanted
+    teacher = load_tagger(recipe.distill.teacher, device.type, folded=whole)
     if teacher.config.softmax:
         raise RecipeError(
             f"distill.teacher {recipe.distill.teacher} gives each clip one label; choose one that "

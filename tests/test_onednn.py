@@ -1,4 +1,5 @@
-"""Linear layers by oneDNN: against PyTorch's in double precision, and who computes when."""
+"""Linear layers and convolutions by oneDNN: against PyTorch's in double precision, and who
+computes when."""
 
 import pytest
 import timm
@@ -7,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from audiotag.folding import fold
-from audiotag.ops import linear as ops
-from audiotag.ops.linear import Linear
+from audiotag.ops import onednn as ops
+from audiotag.ops.onednn import Conv2d, Linear
 
 
 @pytest.fixture
@@ -17,10 +18,27 @@ def layer():
     return nn.Linear(40, 160)
 
 
-@pytest.mark.parametrize("gelu", [False, True])
+ACTIVATIONS = {  # by their definitions
+    "none": lambda y: y,
+    "relu": lambda y: y.clamp(min=0),
+    "squared_relu": lambda y: y.clamp(min=0) ** 2,
+    "hardswish": lambda y: y * (y + 3).clamp(0, 6) / 6,
+    "gelu": lambda y: y * (1 + torch.erf(y / 2**0.5)) / 2,
+}
+CONVS = [  # arguments of nn.Conv2d
+    (8, 24, 1),
+    (8, 24, 1, 2),
+    (8, 24, 1, 1, 1),
+    (8, 24, 3, 2, 1),
+    (8, 8, (3, 5), 1, (1, 2), 1, 8),
+    (8, 16, 3, 1, 2, 2, 4),
+]
+
+
+@pytest.mark.parametrize("act", ACTIVATIONS)
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("layout", ["rows", "maps", "channels first", "one"])
-def test_equals_double_precision(gelu, with_bias, layout):
+def test_linear_equals_double_precision(act, with_bias, layout):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 40, 5, 7, generator=generator) * 2
     x = {
@@ -32,16 +50,43 @@ def test_equals_double_precision(gelu, with_bias, layout):
     weight = torch.randn(24, 40, generator=generator)
     bias = torch.randn(24, generator=generator) if with_bias else None
     exact = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
-    exact = F.gelu(exact) if gelu else exact
+    exact = ACTIVATIONS[act](exact)
     with torch.inference_mode():
         assert ops.is_preferred(x, weight)
-        y = ops.linear(x, weight, bias, gelu)
+        y = ops.linear(x, weight, bias, act)
     assert y.shape == exact.shape and y.dtype == torch.float32
     assert (y - exact).abs().max() < 2e-6 * exact.abs().max()
 
 
+@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize("arguments", CONVS)
+@pytest.mark.parametrize("size", [(9, 11), (1, 1)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_convolution_equals_double_precision(act, arguments, size, layout):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(*arguments)
+    if size == (1, 1) and conv.kernel_size != (1, 1):
+        conv.padding = (conv.kernel_size[0] * 2, conv.kernel_size[1] * 2)
+    made = Conv2d.of(conv, act)
+    x = torch.randn(3, 8, *size).to(memory_format=layout)
+    sizes = conv.stride, conv.padding, conv.dilation, conv.groups
+    exact = F.conv2d(x.double(), conv.weight.double(), conv.bias.double(), *sizes)
+    exact = ACTIVATIONS[act](exact)
+    with torch.inference_mode():
+        y = made(x)
+    assert y.shape == exact.shape
+    assert (y - exact).abs().max() < 2e-6 * exact.abs().max()
+    torch.testing.assert_close(made(x).double(), exact, atol=1e-5, rtol=0)  # with a gradient
+
+
+def test_convolutions_padded_otherwise_are_refused():
+    for conv in (nn.Conv2d(8, 8, 3, padding="same"), nn.Conv2d(8, 8, 3, padding_mode="reflect")):
+        with pytest.raises(ValueError, match="padded with zeros"):
+            Conv2d.of(conv)
+
+
 def test_gradients_are_pytorchs(layer):
-    made = Linear.of(layer, gelu=True)
+    made = Linear.of(layer, "gelu")
     x = torch.randn(6, 40, requires_grad=True)
     (mine,) = torch.autograd.grad(made(x).sum(), x)
     (theirs,) = torch.autograd.grad(F.gelu(layer(x)).sum(), x)
@@ -49,7 +94,7 @@ def test_gradients_are_pytorchs(layer):
 
 
 def test_half_precision_and_empty_batches_are_left_to_pytorch(layer):
-    made = Linear.of(layer, gelu=True)
+    made = Linear.of(layer, "gelu")
     with torch.inference_mode():
         assert made(torch.zeros(0, 40)).shape == (0, 160)
         with torch.autocast("cpu", torch.bfloat16):
@@ -59,7 +104,7 @@ def test_half_precision_and_empty_batches_are_left_to_pytorch(layer):
 
 
 def test_without_onednn_the_layer_gives_the_same(layer, monkeypatch):
-    made, x = Linear.of(layer, gelu=True), torch.randn(6, 40)
+    made, x = Linear.of(layer, "gelu"), torch.randn(6, 40)
     with torch.inference_mode():
         by_onednn = made(x)
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
@@ -69,10 +114,10 @@ def test_without_onednn_the_layer_gives_the_same(layer, monkeypatch):
 
 # With an exact GELU, one that is an approximation, and another activation.
 @pytest.mark.parametrize(
-    ("arguments", "with_gelu"),
-    [({}, True), ({"act_layer": "gelu_tanh"}, False), ({"act_layer": "relu"}, False)],
+    ("arguments", "with_gelu", "with_relu"),
+    [({}, 1, 0), ({"act_layer": "gelu_tanh"}, 0, 0), ({"act_layer": "relu"}, 0, 1)],
 )
-def test_folded_models_use_them_and_answer_the_same(arguments, with_gelu):
+def test_folded_models_use_them_and_answer_the_same(arguments, with_gelu, with_relu):
     torch.manual_seed(0)
     sizes = {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32), "ls_init_value": 0.5}
     model = timm.create_model("convnext_tiny", num_classes=5, in_chans=1, **sizes, **arguments)
@@ -83,4 +128,5 @@ def test_folded_models_use_them_and_answer_the_same(arguments, with_gelu):
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
     layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
     assert all(type(module) is Linear for module in layers)
-    assert [module.gelu for module in layers].count(True) == 5 * with_gelu
+    assert [module.act for module in layers].count("gelu") == 5 * with_gelu
+    assert [module.act for module in layers].count("relu") == 5 * with_relu

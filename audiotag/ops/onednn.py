@@ -1,0 +1,135 @@
+"""Linear layers and convolutions by oneDNN on a CPU, in inference, with the activation after them.
+
+PyTorch hands single-precision products to MKL, on one thread those of convolutions of one cell
+too. MKL leaves the wide instructions of AMD's processors alone: measured on one thread of an EPYC
+with AVX-512, 992 rows of 192 to 768 values: 10.5 ms by MKL, 5.2 by oneDNN. The activation is
+computed while its values are at hand: there, a GELU takes 2.0 ms alone and 0.8 within; on a Xeon,
+after a convolution from 16 to 64 channels, a hard swish 4.2 ms alone and 0.1 within.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda y: y,
+    "relu": F.relu,
+    "squared_relu": lambda y: F.relu(y).square(),
+    "hardswish": F.hardswish,
+    "gelu": F.gelu,  # the exact one
+}
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None, act: str = "none") -> Tensor:
+    """Values (..., I) times weights (O, I), with a bias (O,), through one of `ACTIVATIONS`."""
+    if not is_preferred(x, weight):
+        return ACTIVATIONS[act](F.linear(x, weight, bias))
+    within, form = _within(act)
+    return _finished(torch.ops.mkldnn._linear_pointwise(x, weight, bias, within, [], form), act)
+
+
+def is_preferred(x: Tensor, weight: Tensor) -> bool:
+    """Whether oneDNN should, and can, take it."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and x.numel() > 0
+        and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        and not (torch.jit.is_tracing() or torch.compiler.is_compiling())
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    )
+
+
+def _within(act: str) -> tuple[str, str]:
+    """What oneDNN computes of an activation, by the names of PyTorch's operators."""
+    return "relu" if act == "squared_relu" else act, "none" if act == "gelu" else ""
+
+
+def _finished(y: Tensor, act: str) -> Tensor:
+    return y.square_() if act == "squared_relu" else y
+
+
+class Linear(nn.Linear):
+    """A linear layer, with the one of `ACTIVATIONS` after it that `act` names."""
+
+    act = "none"
+
+    @classmethod
+    def of(cls, layer: nn.Linear, act: str = "none") -> "Linear":
+        """The same layer, with the same parameters."""
+        made = cls(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        made.weight, made.bias = layer.weight, layer.bias
+        made.act = act
+        return made.train(layer.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of (..., I), (..., O)."""
+        return linear(x, self.weight, self.bias, self.act)
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution padded with zeros, with the one of `ACTIVATIONS` after it that `act` names."""
+
+    act = "none"
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d, act: str = "none") -> "Conv2d":
+        """The same convolution, with the same parameters.
+
+        Raises:
+            ValueError: If it is padded with anything but a number of zeros.
+        """
+        if not is_plain(conv):
+            raise ValueError(f"needs a convolution padded with zeros, got {conv}")
+        made = cls(
+            conv.in_channels,
+            conv.out_channels,
+            cast(tuple[int, int], conv.kernel_size),
+            cast(tuple[int, int], conv.stride),
+            cast(tuple[int, int], conv.padding),
+            cast(tuple[int, int], conv.dilation),
+            conv.groups,
+            conv.bias is not None,
+            device="meta",
+        )
+        made.weight, made.bias = conv.weight, conv.bias
+        made.act = act
+        return made.train(conv.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of (B, I, H, W), (B, O, H', W')."""
+        single = x.shape[-2] == x.shape[-1] == 1  # of which oneDNN takes its time, even so
+        if single or not (is_preferred(x, self.weight) and x.is_contiguous(memory_format=LAST)):
+            return ACTIVATIONS[self.act](super().forward(x))
+        if self._is_pointwise():
+            cells = x.permute(0, 2, 3, 1)
+            return linear(cells, self.weight.flatten(1), self.bias, self.act).permute(0, 3, 1, 2)
+        within, form = _within(self.act)
+        sizes = self.padding, self.stride, self.dilation, self.groups
+        y = torch.ops.mkldnn._convolution_pointwise(
+            x, self.weight, self.bias, *sizes, within, [], form
+        )
+        return _finished(y, self.act)
+
+    def _is_pointwise(self) -> bool:
+        one, nothing = (1, 1), (0, 0)
+        return (
+            self.kernel_size == self.stride == one and self.padding == nothing and self.groups == 1
+        )
+
+
+LAST = torch.channels_last
+
+
+def is_plain(conv: nn.Module) -> bool:
+    """Whether it is one of PyTorch's convolutions, padded with a number of zeros."""
+    return (
+        type(conv) is nn.Conv2d
+        and conv.padding_mode == "zeros"
+        and not isinstance(conv.padding, str)
+    )
