@@ -15,6 +15,7 @@ from audiotag.config import ONNX_FILE, read_config
 from audiotag.errors import ModelError
 from audiotag.labels import Labels
 from audiotag.locate import DEFAULT_NAME, model_folder
+from audiotag.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from audiotag.onnx_tagger import OnnxTagger
@@ -59,7 +60,10 @@ class Engine(Protocol):
 
 
 def open_engine(
-    model: str | Path | None = None, device: str = "auto", engine: str = "auto"
+    model: str | Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    precision: str = "fp32",
 ) -> Engine:
     """A model on the engine that suits it.
 
@@ -69,13 +73,19 @@ def open_engine(
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
         engine: "torch", "onnx", or "auto": onnx on a CPU where the model has an ONNX file, as it
             starts sooner and computes no slower.
+        precision: "fp32", or of torch "bf16".
 
     Raises:
-        ModelError: If model, device and engine do not go together, or there is no such model.
+        ModelError: If model, device, engine and precision do not go together, or there is no such
+            model.
         HubError: If a Hub model cannot be had.
     """
     if engine not in ENGINES:
         raise ModelError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
+    if precision != "fp32":
+        if engine == "onnx" or str(model).endswith(".onnx"):
+            raise ModelError(f"onnxruntime computes in fp32; leave out --precision {precision}")
+        engine = "torch"
     if str(model).endswith(".onnx"):
         return _open_file(Path(str(model)), device, engine)
     folder = model_folder(model)
@@ -87,7 +97,7 @@ def open_engine(
         return tagger
     from audiotag.loading import load_tagger
 
-    loaded = load_tagger(folder, device)
+    loaded = load_tagger(folder, device, precision)
     loaded.name = name
     return loaded
 
@@ -108,6 +118,7 @@ def _open_onnx(path: Path, device: str, name: str, source: str) -> "OnnxTagger":
         )
     from audiotag.onnx_tagger import OnnxTagger
 
+    keep_freed_memory()
     tagger = OnnxTagger.load(path)
     tagger.name = name
     return tagger

@@ -37,6 +37,7 @@ from audiotag.features_efficientat import EfficientATMel
 from audiotag.features_yamnet import YamnetMel
 from audiotag.folding import fold, take_folded_form
 from audiotag.locate import model_folder
+from audiotag.precision import autocast
 from audiotag.pretrained import load_vision_weights
 from audiotag.replacing import replaced
 from audiotag.swap import swap_convs
@@ -66,7 +67,11 @@ class Tagger(nn.Module):
         labels: The classes.
         config: What `config.json` holds.
         name: How messages call this model.
+        precision: Of matrix products where windows are scored, a key of `PRECISIONS`: "fp32"
+            unless set.
     """
+
+    precision = "fp32"
 
     def __init__(
         self, config: TaggerConfig, features: nn.Module, backbone: nn.Module, name: str = "model"
@@ -279,7 +284,7 @@ class Tagger(nn.Module):
     def _compute(self, model: Callable[[Tensor], Tensor], waveforms: np.ndarray) -> np.ndarray:
         self.eval()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), autocast(self.device.type, self.precision):
                 return model(torch.from_numpy(waveforms).to(self.device)).cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise ModelError(

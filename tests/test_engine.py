@@ -63,7 +63,24 @@ def test_engines_score_alike():
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)  # as far as single precision goes
 
 
+def test_bfloat16_scores_nearly_alike():
+    options = tagging.TagOptions(top_k=0, threshold=0.0)
+    results = []
+    for precision in ("fp32", "bf16"):
+        tagger = open_engine(device="cpu", engine="torch", precision=precision)
+        result = tagging.tag_file(tagger, SAMPLES / "rooster.wav", options)
+        results.append({tag.label: tag.score for tag in result.tags})
+    assert results[0] != results[1]
+    assert results[0] == pytest.approx(results[1], abs=0.1)
+    assert isinstance(open_engine(device="cpu", precision="bf16"), Tagger)  # not onnxruntime
+
+
 def test_what_does_not_go_together_is_refused(folder):
+    for arguments in ({"engine": "onnx"}, {"model": "model.onnx"}):
+        with pytest.raises(ModelError, match="fp32; leave out --precision bf16"):
+            open_engine(**arguments, precision="bf16")
+    with pytest.raises(ModelError, match="unknown precision 'fp8'; choose one of fp32, bf16"):
+        open_engine(folder, precision="fp8")
     with pytest.raises(ModelError, match=r"audiotag export .*model .*model\.onnx --waveform"):
         open_engine(folder, engine="onnx")
     with pytest.raises(ModelError, match="runs on the CPU only"):

@@ -1,6 +1,8 @@
 """Linear layers and convolutions by oneDNN: against PyTorch's in double precision, and who
 computes when."""
 
+import copy
+
 import pytest
 import timm
 import torch
@@ -47,13 +49,12 @@ def test_linear_equals_double_precision(act, with_bias, layout):
         "channels first": x.permute(0, 2, 3, 1),
         "one": x[0, :, 0, 0],
     }[layout]
-    weight = torch.randn(24, 40, generator=generator)
-    bias = torch.randn(24, generator=generator) if with_bias else None
-    exact = F.linear(x.double(), weight.double(), None if bias is None else bias.double())
-    exact = ACTIVATIONS[act](exact)
+    plain = nn.Linear(40, 24, with_bias)
+    made = Linear.of(plain, act)
     with torch.inference_mode():
-        assert ops.is_preferred(x, weight)
-        y = ops.linear(x, weight, bias, act)
+        assert ops.is_preferred(x, made.weight)
+        y = made(x)
+        exact = ACTIVATIONS[act](copy.deepcopy(plain).double()(x.double()))
     assert y.shape == exact.shape and y.dtype == torch.float32
     assert (y - exact).abs().max() < 2e-6 * exact.abs().max()
 
@@ -93,14 +94,46 @@ def test_gradients_are_pytorchs(layer):
     torch.testing.assert_close(mine, theirs)
 
 
-def test_half_precision_and_empty_batches_are_left_to_pytorch(layer):
+@pytest.mark.parametrize("act", ACTIVATIONS)
+@pytest.mark.parametrize(
+    "plain, cls",
+    [
+        (nn.Linear(8, 24), Linear),
+        (nn.Conv2d(8, 24, 1), Conv2d),
+        (nn.Conv2d(8, 24, 3, 2, 1, bias=False), Conv2d),
+    ],
+)
+def test_bfloat16_is_rounded_as_by_pytorch(act, plain, cls):
+    torch.manual_seed(0)
+    made = cls.of(copy.deepcopy(plain), act)
+    x = torch.randn(3, 8, 9, 8).to(memory_format=torch.channels_last)
+    wide = copy.deepcopy(plain).bfloat16().double()  # weights as they are rounded
+    for _ in range(2):
+        with torch.inference_mode():
+            with torch.autocast("cpu", torch.bfloat16):
+                y = made(x)
+            exact = ACTIVATIONS[act](wide(x.bfloat16().double()))
+        assert y.dtype == torch.bfloat16 and y.shape == exact.shape
+        assert (y - exact).abs().max() < 2**-6 * exact.abs().max()
+        with torch.no_grad():  # what is kept of the weights in bfloat16 is theirs no longer
+            made.weight.mul_(3)
+            wide.weight.mul_(3)
+
+
+def test_models_in_bfloat16_compute_in_it(layer):
+    x = torch.randn(2, 40, dtype=torch.bfloat16)
+    with torch.inference_mode():
+        assert Linear.of(layer, "gelu").bfloat16()(x).dtype == torch.bfloat16
+        with pytest.raises(RuntimeError):  # as PyTorch
+            Linear.of(nn.Linear(40, 160))(x)
+
+
+def test_empty_batches_and_other_types_are_left_to_pytorch(layer):
     made = Linear.of(layer, "gelu")
     with torch.inference_mode():
         assert made(torch.zeros(0, 40)).shape == (0, 160)
-        with torch.autocast("cpu", torch.bfloat16):
-            assert made(torch.randn(2, 40)).dtype == torch.bfloat16
-        x = torch.randn(2, 40, dtype=torch.bfloat16)
-        assert made.bfloat16()(x).dtype == torch.bfloat16
+        x = torch.randn(2, 40, dtype=torch.float64)
+        torch.testing.assert_close(made.double()(x), F.gelu(layer.double()(x)))
 
 
 def test_without_onednn_the_layer_gives_the_same(layer, monkeypatch):

@@ -26,6 +26,7 @@ def embed(
     model: str | None,
     device: str,
     engine: str,
+    precision: str,
     output: str,
     **options,
 ) -> None:
@@ -44,7 +45,7 @@ def embed(
         with usage_errors():
             check_output(Path(output))
         files = named_files(paths, include, exclude)
-        _run(files, Path(output), progress, model, device, engine, options)
+        _run(files, Path(output), progress, (model, device, engine, precision), options)
     click.echo(f"{progress.summary()}: {output}", err=True)
     sys.exit(progress.exit_code)
 
@@ -53,16 +54,14 @@ def _run(
     files: Iterator[Path],
     output: Path,
     progress: "Progress",
-    model: str | None,
-    device: str,
-    engine_name: str,
+    chosen: tuple[str | None, str, str, str],
     options: dict,
 ) -> None:
     from audiotag.embeddings import embedding_file
     from audiotag.engine import open_engine
     from audiotag.tagging import TagOptions, embed_files
 
-    engine = open_engine(model, device, engine_name)
+    engine = open_engine(*chosen)
     with embedding_file(output) as out, progress:
         results = embed_files(engine, files, TagOptions(**options), progress.heard)
         with closing(results):

@@ -62,6 +62,7 @@ def tag(
     model: str | None,
     device: str,
     engine: str,
+    precision: str,
     format: str | None,
     output: str | None,
     resume: bool,
@@ -83,7 +84,7 @@ def tag(
         with usage_errors():
             plan = plan_output(paths, output, format, resume)
         files = named_files(paths, include, exclude)
-        _run(files, plan, progress, model, device, engine, options)
+        _run(files, plan, progress, (model, device, engine, precision), options)
     if output is not None:
         click.echo(f"{progress.summary()}: {output}", err=True)
     sys.exit(progress.exit_code)
@@ -93,16 +94,14 @@ def _run(
     files: Iterator[Path],
     plan: "OutputPlan",
     progress: "Progress",
-    model: str | None,
-    device: str,
-    engine_name: str,
+    chosen: tuple[str | None, str, str, str],
     options: dict,
 ) -> None:
     from audiotag.engine import open_engine
     from audiotag.tagging import TagOptions, tag_files
 
     options["timeline"] |= plan.format in TIMELINES
-    engine = open_engine(model, device, engine_name)
+    engine = open_engine(*chosen)
     with _open(plan, engine.sample_rate) as out, progress:
         left = _left(files, out, progress)
         with closing(tag_files(engine, left, TagOptions(**options), progress.heard)) as results:

@@ -21,27 +21,36 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "hardswish": F.hardswish,
     "gelu": F.gelu,  # the exact one
 }
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None, act: str = "none") -> Tensor:
-    """Values (..., I) times weights (O, I), with a bias (O,), through one of `ACTIVATIONS`."""
-    if not is_preferred(x, weight):
-        return ACTIVATIONS[act](F.linear(x, weight, bias))
-    within, form = _within(act)
-    return _finished(torch.ops.mkldnn._linear_pointwise(x, weight, bias, within, [], form), act)
+DTYPES = (torch.float32, torch.bfloat16)
 
 
 def is_preferred(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN should, and can, take it."""
+    """Whether oneDNN should, and can, take values with weights."""
     return (
         x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
+        and x.dtype in DTYPES
+        and (x.dtype == weight.dtype or torch.is_autocast_enabled("cpu"))
         and x.numel() > 0
-        and not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        and not torch.is_grad_enabled()
         and not (torch.jit.is_tracing() or torch.compiler.is_compiling())
+        and _is_known(computed_in(x))
+    )
+
+
+def computed_in(x: Tensor) -> torch.dtype:
+    """The type in which products with values on a CPU are computed."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+
+
+def _is_known(dtype: torch.dtype) -> bool:
+    """Whether oneDNN can compute in a type here, as fast as PyTorch."""
+    ops = torch.ops.mkldnn
+    return (
+        dtype in DTYPES
         and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        and hasattr(ops, "_linear_pointwise")
+        and hasattr(ops, "_convolution_pointwise")
+        and (dtype == torch.float32 or ops._is_mkldnn_bf16_supported())
     )
 
 
@@ -54,10 +63,40 @@ def _finished(y: Tensor, act: str) -> Tensor:
     return y.square_() if act == "squared_relu" else y
 
 
-class Linear(nn.Linear):
-    """A linear layer, with the one of `ACTIVATIONS` after it that `act` names."""
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, act: str) -> Tensor:
+    """Values (..., I) times weights (O, I), with a bias (O,), through an activation."""
+    within, form = _within(act)
+    return _finished(torch.ops.mkldnn._linear_pointwise(x, weight, bias, within, [], form), act)
+
+
+class _Layer(nn.Module):
+    """A layer of fixed weights and bias, kept in the type as well that they are used in.
+
+    Attributes:
+        act: Names the one of `ACTIVATIONS` that comes after it.
+    """
 
     act = "none"
+    _kept: tuple[tuple, Tensor, Tensor | None] | None = None
+
+    def _weights_in(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias in a type; made once for as long as they stay the same."""
+        weight, bias = cast(Tensor, self.weight), cast(Tensor | None, self.bias)
+        if weight.dtype == dtype:
+            return weight, bias
+        state = (dtype, *(_state(x) for x in (weight, bias)))
+        if self._kept is None or self._kept[0] != state:
+            self._kept = state, weight.to(dtype), None if bias is None else bias.to(dtype)
+        return self._kept[1:]
+
+
+def _state(x: Tensor | None) -> tuple:
+    """What changes when values do."""
+    return () if x is None else (x.data_ptr(), None if x.is_inference() else x._version)
+
+
+class Linear(_Layer, nn.Linear):
+    """A linear layer, with the one of `ACTIVATIONS` after it that `act` names."""
 
     @classmethod
     def of(cls, layer: nn.Linear, act: str = "none") -> "Linear":
@@ -69,13 +108,14 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Of (..., I), (..., O)."""
-        return linear(x, self.weight, self.bias, self.act)
+        if not is_preferred(x, self.weight):
+            return ACTIVATIONS[self.act](super().forward(x))
+        dtype = computed_in(x)
+        return _linear(x.to(dtype), *self._weights_in(dtype), self.act)
 
 
-class Conv2d(nn.Conv2d):
+class Conv2d(_Layer, nn.Conv2d):
     """A convolution padded with zeros, with the one of `ACTIVATIONS` after it that `act` names."""
-
-    act = "none"
 
     @classmethod
     def of(cls, conv: nn.Conv2d, act: str = "none") -> "Conv2d":
@@ -106,14 +146,14 @@ class Conv2d(nn.Conv2d):
         single = x.shape[-2] == x.shape[-1] == 1  # of which oneDNN takes its time, even so
         if single or not (is_preferred(x, self.weight) and x.is_contiguous(memory_format=LAST)):
             return ACTIVATIONS[self.act](super().forward(x))
+        x = x.to(computed_in(x))
+        weight, bias = self._weights_in(x.dtype)
         if self._is_pointwise():
             cells = x.permute(0, 2, 3, 1)
-            return linear(cells, self.weight.flatten(1), self.bias, self.act).permute(0, 3, 1, 2)
+            return _linear(cells, weight.flatten(1), bias, self.act).permute(0, 3, 1, 2)
         within, form = _within(self.act)
         sizes = self.padding, self.stride, self.dilation, self.groups
-        y = torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *sizes, within, [], form
-        )
+        y = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *sizes, within, [], form)
         return _finished(y, self.act)
 
     def _is_pointwise(self) -> bool:

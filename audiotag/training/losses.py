@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audiotag.data import augment
+from audiotag.precision import autocast
 from audiotag.recipe import DistillRecipe
 from audiotag.training import hints
 from audiotag.training.batches import MicroBatch
 from audiotag.training.matching import outputs
-from audiotag.training.precision import autocast
 from audiotag.training.run import Run
 
 

@@ -20,6 +20,7 @@ from audiotag.freezing import freeze
 from audiotag.labels import Labels
 from audiotag.loading import load_tagger, to_device
 from audiotag.optim import build_optimizer, learning_rate
+from audiotag.precision import SCALED
 from audiotag.recipe import Recipe
 from audiotag.stored_scores import StoredScores, read_scores
 from audiotag.tagger import Tagger
@@ -28,7 +29,6 @@ from audiotag.training import hints
 from audiotag.training.building import build_tagger, check_crops, check_erasing, set_priors
 from audiotag.training.ensemble import OtherTeacher, load_others, mean_logits
 from audiotag.training.matching import Matching, outputs
-from audiotag.training.precision import SCALED
 
 ACCURACY = "valid_accuracy"  # a metric of single labels alone
 

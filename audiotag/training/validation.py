@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audiotag.metrics import mean_average_precision
+from audiotag.precision import autocast
 from audiotag.training.losses import label_loss
-from audiotag.training.precision import autocast
 from audiotag.training.run import ACCURACY, Run
 
 POSITIVE_SCORE = 0.5  # a teacher's score from which its tag counts as true

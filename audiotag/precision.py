@@ -1,4 +1,4 @@
-"""What number format the model's matrix products are computed in."""
+"""What number format a model's matrix products are computed in."""
 
 import torch
 
