@@ -73,7 +73,7 @@ def is_cross_validation(folder: Path) -> bool:
 
 
 def score_folds(
-    folder: Path, data: Path, device: str = "auto", batch_size: int = 16
+    folder: Path, data: Path, device: str = "auto", batch_size: int = 16, precision: str = "fp32"
 ) -> list[Scores]:
     """The scores of each fold's clips by the run that has not seen them; `Scores.join` joins them.
 
@@ -82,6 +82,7 @@ def score_folds(
         data: The data set that it was trained on.
         device: Where to compute.
         batch_size: Clips scored at once.
+        precision: As in `load_tagger`.
 
     Raises:
         DataError, ModelError: As `scoring.score`, or if a fold has no run, or one that was trained
@@ -95,7 +96,7 @@ def score_folds(
         )
     parts = []
     for fold, run in runs.items():
-        tagger = load_tagger(run, device)
+        tagger = load_tagger(run, device, precision)
         tagger.name = str(folder)
         part = score(tagger, data, fold=fold, batch_size=batch_size)
         _check_unseen(run, part, data)

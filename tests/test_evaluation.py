@@ -291,6 +291,7 @@ def test_command_prints_tables(tagger, data, tmp_path):
         (["default", "--fit-thresholds"], "write into a model folder"),
         (["default", "other", "--scores", "s.npz"], "the scores of one MODEL"),
         (["default", "--compare", "other", "--resamples", "0"], "leave out --resamples 0"),
+        (["default", "--save", "--precision", "bf16"], "leave out --precision bf16"),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_computed(arguments, message):

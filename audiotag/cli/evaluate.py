@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from audiotag.cli.inputs import PRECISION
+
 if TYPE_CHECKING:
     from audiotag.measurement import Measurement
     from audiotag.scoring import Scores
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     help="Clips scored at once.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@PRECISION
 def evaluate(
     models: tuple[str, ...],
     data: Path,
@@ -74,6 +77,7 @@ def evaluate(
     as_json: bool,
     batch_size: int,
     device: str,
+    precision: str,
 ) -> None:
     """Measure MODEL (folder, .onnx file or Hub id) on the prepared data set DATA.
 
@@ -90,12 +94,14 @@ def evaluate(
              torchrun --nproc-per-node 8 -m audiotag evaluate runs/mine data/mine --split eval
     """
     models, compare = _with_seeds(models), _with_seeds(compare)
+    if save and precision != "fp32":
+        raise click.UsageError(f"--save keeps figures of fp32; leave out --precision {precision}")
     _check_usage(models, compare, resamples, save or fit_thresholds, scores)
     from audiotag.measurement import measure
     from audiotag.processes import joined_processes
 
     with joined_processes() as rank:
-        where, unlabelled = (data, split, fold, batch_size, device), scores is not None
+        where, unlabelled = (data, split, fold, batch_size, device, precision), scores is not None
         runs = [_score(model, *where, unlabelled) for model in models + compare]
     if rank:
         return
@@ -145,6 +151,7 @@ def _score(
     fold: int | None,
     batch_size: int,
     device: str,
+    precision: str,
     unlabelled: bool,
 ) -> "Scores":
     from audiotag.cross_validation import is_cross_validation, score_folds
@@ -159,11 +166,12 @@ def _score(
                 f"{model} is a cross-validation, measured on all clips; leave out --split and "
                 f"--fold, or name one of its runs"
             )
-        return Scores.join(score_folds(Path(model), data, device, batch_size))
+        return Scores.join(score_folds(Path(model), data, device, batch_size, precision))
     folder = Path(model) if model.endswith(".onnx") else model_folder(model)
     if split is None and fold is None:
         split, fold = validation_part(folder, data)
-    tagger = open_engine(str(folder), device, "onnx" if folder.suffix == ".onnx" else "torch")
+    engine = "onnx" if folder.suffix == ".onnx" else "torch"
+    tagger = open_engine(str(folder), device, engine, precision)
     tagger.name = model
     scores = score(tagger, data, split, fold, batch_size, unlabelled)
     return replace(scores, learnt=count_learnt(folder, data, scores.keys))

@@ -10,6 +10,13 @@ from pathlib import Path
 import click
 
 SECONDS = click.FloatRange(min=0.01)
+PRECISION = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    help="bf16 (with torch): on a GPU, or a CPU with AMX, large models are faster; scores move, "
+    "those of MobileNets by up to 0.1.",
+)
 OPTIONS = (
     click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
     click.option(
@@ -34,13 +41,7 @@ OPTIONS = (
         default="auto",
         help="auto: onnx on a CPU where the model has model.onnx, which starts sooner; else torch.",
     ),
-    click.option(
-        "--precision",
-        type=click.Choice(["fp32", "bf16"]),
-        default="fp32",
-        help="bf16 (with torch): on a GPU, or a CPU with AMX, large models are faster; scores move, "
-        "those of MobileNets by up to 0.1.",
-    ),
+    PRECISION,
     click.option("--batch-size", type=click.IntRange(min=1), help="Windows computed at once."),
     click.option("--workers", type=click.IntRange(min=1), help="Files decoded at once."),
 )
