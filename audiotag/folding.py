@@ -30,8 +30,8 @@ def fold(model: nn.Module) -> nn.Module:
     Each DCLS convolution becomes a plain one with the positions where they are, then timm's blocks
     of several branches, or of convolution and batch norm, are merged into one convolution each. A
     model whose blocks hold DCLS convolutions is merged only if they are FastViT's: others count on
-    the kernel size that they were made with. ConvNeXt's layer scale and the GELU of a multilayer
-    perceptron go into the linear layer before them.
+    the kernel size that they were made with. Then batch norms, layer scales and activations go
+    into the layers beside them (`merging`).
 
     Returns:
         `model`, with a true attribute `is_folded`; one that has it already is left as it is.

@@ -79,10 +79,11 @@ def merge_activations(model: nn.Module) -> None:
     the one before it and the sign into the convolution.
     """
     for module in list(model.modules()):
-        if isinstance(module, Mlp | ConvMlp):
+        if isinstance(module, Mlp | ConvMlp) and _takes_activation(module.fc1):
             _merge_into_mlp(module)
-        elif isinstance(module, SepConv) and isinstance(module.act1, StarReLU):
-            _merge_into_sep_conv(module)
+        elif isinstance(module, SepConv) and _takes_activation(module.pwconv1):
+            if isinstance(module.act1, StarReLU):
+                _merge_into_sep_conv(module)
         elif isinstance(module, nn.Sequential):
             _merge_into_sequence(module)
     for module in list(model.modules()):
@@ -126,9 +127,13 @@ def _merge_into_sequence(layers: nn.Sequential) -> None:
     """Have convolutions take the activations right after them, what does nothing left aside."""
     steps = [x for x in layers.named_children() if not isinstance(x[1], nn.Identity)]
     for (name, layer), (act_name, act) in pairwise(steps):
-        if is_plain(layer) and (known := _name_of(act)):
+        if _takes_activation(layer) and (known := _name_of(act)):
             setattr(layers, name, _fast(layer, known))
             setattr(layers, act_name, nn.Identity())
+
+
+def _takes_activation(layer: nn.Module) -> bool:
+    return type(layer) is nn.Linear or is_plain(layer)
 
 
 def _fast(layer: nn.Module, act: str = "none") -> nn.Module:

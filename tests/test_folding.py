@@ -5,6 +5,7 @@ import copy
 import pytest
 import timm
 import torch
+from timm.layers import Mlp
 from timm.models.fastvit import LayerScale2d, MobileOneBlock, RepMixer
 from timm.models.metaformer import StarReLU
 from torch import nn
@@ -112,6 +113,20 @@ def test_mobilenet_loses_its_norms_and_activations(swapped):
     kinds = [type(m) for m in _assert_folds(model).features.modules()]
     assert nn.BatchNorm2d not in kinds
     assert (nn.Hardswish in kinds) == swapped  # after DCLS convolutions
+
+
+def test_layers_of_other_kinds_keep_their_activations():
+    class Scaled(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    torch.manual_seed(0)
+    mlp = Mlp(8, 16).eval()
+    mlp.fc1 = Scaled(8, 16)
+    x = torch.randn(3, 8)
+    with torch.inference_mode():
+        expected = mlp(x)
+        torch.testing.assert_close(fold(nn.Sequential(mlp))(x), expected)
 
 
 def test_norms_of_statistics_of_their_own_are_left():
