@@ -83,6 +83,30 @@ def test_swapped_timm_models(name, depthwise, arguments):
     assert not any(isinstance(m, DclsConv2d) for m in folded.modules())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("caformer_s18", "poolformerv2_s12", "repvit_m1", "mobileone_s0", "fastvit_mci0"),
+        *("edgenext_xx_small", "hrnet_w18_small", "lcnet_050", "mobilevit_xxs", "regnety_002"),
+        *("swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"),
+    ],
+)
+def test_any_model_of_timm_answers_the_same(name):
+    torch.manual_seed(0)
+    model = timm.create_model(name, in_chans=1, num_classes=20).eval()
+    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.running_mean.normal_(0, 0.3)
+        norm.running_var.uniform_(0.5, 2)
+    maps = torch.randn(2, 1, 224, 224)
+    with torch.inference_mode():
+        expected = model(maps)
+        for layout in (torch.contiguous_format, torch.channels_last):
+            folded = fold(copy.deepcopy(model)).to(memory_format=layout)
+            logits = folded(maps.contiguous(memory_format=layout))
+            assert (logits - expected).abs().max() < 1e-4 * expected.std()
+
+
 # Of linear layers, of convolutions, and with a norm between them.
 @pytest.mark.parametrize("name", ["convnext_tiny", "convnext_atto", "convnextv2_atto"])
 def test_convnext_loses_its_layer_scale(name):
