@@ -14,7 +14,12 @@ from timm.utils import reparameterize_model
 from torch import nn
 
 from audiotag.dcls import DclsConv2d, DepthwiseConv2d, fold_dcls
-from audiotag.merging import merge_activations, merge_batch_norms, merge_layer_scales
+from audiotag.merging import (
+    merge_activations,
+    merge_batch_norms,
+    merge_layer_scales,
+    merge_residuals,
+)
 from audiotag.ops.depthwise import DIRECT_KERNEL_AREA
 
 MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")  # what timm's blocks call it
@@ -30,8 +35,8 @@ def fold(model: nn.Module) -> nn.Module:
     Each DCLS convolution becomes a plain one with the positions where they are, then timm's blocks
     of several branches, or of convolution and batch norm, are merged into one convolution each. A
     model whose blocks hold DCLS convolutions is merged only if they are FastViT's: others count on
-    the kernel size that they were made with. Then batch norms, layer scales and activations go
-    into the layers beside them (`merging`).
+    the kernel size that they were made with. Then batch norms, layer scales, activations and the
+    residual sums of ConvNeXt go into the layers beside them (`merging`).
 
     Returns:
         `model`, with a true attribute `is_folded`; one that has it already is left as it is.
@@ -49,6 +54,7 @@ def fold(model: nn.Module) -> nn.Module:
     merge_batch_norms(model)
     merge_layer_scales(model)
     merge_activations(model)
+    merge_residuals(model)
     _use_cropped_kernels(model)
     model.is_folded = True  # type: ignore[assignment]
     return model

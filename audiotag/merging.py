@@ -1,4 +1,4 @@
-"""Putting scales, norms and activations into the layers beside them, for inference."""
+"""Putting scales, norms, activations and sums into the layers beside them, for inference."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -151,6 +151,43 @@ def _name_of(act: nn.Module) -> str | None:
     if type(act) is GELU or (type(act) is nn.GELU and act.approximate == "none"):
         return "gelu"
     return {nn.ReLU: "relu", nn.Hardswish: "hardswish"}.get(type(act))
+
+
+def merge_residuals(model: nn.Module) -> None:
+    """Have the last linear layer of ConvNeXt's blocks add what the block was given."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is ConvNeXtBlock and ResidualBlock.fits(child):
+                setattr(module, name, ResidualBlock(child))
+
+
+class ResidualBlock(nn.Module):
+    """A ConvNeXt block, in inference, whose last layer adds the block's input.
+
+    Args:
+        block: Whose layers it takes; one that `fits`.
+    """
+
+    def __init__(self, block: ConvNeXtBlock) -> None:
+        super().__init__()
+        self.conv_dw, self.norm, self.mlp = block.conv_dw, block.norm, block.mlp
+
+    @staticmethod
+    def fits(block: ConvNeXtBlock) -> bool:
+        """Whether a block is of linear layers and nothing is left to do between or after them."""
+        mlp, nothing = block.mlp, nn.Identity
+        between = (block.shortcut, mlp.act, mlp.norm) if type(mlp) is Mlp else (mlp,)
+        return (
+            not block.use_conv_mlp
+            and block.gamma is None
+            and all(type(module) is nothing for module in between)
+            and isinstance(mlp.fc2, Linear)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of (B, C, H, W), the same shape."""
+        mixed = self.mlp.fc1(self.norm(self.conv_dw(x).permute(0, 2, 3, 1)))
+        return self.mlp.fc2(mixed, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class SquarePlus(nn.Module):

@@ -13,6 +13,7 @@ from torch import nn
 import audiotag.backbones  # noqa: F401  (registers the models)
 from audiotag.dcls import DclsConv2d, DepthwiseConv2d
 from audiotag.folding import fold
+from audiotag.merging import ResidualBlock
 from audiotag.swap import swap_convs
 
 FASTVIT = {"layers": (1, 2, 1, 1), "embed_dims": (8, 16, 32, 32), "layer_scale_init_value": 0.5}
@@ -108,12 +109,15 @@ def test_any_model_of_timm_answers_the_same(name):
 
 
 # Of linear layers, of convolutions, and with a norm between them.
-@pytest.mark.parametrize("name", ["convnext_tiny", "convnext_atto", "convnextv2_atto"])
-def test_convnext_loses_its_layer_scale(name):
+@pytest.mark.parametrize(
+    ("name", "sums"), [("convnext_tiny", 5), ("convnext_atto", 0), ("convnextv2_atto", 0)]
+)
+def test_convnext_loses_its_layer_scale_and_linear_layers_sum(name, sums):
     sizes = {"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32), "ls_init_value": 0.5}
     model = timm.create_model(name, in_chans=1, num_classes=20, **sizes)
     folded = _assert_folds(_trained(model))
     assert not [key for key, _ in folded.named_parameters() if key.endswith("gamma")]
+    assert sum(isinstance(module, ResidualBlock) for module in folded.modules()) == sums
 
 
 @pytest.mark.parametrize("method", ["audio", "dcls_audio"])

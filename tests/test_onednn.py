@@ -120,6 +120,23 @@ def test_bfloat16_is_rounded_as_by_pytorch(act, plain, cls):
             wide.weight.mul_(3)
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_what_is_added_is_added(layer, half):
+    made = Linear.of(layer)
+    x, plus = torch.randn(3, 5, 7, 40), torch.randn(3, 160, 5, 7).permute(0, 2, 3, 1)
+    before = plus.clone()
+    exact = layer.double()(x.double()) + plus.double()
+    layer.float()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.inference_mode():
+            y = made(x, plus)
+        with_gradient = made(x, plus)
+    bound = (2**-6 if half else 2e-6) * exact.abs().max()
+    assert y.dtype == (torch.bfloat16 if half else torch.float32)
+    assert (y - exact).abs().max() < bound and (with_gradient - exact).abs().max() < bound
+    assert torch.equal(plus, before)
+
+
 def test_models_in_bfloat16_compute_in_it(layer):
     x = torch.randn(2, 40, dtype=torch.bfloat16)
     with torch.inference_mode():

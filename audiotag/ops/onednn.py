@@ -106,12 +106,17 @@ class Linear(_Layer, nn.Linear):
         made.act = act
         return made.train(layer.training)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Of (..., I), (..., O)."""
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """Of (..., I), (..., O); `plus` of that shape is added, where there is no activation."""
         if not is_preferred(x, self.weight):
-            return ACTIVATIONS[self.act](super().forward(x))
+            y = ACTIVATIONS[self.act](super().forward(x))
+            return y if plus is None else y + plus
         dtype = computed_in(x)
-        return _linear(x.to(dtype), *self._weights_in(dtype), self.act)
+        x, weights = x.to(dtype), self._weights_in(dtype)
+        if plus is None:
+            return _linear(x, *weights, self.act)
+        assert self.act == "none"
+        return torch.ops.mkldnn._linear_pointwise.binary(x, plus.to(dtype), *weights, "add")
 
 
 class Conv2d(_Layer, nn.Conv2d):
