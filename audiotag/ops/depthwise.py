@@ -53,8 +53,7 @@ def depthwise_conv2d(
         x = x.to(torch.get_autocast_dtype(x.device.type))
     weight = crop_kernel(weight, x.shape[-2], x.shape[-1])
     small = weight.shape[-2] * weight.shape[-1] <= DIRECT_KERNEL_AREA
-    at_once = native.is_preferred(x) and not (small or torch.is_grad_enabled())
-    if plus is not None and not at_once:
+    if plus is not None and (small or torch.is_grad_enabled() or not native.is_preferred(x)):
         x, plus = torch.addcmul(plus.to(x.dtype), x, x), None
     if small:
         bias = None if bias is None else bias.to(x.dtype)

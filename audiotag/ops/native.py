@@ -72,7 +72,7 @@ def depthwise_conv2d(
     """Same-size correlation of maps (B, C, H, W) with kernels (C, 1, kh, kw), both sides odd.
 
     Kernels and bias are used, and get their gradients, in single precision. With `plus` (1,), of
-    the squares of the maps, plus it; then without gradients.
+    the squares of the maps, plus it, where no gradient is asked for.
 
     Raises:
         ValueError: If the kernels or the bias aren't for the maps' channels.
@@ -83,6 +83,7 @@ def depthwise_conv2d(
     weight, bias = weight.float(), None if bias is None else bias.float()
     if not torch.is_grad_enabled():
         return correlate(x, weight, bias, plus)  # without what a graph costs
+    assert plus is None
     return _Depthwise.apply(x, weight, bias)
 
 
