@@ -23,10 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from audiotag import audio
-from audiotag.dcls import DepthwiseConv2d
 from audiotag.errors import ModelError
+from audiotag.export_layers import use_plain_convs, widen_first_block
 from audiotag.features_onnx import onnx_front_end
-from audiotag.merging import SquarePlus
 from audiotag.onnx_tagger import (
     EMBEDDING,
     LOG_MEL,
@@ -35,7 +34,6 @@ from audiotag.onnx_tagger import (
     WAVEFORM,
     OnnxTagger,
 )
-from audiotag.ops.depthwise import crop_kernel
 from audiotag.replacing import replaced
 from audiotag.tagger import Tagger
 
@@ -132,7 +130,8 @@ class _Graph(nn.Module):
         if waveform:
             self.features = onnx_front_end(config.front_end, config.front_end_args)
         self.backbone = copy.deepcopy(tagger.backbone)
-        _use_plain_convs(self.backbone, _input_of(tagger, False, *TRACED))
+        use_plain_convs(self.backbone, _input_of(tagger, False, *TRACED))
+        widen_first_block(self.backbone)
         self.eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,41 +139,6 @@ class _Graph(nn.Module):
         maps = backbone.forward_features(self.features(x))
         scores = self.scores_of(backbone.forward_head(maps))
         return scores, backbone.forward_head(maps, pre_logits=True)
-
-
-def _use_plain_convs(backbone: nn.Module, log_mel: Tensor) -> None:
-    """Replace same-size depthwise convolutions by PyTorch's own, rows that only meet padding cut.
-
-    The mel axis has one size for good; the frames' has not.
-    """
-    heights: dict[nn.Module, int] = {}
-    convs = [module for module in backbone.modules() if isinstance(module, DepthwiseConv2d)]
-    for conv in convs:
-        conv.register_forward_pre_hook(
-            lambda module, inputs: heights.update({module: inputs[0].shape[-2]})
-        )
-    with torch.no_grad():
-        backbone(log_mel)
-    for module in list(backbone.modules()):
-        for name, child in list(module.named_children()):
-            if child in heights:
-                setattr(module, name, _plain(cast(DepthwiseConv2d, child), heights[child]))
-
-
-def _plain(conv: DepthwiseConv2d, height: int) -> nn.Module:
-    kernel = crop_kernel(conv.weight, height, conv.kernel_size[1])
-    rows, columns = kernel.shape[-2:]
-    plain = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        (rows, columns),
-        padding=(rows // 2, columns // 2),
-        groups=conv.groups,
-        bias=conv.bias is not None,
-    )
-    plain.weight = nn.Parameter(kernel.detach().clone())
-    plain.bias = conv.bias
-    return plain if conv.plus is None else nn.Sequential(SquarePlus(conv.plus), plain)
 
 
 def _trace(graph: _Graph, example: Tensor, name: str) -> "onnx.ModelProto":

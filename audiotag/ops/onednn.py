@@ -153,7 +153,7 @@ class Conv2d(_Layer, nn.Conv2d):
             return ACTIVATIONS[self.act](super().forward(x))
         x = x.to(computed_in(x))
         weight, bias = self._weights_in(x.dtype)
-        if self._is_pointwise():
+        if self.is_pointwise():
             cells = x.permute(0, 2, 3, 1)
             return _linear(cells, weight.flatten(1), bias, self.act).permute(0, 3, 1, 2)
         within, form = _within(self.act)
@@ -161,7 +161,8 @@ class Conv2d(_Layer, nn.Conv2d):
         y = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *sizes, within, [], form)
         return _finished(y, self.act)
 
-    def _is_pointwise(self) -> bool:
+    def is_pointwise(self) -> bool:
+        """Whether it is a product of each cell's channels."""
         one, nothing = (1, 1), (0, 0)
         return (
             self.kernel_size == self.stride == one and self.padding == nothing and self.groups == 1
