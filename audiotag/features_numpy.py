@@ -76,13 +76,11 @@ class NumpyEfficientATMel:
         side = n_fft - win_length
         window = np.pad(_hann(win_length, win_length - 1), (side // 2, side - side // 2))
         bands = _kaldi_bands(n_fft, sample_rate, n_mels, f_min, f_max)
-        self._mel = MelPower(window, hop_length, bands)
+        self._mel = MelPower(window, hop_length, bands, PRE_EMPHASIS)
 
     def __call__(self, waveforms: Array) -> Array:
         """Maps (B, 1, n_mels, frames) float32 of waveforms (B, T) float32."""
-        emphasised = np.float32(PRE_EMPHASIS) * waveforms[:, :-1]
-        np.subtract(waveforms[:, 1:], emphasised, out=emphasised)
-        level = self._mel(emphasised)[:, None]
+        level = self._mel(waveforms)[:, None]
         level += np.float32(LOG_OFFSET)
         np.log(level, out=level)
         level -= np.float32(MEAN)

@@ -22,10 +22,14 @@ class MelPower:
         window: Weights (n_fft,).
         hop_length: Samples from one frame to the next.
         bands: Weights (n_fft / 2 + 1, n_mels); bins without any are left out.
+        pre_emphasis: Share of each sample that is taken off the next one; the first goes then.
     """
 
-    def __init__(self, window: Array, hop_length: int, bands: Array) -> None:
+    def __init__(
+        self, window: Array, hop_length: int, bands: Array, pre_emphasis: float = 0.0
+    ) -> None:
         self._window, self._hop = window.astype(np.float32), hop_length
+        self._pre_emphasis = pre_emphasis
         heard = np.flatnonzero(bands.any(axis=1))
         self._bins = slice(heard[0], heard[-1] + 1)
         self._bands = np.ascontiguousarray(bands[self._bins], np.float32)
@@ -60,8 +64,19 @@ class MelPower:
             raise MemoryError("no memory for a Fourier transform")
 
     def _padded(self, waveform: Array) -> Array:
-        padded = np.pad(waveform, len(self._window) // 2, mode="reflect")
-        return np.ascontiguousarray(padded, np.float32)
+        """What frames are cut from: (T,) with half a window on both sides, or T - 1."""
+        side, first = len(self._window) // 2, 1 if self._pre_emphasis else 0
+        count = len(waveform) - first
+        padded = np.empty(count + 2 * side, np.float32)
+        middle = padded[side : side + count]
+        if self._pre_emphasis:
+            np.multiply(waveform[:-1], np.float32(-self._pre_emphasis), out=middle)
+            middle += waveform[1:]
+        else:
+            middle[:] = waveform
+        padded[:side] = np.pad(middle[: side + 1], (side, 0), mode="reflect")[:side]
+        padded[side + count :] = np.pad(middle[-side - 1 :], (0, side), mode="reflect")[-side:]
+        return padded
 
 
 class _Plan(ctypes.Structure):

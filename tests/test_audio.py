@@ -63,12 +63,50 @@ def test_miniaudio_and_libsndfile_give_the_same(tmp_path, subtype, channels):
         np.testing.assert_array_equal(samples, expected)
 
 
-@pytest.mark.parametrize("missing", ["the package", "half of the file"])
-def test_what_miniaudio_cannot_decode_goes_to_libsndfile(tmp_path, monkeypatch, missing):
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 24_000, 32_000, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("by", ["libsndfile", "FFmpeg"])
+def test_miniaudio_and_ffmpeg_give_the_same_of_mp3(tmp_path, rate, channels, by):
+    pytest.importorskip("miniaudio")
+    path, original = tmp_path / "sound.mp3", noise(1.0, rate, channels)
+    if by == "FFmpeg":
+        write(tmp_path, ".mp3", original, rate)
+    else:
+        soundfile.write(path, original, rate)
+    for source, part in product((path, path.read_bytes()), ((0.0, np.inf), (0.32, 0.4))):
+        ((found, samples),) = decoders.with_miniaudio(source, *part)
+        expected = np.concatenate([mono for _, mono in decoders.with_pyav(source, *part)])
+        assert found == rate and len(samples) == len(expected)
+        np.testing.assert_allclose(samples, expected, atol=2**-14)  # rounded to 16 bits
+
+
+def id3(content: bytes) -> bytes:
+    """A tag at a file's beginning."""
+    size = len(content)
+    return b"ID3\x04\x00\x00" + bytes(size >> shift & 127 for shift in (21, 14, 7, 0)) + content
+
+
+@pytest.mark.parametrize("tag", ["first", "last"])
+def test_tags_of_an_mp3_are_not_decoded(tmp_path, tag):
+    pytest.importorskip("miniaudio")
+    path = tmp_path / "sound.mp3"
+    soundfile.write(path, noise(1.0, RATE), RATE)
+    data = path.read_bytes()
+    like_frames = data[1000:4000]
+    tagged = id3(like_frames) + data if tag == "first" else data + b"TAG" + bytes(125)
+    ((_, samples),) = decoders.with_miniaudio(tagged, 0.0, np.inf)
+    ((_, expected),) = decoders.with_miniaudio(data, 0.0, np.inf)
+    np.testing.assert_array_equal(samples, expected)
+
+
+@pytest.mark.parametrize("missing", ["the package", "half of the file", "room"])
+def test_flac_that_miniaudio_cannot_decode_goes_to_libsndfile(tmp_path, monkeypatch, missing):
     path = write(tmp_path, ".flac", noise(1.0, RATE), RATE)
     expected = read(path, RATE)
     if missing == "the package":
         monkeypatch.setitem(sys.modules, "miniaudio", None)
+    elif missing == "room":
+        monkeypatch.setattr(decoders, "SHORT_VALUES", RATE - 1)
     else:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(decoders.DecodeError):
@@ -76,6 +114,35 @@ def test_what_miniaudio_cannot_decode_goes_to_libsndfile(tmp_path, monkeypatch, 
     found = read(path, RATE)
     np.testing.assert_array_equal(found, expected[: len(found)])
     assert len(found) > 0.3 * RATE
+
+
+@pytest.mark.parametrize("fault", ["half", "hole", "noise", "more"])
+def test_an_mp3_that_is_not_as_long_as_it_says_goes_to_ffmpeg(tmp_path, fault):
+    data = write(tmp_path, ".mp3", noise(1.0, RATE), RATE).read_bytes()
+    half = len(data) // 2
+    damaged = {
+        "half": data[:half],
+        "hole": data[:half] + data[half + 2000 :],
+        "noise": data[:half] + np.random.default_rng(0).bytes(2000) + data[half + 2000 :],
+        "more": data + data,
+    }[fault]
+    with pytest.raises(decoders.DecodeError):
+        next(decoders.with_miniaudio(damaged, 0.0, np.inf))
+    expected = np.concatenate([mono for _, mono in decoders.with_pyav(damaged, 0.0, np.inf)])
+    np.testing.assert_array_equal(decode_bytes(damaged, RATE), expected.clip(-1, 1))
+
+
+@pytest.mark.parametrize("lost", [b"Xing", b"LAME"])
+def test_an_mp3_that_does_not_say_how_long_it_is_goes_to_ffmpeg(tmp_path, lost):
+    path = tmp_path / "sound.mp3"
+    soundfile.write(path, noise(1.0, RATE), RATE)
+    data = path.read_bytes()
+    assert lost in data
+    silent = data.replace(lost, b"none")
+    with pytest.raises(decoders.DecodeError, match="does not say how long"):
+        next(decoders.with_miniaudio(silent, 0.0, np.inf))
+    expected = np.concatenate([mono for _, mono in decoders.with_pyav(silent, 0.0, np.inf)])
+    np.testing.assert_array_equal(decode_bytes(silent, RATE), expected.clip(-1, 1))
 
 
 @pytest.mark.parametrize("suffix", [".m4a", ".mka", ".wv", ".wav", ".flac"])
@@ -108,6 +175,7 @@ def test_streaming_equals_resampling_at_once(tmp_path, monkeypatch, rate, block)
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".m4a", ".opus"])
 def test_block_size_does_not_change_the_samples(tmp_path, monkeypatch, suffix):
     path = write(tmp_path, suffix, noise(3, 48_000, 2), 48_000)
+    monkeypatch.setattr(decoders, "SHORT_VALUES", 0)
     whole = read(path, RATE)
     monkeypatch.setattr(decoders, "BLOCK_VALUES", 5_001)
     np.testing.assert_allclose(read(path, RATE), whole, atol=1e-5)

@@ -147,7 +147,8 @@ def test_truncated_file_keeps_what_is_there(tmp_path, suffix):
     path.write_bytes(data[: len(data) * 2 // 3])
     result = read(path, 48_000)
     assert len(result) > 0.3 * len(whole)  # opus comes in pages of a second
-    np.testing.assert_array_equal(result[:40_000], whole[:40_000])
+    rounding = 2**-14 if suffix == ".mp3" else 0  # the whole one is decoded to 16 bits
+    np.testing.assert_allclose(result[:40_000], whole[:40_000], rtol=0, atol=rounding)
 
 
 def truncated(data, rng):
