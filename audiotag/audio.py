@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from audiotag.decoders import Block, DecodeError, Source, decode
+from audiotag.blocks import Block, DecodeError, Source
+from audiotag.decoders import decode
 from audiotag.errors import AudioError
 
 AUDIO_EXTENSIONS = frozenset(

@@ -22,9 +22,11 @@ from audio_files import (
     write,
 )
 
-from audiotag import audio, decoders
+from audiotag import audio, blocks, decoders
 from audiotag.audio import AUDIO_EXTENSIONS, decode_bytes, read, stream
+from audiotag.blocks import DecodeError
 from audiotag.errors import AudioError
+from audiotag.ffmpeg import with_pyav
 
 
 @pytest.mark.parametrize("suffix,subtype,step,rate,channels", LOSSLESS_CASES)
@@ -75,7 +77,7 @@ def test_miniaudio_and_ffmpeg_give_the_same_of_mp3(tmp_path, rate, channels, by)
         soundfile.write(path, original, rate)
     for source, part in product((path, path.read_bytes()), ((0.0, np.inf), (0.32, 0.4))):
         ((found, samples),) = decoders.with_miniaudio(source, *part)
-        expected = np.concatenate([mono for _, mono in decoders.with_pyav(source, *part)])
+        expected = np.concatenate([mono for _, mono in with_pyav(source, *part)])
         assert found == rate and len(samples) == len(expected)
         np.testing.assert_allclose(samples, expected, atol=2**-14)  # rounded to 16 bits
 
@@ -109,7 +111,7 @@ def test_flac_that_miniaudio_cannot_decode_goes_to_libsndfile(tmp_path, monkeypa
         monkeypatch.setattr(decoders, "SHORT_VALUES", RATE - 1)
     else:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(decoders.DecodeError):
+    with pytest.raises(DecodeError):
         next(decoders.with_miniaudio(path, 0.0, np.inf))
     found = read(path, RATE)
     np.testing.assert_array_equal(found, expected[: len(found)])
@@ -126,9 +128,9 @@ def test_an_mp3_that_is_not_as_long_as_it_says_goes_to_ffmpeg(tmp_path, fault):
         "noise": data[:half] + np.random.default_rng(0).bytes(2000) + data[half + 2000 :],
         "more": data + data,
     }[fault]
-    with pytest.raises(decoders.DecodeError):
+    with pytest.raises(DecodeError):
         next(decoders.with_miniaudio(damaged, 0.0, np.inf))
-    expected = np.concatenate([mono for _, mono in decoders.with_pyav(damaged, 0.0, np.inf)])
+    expected = np.concatenate([mono for _, mono in with_pyav(damaged, 0.0, np.inf)])
     np.testing.assert_array_equal(decode_bytes(damaged, RATE), expected.clip(-1, 1))
 
 
@@ -139,9 +141,9 @@ def test_an_mp3_that_does_not_say_how_long_it_is_goes_to_ffmpeg(tmp_path, lost):
     data = path.read_bytes()
     assert lost in data
     silent = data.replace(lost, b"none")
-    with pytest.raises(decoders.DecodeError, match="does not say how long"):
+    with pytest.raises(DecodeError, match="does not say how long"):
         next(decoders.with_miniaudio(silent, 0.0, np.inf))
-    expected = np.concatenate([mono for _, mono in decoders.with_pyav(silent, 0.0, np.inf)])
+    expected = np.concatenate([mono for _, mono in with_pyav(silent, 0.0, np.inf)])
     np.testing.assert_array_equal(decode_bytes(silent, RATE), expected.clip(-1, 1))
 
 
@@ -163,7 +165,7 @@ def test_unusual_channel_counts(tmp_path, channels):
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000, 96_000, 11_127])
 @pytest.mark.parametrize("block", [997, 2**20])
 def test_streaming_equals_resampling_at_once(tmp_path, monkeypatch, rate, block):
-    monkeypatch.setattr(decoders, "BLOCK_VALUES", block)
+    monkeypatch.setattr(blocks, "BLOCK_VALUES", block)
     original = noise(12, rate)
     path = write(tmp_path, ".wav", original, rate, "FLOAT")
     result = np.concatenate(list(stream(path, RATE)))
@@ -177,7 +179,7 @@ def test_block_size_does_not_change_the_samples(tmp_path, monkeypatch, suffix):
     path = write(tmp_path, suffix, noise(3, 48_000, 2), 48_000)
     monkeypatch.setattr(decoders, "SHORT_VALUES", 0)
     whole = read(path, RATE)
-    monkeypatch.setattr(decoders, "BLOCK_VALUES", 5_001)
+    monkeypatch.setattr(blocks, "BLOCK_VALUES", 5_001)
     np.testing.assert_allclose(read(path, RATE), whole, atol=1e-5)
 
 
@@ -242,7 +244,7 @@ def test_bytes_decode_like_the_file(tmp_path, suffix):
 
 
 def test_seeking_bytes_before_their_beginning():
-    assert decoders.Bytes(b"sound").seek(-1) == 0
+    assert blocks.Bytes(b"sound").seek(-1) == 0
 
 
 def test_empty_bytes():

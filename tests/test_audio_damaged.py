@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from audio_files import DAMAGED, RATE, add_picture, mux_video, noise, sine, write
 
-from audiotag import decoders
 from audiotag.audio import decode_bytes, read
 from audiotag.errors import AudioError
+from audiotag.ffmpeg import with_pyav
 
 
 def fails(path, reason):
@@ -113,7 +113,7 @@ def test_tags_that_are_not_utf8(tmp_path):
     path = write(tmp_path, ".wav", noise(1, 48_000), 48_000)
     tag = b"LIST" + struct.pack("<I", 16) + b"INFOINAM" + struct.pack("<I", 4) + b"caf\xe9"
     path.write_bytes(path.read_bytes() + tag)
-    blocks = list(decoders.with_pyav(path, 0.0, np.inf))
+    blocks = list(with_pyav(path, 0.0, np.inf))
     assert sum(len(mono) for _, mono in blocks) == 48_000
 
 

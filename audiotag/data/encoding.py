@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import soundfile
 
-from audiotag.decoders import Bytes
+from audiotag.blocks import Bytes
 
 try:
     import miniaudio

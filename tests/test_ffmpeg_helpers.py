@@ -1,0 +1,175 @@
+"""Helpers decode as this process does, come when they are worth it, and may be lost."""
+
+import subprocess
+import sys
+from itertools import product
+
+import numpy as np
+import pytest
+from audio_files import RATE, noise, write
+
+from audiotag import ffmpeg_helpers
+from audiotag.audio import read
+from audiotag.blocks import DecodeError
+from audiotag.decoders import decode
+from audiotag.errors import AudioError
+from audiotag.ffmpeg import with_pyav
+from audiotag.ffmpeg_helpers import Helper, Helpers, with_ffmpeg
+
+PARTS = ((0.0, np.inf), (0.3, 0.4))
+
+
+@pytest.fixture
+def helper():
+    made = Helper()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def helpers(monkeypatch):
+    """The helpers of this process, worth it from the second file on."""
+    made = Helpers()
+    monkeypatch.setattr(ffmpeg_helpers, "HELPERS", made)
+    monkeypatch.setattr(ffmpeg_helpers, "WORTH", 1)
+    yield made
+    for helper in made.free:
+        helper.stop()
+
+
+@pytest.fixture
+def sound(tmp_path):
+    return write(tmp_path, ".m4a", noise(1.0, RATE, 2), RATE)
+
+
+def whole(blocks):
+    rates, samples = zip(*blocks, strict=True)
+    return set(rates), np.concatenate(samples)
+
+
+@pytest.mark.parametrize("suffix", [".m4a", ".opus", ".mkv", ".mp3", ".wv"])
+def test_a_helper_gives_the_same(tmp_path, helper, suffix):
+    path = write(tmp_path, suffix, noise(1.0, 48_000, 2), 48_000)
+    for source, part in product((path, path.read_bytes()), PARTS):
+        helper.ask(source, *part)
+        rates, samples = whole(helper.blocks())
+        expected_rates, expected = whole(with_pyav(source, *part))
+        assert rates == expected_rates and helper.is_free
+        np.testing.assert_array_equal(samples, expected)
+
+
+def test_a_helper_finds_files_by_names_of_the_working_folder(sound, helper, monkeypatch):
+    monkeypatch.chdir(sound.parent)
+    helper.ask(sound.relative_to(sound.parent), 0.0, np.inf)
+    assert len(whole(helper.blocks())[1]) > RATE / 2
+
+
+def test_a_helper_says_why_it_cannot_decode_and_goes_on(sound, helper):
+    for _ in range(2):
+        with pytest.raises(DecodeError) as here:
+            list(with_pyav(b"no sound" * 100, 0.0, np.inf))
+        helper.ask(b"no sound" * 100, 0.0, np.inf)
+        with pytest.raises(DecodeError) as there:
+            list(helper.blocks())
+        assert str(there.value) == str(here.value)
+        helper.ask(sound, 0.0, np.inf)
+        assert len(whole(helper.blocks())[1]) > RATE / 2
+
+
+def test_one_file_after_another_is_decoded_here(sound, helpers):
+    for _ in range(3):
+        list(with_ffmpeg(sound, 0.0, np.inf))
+    assert helpers.free == []
+
+
+def test_of_two_files_at_once_a_helper_decodes_one(sound, helpers):
+    first, second = (with_ffmpeg(sound, 0.0, np.inf) for _ in range(2))
+    begun = next(first), next(second)
+    np.testing.assert_array_equal(begun[0][1], begun[1][1])
+    assert [len(list(rest)) for rest in (first, second)] == [0, 0]
+    (helper,) = helpers.free
+    third, fourth = (with_ffmpeg(sound, 0.0, np.inf) for _ in range(2))
+    next(third), next(fourth)
+    assert helpers.free == []
+    list(fourth)
+    assert helpers.free == [helper]  # it was taken again
+
+
+def test_few_bytes_are_not_worth_a_helper(sound, helpers, monkeypatch):
+    monkeypatch.setattr(ffmpeg_helpers, "WORTH", 1 + sound.stat().st_size)
+    first, second, third = (with_ffmpeg(sound, 0.0, np.inf) for _ in range(3))
+    next(first)
+    list(second)
+    assert helpers.free == []
+    list(third)
+    assert len(helpers.free) == 1
+
+
+def test_a_helper_whose_file_is_left_is_stopped(sound, helpers):
+    first, second = (with_ffmpeg(sound, 0.0, np.inf) for _ in range(2))
+    next(first), next(second)
+    second.close()
+    assert helpers.free == []
+    first.close()
+    assert len(whole(with_ffmpeg(sound, 0.0, np.inf))[1]) > RATE / 2
+
+
+def test_a_crash_costs_one_file(tmp_path, sound, helpers):
+    (tmp_path / "long").mkdir()
+    long = write(tmp_path / "long", ".m4a", noise(40.0, RATE, 2), RATE)  # more than a pipe holds
+    first = with_ffmpeg(sound, 0.0, np.inf)
+    next(first)
+    list(with_ffmpeg(sound, 0.0, np.inf))
+    (helper,) = helpers.free
+    lost = with_ffmpeg(long, 0.0, np.inf)
+    next(lost)
+    helper.process.kill()
+    with pytest.raises(DecodeError, match="FFmpeg crashed"):
+        list(lost)
+    assert helpers.free == []
+    assert len(whole(with_ffmpeg(sound, 0.0, np.inf))[1]) > RATE / 2
+
+
+def test_a_helper_that_has_ended_meanwhile_is_replaced(sound, helpers):
+    first = with_ffmpeg(sound, 0.0, np.inf)
+    next(first)
+    list(with_ffmpeg(sound, 0.0, np.inf))
+    (helper,) = helpers.free
+    helper.process.kill()
+    helper.process.wait()
+    list(with_ffmpeg(sound, 0.0, np.inf))
+    assert len(helpers.free) == 1 and helpers.free != [helper]
+
+
+@pytest.mark.parametrize("lack", ["no such program", "no Python", "frozen"])
+def test_without_helpers_all_is_decoded_here(sound, helpers, monkeypatch, lack):
+    if lack == "frozen":
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+    else:
+        program = "/no/such/program" if lack == "no such program" else "/bin/false"
+        monkeypatch.setattr(sys, "executable", program)
+    first, second = (with_ffmpeg(sound, 0.0, np.inf) for _ in range(2))
+    np.testing.assert_array_equal(next(first)[1], next(second)[1])
+    assert helpers.free == []
+
+
+def test_a_helper_ends_with_its_parent_and_when_nothing_comes(monkeypatch):
+    quiet = "import audiotag.ffmpeg_helpers as helper; helper.IDLE = 0.2; helper.serve()"
+    command = [sys.executable, "-c", quiet]
+    idle = subprocess.run(command, stdin=subprocess.PIPE, capture_output=True, timeout=60)
+    assert (idle.returncode, idle.stdout) == (0, b"r")  # its standard input is empty
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.wait(timeout=60) == 0
+
+
+def test_errors_of_files_are_the_same_whoever_decodes(tmp_path, sound, helpers):
+    broken = tmp_path / "broken.m4a"
+    broken.write_bytes(sound.read_bytes()[:40] * 50)
+    with pytest.raises(AudioError) as here:
+        read(broken, RATE)
+    held = decode(sound)
+    next(held)
+    with pytest.raises(AudioError) as there:
+        read(broken, RATE)
+    assert str(there.value) == str(here.value)
+    assert len(helpers.free) == 1
