@@ -1,8 +1,7 @@
-"""FFmpeg in processes of its own, where several files are decoded at once.
+"""FFmpeg in processes of its own, where there is much to decode.
 
 PyAV gives Python's lock away and takes it back four times for each packet, some 20 ms of sound:
-threads that decode at once wait for it more than they decode. So this process decodes one file at a
-time, and helpers decode the others.
+threads that decode at once wait for it more than they decode, and keep those that compute waiting.
 
     thread --(source, start, duration), pickled--> helper
     thread <--READY; rate, samples; rate, samples; ...; END, reason-- helper
@@ -27,7 +26,7 @@ from audiotag.blocks import Block, DecodeError, Source
 from audiotag.ffmpeg import with_pyav
 from audiotag.memory import keep_freed_memory
 
-WORTH = 2**20  # bytes, decoded beside others, that take about as long as a helper does to start
+WORTH = 2**20  # bytes that take about as long to decode as a helper does to start
 PIPE_BYTES = 2**20  # 64 KiB is usual: a block would take 64 turns of both processes
 IDLE = 30.0  # s without a request after which a helper ends
 READY = b"r"
@@ -38,10 +37,13 @@ PROGRAM = f"import sys; sys.path.insert(0, {ROOT!r}); import {__name__} as helpe
 
 
 def with_ffmpeg(source: Source, start: float, duration: float) -> Iterator[Block]:
-    """Decode as `ffmpeg.with_pyav`, which says what it raises: here, or in a helper."""
+    """Decode as `ffmpeg.with_pyav`, which says what it raises: at first here, then in helpers."""
     helper = HELPERS.take(source, start, duration)
+    if helper is None:
+        yield from with_pyav(source, start, duration)
+        return
     try:
-        yield from with_pyav(source, start, duration) if helper is None else helper.blocks()
+        yield from helper.blocks()
     finally:
         HELPERS.give_back(helper)
 
@@ -135,14 +137,15 @@ class Helpers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._here = 0  # files that this process decodes
-        self._beside = 0  # bytes of those that came while it did
+        self._bytes = 0  # of all files so far
         self._can_start = True
         self.free: list[Helper] = []
 
     def take(self, source: Source, start: float, duration: float) -> Helper | None:
         """A helper that was asked for a file, or nothing where this process is to decode it."""
-        while not self._is_for_here(source):
+        with self._lock:
+            self._bytes += _size(source)
+        while self._bytes > WORTH and self._can_start:
             with self._lock:
                 helper = self.free.pop() if self.free else None
             try:
@@ -153,24 +156,13 @@ class Helpers:
                 self._can_start &= helper is not None  # a new one should have gone well
         return None
 
-    def give_back(self, helper: Helper | None) -> None:
+    def give_back(self, helper: Helper) -> None:
         """Take note that a file is decoded, or no more of it wanted."""
-        if helper is not None and not helper.is_free:
+        if not helper.is_free:
             helper.stop()
             return
         with self._lock:
-            if helper is None:
-                self._here -= 1
-            else:
-                self.free.append(helper)
-
-    def _is_for_here(self, source: Source) -> bool:
-        with self._lock:
-            if self._here:
-                self._beside += _size(source)
-            is_for_here = not self._here or self._beside < WORTH or not self._can_start
-            self._here += is_for_here
-        return is_for_here
+            self.free.append(helper)
 
 
 HELPERS = Helpers()
