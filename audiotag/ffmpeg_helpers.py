@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -32,8 +31,7 @@ IDLE = 30.0  # s without a request after which a helper ends
 READY = b"r"
 HEADER = struct.Struct("<qq")  # rate in Hz and number of samples; or END and bytes of the reason
 END = 0
-ROOT = str(Path(__file__).parents[1])
-PROGRAM = f"import sys; sys.path.insert(0, {ROOT!r}); import {__name__} as helper; helper.serve()"
+PROGRAM = "import sys; sys.path[:] = {path}; import {module} as helper; helper.serve()"
 
 
 def with_ffmpeg(source: Source, start: float, duration: float) -> Iterator[Block]:
@@ -61,7 +59,9 @@ class Helper:
     def __init__(self) -> None:
         if getattr(sys, "frozen", False):
             raise OSError("the program that runs is not Python alone")
-        command = [sys.executable, "-P", "-c", PROGRAM]
+        path = [str(place) for place in sys.path]  # to find the same modules
+        program = PROGRAM.format(path=path, module=__name__)
+        command = [sys.executable, "-P", "-c", program]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere)
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -136,6 +136,10 @@ class Helpers:
     """
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as a process that was forked: helpers answer to the one before."""
         self._lock = threading.Lock()
         self._bytes = 0  # of all files so far
         self._can_start = True
@@ -166,6 +170,8 @@ class Helpers:
 
 
 HELPERS = Helpers()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=HELPERS.forget)
 
 
 def serve() -> None:

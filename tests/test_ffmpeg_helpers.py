@@ -1,5 +1,6 @@
 """Helpers decode as this process does, come when they are worth it, and may be lost."""
 
+import os
 import subprocess
 import sys
 from itertools import product
@@ -125,6 +126,19 @@ def test_a_helper_that_has_ended_meanwhile_is_replaced(sound, helpers):
     helper.process.wait()
     assert len(whole(with_ffmpeg(sound, 0.0, np.inf))[1]) > RATE / 2
     assert len(helpers.free) == 1 and helpers.free != [helper]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_process_that_was_forked_has_none(sound, monkeypatch):
+    monkeypatch.setattr(ffmpeg_helpers, "WORTH", 0)
+    expected = whole(with_ffmpeg(sound, 0.0, np.inf))[1]
+    assert len(ffmpeg_helpers.HELPERS.free) == 1
+    child = os.fork()
+    if not child:
+        os._exit(len(ffmpeg_helpers.HELPERS.free))
+    assert os.waitpid(child, 0)[1] == 0
+    np.testing.assert_array_equal(whole(with_ffmpeg(sound, 0.0, np.inf))[1], expected)
+    ffmpeg_helpers.HELPERS.free.pop().stop()
 
 
 @pytest.mark.parametrize("lack", ["no such program", "no Python", "frozen"])
