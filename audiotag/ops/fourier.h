@@ -65,12 +65,20 @@ static int64_t cut(axis *a, int whole)
     return least_length(a);
 }
 
-/* The length from `least` on that costs the least, if `each` bin costs so much. */
-static int64_t best_length(int64_t least, int64_t transforms, int64_t each)
+/* Vector operations of a line or a column of bins, about, with what is copied or multiplied; none
+   where it cannot be had. */
+static int64_t line_cost(int64_t n) { return transform_cost(n) ? transform_cost(n) + 20 * n : 0; }
+
+static int64_t column_cost(int64_t n) { return transform_cost(n) ? transform_cost(n) + 8 * n : 0; }
+
+/* The length from `least` on that costs the least, by the cost of a transform, if `each` bin costs
+   so much. */
+static int64_t best_length(int64_t least, int64_t cost_of(int64_t), int64_t transforms,
+                           int64_t each)
 {
     int64_t best = 0, lowest = INT64_MAX;
     for (int64_t n = least; n <= 2 * least; n++) {
-        const int64_t one = transform_cost(n), cost = transforms * one + each * (n / 2 + 1);
+        const int64_t one = cost_of(n), cost = transforms * one + each * (n / 2 + 1);
         if (one && cost < lowest)
             lowest = cost, best = n;
     }
@@ -85,9 +93,9 @@ static spectrum plan(const shape *s)
     const axis columns = {
         .size = s->width, .taps = s->tap_columns, .before = s->left, .all = s->columns};
     spectrum t = {.rows = rows, .columns = columns};
-    t.rows.length = best_length(cut(&t.rows, whole), 1, 0);
-    t.columns.length = best_length(cut(&t.columns, whole), t.rows.outputs,
-                                   2 * transform_cost(t.rows.length));
+    t.rows.length = best_length(cut(&t.rows, whole), column_cost, 1, 0);
+    t.columns.length = best_length(cut(&t.columns, whole), line_cost, t.rows.outputs,
+                                   2 * column_cost(t.rows.length));
     t.bins = t.columns.length / 2 + 1;
     t.column = 2 * t.rows.length + 1; /* odd: the same row of all bins finds place in a cache */
     t.size = t.bins * t.column;
@@ -280,8 +288,8 @@ static int64_t images_at_once(const shape *s, int64_t channel)
 /* Vector operations of one image, about. */
 static int64_t fourier_cost(const shape *s, const spectrum *t)
 {
-    const int64_t line = transform_cost(t->columns.length) + 20 * t->columns.length;
-    const int64_t columns = t->bins * (transform_cost(t->rows.length) + 8 * t->rows.length);
+    const int64_t line = line_cost(t->columns.length);
+    const int64_t columns = t->bins * column_cost(t->rows.length);
     const int64_t taps = (s->tap_rows + 1) / 2 * line + columns;
     const int64_t map = (min(s->height, t->rows.length) + 1) / 2 * line + columns;
     const int64_t out = (t->rows.outputs + 1) / 2 * line + columns;
