@@ -4,11 +4,10 @@ import struct
 from dataclasses import dataclass
 from typing import IO
 
+FLAC_MARK = b"fLaC"
 STREAMINFO = slice(18, 26)  # FLAC's rate, channels, bits of a sample and samples, 20, 3, 5, 36 bits
-TAG_HEADER, TAG_FOOTER = (
-    10,
-    0x10,
-)  # an ID3v2 tag's bytes before its size counts, flag of as many after
+TAG_HEADER = 10  # bytes of an ID3v2 tag before those that its size counts
+TAG_FOOTER = 0x10  # flag of as many bytes after them
 # MPEG audio's version, as its two bits in a frame's header, then as here.
 MPEG_1, MPEG_2, MPEG_25 = 3, 2, 0
 RATES = {MPEG_1: (44_100, 48_000, 32_000), MPEG_2: (22_050, 24_000, 16_000)}
@@ -43,7 +42,7 @@ def read_announced(file: IO[bytes]) -> Announced | None:
     """What a file's beginning says, or nothing: of other formats, and where the length is left
     out."""
     head = file.read(STREAMINFO.stop)
-    if head.startswith(b"fLaC"):
+    if head.startswith(FLAC_MARK):
         return _of_flac(head)
     begin = _after_tag(head)
     file.seek(begin)

@@ -32,10 +32,20 @@ class Bytes(io.BytesIO):
 
 
 def open_source(source: Source) -> IO[bytes]:
+    """A file to read, unbuffered.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
     return Bytes(source) if isinstance(source, bytes) else source.open("rb", buffering=0)
 
 
 def checked_rate(rate: int) -> int:
+    """The sample rate of a header.
+
+    Raises:
+        DecodeError: It is none that a recording has.
+    """
     if not MIN_RATE <= rate <= MAX_RATE:
         raise DecodeError(f"cannot be decoded (its header gives a sample rate of {rate} Hz)")
     return rate

@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
-from audiotag.announced import Announced, read_announced
+from audiotag.announced import FLAC_MARK, Announced, read_announced
 from audiotag.blocks import (
     Block,
     Bytes,
@@ -32,7 +32,6 @@ NO_SAMPLES = "holds no audio samples"
 EMPTY_FILE = "the file is empty"
 SHORT_VALUES = 2**22  # samples times channels of a short file, 48 s of a CD's sound
 SHORT_BYTES = 2**24  # of a short file, with pictures that it may hold
-FLAC_MARK = b"fLaC"
 MP3_MARKS = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xe3")  # a tag, or a frame of layer 3
 LAST_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # after an MP3 file's audio
 

@@ -65,11 +65,17 @@ static int64_t cut(axis *a, int whole)
     return least_length(a);
 }
 
-/* Vector operations of a line or a column of bins, about, with what is copied or multiplied; none
-   where it cannot be had. */
-static int64_t line_cost(int64_t n) { return transform_cost(n) ? transform_cost(n) + 20 * n : 0; }
+/* Vector operations of a transform, about, with the `more` of each value that is copied or
+   multiplied; none where it cannot be had. */
+static int64_t whole_cost(int64_t length, int64_t more)
+{
+    const int64_t cost = transform_cost(length);
+    return cost ? cost + more * length : 0;
+}
 
-static int64_t column_cost(int64_t n) { return transform_cost(n) ? transform_cost(n) + 8 * n : 0; }
+static int64_t line_cost(int64_t length) { return whole_cost(length, 20); }
+
+static int64_t column_cost(int64_t length) { return whole_cost(length, 8); }
 
 /* The length from `least` on that costs the least, by the cost of a transform, if `each` bin costs
    so much. */
