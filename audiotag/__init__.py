@@ -1,24 +1,28 @@
 """Audio tagging with DCLS: `load_tagger()` gives a Tagger, `tag(path)` the tags of a file."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from audiotag.version import __version__
+from audiotag.runtime.version import __version__
 
 if TYPE_CHECKING:
-    from audiotag.loading import load_tagger
-    from audiotag.tagging import tag
+    from audiotag.tagging.from_python import tag
+    from audiotag.tagging.tagger import Tagger, load_tagger
 
-__all__ = ["__version__", "load_tagger", "tag"]
+__all__ = ["Tagger", "__version__", "load_tagger", "tag"]
+# Imported when they are asked for: torch takes seconds, and `audiotag --help` must stay instant.
+LAZY = {
+    "Tagger": "audiotag.tagging.tagger",
+    "load_tagger": "audiotag.tagging.tagger",
+    "tag": "audiotag.tagging.from_python",
+}
 
 
 def __getattr__(name: str):
-    """Import torch only when a tagger is asked for: `audiotag --help` must stay instant."""
-    if name == "load_tagger":
-        from audiotag import loading
+    if name not in LAZY:
+        raise AttributeError(f"module 'audiotag' has no attribute {name!r}")
+    return getattr(import_module(LAZY[name]), name)
 
-        return loading.load_tagger
-    if name == "tag":
-        from audiotag import tagging
 
-        return tagging.tag
-    raise AttributeError(f"module 'audiotag' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted(__all__)

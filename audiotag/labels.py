@@ -89,6 +89,6 @@ def parents(mid: str) -> tuple[Label, ...]:
 @cache
 def _ontology() -> dict[str, dict[str, str]]:
     """Rows of the ontology (mid, index, name, parents) by machine id."""
-    text = (files("audiotag") / ONTOLOGY_FILE).read_text(encoding="utf-8")
+    text = (files("audiotag") / "assets" / ONTOLOGY_FILE).read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     return {row["mid"]: row for row in rows}

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hub_client import environment, folder, foreign, hub, name, published, run, theirs
+
+from tests.support.hub_client import environment, folder, foreign, hub, name, published, run, theirs
+from tests.support.tiny_models import TEST_DATA, TINY
 
 __all__ = ["environment", "folder", "foreign", "hub", "name", "published", "run", "theirs"]
-TEST_DATA = "AUDIOTAG_TEST_DATA"  # a folder with clips/, esc10/, teachers/
-TINY = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +26,13 @@ def test_data() -> Path:
 @pytest.fixture
 def tiny_tagger():
     """A DCLS ConvNeXt of some 40,000 parameters with AudioSet's labels and random weights."""
-    from audiotag.config import TaggerConfig
     from audiotag.labels import Labels
-    from audiotag.tagger import Tagger
+    from audiotag.models.config import ModelConfig
+    from audiotag.models.model import Model
 
     torch.manual_seed(0)
-    config = TaggerConfig("convnext_dcls_audio_atto", Labels.audioset(), model_args=dict(TINY))
-    return Tagger.create(config, name="tiny").eval()
+    config = ModelConfig("convnext_dcls_audio_atto", Labels.audioset(), model_args=dict(TINY))
+    return Model.create(config, name="tiny").eval()
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any, cast
 from timm.models.convnext import ConvNeXt, ConvNeXtStage, checkpoint_filter_fn
 from torch import Tensor
 
-from audiotag.backbones.registering import audio_cfgs, register_audio
+from audiotag.backbones.registry import audio_cfgs, register_audio
 from audiotag.backbones.stem import patch_conv
-from audiotag.swap import swap_convs
+from audiotag.layers.swap import swap_convs
 
 SIZES = {  # timm's depths and widths
     "atto": ((2, 2, 6, 2), (40, 80, 160, 320)),

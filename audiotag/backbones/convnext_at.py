@@ -13,7 +13,7 @@ from timm.models.convnext import checkpoint_filter_fn
 from torch import Tensor, nn
 
 from audiotag.backbones.convnext import SIZES, AudioConvNeXt
-from audiotag.backbones.registering import unless_own
+from audiotag.backbones.registry import unless_own
 from audiotag.backbones.stem import WEIGHT_STD
 
 N_MELS = 224

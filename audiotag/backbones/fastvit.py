@@ -10,9 +10,9 @@ from typing import Any, cast
 from timm.models.fastvit import FastVit, FastVitStage, RepConditionalPosEnc, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from audiotag.backbones.registering import audio_cfgs, register_audio
+from audiotag.backbones.registry import audio_cfgs, register_audio
 from audiotag.backbones.stem import patch_conv
-from audiotag.swap import swap_convs
+from audiotag.layers.swap import swap_convs
 
 LAYERS, EMBED_DIMS = (4, 4, 12, 4), (64, 128, 256, 512)  # SA24
 MIXERS = ("repmixer", "repmixer", "repmixer", "attention")

@@ -11,9 +11,9 @@ from timm.layers import LayerNorm
 from timm.models.metaformer import MetaFormer, MlpHead, SepConv, checkpoint_filter_fn
 from torch import Tensor
 
-from audiotag.backbones.registering import audio_cfgs, register_audio
+from audiotag.backbones.registry import audio_cfgs, register_audio
 from audiotag.backbones.stem import patch_conv
-from audiotag.swap import swap_convs
+from audiotag.layers.swap import swap_convs
 
 DEPTHS, DIMS = (3, 3, 9, 3), (64, 128, 320, 512)  # S18
 HEAD_NORM_EPS = 1e-5  # of the reference implementation; timm's is 1e-6

@@ -4,7 +4,7 @@ Schmid, Koutini and Widmer, "Efficient large-scale audio tagging via transformer
 knowledge distillation", arXiv 2211.04772. The network is torchvision's, except that the input
 has one channel and that squeeze-excitation ends in a sigmoid instead of a hard sigmoid.
 State-dict keys are torchvision's (`features.N...`, `classifier.0`, `classifier.3`);
-`audiotag.convert` renames EfficientAT's.
+`audiotag.models.published.convert` renames EfficientAT's.
 """
 
 from functools import partial
@@ -20,7 +20,6 @@ NUM_CLASSES = 527  # AudioSet
 DROP_RATE = 0.2  # before the last layer, as torchvision and EfficientAT
 INIT_STD = 0.01  # of linear layers, as torchvision
 HIDDEN_SIZE = 1280  # of the classifier at width 1
-
 ANY_WIDTH = "mn_as"  # takes `width`; the other names stand for the widths EfficientAT publishes
 WIDTHS = {
     "mn01_as": 0.1,

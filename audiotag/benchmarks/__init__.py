@@ -1,1 +1,1 @@
-"""Benchmarks: DCLS beside its baseline, the `dcls` package and other taggers, on this machine."""
+"""Speed and memory on this machine, measured in turn: models, kernels, files, data."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from audiotag.benchmarks.models import SEED, Setting, spread_positions
-from audiotag.dcls import DclsConv2d
+from audiotag.layers.dcls import DclsConv2d
 
 CHANNELS = (96, 192, 384, 768)  # of ConvNeXt-T's stages
 KERNEL_SIZE, KERNEL_COUNT = 23, 26  # arXiv 2309.13972

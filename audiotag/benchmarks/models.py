@@ -18,15 +18,16 @@ from torch import Tensor, nn
 
 from audiotag.backbones import architectures
 from audiotag.benchmarks.transformers import TRANSFORMERS, transformer
-from audiotag.config import read_config
-from audiotag.dcls import DclsConv2d
 from audiotag.errors import ModelError
-from audiotag.folding import fold
-from audiotag.locate import DEFAULT_NAME, model_folder
-from audiotag.optim import build_optimizer
-from audiotag.recipe import OptimRecipe
-from audiotag.tagger import Tagger
+from audiotag.layers.dcls import DclsConv2d
+from audiotag.layers.folding import fold
+from audiotag.models.config import read_config
+from audiotag.models.folder import DEFAULT_NAME
+from audiotag.models.model import Model
+from audiotag.tagging.locate import model_folder
 from audiotag.training.losses import label_loss
+from audiotag.training.optim.optim import build_optimizer
+from audiotag.training.recipe.toml import OptimRecipe
 from audiotag.training.steps import learn
 
 NUM_CLASSES = 527  # AudioSet
@@ -125,7 +126,7 @@ def build(name: str, frames: int, model_args: dict | None = None) -> nn.Module:
     if name in TRANSFORMERS:
         return transformer(name, NUM_CLASSES, frames, **arguments)
     if _is_saved(name):
-        return Tagger.load(model_folder(name)).backbone
+        return Model.load(model_folder(name)).backbone
     if not timm.is_model(name):
         known = [*architectures(), *TRANSFORMERS]
         near = difflib.get_close_matches(name, known, 3) or known

@@ -7,18 +7,18 @@ from typing import Generic, TypeVar
 
 import torch
 
+from audiotag.backbones.complexity import count_macs, count_parameters
 from audiotag.benchmarks.kernels import CHANNELS, KernelWork
 from audiotag.benchmarks.machine import processor
-from audiotag.benchmarks.memory import peak_memory
 from audiotag.benchmarks.models import ModelWork, Setting, baseline_of, build, kernel_of, map_shape
-from audiotag.benchmarks.timing import interleave
+from audiotag.benchmarks.peak_memory import peak_memory
 from audiotag.benchmarks.transformers import PUBLISHED as TRANSFORMERS
-from audiotag.catalogue import PUBLISHED
-from audiotag.complexity import count_macs, count_parameters
-from audiotag.dcls import DclsConv2d, fold_dcls
 from audiotag.errors import ModelError
-from audiotag.folding import fold
-from audiotag.memory import keep_freed_memory
+from audiotag.layers.dcls import DclsConv2d, fold_dcls
+from audiotag.layers.folding import fold
+from audiotag.models.published.figures import PUBLISHED
+from audiotag.runtime.allocator import keep_freed_memory
+from audiotag.runtime.timing import interleave
 
 DEFAULT_MODELS = (
     "convnext_dcls_audio_tiny",
@@ -29,7 +29,6 @@ DEFAULT_MODELS = (
 PEERS = ("mn04_as", "mn10_as", "ast", "passt_s")
 PACKAGE = "package"  # as a baseline: the same model, or kernel, the `dcls` package's way
 RUNS = 10
-
 Report = Callable[[str], None]
 Row = TypeVar("Row")
 

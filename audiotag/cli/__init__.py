@@ -7,7 +7,7 @@ import sys
 import click
 
 from audiotag.errors import AudioTagError
-from audiotag.version import __version__
+from audiotag.runtime.version import __version__
 
 COMMANDS = {
     "tag": "Tag audio files and folders.",

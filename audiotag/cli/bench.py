@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from audiotag.version import __version__
+from audiotag.runtime.version import __version__
 
 if TYPE_CHECKING:
     from audiotag.benchmarks.models import Setting
     from audiotag.benchmarks.speed import ModelSpeed, SpeedTable
 
 COUNT = click.IntRange(min=1)
+# What `audiotag tag` imports before its model's.
+TAG_MODULES = ("audiotag.cli", "audiotag.cli.tag", "audiotag.cli.progress.files")
 SHORTEST = 2.0  # seconds; some architectures take no less
 
 
@@ -119,7 +121,7 @@ def bench(
         _data(data, runs, as_json)
         return
     from audiotag.benchmarks.models import Setting
-    from audiotag.loading import select_device
+    from audiotag.runtime.devices import select_device
 
     where = select_device(device).type
     settings = [
@@ -148,7 +150,7 @@ def _check_usage(
     if len(batch_sizes) > 1 and len(lengths) > 1:
         raise click.UsageError("give several --batch-size or several --seconds, not both")
     if plot is not None:
-        from audiotag.plots import check_plot
+        from audiotag.runtime.figures import check_plot
 
         if kernel or files is not None or data is not None:
             raise click.UsageError("--plot draws models; leave out --kernel, --files and --data")
@@ -179,7 +181,7 @@ def _models(
         table = speed.measure_models(works, baselines, runs or speed.RUNS, _report)
         tables.append(table)
         if not as_json:
-            from audiotag.cli.bench_tables import print_models
+            from audiotag.cli.tables.bench import print_models
 
             print_models(table)
     if as_json:
@@ -189,18 +191,18 @@ def _models(
 
 
 def _draw(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> None:
-    from audiotag import plots
+    from audiotag.benchmarks import plot
 
     if len(tables) > 1:
-        plots.plot_throughput(tables, path)
+        plot.plot_throughput(tables, path)
     else:
-        plots.plot_map_against_throughput(tables[0], path)
+        plot.plot_map_against_throughput(tables[0], path)
     _report(str(path))
 
 
 def _kernels(setting: "Setting", runs: int | None, as_json: bool) -> None:
     from audiotag.benchmarks import speed
-    from audiotag.cli.bench_tables import print_kernels
+    from audiotag.cli.tables.bench import print_kernels
 
     table = speed.measure_kernels(setting, runs=runs or speed.RUNS, report=_report)
     _print_json([table]) if as_json else print_kernels(table)
@@ -209,21 +211,27 @@ def _kernels(setting: "Setting", runs: int | None, as_json: bool) -> None:
 def _files(
     models: Sequence[str], count: int, threads: int, runs: int | None, peers: bool, as_json: bool
 ) -> None:
-    from audiotag.benchmarks import files
-    from audiotag.cli.bench_tables import print_files
-    from audiotag.locate import DEFAULT_NAME
+    from audiotag.benchmarks import files_to_tags
+    from audiotag.cli.tables.bench import print_files
+    from audiotag.models.folder import DEFAULT_NAME
 
-    table = files.measure_tagging(
-        models or (DEFAULT_NAME,), count, threads, runs or files.RUNS, peers, _report
+    table = files_to_tags.measure_tagging(
+        models or (DEFAULT_NAME,),
+        count,
+        threads,
+        runs or files_to_tags.RUNS,
+        peers,
+        _report,
+        command_line=TAG_MODULES,
     )
     _print_json([table]) if as_json else print_files(table)
 
 
 def _data(folder: Path, runs: int | None, as_json: bool) -> None:
-    from audiotag.benchmarks import data
-    from audiotag.cli.bench_tables import print_data
+    from audiotag.benchmarks import reading
+    from audiotag.cli.tables.bench import print_data
 
-    table = data.measure(folder, runs=runs or data.RUNS, report=_report)
+    table = reading.measure(folder, runs=runs or reading.RUNS, report=_report)
     _print_json([table]) if as_json else print_data(table)
 
 

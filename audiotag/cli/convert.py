@@ -28,6 +28,6 @@ def convert(checkpoint: Path, out: Path, arch: str | None) -> None:
       audiotag convert convnext_dcls_audio_tiny.pth models/convnext
       audiotag tag --model models/convnext recording.wav
     """
-    from audiotag.convert import convert as write_folder
+    from audiotag.models.published.convert import convert as write_folder
 
     click.echo(write_folder(checkpoint, out, arch))

@@ -26,14 +26,15 @@ def data(folder: Path, all_labels: bool, as_json: bool, markdown: bool, plot: Pa
     """
     if as_json and markdown:
         raise click.UsageError("--json and --markdown are two forms; give one")
-    from audiotag import plots
+    from audiotag.data.plot import plot_labels
     from audiotag.data.summary import summarise
+    from audiotag.runtime.figures import check_plot
 
     if plot is not None:
-        plots.check_plot(plot)
+        check_plot(plot)
     summary = summarise(folder)
     if plot is not None:
-        plots.plot_labels(summary, plot)
+        plot_labels(summary, plot)
         click.echo(str(plot), err=True)
     if as_json:
         import json
@@ -41,7 +42,7 @@ def data(folder: Path, all_labels: bool, as_json: bool, markdown: bool, plot: Pa
 
         click.echo(json.dumps(asdict(summary), ensure_ascii=False))
         return
-    from audiotag.cli import data_tables
+    from audiotag.cli.tables import data
 
-    form = data_tables.print_markdown if markdown else data_tables.print_tables
+    form = data.print_markdown if markdown else data.print_tables
     form(summary, all_labels)

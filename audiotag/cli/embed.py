@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audiotag.cli.inputs import input_options, named_files, recount, usage_errors
+from audiotag.cli.options.inputs import input_options, named_files, recount, usage_errors
 
 if TYPE_CHECKING:
-    from audiotag.cli.progress import Progress
+    from audiotag.cli.progress.files import Progress
 
 
 @click.command()
@@ -37,8 +37,8 @@ def embed(
     \b
     Example: audiotag embed ~/recordings --output recordings.npz
     """
-    from audiotag.cli.progress import Progress, interruptible
-    from audiotag.embeddings import check_output
+    from audiotag.cli.progress.files import Progress, interruptible
+    from audiotag.tagging.embeddings import check_output
 
     progress = Progress(recount(paths, include, exclude))
     with interruptible(progress, output):
@@ -57,9 +57,9 @@ def _run(
     chosen: tuple[str | None, str, str, str],
     options: dict,
 ) -> None:
-    from audiotag.embeddings import embedding_file
-    from audiotag.engine import open_engine
-    from audiotag.tagging import TagOptions, embed_files
+    from audiotag.tagging.embeddings import embedding_file
+    from audiotag.tagging.open import open_engine
+    from audiotag.tagging.tag import TagOptions, embed_files
 
     engine = open_engine(*chosen)
     with embedding_file(output) as out, progress:

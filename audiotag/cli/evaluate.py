@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audiotag.cli.inputs import PRECISION
+from audiotag.cli.options.inputs import PRECISION
 
 if TYPE_CHECKING:
-    from audiotag.measurement import Measurement
-    from audiotag.scoring import Scores
+    from audiotag.evaluation.measurement import Measurement
+    from audiotag.evaluation.scoring import Scores
 
 
 @click.command()
@@ -97,8 +97,8 @@ def evaluate(
     if save and precision != "fp32":
         raise click.UsageError(f"--save keeps figures of fp32; leave out --precision {precision}")
     _check_usage(models, compare, resamples, save or fit_thresholds, scores)
-    from audiotag.measurement import measure
-    from audiotag.processes import joined_processes
+    from audiotag.evaluation.measurement import measure
+    from audiotag.runtime.distributed import joined_processes
 
     with joined_processes() as rank:
         where, unlabelled = (data, split, fold, batch_size, device, precision), scores is not None
@@ -118,7 +118,7 @@ def evaluate(
 
 def _with_seeds(models: tuple[str, ...]) -> tuple[str, ...]:
     """Models, with the runs of a sweep over seeds in its place."""
-    from audiotag.cross_validation import seed_runs
+    from audiotag.training.cross_validation import seed_runs
 
     runs = ((model, [str(run) for run in seed_runs(Path(model))]) for model in models)
     return tuple(name for model, seeds in runs for name in seeds or [model])
@@ -154,11 +154,11 @@ def _score(
     precision: str,
     unlabelled: bool,
 ) -> "Scores":
-    from audiotag.cross_validation import is_cross_validation, score_folds
-    from audiotag.engine import open_engine
-    from audiotag.held_out import count_learnt, validation_part
-    from audiotag.locate import model_folder
-    from audiotag.scoring import Scores, score
+    from audiotag.evaluation.held_out import count_learnt, validation_part
+    from audiotag.evaluation.scoring import Scores, score
+    from audiotag.tagging.locate import model_folder
+    from audiotag.tagging.open import open_engine
+    from audiotag.training.cross_validation import is_cross_validation, score_folds
 
     if is_cross_validation(Path(model)):
         if split is not None or fold is not None:
@@ -179,7 +179,7 @@ def _score(
 
 def _store(folder: Path, measured: "Measurement", save: bool, fit_thresholds: bool) -> None:
     """Write into a model folder what was asked for."""
-    from audiotag.evaluation import summarise
+    from audiotag.evaluation.evaluate import summarise
 
     if save:
         summarise(measured).save(folder)
@@ -190,8 +190,8 @@ def _store(folder: Path, measured: "Measurement", save: bool, fit_thresholds: bo
 def _store_thresholds(folder: Path, scores: "Scores") -> None:
     import numpy as np
 
-    from audiotag.config import store_thresholds
-    from audiotag.thresholds import f1_scores, fit_thresholds
+    from audiotag.evaluation.thresholds import f1_scores, fit_thresholds
+    from audiotag.models.config import store_thresholds
 
     fitted = fit_thresholds(scores)
     store_thresholds(folder, fitted.values.tolist())
@@ -210,8 +210,9 @@ def _print(
     classes: int | None,
 ) -> None:
     """Print the evaluation of each model and, if there is something to compare, the comparison."""
-    from audiotag.comparison import compare
-    from audiotag.evaluation import summarise, to_json
+    from audiotag.evaluation.comparison import compare
+    from audiotag.evaluation.evaluate import summarise
+    from audiotag.models.evaluation_record import to_json
 
     evaluations = [summarise(run) for run in models + compared]
     comparison = compare(models, compared) if compared else None
@@ -219,7 +220,7 @@ def _print(
         for record in (*evaluations, *([] if comparison is None else [comparison])):
             click.echo(to_json(record))
         return
-    from audiotag.cli.evaluate_tables import print_comparison, print_confusion, print_evaluation
+    from audiotag.cli.tables.evaluate import print_comparison, print_confusion, print_evaluation
 
     for evaluation in evaluations:
         print_evaluation(evaluation, classes)

@@ -22,11 +22,11 @@ def export(model: str, out: Path, waveform: bool, int8: bool) -> None:
     """
     if out.suffix != ".onnx":
         raise click.UsageError(f"{out} does not end in .onnx")
-    from audiotag.export import export as write
-    from audiotag.locate import model_folder
-    from audiotag.tagger import Tagger
+    from audiotag.models.model import Model
+    from audiotag.models.onnx.export import export as write
+    from audiotag.tagging.locate import model_folder
 
-    result = write(Tagger.load(model_folder(model)), out, waveform=waveform, int8=int8)
+    result = write(Model.load(model_folder(model)), out, waveform=waveform, int8=int8)
     click.echo(
         f"{out}: {result.size / 1e6:.1f} MB, takes {result.input}, "
         f"scores within {result.difference:.1g} of the model's"

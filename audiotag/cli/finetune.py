@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from audiotag.cli.training_options import training_options
+from audiotag.cli.options.training import training_options
 
 
 @click.command()
@@ -38,17 +38,21 @@ def finetune(
 
     Example: audiotag finetune default --data data/mine --out runs/mine
     """
-    from audiotag import training
-    from audiotag.finetuning import finetune_recipe, resumed_recipe, training_durations
-    from audiotag.loading import select_device
-    from audiotag.processes import launched_rank
+    from audiotag.runtime.devices import select_device
+    from audiotag.runtime.distributed import launched_rank
+    from audiotag.training import loop
+    from audiotag.training.recipe.finetune import (
+        finetune_recipe,
+        resumed_recipe,
+        training_durations,
+    )
 
     given = [*(f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None), *overrides]
     if resume:
         recipe = resumed_recipe(out, model, given)
     else:
         recipe = finetune_recipe(model, training_durations(data, given), given)
-    run = training.train(recipe, data, out, select_device(device), resume)
+    run = loop.train(recipe, data, out, select_device(device), resume)
     if not launched_rank():
         click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from audiotag.cli.hub_id import hub_usage
+from audiotag.cli.options.inputs import hub_usage
 
 COLUMNS = "{:30} {:20} {:>11} {:>9} {:>6}  {}"
 
@@ -29,7 +29,7 @@ def models(details: bool, remove: str | None) -> None:
     if remove is not None:
         _remove(remove)
         return
-    from audiotag import catalogue
+    from audiotag.tagging import catalogue
 
     click.echo("Embedded (used without --model):")
     _list(catalogue.embedded())
@@ -45,11 +45,11 @@ def models(details: bool, remove: str | None) -> None:
 
 
 def _remove(repo_id: str) -> None:
-    from audiotag import hub, hub_cache
+    from audiotag.hub import cache, client
 
     with hub_usage():
-        hub.HubId.parse(repo_id)
-    freed = hub_cache.remove(repo_id)
+        client.HubId.parse(repo_id)
+    freed = cache.remove(repo_id)
     click.echo(f"{repo_id}: removed, {freed / 1e6:.1f} MB freed")
 
 

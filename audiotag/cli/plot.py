@@ -29,15 +29,15 @@ def kernels(model: str, picture: Path) -> None:
 
     Example: audiotag plot kernels default kernels.png
     """
-    from audiotag.elements import stage_elements
-    from audiotag.locate import model_folder
-    from audiotag.plots import check_plot
-    from audiotag.plots_kernels import plot_kernels
-    from audiotag.tagger import Tagger
+    from audiotag.layers.elements import stage_elements
+    from audiotag.layers.plot import plot_kernels
+    from audiotag.models.model import Model
+    from audiotag.runtime.figures import check_plot
+    from audiotag.tagging.locate import model_folder
 
     check_plot(picture)
-    tagger = Tagger.load(model_folder(model))
-    plot_kernels(stage_elements(tagger), model, picture)
+    tagger = Model.load(model_folder(model))
+    plot_kernels(stage_elements(tagger.backbone, tagger.name), model, picture)
     click.echo(str(picture))
 
 
@@ -49,8 +49,8 @@ def run(folder: Path, picture: Path) -> None:
 
     Example: audiotag plot run runs/mine run.png
     """
-    from audiotag.plots import check_plot
-    from audiotag.plots_run import plot_run, read_curves
+    from audiotag.runtime.figures import check_plot
+    from audiotag.training.run_folder.plot import plot_run, read_curves
 
     check_plot(picture)
     plot_run(read_curves(folder), str(folder), picture)

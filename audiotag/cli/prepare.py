@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audiotag.cli.prepare_options import (
+from audiotag.cli.options.prepare import (
     FILE,
     FOLDER,
     LIMIT,
@@ -20,7 +20,7 @@ from audiotag.cli.prepare_options import (
 
 if TYPE_CHECKING:
     from audiotag.data.recordings import Source
-    from audiotag.data.shares import Share
+    from audiotag.runtime.shares import Share
 
 INTERRUPTED = 130  # exit code of a program that Ctrl-C ended, by convention
 
@@ -45,7 +45,7 @@ def folder(source: Path, out: Path, **settings) -> None:
 
     Example: audiotag prepare folder sounds/ data/sounds
     """
-    from audiotag.data.sources.tables import FolderSource
+    from audiotag.data.sources.folder import FolderSource
 
     _prepare(FolderSource(source), out, **settings)
 
@@ -61,7 +61,7 @@ def csv_(source: Path, out: Path, **settings) -> None:
 
     Example: audiotag prepare csv clips.csv data/clips
     """
-    from audiotag.data.sources.tables import CsvSource
+    from audiotag.data.sources.csv_table import CsvSource
 
     _prepare(CsvSource(source), out, **settings)
 
@@ -90,7 +90,7 @@ def audioset(
     Example: audiotag prepare audioset audio/ data/audioset --metadata segments/
              audiotag prepare audioset agkphysics/AudioSet data/balanced --subset balanced
     """
-    from audiotag.data.sources.audioset import open_audioset
+    from audiotag.data.sources.audioset.open import open_audioset
 
     place = _place_of_audioset(source, subsets)
     _prepare(open_audioset(place, subsets, classes, metadata), out, **settings)
@@ -100,13 +100,13 @@ def _place_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
     """A folder or file as it is; else the Hub data set of that name, downloaded."""
     if Path(source).exists():
         return Path(source)
-    from audiotag.locate import HUB_ID
+    from audiotag.tagging.locate import HUB_ID
 
     if not HUB_ID.fullmatch(source) or source.startswith("."):
         raise click.BadParameter(
             f"{source} is neither a folder, a file nor a Hub id", param_hint="SOURCE"
         )
-    from audiotag.data.sources.hub import download_audioset
+    from audiotag.data.sources.audioset.hub_download import download_audioset
 
     return download_audioset(source, subsets)
 
@@ -152,9 +152,9 @@ def youtube(
     Example: audiotag prepare youtube audio/ --subset balanced --metadata segments/
              audiotag prepare audioset audio/ data/balanced --metadata segments/
     """
-    from audiotag.cli.prepare_progress import PrepareProgress
-    from audiotag.data.sources.audioset import listed_segments
-    from audiotag.data.sources.youtube import download
+    from audiotag.cli.progress.prepare import PrepareProgress
+    from audiotag.data.sources.audioset.open import listed_segments
+    from audiotag.data.sources.audioset.youtube import download
 
     lists = (folder, subsets, classes, metadata)
     size = sum(1 for _ in listed_segments(*lists))
@@ -216,7 +216,7 @@ def merge(out: Path, verified: bool) -> None:
 
     Example: audiotag prepare merge data/audioset
     """
-    from audiotag.data.merging import merge
+    from audiotag.data.prepare.merge import merge
 
     _report(merge(out))
     if verified:
@@ -242,8 +242,8 @@ def _prepare(
     verified: bool,
     **settings,
 ) -> None:
-    from audiotag.cli.prepare_progress import PrepareProgress
-    from audiotag.data.prepare import prepare
+    from audiotag.cli.progress.prepare import PrepareProgress
+    from audiotag.data.prepare.prepare import prepare
     from audiotag.data.shards import DATASET_FILE
 
     share = _share(num_shards, shard_index)
@@ -266,7 +266,7 @@ def _prepare(
 
 def _share(num_shards: int | None, shard_index: int | None) -> "Share":
     """As the options say, or the launcher."""
-    from audiotag.data.shares import Share, find_share
+    from audiotag.runtime.shares import Share, find_share
 
     if (num_shards is None) != (shard_index is None):
         raise click.UsageError("--num-shards and --shard-index go together")
@@ -292,7 +292,7 @@ def _report(out: Path) -> None:
 
 
 def _verify(out: Path, workers: int | None, rank: int | None = None) -> None:
-    from audiotag.data.verifying import verify
+    from audiotag.data.prepare.verify import verify
 
     clips = damages = 0
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""

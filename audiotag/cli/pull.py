@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from audiotag.cli.hub_id import hub_usage
+from audiotag.cli.options.inputs import hub_usage
 
 
 @click.command()
@@ -30,8 +30,9 @@ def pull(repo_id: str, **options) -> None:
       audiotag pull me/birds
       audiotag tag --model me/birds recording.wav
     """
-    from audiotag import hub
+    from audiotag.hub.client import HubId
+    from audiotag.hub.pull import pull as download
 
     with hub_usage():
-        hub.HubId.parse(repo_id, options["revision"])
-    click.echo(hub.pull(repo_id, **options))
+        HubId.parse(repo_id, options["revision"])
+    click.echo(download(repo_id, **options))

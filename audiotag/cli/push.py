@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from audiotag.cli.hub_id import hub_usage
+from audiotag.cli.options.inputs import hub_usage
 
 
 @click.command()
@@ -37,13 +37,14 @@ def push(run: Path, repo_id: str, dry_run: bool, **options) -> None:
       audiotag push runs/birds me/birds --private
       audiotag push runs/birds me/birds --tag v1.0 --license cc-by-4.0
     """
-    from audiotag import hub_push
+    from audiotag.hub.push import check_options
+    from audiotag.hub.push import push as upload
 
     with hub_usage():
-        hub_push.check_options(
+        check_options(
             repo_id, options["revision"], options["tag"], options["create_pr"], options["license"]
         )
-    pushed = hub_push.push(run, repo_id, dry_run=dry_run, **options)
+    pushed = upload(run, repo_id, dry_run=dry_run, **options)
     if dry_run:
         for name, size in pushed.files:
             click.echo(f"{size:>12,} bytes  {name}")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audiotag.cli.inputs import input_options, named_files, recount, usage_errors
-from audiotag.formats import FORMATS, TIMELINES
+from audiotag.cli.options.inputs import input_options, named_files, recount, usage_errors
+from audiotag.tagging.formats import FORMATS, TIMELINES
 
 if TYPE_CHECKING:
-    from audiotag.cli.progress import Progress
-    from audiotag.outputs import Output, OutputPlan
+    from audiotag.cli.progress.files import Progress
+    from audiotag.tagging.outputs import Output, OutputPlan
 
 
 @click.command()
@@ -76,8 +76,8 @@ def tag(
              audiotag tag ~/recordings --timeline --output tags.csv
              find . -name '*.mp3' | audiotag tag - --output tags.jsonl --resume
     """
-    from audiotag.cli.progress import Progress, interruptible
-    from audiotag.outputs import plan_output
+    from audiotag.cli.progress.files import Progress, interruptible
+    from audiotag.tagging.outputs import plan_output
 
     progress = Progress(recount(paths, include, exclude))
     with interruptible(progress, output):
@@ -97,8 +97,8 @@ def _run(
     chosen: tuple[str | None, str, str, str],
     options: dict,
 ) -> None:
-    from audiotag.engine import open_engine
-    from audiotag.tagging import TagOptions, tag_files
+    from audiotag.tagging.open import open_engine
+    from audiotag.tagging.tag import TagOptions, tag_files
 
     options["timeline"] |= plan.format in TIMELINES
     engine = open_engine(*chosen)
@@ -113,7 +113,7 @@ def _run(
 def _open(plan: "OutputPlan", sample_rate: int) -> "Output":
     """The output; a terminal gets the table in colours."""
     if plan.target is None and plan.format == "table" and sys.stdout.isatty():
-        from audiotag.cli.terminal import TerminalTable
+        from audiotag.cli.tables.tags import TerminalTable
 
         return TerminalTable()
     return plan.open(sample_rate)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audiotag.cli.training_options import training_options
+from audiotag.cli.options.training import training_options
 
 if TYPE_CHECKING:
     import torch
 
-    from audiotag.recipe import Recipe
+    from audiotag.training.recipe.toml import Recipe
 
 
 @click.command()
@@ -49,10 +49,10 @@ def train(
              audiotag train recipes/esc10_7x7.toml --data data/esc10 --out runs/sweep \\
                --sweep dcls.kernel_count=16,26 --sweep features.args.hop_length=320,640
     """
-    from audiotag import training
-    from audiotag.loading import select_device
-    from audiotag.processes import launched_rank
-    from audiotag.recipe import load_recipe
+    from audiotag.runtime.devices import select_device
+    from audiotag.runtime.distributed import launched_rank
+    from audiotag.training import loop
+    from audiotag.training.recipe.toml import load_recipe
 
     chosen = select_device(device)
     if axes:
@@ -62,7 +62,7 @@ def train(
     if folds:
         _cross_validate(parsed, data, out, chosen, resume)
         return
-    run = training.train(parsed, data, out, chosen, resume)
+    run = loop.train(parsed, data, out, chosen, resume)
     if not launched_rank():
         click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
 
@@ -70,12 +70,12 @@ def train(
 def _cross_validate(
     recipe: "Recipe", data: Path, out: Path, device: "torch.device", resume: bool
 ) -> None:
-    from audiotag.cli.evaluate_tables import print_evaluation, print_folds
-    from audiotag.cross_validation import score_folds, train_folds
-    from audiotag.evaluation import summarise
-    from audiotag.measurement import measure
-    from audiotag.processes import joined_processes
-    from audiotag.scoring import Scores
+    from audiotag.cli.tables.evaluate import print_evaluation, print_folds
+    from audiotag.evaluation.evaluate import summarise
+    from audiotag.evaluation.measurement import measure
+    from audiotag.evaluation.scoring import Scores
+    from audiotag.runtime.distributed import joined_processes
+    from audiotag.training.cross_validation import score_folds, train_folds
 
     run = train_folds(recipe, data, out, device, resume)
     with joined_processes() as rank:
@@ -99,10 +99,11 @@ def _sweep(
     resume: bool,
     folds: bool,
 ) -> None:
-    from audiotag.cli.evaluate_tables import print_sweep
-    from audiotag.plots import check_plot, plot_sweep
-    from audiotag.processes import launched_rank
-    from audiotag.sweep import PLOT_FILE, TABLE_FILE, read_points, sweep
+    from audiotag.cli.tables.evaluate import print_sweep
+    from audiotag.runtime.distributed import launched_rank
+    from audiotag.runtime.figures import check_plot
+    from audiotag.training.sweep import PLOT_FILE, TABLE_FILE, read_points, sweep
+    from audiotag.training.sweep_plot import plot_sweep
 
     points = read_points(recipe, overrides, axes)
     check_plot(out / PLOT_FILE)

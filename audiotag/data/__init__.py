@@ -1,1 +1,5 @@
-"""Data sets: preparing recordings, storing them in shards, reading and augmenting them."""
+"""From recordings to a data set, and from a data set to batches.
+
+`sources` lists recordings and their labels, `prepare` cuts them into clips and writes shards (tar
+files) with an index, `dataset` reads one clip, `loading` many at once for training.
+"""

@@ -9,13 +9,12 @@ import struct
 import numpy as np
 import soundfile
 
-from audiotag.blocks import Bytes
+from audiotag.audio.sources import Bytes
 
 try:
     import miniaudio
 except ImportError:  # there is no wheel for Linux on ARM
     miniaudio = None
-
 FLAC, WAV = "flac", "wav"
 ENCODINGS = (FLAC, WAV)  # and the endings of the files' names
 PCM_16_SCALE = 32767.0

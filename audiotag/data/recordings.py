@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import soxr
 
-from audiotag.audio import decode_bytes, read
+from audiotag.audio.streams import decode_bytes, read
 
 
 class Audio(Protocol):

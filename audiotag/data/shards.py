@@ -20,7 +20,7 @@ from typing import BinaryIO, Self
 
 import pyarrow as pa
 
-from audiotag.data.committing import committed, write_all
+from audiotag.runtime.files import committed, write_all
 
 SHARD_BYTES = 1_000_000_000
 TAR_BLOCK = 512  # bytes; headers take one, data is filled up to whole ones

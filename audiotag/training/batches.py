@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from audiotag.data import augment
-from audiotag.data.sampling import epoch_order
+from audiotag.training import augment
 from audiotag.training.run import Run
+from audiotag.training.sampling import epoch_order
 
 SEED_STRIDE = 1_000_003  # prime, keeps the seeds of steps apart
 MICRO_STRIDE = 7_368_787  # and of their micro batches

@@ -10,20 +10,22 @@ import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
-from audiotag.checkpoint import STATE_FILE, Position, load_state
 from audiotag.data.shards import DATASET_FILE
 from audiotag.errors import DataError, ModelError
-from audiotag.freezing import set_training
-from audiotag.processes import joined_processes
-from audiotag.recipe import RECIPE_FILE, Recipe, dump_recipe, load_recipe
-from audiotag.recipe_checks import check_resumed
-from audiotag.replacing import replaced
+from audiotag.models.folder import RECIPE_FILE
+from audiotag.runtime.distributed import joined_processes
+from audiotag.runtime.files import replaced
 from audiotag.training.batches import MicroBatch, prepared
-from audiotag.training.history import check_wandb
-from audiotag.training.run import Run, start
-from audiotag.training.saving import Saver
+from audiotag.training.loss_watch import Watch
+from audiotag.training.optim.freezing import set_training
+from audiotag.training.recipe.checks import check_resumed
+from audiotag.training.recipe.toml import Recipe, dump_recipe, load_recipe
+from audiotag.training.run import Run
+from audiotag.training.run_folder.history import check_wandb
+from audiotag.training.run_folder.state import STATE_FILE, Position, load_state
+from audiotag.training.saver import Saver
+from audiotag.training.setup import start
 from audiotag.training.steps import step_of
-from audiotag.training.watch import Watch
 
 REPORT_STEPS = 20  # reading the loss waits for the device: not every step
 

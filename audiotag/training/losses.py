@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audiotag.data import augment
-from audiotag.precision import autocast
-from audiotag.recipe import DistillRecipe
-from audiotag.training import hints
+from audiotag.runtime.precision import autocast
+from audiotag.training import augment
 from audiotag.training.batches import MicroBatch
-from audiotag.training.matching import outputs
+from audiotag.training.distill import feature_maps
+from audiotag.training.distill.embeddings import outputs
+from audiotag.training.recipe.toml import DistillRecipe
 from audiotag.training.run import Run
 
 
@@ -40,7 +40,7 @@ def loss_of(run: Run, batch: MicroBatch) -> Tensor:
         if alpha:
             maps, aims = augment.mixup(maps, aims, alpha, batch.generator)
         given = batch.maps if batch.is_blockwise else None
-        with hints.tapped(run.tagger.backbone, run.layers, given) as learnt:
+        with feature_maps.tapped(run.tagger.backbone, run.layers, given) as learnt:
             logits, apart = _compared(run, batch, maps)
     if run.recipe.distill is None:
         return label_loss(logits, aims, run.is_single)
@@ -49,7 +49,7 @@ def loss_of(run: Run, batch: MicroBatch) -> Tensor:
     loss = loss + run.recipe.distill.embedding_weight * apart
     if not run.layers:
         return loss
-    return loss + run.recipe.distill.layer_weight * hints.distance(learnt, batch.maps)
+    return loss + run.recipe.distill.layer_weight * feature_maps.distance(learnt, batch.maps)
 
 
 def _compared(run: Run, batch: MicroBatch, maps: Tensor) -> tuple[Tensor, Tensor | float]:

@@ -7,12 +7,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from audiotag.dcls import clamp_positions
-from audiotag.optim import set_learning_rate
+from audiotag.layers.dcls import clamp_positions
 from audiotag.training.batches import MicroBatch
+from audiotag.training.loss_watch import Watch
 from audiotag.training.losses import loss_of
+from audiotag.training.optim.optim import set_learning_rate
 from audiotag.training.run import Run
-from audiotag.training.watch import Watch
 
 BATCH_NORM_STATISTICS = ("running_mean", "running_var")
 

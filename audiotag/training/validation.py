@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audiotag.metrics import mean_average_precision
-from audiotag.precision import autocast
+from audiotag.evaluation.metrics import mean_average_precision
+from audiotag.runtime.precision import autocast
 from audiotag.training.losses import label_loss
 from audiotag.training.run import ACCURACY, Run
 

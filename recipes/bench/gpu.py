@@ -24,14 +24,19 @@ import torch
 from torch import Tensor
 
 from audiotag.benchmarks.models import ModelWork, Setting
-from audiotag.ops import depthwise_conv2d, reference_depthwise_conv2d, spectral
-from audiotag.ops.availability import triton_module
-from audiotag.ops.depthwise import DIRECT_KERNEL_AREA, crop_kernel
+from audiotag.layers.kernels import spectral
+from audiotag.layers.kernels.availability import triton_module
+from audiotag.layers.kernels.depthwise import (
+    DIRECT_KERNEL_AREA,
+    crop_kernel,
+    depthwise_conv2d,
+    reference_depthwise_conv2d,
+)
 
 try:
     from triton.errors import TritonError
 
-    from audiotag.ops import triton_depthwise
+    from audiotag.layers.kernels import triton_depthwise
 except ImportError:
     FAILURES: tuple[type[Exception], ...] = (RuntimeError,)  # running out of memory is one
     HAS_TRITON = False

@@ -18,16 +18,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from audiotag.config import store_thresholds
-from audiotag.data.clips import open_clips
 from audiotag.data.dataset import ClipDataset
-from audiotag.loading import load_tagger
-from audiotag.metrics import mean_average_precision
-from audiotag.replacing import replaced
-from audiotag.scoring import Scores
-from audiotag.tagger import Tagger
-from audiotag.thresholds import f1_scores, fit_thresholds
-from audiotag.training.ensemble import OtherTeacher, load_others, mean_logits
+from audiotag.data.loading.clips import open_clips
+from audiotag.evaluation.metrics import mean_average_precision
+from audiotag.evaluation.scoring import Scores
+from audiotag.evaluation.thresholds import f1_scores, fit_thresholds
+from audiotag.models.config import store_thresholds
+from audiotag.models.model import Model
+from audiotag.runtime.files import replaced
+from audiotag.tagging.tagger import load_tagger
+from audiotag.training.distill.teachers import OtherTeacher, load_others, mean_logits
 
 CALIBRATION_FILE = "calibration.json"
 SECONDS = 5.0  # of each clip; silence follows shorter ones
@@ -44,8 +44,8 @@ BINS = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1
 
 
 def compare(
-    student: Tagger,
-    teacher: Tagger,
+    student: Model,
+    teacher: Model,
     others: Sequence[OtherTeacher],
     data: Path,
     split: str,
@@ -74,7 +74,7 @@ def compare(
     )
 
 
-def noise_scores(student: Tagger) -> np.ndarray:
+def noise_scores(student: Model) -> np.ndarray:
     """The highest score of each class for any noise, (classes,)."""
     count = round(NOISE_SECONDS * student.sample_rate)
     spectrum = torch.fft.rfft(torch.randn(count, generator=torch.Generator().manual_seed(0)))

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import torch
 
-from audiotag.config import ONNX_FILE
-from audiotag.export import export
-from audiotag.locate import model_folder
-from audiotag.tagger import Tagger
+from audiotag.models.folder import ONNX_FILE
+from audiotag.models.model import Model
+from audiotag.models.onnx.export import export
+from audiotag.tagging.locate import model_folder
 
 
 def embed(run: Path) -> Path:
     """Write the model of a run folder and what calibrate.py found into the package; its card is by
     hand."""
     folder = model_folder(None)
-    Tagger.load(run).save(folder, torch.float16)
-    export(Tagger.load(folder), folder / ONNX_FILE)
+    Model.load(run).save(folder, torch.float16)
+    export(Model.load(folder), folder / ONNX_FILE)
     shutil.copy(run / "calibration.json", folder)
     return folder
 

@@ -6,14 +6,14 @@ nearly as the second, which went on from it (arXiv 2109.01903).
 
 import sys
 
-from audiotag.tagger import Tagger
-from audiotag.training.keeping import mean_of
+from audiotag.models.model import Model
+from audiotag.training.run_folder.kept_weights import mean_of
 
 
 def mean(first: str, second: str, out: str) -> None:
     """Write the mean into the folder `out`."""
-    states = [Tagger.load(x).backbone.state_dict() for x in (first, second)]
-    tagger = Tagger.load(second)
+    states = [Model.load(x).backbone.state_dict() for x in (first, second)]
+    tagger = Model.load(second)
     tagger.backbone.load_state_dict(mean_of(states))
     tagger.save(out)
 

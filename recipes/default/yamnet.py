@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from audiotag.backbones.yamnet import LAYERS
-from audiotag.config import TaggerConfig
 from audiotag.labels import Label, Labels
-from audiotag.tagger import Tagger
+from audiotag.models.config import ModelConfig
+from audiotag.models.model import Model
 
 MIN_DURATION = 0.975  # s: one patch
 LAYER = "layer_with_weights-{}/{}/.ATTRIBUTES/VARIABLE_VALUE"
@@ -45,8 +45,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     labels = read_labels(arguments.saved_model / "assets" / "yamnet_class_map.csv")
-    config = TaggerConfig("yamnet", labels, front_end="yamnet_mel", min_duration=MIN_DURATION)
-    tagger = Tagger.create(config)
+    config = ModelConfig("yamnet", labels, front_end="yamnet_mel", min_duration=MIN_DURATION)
+    tagger = Model.create(config)
     state = tagger.backbone.state_dict()  # scales of norms stay 1
     state |= read_state(arguments.saved_model / "variables", 1 + 2 * len(LAYERS))
     tagger.backbone.load_state_dict(state)

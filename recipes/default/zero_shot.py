@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.benchmarks.yamnet import PACKAGE, Yamnet, extract_model
-from audiotag.engine import Engine, open_engine
+from audiotag.benchmarks.yamnet_onnx import PACKAGE, Yamnet, extract_model
+from audiotag.evaluation.metrics import average_precision
 from audiotag.labels import Label, Labels
-from audiotag.metrics import average_precision
-from audiotag.tagging import TagOptions, tag_files
+from audiotag.models.engine import Engine
+from audiotag.tagging.open import open_engine
+from audiotag.tagging.tag import TagOptions, tag_files
 
 FEWEST = 3  # recordings of a class; fewer say little
 ESC10 = {

@@ -1,1 +1,4 @@
-"""Sources: copies of data sets as people have them, each giving recordings in a fixed order."""
+"""Where recordings come from: a folder, a table, or a published collection.
+
+Each source gives recordings in a fixed order, with labels, split, fold and group.
+"""

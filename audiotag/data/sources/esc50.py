@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audiotag.data.recordings import FileAudio, Recording
-from audiotag.data.sources.listing import ListedSource, read_table, valid_first
+from audiotag.data.sources.collections import ListedSource, read_table, valid_first
 
 HOME = "https://github.com/karolpiczak/ESC-50"
 TABLE, AUDIO = Path("meta") / "esc50.csv", "audio"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audiotag.data.recordings import FileAudio, Recording
-from audiotag.data.sources.listing import ListedSource, read_table
+from audiotag.data.sources.collections import ListedSource, read_table
 from audiotag.errors import DataError
 
 HOME = "https://zenodo.org/records/4060432"

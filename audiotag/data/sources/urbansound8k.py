@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audiotag.data.recordings import FileAudio, Recording
-from audiotag.data.sources.listing import ListedSource, read_table, valid_first
+from audiotag.data.sources.collections import ListedSource, read_table, valid_first
 
 HOME = "https://zenodo.org/records/1203745"
 TABLE = Path("metadata") / "UrbanSound8K.csv"

@@ -1,0 +1,172 @@
+"""FFmpeg, by way of PyAV."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from audiotag.audio.mono import add_up, cut, scaled
+from audiotag.audio.sources import Block, Bytes, DecodeError, Source, checked_rate, samples_at_once
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+PREROLL = 0.25  # s decoded and dropped before a seek target, to warm up lossy decoders
+
+
+def with_pyav(source: Source, start: float, duration: float) -> Iterator[Block]:
+    """Decode the main audio stream with FFmpeg, skipping packets that are damaged.
+
+    Raises:
+        DecodeError: FFmpeg cannot open it, or it has no audio stream or no decoder for it.
+    """
+    import av
+
+    try:
+        with _container(source) as container:
+            stream = _audio_stream(container)
+            frames = _frames_from(container, stream, start)
+            first = next(frames, None)
+            if first is not None:
+                skip = start - _time(first, stream) if start else 0.0
+                yield from cut(_blocks(chain([first], frames)), skip, duration)
+    except av.FFmpegError as error:
+        raise DecodeError(f"cannot be decoded ({error.strerror})") from error
+
+
+def _container(source: Source) -> "InputContainer":
+    """Open with FFmpeg, local files only: a playlist in disguise must not reach the network."""
+    import av
+
+    target: Any = Bytes(source) if isinstance(source, bytes) else f"file:{source}"
+    options = {"protocol_whitelist": "file"}
+    return av.open(target, options=options, metadata_errors="replace")
+
+
+def _audio_stream(container: "InputContainer") -> "AudioStream":
+    import av
+
+    stream = container.streams.best("audio")
+    if isinstance(stream, av.AudioStream):
+        return stream
+    if container.streams.audio:
+        raise DecodeError("cannot be decoded (FFmpeg has no decoder for its audio)")
+    raise DecodeError("has no audio stream")
+
+
+def _frames_from(
+    container: "InputContainer", stream: "AudioStream", start: float
+) -> Iterator["AudioFrame"]:
+    """Frames from a little before `start` on, or from the beginning where seeking fails."""
+    import av
+
+    target = start - PREROLL
+    if target > 0:
+        try:
+            ticks = round(target / _tick(stream)) + (stream.start_time or 0)
+            container.seek(ticks, stream=stream)
+        except av.FFmpegError:
+            pass  # frames carry their times, so the part before `start` is cut either way
+    return _frames(container, stream)
+
+
+def _frames(container: "InputContainer", stream: "AudioStream") -> Iterator["AudioFrame"]:
+    import av
+
+    try:
+        for packet in container.demux(stream):
+            yield from _decoded(packet)
+    except av.FFmpegError:
+        return  # the container is broken from here on; what came before is good
+
+
+def _decoded(packet: Any) -> list["AudioFrame"]:
+    import av
+
+    try:
+        return packet.decode()
+    except av.FFmpegError:
+        return []
+
+
+def _time(frame: "AudioFrame", stream: "AudioStream") -> float:
+    """Time of a frame, in seconds from the beginning of its stream."""
+    if frame.pts is None:
+        return 0.0
+    return float((frame.pts - (stream.start_time or 0)) * _tick(stream))
+
+
+def _tick(stream: "AudioStream") -> Fraction:
+    return stream.time_base or Fraction(1, stream.rate)
+
+
+def _blocks(frames: Iterator["AudioFrame"]) -> Iterator[Block]:
+    """Collect frames, about 20 ms each, into blocks; a change of form starts a new block."""
+    filled = (frame for frame in frames if frame.samples)
+    frame = next(filled, None)
+    while frame is not None:
+        held = _Held(frame)
+        with np.errstate(over="ignore", invalid="ignore"):  # damaged files hold any floats
+            frame = next((other for other in filled if not held.add(other)), None)
+        yield held.block()
+
+
+class _Held:
+    """Frames of one form, added up over channels as they come: for those that are kept, FFmpeg
+    would want new memory.
+
+    Args:
+        first: The first of them.
+    """
+
+    def __init__(self, first: "AudioFrame") -> None:
+        self._form = _form(first)
+        self._channels = first.layout.nb_channels
+        readable = _readable(first)
+        self._is_planar = readable.format.is_planar
+        self._dtype = readable.to_ndarray().dtype
+        length = max(samples_at_once(self._channels), first.samples)
+        self._rate, self._total = checked_rate(first.sample_rate), np.empty(length, np.float32)
+        self._count = 0
+        self.add(first)
+
+    def add(self, frame: "AudioFrame") -> bool:
+        """Take a frame's values, if it is of the same form and there is room for them."""
+        begin, end = self._count, self._count + frame.samples
+        if end > len(self._total) or _form(frame) != self._form:
+            return False
+        in_plane = frame.samples if self._is_planar else frame.samples * self._channels
+        planes: Any = _readable(frame).planes
+        # What follows the values fills a plane's memory up.
+        values = [np.frombuffer(plane, self._dtype, in_plane) for plane in planes]
+        channels = values if self._is_planar else values[0].reshape(-1, self._channels).T
+        add_up(channels, self._total[begin:end])
+        self._count = end
+        return True
+
+    def block(self) -> Block:
+        """All of them, the mean of their channels."""
+        return self._rate, scaled(self._total[: self._count], self._dtype, self._channels)
+
+
+def _form(frame: "AudioFrame") -> tuple[int, str, str]:
+    return frame.sample_rate, frame.format.name, frame.layout.name
+
+
+def _readable(frame: "AudioFrame") -> "AudioFrame":
+    """The frame, interleaved where it has so many planes that PyAV loses count.
+
+    PyAV 18 looks for the end of the list of planes after the last, where from 8 channels on
+    there is none, and reads foreign memory.
+    """
+    import av
+
+    if not frame.format.is_planar or frame.layout.nb_channels < 8:
+        return frame
+    packer = av.AudioResampler(format=frame.format.packed, layout=frame.layout)
+    frame.pts = None  # it wants gapless times, which damaged files do not have
+    return packer.resample(frame)[0]

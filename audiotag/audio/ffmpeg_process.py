@@ -1,0 +1,223 @@
+"""FFmpeg in processes of its own, where there is much to decode.
+
+PyAV gives Python's lock away and takes it back four times for each packet, some 20 ms of sound:
+threads that decode at once wait for it more than they decode, and keep those that compute waiting.
+
+    thread --(source, start, duration), pickled--> helper
+    thread <--READY; rate, samples; rate, samples; ...; END, reason-- helper
+"""
+
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from typing import IO, Any
+
+import numpy as np
+
+from audiotag.audio.ffmpeg import with_pyav
+from audiotag.audio.sources import Block, DecodeError, Source
+from audiotag.runtime.allocator import keep_freed_memory
+
+WORTH = 2**20  # bytes that take about as long to decode as a helper does to start
+PIPE_BYTES = 2**20  # 64 KiB is usual: a block would take 64 turns of both processes
+IDLE = 30.0  # s without a request after which a helper ends
+READY = b"r"
+HEADER = struct.Struct("<qq")  # rate in Hz and number of samples; or END and bytes of the reason
+END = 0
+PROGRAM = "import sys; sys.path[:] = {path}; import {module} as helper; helper.serve()"
+
+
+def with_ffmpeg(source: Source, start: float, duration: float) -> Iterator[Block]:
+    """Decode as `ffmpeg.with_pyav`, which says what it raises: at first here, then in helpers."""
+    helper = HELPERS.take(source, start, duration)
+    if helper is None:
+        yield from with_pyav(source, start, duration)
+        return
+    try:
+        yield from helper.blocks()
+    finally:
+        HELPERS.give_back(helper)
+
+
+class Helper:
+    """A process that decodes one file at a time.
+
+    Attributes:
+        process: The process.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+
+    def __init__(self) -> None:
+        if getattr(sys, "frozen", False):
+            raise OSError("the program that runs is not Python alone")
+        path = [str(place) for place in sys.path]  # to find the same modules
+        program = PROGRAM.format(path=path, module=__name__)
+        command = [sys.executable, "-P", "-c", program]
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere)
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._requests: IO[bytes] = self.process.stdin
+        self._answers: Any = self.process.stdout
+        _widen(self._answers)
+        self._is_free = True
+        self._await()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it has given all that it was asked for, and runs."""
+        return self._is_free and self.process.poll() is None
+
+    def ask(self, source: Source, start: float, duration: float) -> None:
+        """Ask for a file's blocks.
+
+        Raises:
+            OSError: It has ended meanwhile.
+        """
+        self._is_free = False
+        place = source if isinstance(source, bytes) else source.absolute()
+        try:
+            pickle.dump((place, start, duration), self._requests)
+            self._requests.flush()
+        except OSError:
+            self.stop()
+            raise
+        self._await()
+
+    def blocks(self) -> Iterator[Block]:
+        """What it was asked for.
+
+        Raises:
+            DecodeError: As `ffmpeg.with_pyav`, or it crashed.
+        """
+        while True:
+            rate, count = HEADER.unpack(self._fill(bytearray(HEADER.size)))
+            if rate == END:
+                break
+            mono = np.empty(count, np.float32)
+            self._fill(mono.view(np.uint8))
+            yield rate, mono
+        reason = self._fill(bytearray(count)).decode()
+        self._is_free = True
+        if reason:
+            raise DecodeError(reason)
+
+    def stop(self) -> None:
+        """End it, whatever it is doing."""
+        self.process.kill()
+        self.process.communicate()
+
+    def _await(self) -> None:
+        """Wait until it is ready."""
+        if self._answers.read(len(READY)) != READY:
+            self.stop()
+            raise OSError("the process has ended")
+
+    def _fill(self, buffer: Any) -> Any:
+        """Fill a buffer with what comes, and give it back."""
+        if self._answers.readinto(buffer) < len(buffer):
+            raise DecodeError("cannot be decoded (FFmpeg crashed)")
+        return buffer
+
+
+class Helpers:
+    """Those of this process, started when they are worth it.
+
+    Attributes:
+        free: Those that wait for a file.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, as a process that was forked: helpers answer to the one before."""
+        self._lock = threading.Lock()
+        self._bytes = 0  # of all files so far
+        self._can_start = True
+        self.free: list[Helper] = []
+
+    def take(self, source: Source, start: float, duration: float) -> Helper | None:
+        """A helper that was asked for a file, or nothing where this process is to decode it."""
+        with self._lock:
+            self._bytes += _size(source)
+        while self._bytes > WORTH and self._can_start:
+            with self._lock:
+                helper = self.free.pop() if self.free else None
+            try:
+                taken = helper or Helper()
+                taken.ask(source, start, duration)
+                return taken
+            except OSError:
+                self._can_start &= helper is not None  # a new one should have gone well
+        return None
+
+    def give_back(self, helper: Helper) -> None:
+        """Take note that a file is decoded, or no more of it wanted."""
+        if not helper.is_free:
+            helper.stop()
+            return
+        with self._lock:
+            self.free.append(helper)
+
+
+HELPERS = Helpers()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=HELPERS.forget)
+
+
+def serve() -> None:
+    """Be a helper: decode what standard input asks for, until it ends or nothing comes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process that asks
+    keep_freed_memory()
+    import_module("av")
+    answers = sys.stdout.buffer
+    _tell(answers, READY)
+    while (request := _next_request()) is not None:
+        _tell(answers, READY)
+        reason = b""
+        try:
+            for rate, mono in with_pyav(*request):
+                answers.write(HEADER.pack(rate, len(mono)))
+                answers.write(mono.data)
+        except DecodeError as error:
+            reason = str(error).encode()
+        _tell(answers, HEADER.pack(END, len(reason)) + reason)
+
+
+def _tell(answers: IO[bytes], data: bytes) -> None:
+    answers.write(data)
+    answers.flush()
+
+
+def _next_request() -> tuple[Source, float, float] | None:
+    end = threading.Timer(IDLE, os._exit, [0])
+    end.daemon = True
+    end.start()
+    try:
+        return pickle.load(sys.stdin.buffer)
+    except EOFError:
+        return None
+    finally:
+        end.cancel()
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Have a pipe hold as much as it may, where that can be said."""
+    if sys.platform == "linux":
+        fcntl = import_module("fcntl")
+        with suppress(OSError):  # a user's pipes may hold so much in all
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _size(source: Source) -> int:
+    """Bytes of a file."""
+    return len(source) if isinstance(source, bytes) else source.stat().st_size

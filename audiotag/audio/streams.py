@@ -1,0 +1,130 @@
+"""Audio in: any recording as mono float32 at the sample rate a model wants.
+
+`stream` reads a file of any length in bounded memory, `windows` cuts the stream into pieces of
+equal length, `read` and `decode_bytes` give a short recording whole.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from audiotag.audio.decoders import decode
+from audiotag.audio.sources import Block, DecodeError, Source
+from audiotag.errors import AudioError
+
+PIECE = 10.0  # s resampled into one array
+CHUNK = 2**15  # samples given to the resampler at once: it works faster on what caches hold
+
+
+def stream(
+    path: str | Path, sample_rate: int, start: float = 0.0, duration: float | None = None
+) -> Iterator[np.ndarray]:
+    """Read a recording block by block, in memory that does not grow with its length.
+
+    A damaged recording gives whatever of it can be decoded. Samples that are not finite, as
+    damaged float files hold, become silence.
+
+    Args:
+        path: an audio or video file.
+        sample_rate: rate of the result, in Hz.
+        start: time to start at, in seconds.
+        duration: seconds to read, everything where None; a shorter recording ends earlier.
+
+    Yields:
+        Mono float32 blocks in [-1, 1], of shape (T,) with T > 0; at least one.
+
+    Raises:
+        AudioError: the file cannot be opened or nothing of it decoded; names file and reason.
+        ValueError: `start` is negative or `duration` is not positive.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise AudioError(f"{path}: is not a file")
+        yield from _stream(path, str(path), sample_rate, start, duration)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be opened ({error.strerror})") from error
+
+
+def read(
+    path: str | Path, sample_rate: int, start: float = 0.0, duration: float | None = None
+) -> np.ndarray:
+    """Read a recording, or a part of it, into memory; arguments and errors as for `stream`.
+
+    Returns:
+        Mono float32 in [-1, 1], of shape (T,).
+    """
+    return np.concatenate(list(stream(path, sample_rate, start, duration)))
+
+
+def decode_bytes(data: bytes, sample_rate: int) -> np.ndarray:
+    """Decode a file that is in memory already, as out of an archive.
+
+    Returns:
+        Mono float32 in [-1, 1], of shape (T,).
+
+    Raises:
+        AudioError: nothing of it can be decoded.
+    """
+    return np.concatenate(list(_stream(data, "audio data", sample_rate, 0.0, None)))
+
+
+def _stream(
+    source: Source, name: str, sample_rate: int, start: float, duration: float | None
+) -> Iterator[np.ndarray]:
+    if start < 0 or (duration is not None and duration <= 0):
+        raise ValueError(f"start {start} s must not be negative, duration {duration} s positive")
+    blocks = decode(source, start, np.inf if duration is None else duration)
+    try:
+        for rate, group in groupby(blocks, key=itemgetter(0)):
+            yield from _resampled(_pieces(group), rate, sample_rate)
+    except DecodeError as error:
+        raise AudioError(f"{name}: {error}{f' from {start} s on' if start else ''}") from error
+
+
+def _pieces(blocks: Iterable[Block]) -> Iterator[np.ndarray]:
+    """Blocks of one rate as bounded samples in pieces of at most `PIECE` seconds."""
+    for rate, mono in blocks:
+        step = round(PIECE * rate)
+        for begin in range(0, len(mono), step):
+            yield _bounded(mono[begin : begin + step])
+
+
+def _resampled(pieces: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
+    if rate == sample_rate:
+        yield from pieces
+        return
+    resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
+    for piece, is_last in _with_last(pieces):
+        begins = range(0, len(piece), CHUNK)
+        chunks = [
+            resampler.resample_chunk(piece[i : i + CHUNK], last=is_last and i == begins[-1])
+            for i in begins
+        ]
+        samples = np.concatenate(chunks)
+        if len(samples):
+            yield _bounded(samples)
+
+
+def _with_last(pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+    """Each piece, and whether it is the last."""
+    remaining = iter(pieces)
+    piece = next(remaining, None)
+    while piece is not None:
+        following = next(remaining, None)
+        yield piece, following is None
+        piece = following
+
+
+def _bounded(samples: np.ndarray) -> np.ndarray:
+    """Samples clipped to [-1, 1], as an integer file would hold them; what is no number gives 0."""
+    low, high = samples.min(), samples.max()
+    if low >= -1 and high <= 1:
+        return samples
+    if not (np.isfinite(low) and np.isfinite(high)):  # one of them isn't if any sample isn't
+        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    return samples.clip(-1.0, 1.0)

@@ -1,0 +1,108 @@
+"""Starting from vision weights: what fits of a published image model goes into a backbone.
+
+A spectrogram is no photograph, yet filters learned on ImageNet shorten training on AudioSet. The
+stem is adapted: its colour channels are summed, since a map has the same value in all of them, and
+its kernel is stretched to the new size at equal sum. The classifier never is.
+"""
+
+import logging
+
+import timm
+import torch
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.utils import httpx
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audiotag.errors import ModelError
+
+UNREACHABLE = (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.TransportError)
+SHOWN = 4  # modules named in a message
+VISION = {  # the image model that each architecture is the audio form of
+    **{
+        f"convnext_{method}_{size}": f"convnext_{size}.{weights}"
+        for method in ("audio", "dcls_audio")
+        for size, weights in {
+            "atto": "d2_in1k",
+            "femto": "d1_in1k",
+            "pico": "d1_in1k",
+            "tiny": "fb_in1k",
+        }.items()
+    },
+    "convnext_dcls_audio_tiny17": "convnext_tiny.fb_in1k",
+    "convformer_audio_s18": "convformer_s18.sail_in1k",
+    "convformer_dcls_audio_s18": "convformer_s18.sail_in1k",
+    "fastvit_audio_sa24": "fastvit_sa24.apple_in1k",
+    "fastvit_dcls_audio_sa24": "fastvit_sa24.apple_in1k",
+}
+logger = logging.getLogger(__name__)
+
+
+def load_vision_weights(backbone: nn.Module, architecture: str) -> list[str]:
+    """Load, in place, the published image model that an architecture descends from.
+
+    Args:
+        backbone: Fresh from `timm.create_model(architecture)`.
+        architecture: Its name; one of this package's has its relative in `VISION`, any
+            other is taken from timm under its own name.
+
+    Returns:
+        Names of the tensors of `backbone` that keep their fresh values, the classifier's included;
+        a warning names their modules.
+
+    Raises:
+        ModelError: If there are no weights for it, or they cannot be downloaded.
+    """
+    source = VISION.get(architecture, architecture)
+    published = _download(source)
+    own = backbone.state_dict()
+    classifier = f"{backbone.default_cfg['classifier']}."  # type: ignore[index, union-attr]
+    fitting = {
+        key: fitted
+        for key, tensor in published.items()
+        if key in own and not key.startswith(classifier)
+        if (fitted := fit(tensor, own[key].shape)) is not None
+    }
+    backbone.load_state_dict(fitting, strict=False)
+    kept = [key for key in own if key not in fitting]
+    modules = list(dict.fromkeys(key.rpartition(".")[0] for key in kept))
+    more = f" and {len(modules) - SHOWN} more" if len(modules) > SHOWN else ""
+    logger.warning(
+        "%s starts from %s, %d of its %d tensors; not loaded: %s%s",
+        *(architecture, source, len(fitting), len(own), ", ".join(modules[:SHOWN]), more),
+    )
+    return kept
+
+
+def fit(tensor: Tensor, shape: torch.Size) -> Tensor | None:
+    """A published tensor in another shape; nothing if it cannot be brought into it.
+
+    Convolutions (O, I, H, W) fit a single input channel and any kernel size if they read the
+    image, and linear layers (O, I) as 1x1 convolutions and back.
+    """
+    if tensor.shape == shape:
+        return tensor
+    if tensor.numel() == shape.numel() and tensor.squeeze().shape == torch.Size(
+        side for side in shape if side > 1
+    ):
+        return tensor.reshape(shape)
+    is_stem = tensor.ndim == len(shape) == 4 and tensor.shape[1] == 3 and shape[1] == 1
+    if not is_stem or tensor.shape[0] != shape[0]:
+        return None
+    grey = tensor.sum(1, keepdim=True)
+    size = (shape[2], shape[3])
+    scale = grey[0, 0].numel() / (size[0] * size[1])
+    return F.interpolate(grey, size=size, mode="bilinear", antialias=True) * scale
+
+
+def _download(source: str) -> dict[str, Tensor]:
+    known = timm.get_pretrained_cfg(source)
+    if known is None or not known.has_weights:
+        raise ModelError(f"{source} has no pretrained weights; leave out model.pretrained")
+    try:
+        return timm.create_model(source, pretrained=True).state_dict()
+    except UNREACHABLE as error:
+        raise ModelError(
+            f"the weights of {source} cannot be downloaded ({type(error).__name__}); check the "
+            "network, or leave out model.pretrained"
+        ) from error

@@ -1,0 +1,89 @@
+"""Pictures, drawn with matplotlib, which comes with the extra `plot`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from audiotag.errors import AudioTagError
+from audiotag.runtime.figures import DCLS, DENSE, OTHER, draw_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from audiotag.benchmarks.speed import ModelSpeed, SpeedTable
+
+
+def plot_map_against_throughput(table: "SpeedTable[ModelSpeed]", path: Path) -> None:
+    """Draw a point for each model that has a published mAP, by its throughput.
+
+    Raises:
+        AudioTagError: If none has, or as `check_plot`.
+    """
+    points = [(row, row.published_map) for row in table.rows if row.published_map is not None]
+    if not points:
+        raise AudioTagError(
+            "no model measured has a published mAP to draw; give several --batch-size or "
+            "--seconds for a chart of throughput, or add --peers"
+        )
+
+    def draw(axes: "Axes") -> None:
+        for row, published in points:
+            point = (row.clips_per_second, published)
+            axes.scatter(*point, color=_colour(row.kernel))
+            label = f"{row.name}\n{row.parameters / 1e6:.1f} M"
+            axes.annotate(label, point, (6, -3), textcoords="offset points", fontsize=7)
+        axes.margins(x=0.25, y=0.15)
+        axes.set(xlabel="clips a second", ylabel="AudioSet mAP, %, as published", xscale="log")
+        axes.xaxis.set_major_formatter("{x:g}")
+
+    draw_axes(path, draw, _setting(table))
+
+
+def plot_throughput(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> None:
+    """Draw the throughput of each model against what the tables' settings differ in.
+
+    Args:
+        tables: The same models, at several batch sizes or at several lengths of a clip.
+        path: The picture.
+
+    Raises:
+        AudioTagError: As `check_plot`.
+    """
+    by_length = len({table.setting.seconds for table in tables}) > 1
+    settings = [table.setting for table in tables]
+    x = [setting.seconds if by_length else setting.batch_size for setting in settings]
+
+    def draw(axes: "Axes") -> None:
+        for rows in zip(*(table.rows for table in tables), strict=True):
+            y = [row.clips_per_second for row in rows]
+            line = "o-" if rows[0].kernel.startswith("DCLS") else "o--"
+            axes.plot(*zip(*sorted(zip(x, y, strict=True)), strict=True), line, label=rows[0].name)
+        axes.set(xlabel="clip length, s" if by_length else "clips in a batch")
+        axes.set(ylabel="clips a second", xscale="log", yscale="log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.set_xticks(x, [f"{value:g}" for value in x])
+        axes.set_xticks([], minor=True)
+        axes.legend(fontsize=7)
+
+    draw_axes(path, draw, _setting(tables[0], by_length))
+
+
+def _colour(kernel: str) -> str:
+    if kernel.startswith("DCLS"):
+        return DCLS
+    return DENSE if kernel == "7x7" else OTHER
+
+
+def _setting(table: "SpeedTable[ModelSpeed]", by_length: bool | None = None) -> str:
+    """What figures hold for, in a line; without what an axis shows."""
+    setting = table.setting
+    parts = [
+        "training step" if setting.train else "inference",
+        table.machine.processor,
+        f"threads: {setting.threads}" if setting.device == "cpu" else "",
+        setting.dtype,
+        "" if by_length is False else f"batch {setting.batch_size}",
+        "" if by_length else f"{setting.seconds:g} s clips",
+    ]
+    return ", ".join(part for part in parts if part)

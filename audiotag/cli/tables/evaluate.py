@@ -1,0 +1,176 @@
+"""The tables of `audiotag evaluate`."""
+
+from collections.abc import Sequence
+from math import isinf
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from audiotag.evaluation.comparison import Comparison
+from audiotag.models.evaluation_record import ClassFigures, Confusion, Evaluation, Figure
+
+if TYPE_CHECKING:
+    from audiotag.training.sweep import SweepRow
+
+MIN_WIDTH = 120  # characters; where output is no terminal, rich takes 80
+SHOWN_CONFUSION = 20  # classes; of more the most frequent mistakes are listed
+SHOWN_MISTAKES = 10
+NAMES = {"d_prime": "d'"}
+
+
+def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None:
+    """Print figures with intervals and, if asked for, the best and worst classes."""
+    console = _console()
+    part = "".join(
+        f", {name} {value}"
+        for name, value in (("split", evaluation.split), ("fold", evaluation.fold))
+        if value is not None
+    )
+    console.print(
+        f"{evaluation.model} on {evaluation.data}{part}: {evaluation.clips} clips, "
+        f"keys {evaluation.keys}",
+        style="bold",
+        soft_wrap=True,
+    )
+    rows = [(NAMES.get(k, k), *_figure(x)) for k, x in evaluation.figures.items()]
+    _print(console, ("figure", "", "95 % interval"), rows)
+    means = f"Means over the {len(evaluation.classes)} of {evaluation.labels} classes with a clip"
+    intervals = f"; intervals by {evaluation.resamples} bootstrap resamples of the clips"
+    console.print(
+        f"{means}{intervals if evaluation.resamples else ''}.", style="dim", soft_wrap=True
+    )
+    if evaluation.learnt:
+        console.print(
+            f"The model was trained on {evaluation.learnt} of these clips, which flatters it.",
+            style="yellow",
+            soft_wrap=True,
+        )
+    if classes is not None:
+        _print_classes(console, evaluation.classes, classes)
+    console.print()
+
+
+def print_folds(folds: Sequence[Evaluation]) -> None:
+    """Print the figures of each fold, and their means with standard deviations."""
+    names = list(folds[0].figures)
+    rows = [
+        (f"{x.fold}", f"{x.clips}", *(f"{x.figures[name].value:.4f}" for name in names))
+        for x in folds
+    ]
+    means = (_runs([x.figures[name].value for x in folds]) for name in names)
+    columns = ("fold", "clips", *(NAMES.get(name, name) for name in names))
+    _print(_console(), columns, [*rows, ("mean", "", *means)])
+
+
+def print_sweep(rows: Sequence["SweepRow"]) -> None:
+    """Print what each combination of values came to."""
+    console = _console()
+    keys = [value.partition("=")[0] for value in rows[0].values]
+    outcome = rows[0].outcome
+    columns = (*keys, outcome.figure, "95 % interval", "parameters", "clips/s")
+    lines = [
+        (
+            *(value.partition("=")[2] for value in row.values),
+            *_figure(row.outcome.value),
+            f"{row.parameters / 1e6:.2f} M",
+            f"{row.clips_per_second:.1f}",
+        )
+        for row in rows
+    ]
+    _print(console, columns, lines)
+    console.print(f"On {outcome.clips} clips, keys {outcome.keys}.", style="dim", soft_wrap=True)
+
+
+def print_confusion(confusion: Sequence[Confusion]) -> None:
+    """Print which label is taken for which; of many, where that happens most."""
+    console = _console()
+    names = list(dict.fromkeys([x.label for x in confusion] + [x.heard for x in confusion]))
+    if len(names) > SHOWN_CONFUSION:
+        mistakes = sorted((x for x in confusion if x.label != x.heard), key=lambda x: -x.clips)
+        rows = [(x.label, x.heard, f"{x.clips}") for x in mistakes[:SHOWN_MISTAKES]]
+        _print(console, ("most frequent mistakes", "heard as", "clips"), rows)
+        return
+    counts = {(x.label, x.heard): x.clips for x in confusion}
+    numbers = [f"{i + 1}" for i in range(len(names))]
+    table = [
+        (f"{i + 1} {label}", *(str(counts.get((label, heard), "·")) for heard in names))
+        for i, label in enumerate(names)
+    ]
+    _print(console, ("clips of, heard as", *numbers), table)
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print differences, their intervals and p-values."""
+    console = _console()
+    console.print(
+        f"{', '.join(comparison.first)} less {', '.join(comparison.second)}",
+        style="bold",
+        soft_wrap=True,
+    )
+    rows = [
+        (x.name, _runs(x.first), _runs(x.second), *_figure(x.difference, "+"), f"{x.p_value:.3f}")
+        for x in comparison.differences
+    ]
+    _print(console, ("figure", "first", "second", "difference", "95 % interval", "p"), rows)
+    console.print(
+        f"Paired bootstrap over {comparison.clips} clips, keys {comparison.keys}, "
+        f"{comparison.resamples} resamples{_over_seeds(comparison)}",
+        style="dim",
+        soft_wrap=True,
+    )
+
+
+def _over_seeds(comparison: Comparison) -> str:
+    runs = len(comparison.first), len(comparison.second)
+    if max(runs) == 1:
+        return "; with one run each, how much another seed would change is not in it."
+    if runs[0] == runs[1]:
+        return f"; over seeds by how the differences of the {runs[0]} pairs spread (±: the runs)."
+    return "; over seeds by the spread of the runs, shown behind ±."
+
+
+def _print_classes(console: Console, classes: Sequence[ClassFigures], count: int) -> None:
+    by_precision = sorted(classes, key=lambda x: -x.average_precision.value)
+    rest = by_precision[count:]
+    chosen = by_precision[:count] + rest[max(0, len(rest) - count) :]
+    rows = [
+        (x.name, f"{x.clips}", *_figure(x.average_precision), f"{x.auc.value:.4f}") for x in chosen
+    ]
+    _print(console, ("class", "clips", "AP", "95 % interval", "AUC"), rows)
+    hidden = len(classes) - len(chosen)
+    if hidden:
+        console.print(f"{hidden} more lie between them.", style="dim")
+
+
+def _runs(values: Sequence[float]) -> str:
+    """Mean of runs, and their standard deviation if there are several and it is finite."""
+    mean = sum(values) / len(values)
+    if len(values) == 1 or isinf(mean):  # d' where classes are told apart without a mistake
+        return f"{mean:.4f}"
+    spread = (sum((x - mean) ** 2 for x in values) / (len(values) - 1)) ** 0.5
+    return f"{mean:.4f} ± {spread:.4f}"
+
+
+def _figure(figure: Figure, sign: str = "") -> tuple[str, str]:
+    if figure.low != figure.low:
+        return f"{figure.value:{sign}.4f}", ""
+    return f"{figure.value:{sign}.4f}", f"{figure.low:{sign}.4f} to {figure.high:{sign}.4f}"
+
+
+def _print(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for i, column in enumerate(columns):
+        left = i == 0 or column == "heard as"
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, markup=False, width=max(console.width, MIN_WIDTH))

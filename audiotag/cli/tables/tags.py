@@ -1,0 +1,52 @@
+"""The table on a terminal: as `formats.Table`, with colours and bars."""
+
+import sys
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.text import Text
+
+from audiotag.tagging.results import FileTags, Tag
+from audiotag.tagging.text import NO_TAG, clock
+
+BAR = 20  # characters for a score of 1
+
+
+class TerminalTable:
+    """An output that prints results for a reader; failures are left to standard error."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+
+    def has(self, path: Path) -> bool:
+        """Nothing has been printed before."""
+        return False
+
+    def write(self, result: FileTags) -> None:
+        """Print one result."""
+        if result.error is not None:
+            return
+        name = Text(result.path, style="bold")
+        self._console.print(name.append(f"  {clock(result.duration or 0.0)}", style="not bold dim"))
+        for tag in result.tags:
+            self._console.print(_line(tag))
+        if not result.tags:
+            self._console.print(Text(f"  {NO_TAG}", style="dim"))
+        for part in result.segments:
+            line = Text(f"  {clock(part.start):>9} - {clock(part.end):<9} ", style="cyan")
+            heard = ", ".join(f"{tag.label} {tag.score:.2f}" for tag in part.tags)
+            self._console.print(line.append(heard, style="default"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is held back."""
+
+
+def _line(tag: Tag) -> Text:
+    filled = round(tag.score * BAR)
+    line = Text(f"  {tag.score:.3f} ")
+    line.append("█" * filled, style="green").append("░" * (BAR - filled), style="dim")
+    return line.append(f" {tag.label}")

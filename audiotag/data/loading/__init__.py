@@ -1,0 +1,3 @@
+"""Crops of many clips at once, from memory where they fit (`resident`), else from the disk
+(`streamed`).
+"""

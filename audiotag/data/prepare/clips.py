@@ -1,0 +1,147 @@
+"""Cutting: a recording becomes encoded clips, or the reason why it gives none."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+
+from audiotag.audio.decoders import EMPTY_FILE, NO_SAMPLES
+from audiotag.audio.streams import stream
+from audiotag.data.encoding import FLAC, encode
+from audiotag.data.recordings import Audio, Failure, FileAudio, Recording, printable
+from audiotag.data.shards import ClipInfo, EncodedClip
+from audiotag.errors import AudioError
+
+SILENCE_PEAK = 1e-3  # of full scale, -60 dB
+SHORTEST_REST = 0.05  # of a clip: what is left of a recording after its last whole clip
+VALID_PERCENT = 20  # of the groups, where no split is given
+MAX_KEY_BYTES = 90  # a longer name would need an extended tar header and move the data
+STEM_BYTES = 60  # of a recording's name in its clips' keys
+NOT_IN_KEYS = re.compile(r"[^\w-]+")  # WebDataset ends a key at its first dot
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Cuts, checks and encodes clips.
+
+    Attributes:
+        sample_rate: Hz.
+        seconds: Of a clip at most.
+        keep_silence: Whether silent clips are taken.
+        encoding: Of the clips, one of `encoding.ENCODINGS`.
+    """
+
+    sample_rate: int
+    seconds: float
+    keep_silence: bool = False
+    encoding: str = FLAC
+
+    def clips(self, number: int, recording: Recording) -> Iterator[EncodedClip | Failure]:
+        """The clips of the recording at position `number`, and what of it is not taken."""
+        recording = _printable(recording)
+        pieces = self._pieces(recording.audio)
+        if recording.key is not None:
+            pieces = islice(pieces, 1)
+        first = 0
+        try:
+            for piece, samples in enumerate(pieces):
+                yield self._clip(_key(number, piece, recording), first, samples, recording)
+                first += len(samples)
+        except AudioError as error:
+            yield _failure(recording, error)
+            return
+        if not first:
+            yield Failure(recording.name, NO_SAMPLES, "empty")
+
+    def _pieces(self, audio: Audio) -> Iterator[np.ndarray]:
+        """Consecutive samples (T,), all but the last of a clip's whole length."""
+        size = max(1, round(self.seconds * self.sample_rate))
+        held = np.empty(0, np.float32)
+        for block in self._blocks(audio):
+            held = np.concatenate([held, block])
+            while len(held) >= size:
+                yield held[:size]
+                held = held[size:]
+        if len(held):
+            yield held
+
+    def _blocks(self, audio: Audio) -> Iterator[np.ndarray]:
+        if not isinstance(audio, FileAudio):
+            return iter((audio.read(self.sample_rate),))
+        duration = None if audio.end is None else audio.end - audio.start
+        return stream(audio.path, self.sample_rate, audio.start, duration)
+
+    def _clip(
+        self, key: str, first: int, samples: np.ndarray, recording: Recording
+    ) -> EncodedClip | Failure:
+        start = recording.start + first / self.sample_rate
+        duration = len(samples) / self.sample_rate
+        peak = float(np.abs(samples).max())
+        if not np.isfinite(peak):
+            return Failure(recording.name, f"holds what is no number, from {start:g} s on")
+        if peak < SILENCE_PEAK and not self.keep_silence:
+            return Failure(recording.name, f"silent from {start:g} s on", "silent")
+        if first and duration < SHORTEST_REST * self.seconds:
+            reason = f"its last {duration:.3f} s, from {start:g} s on, are too short for a clip"
+            return Failure(recording.name, reason, "too short")
+        data = encode(samples, self.sample_rate, self.encoding)
+        info = ClipInfo(
+            key=key,
+            labels=recording.labels,
+            split=recording.split or hash_split(recording.group or recording.name),
+            fold=recording.fold,
+            source=recording.name,
+            start=start,
+            end=start + duration,
+        )
+        digest = hashlib.sha256(data).hexdigest()
+        return EncodedClip(info, data, self.encoding, digest, duration)
+
+
+def hash_split(group: str) -> str:
+    """ "valid" for one group in five, else "train", the same on every machine."""
+    digest = hashlib.sha256(group.encode(errors="surrogateescape")).digest()
+    return "valid" if int.from_bytes(digest[:4], "big") % 100 < VALID_PERCENT else "train"
+
+
+def clean_key(key: str) -> str:
+    """A key that is a safe file name; one that had to be changed gets a hash to stay unique."""
+    clean = _cut_bytes(NOT_IN_KEYS.sub("_", key), MAX_KEY_BYTES)
+    if key and clean == key:
+        return key
+    digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:12]
+    return f"{_cut_bytes(clean, STEM_BYTES)}_{digest}"
+
+
+def _printable(recording: Recording) -> Recording:
+    """The recording; bytes of file names that are no text are written out in names and labels."""
+    labels = tuple(map(printable, recording.labels))
+    return replace(recording, name=printable(recording.name), labels=labels)
+
+
+def _key(number: int, piece: int, recording: Recording) -> str:
+    if recording.key is not None:
+        return clean_key(recording.key)
+    name = re.split(r"[/\\]", recording.name)[-1].rpartition(".")
+    stem = NOT_IN_KEYS.sub("_", name[0] or name[2])
+    return f"{number:08d}_{piece:04d}_{_cut_bytes(stem, STEM_BYTES)}"
+
+
+def _cut_bytes(text: str, size: int) -> str:
+    return text.encode()[:size].decode(errors="ignore")
+
+
+def _failure(recording: Recording, error: AudioError) -> Failure:
+    """Why nothing of a recording could be decoded, without the name that the failure has."""
+    audio = recording.audio
+    name = audio.path if isinstance(audio, FileAudio) else "audio data"
+    return Failure(recording.name, str(error).removeprefix(f"{name}: "), _kind(audio, str(error)))
+
+
+def _kind(audio: Audio, reason: str) -> str:
+    if isinstance(audio, FileAudio) and not audio.path.exists():
+        return "missing"
+    return "empty" if NO_SAMPLES in reason or EMPTY_FILE in reason else "unreadable"

@@ -1,0 +1,125 @@
+"""Parts: what stands on disk of a data set that is being prepared, so that a run can go on.
+
+    parts/settings.json         what is prepared and how; a run with other settings is refused
+    parts/RRRR-NNNNNN.parquet   of the finished shard NNNNNN of rank RRRR: its rows of the index,
+                                what was not taken meanwhile, and where in the source it ends
+
+A part is written after its shard: one that is there says that its shard is whole.
+"""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from audiotag.data.shards import SCHEMA, SHARDS_FOLDER
+from audiotag.runtime.files import commit
+
+PARTS_FOLDER = "parts"
+METADATA = b"audiotag"
+FAILURE_FIELDS = ("source", "reason", "kind")
+PART_SCHEMA = pa.schema([*SCHEMA, *((name, pa.string()) for name in FAILURE_FIELDS)])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished part.
+
+    Attributes:
+        rank: Of the process that made it.
+        number: Among the rank's parts.
+        next: Where the next part begins: position in the source, and how many results of that
+            recording are in this part already. None where the rank's share ends with this part.
+        size: Bytes of its shard; 0 where it has none, as no clip was taken.
+        clips: How many clips it has.
+    """
+
+    rank: int
+    number: int
+    next: tuple[int, int] | None
+    size: int
+    clips: int
+
+    @property
+    def name(self) -> str:
+        """What its files are called but for the suffix."""
+        return part_name(self.rank, self.number)
+
+
+def part_name(rank: int, number: int) -> str:
+    """What a part's files are called but for the suffix."""
+    return f"{rank:04d}-{number:06d}"
+
+
+def shard_path(out: Path, name: str) -> Path:
+    """Where the shard of a part is."""
+    return out / SHARDS_FOLDER / f"{name}.tar"
+
+
+def write_part(out: Path, part: Part, rows: Sequence[dict]) -> None:
+    """Write a part whose shard is there.
+
+    Args:
+        out: The data set.
+        part: What it is.
+        rows: For each clip its row of the index and its source, for each failure its fields.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    table = pa.Table.from_pylist(list(rows), PART_SCHEMA)
+    table = table.replace_schema_metadata({METADATA: json.dumps(asdict(part)).encode()})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    commit(_path(out, part.name), buffer.getvalue())
+
+
+def finished_parts(out: Path, rank: int) -> list[Part]:
+    """The parts of a rank from the first to the last whose shard is there as it was written."""
+    parts: list[Part] = []
+    for number in count():
+        part = _read_part(_path(out, part_name(rank, number)))
+        if part is None or (part.size and not _has_size(shard_path(out, part.name), part.size)):
+            return parts
+        parts.append(part)
+        if part.next is None:
+            return parts
+    raise AssertionError("count() does not end")
+
+
+def read_rows(out: Path, part: Part) -> pa.Table:
+    """The rows of a part, in `PART_SCHEMA`; failures have no key."""
+    return pq.read_table(_path(out, part.name)).replace_schema_metadata(None)
+
+
+def clip_rows(rows: pa.Table) -> pa.Table:
+    """The rows of clips, in the index's `SCHEMA`."""
+    return rows.filter(pc.is_valid(rows["key"])).select(SCHEMA.names)
+
+
+def failure_rows(rows: pa.Table) -> pa.Table:
+    """The rows of what was not taken: source, reason, kind."""
+    return rows.filter(pc.is_null(rows["key"])).select(FAILURE_FIELDS)
+
+
+def _path(out: Path, name: str) -> Path:
+    return out / PARTS_FOLDER / f"{name}.parquet"
+
+
+def _read_part(path: Path) -> Part | None:
+    try:
+        values = json.loads(pq.read_schema(path).metadata[METADATA])
+        following = values.pop("next")
+        return Part(**values, next=None if following is None else tuple(following))
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size

@@ -1,0 +1,206 @@
+"""Preparing: recordings become a data set of shards, in steps that survive a kill.
+
+Results (clips and failures) come in the source's order however many threads make them, and a
+shard ends where its size or its number of results says so. So the same arguments give the same
+bytes, also where a run goes on after the last part that is on disk.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+
+from audiotag.data.encoding import FLAC
+from audiotag.data.prepare.clips import Cutter
+from audiotag.data.prepare.duplicates import DUPLICATE, Duplicates
+from audiotag.data.prepare.merge import merge
+from audiotag.data.prepare.parts import (
+    Part,
+    clip_rows,
+    finished_parts,
+    part_name,
+    read_rows,
+    shard_path,
+    write_part,
+)
+from audiotag.data.prepare.plan import Plan, begin, claimed, is_finished
+from audiotag.data.progress import Progress
+from audiotag.data.recordings import Failure, Recording, Source
+from audiotag.data.shards import SHARD_BYTES, EncodedClip, ShardWriter
+from audiotag.runtime.ordered_threads import work_ahead
+from audiotag.runtime.shares import WHOLE, Share
+
+SAMPLE_RATE = 32_000  # Hz
+CLIP_SECONDS = 10.0
+PART_RESULTS = 10_000  # of a shard at most: held in memory, and repeated after a kill
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came out of a recording, and the place after it, as in `Part.next`."""
+
+    place: tuple[int, int]
+    value: EncodedClip | Failure
+
+
+def prepare(
+    source: Source,
+    out: Path,
+    sample_rate: int = SAMPLE_RATE,
+    clip_seconds: float = CLIP_SECONDS,
+    shard_bytes: int = SHARD_BYTES,
+    limit: int | None = None,
+    keep_silence: bool = False,
+    keep_duplicates: bool = False,
+    encoding: str = FLAC,
+    workers: int | None = None,
+    share: Share = WHOLE,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Path:
+    """Decode recordings, cut them into clips and write a data set.
+
+    Silent clips, duplicates and what cannot be decoded are left out and recorded in
+    `failures.jsonl`. A recording without a split goes to "valid" or "train" by a hash of its
+    group. A run that ended early goes on when it is called again with the same arguments, and
+    the data set is the same to the byte; one that is finished is left as it is.
+
+    Args:
+        source: What to take.
+        out: The data set's folder.
+        sample_rate: Hz.
+        clip_seconds: Longer recordings become several clips.
+        shard_bytes: A shard ends with the clip that reaches it, or after `PART_RESULTS`.
+        limit: How many recordings of the source to look at; all if None.
+        keep_silence: Take clips below -60 dB of full scale too.
+        keep_duplicates: Take clips with the same samples as another too.
+        encoding: Of the clips in the shards, one of `encoding.ENCODINGS`.
+        workers: Threads that decode and encode; one a core if None. No matter to the bytes.
+        share: The part of the source that is done; if it is not the whole, `merging.merge` makes
+            the data set when all shares are.
+        report: Called after each clip.
+
+    Returns:
+        `out`.
+
+    Raises:
+        DataError: If `out` holds something else or cannot be written, or the source is damaged.
+    """
+    plan = Plan(
+        sample_rate=sample_rate,
+        clip_seconds=clip_seconds,
+        encoding=encoding,
+        shard_bytes=shard_bytes,
+        limit=limit,
+        keep_silence=keep_silence,
+        keep_duplicates=keep_duplicates,
+        num_shards=share.count,
+        source=type(source).__name__,
+        recordings=len(source),
+        fingerprint=source.fingerprint,
+        labels=source.labels,
+    )
+    out = Path(out)
+    if not is_finished(out, plan):
+        begin(out, plan)
+        with claimed(out, share.index):
+            _write_parts(source, out, plan, share, workers or os.cpu_count() or 1, report)
+    if share.count == 1:
+        merge(out)
+    return out
+
+
+def _write_parts(
+    source: Source,
+    out: Path,
+    plan: Plan,
+    share: Share,
+    workers: int,
+    report: Callable[[Progress], None],
+) -> None:
+    """Write the parts of a share that are not on disk."""
+    size = len(source) if plan.limit is None else min(plan.limit, len(source))
+    first, last = share.span(size)
+    done = finished_parts(out, share.index)
+    begun = done[-1].next if done else (first, 0)
+    if begun is None:
+        return
+    duplicates = _recall(out, done, plan.keep_duplicates)
+    with closing(_results(source, plan, begun, last, workers)) as found:
+        checked = (_checked(result, duplicates) for result in found)
+        results = _watched(checked, begun[0] - first, first, last - first, report)
+        for number in count(len(done)):
+            if _write_part(out, share.index, number, plan.shard_bytes, results).next is None:
+                return
+
+
+def _write_part(
+    out: Path, rank: int, number: int, shard_bytes: int, results: Iterator[_Result]
+) -> Part:
+    """Take as many results as make a part."""
+    rows: list[dict] = []
+    following = None
+    with ShardWriter(shard_path(out, part_name(rank, number))) as shard:
+        for result in results:
+            value = result.value
+            rows.append(asdict(value) if isinstance(value, Failure) else shard.add(value))
+            if shard.size >= shard_bytes or len(rows) == PART_RESULTS:
+                following = result.place
+                break
+    part = Part(rank, number, following, shard.size, shard.clips)
+    write_part(out, part, rows)
+    return part
+
+
+def _results(
+    source: Source, plan: Plan, begun: tuple[int, int], last: int, workers: int
+) -> Generator[_Result, None, None]:
+    """What comes out of the recordings from a place on, in order."""
+    cutter = Cutter(plan.sample_rate, plan.clip_seconds, plan.keep_silence, plan.encoding)
+
+    def results(item: tuple[int, Recording | Failure]) -> Iterator[_Result]:
+        position, found = item
+        values = iter((found,)) if isinstance(found, Failure) else cutter.clips(position, found)
+        for piece, value in enumerate(values, 1):
+            yield _Result((position, piece), value)
+
+    items = enumerate(source.recordings(begun[0], last), begun[0])
+    with closing(work_ahead(results, items, workers)) as found:
+        yield from (result for result in found if result.place > begun)
+
+
+def _checked(result: _Result, duplicates: Duplicates) -> _Result:
+    if isinstance(result.value, Failure):
+        return result
+    clip = result.value
+    reason = duplicates.reason(clip.info.key, clip.sha256)
+    if reason is None:
+        return result
+    return _Result(result.place, Failure(clip.info.source, reason, DUPLICATE))
+
+
+def _recall(out: Path, done: list[Part], keep: bool) -> Duplicates:
+    """The duplicates' memory as it was after the last part that is done."""
+    duplicates = Duplicates(keep)
+    for part in done:
+        clips = clip_rows(read_rows(out, part))
+        for key, sha256 in zip(clips["key"].to_pylist(), clips["sha256"].to_pylist(), strict=True):
+            duplicates.reason(key, sha256)
+    return duplicates
+
+
+def _watched(
+    results: Iterable[_Result],
+    before: int,
+    first: int,
+    total: int,
+    report: Callable[[Progress], None],
+) -> Iterator[_Result]:
+    """Hand results on, and report each."""
+    clips = failures = 0
+    for result in results:
+        yield result
+        clips += isinstance(result.value, EncodedClip)
+        failures += isinstance(result.value, Failure)
+        report(Progress(before, result.place[0] + 1 - first, total, clips, failures))

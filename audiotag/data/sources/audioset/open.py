@@ -1,0 +1,138 @@
+"""AudioSet as people have it: parquet, HDF5, tars, or audio files with Google's segment lists."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from audiotag.data.recordings import Failure, FileAudio, Recording, Source
+from audiotag.data.sources.audioset.archives import ArchiveSource
+from audiotag.data.sources.audioset.hdf5 import Hdf5Layout, find_hdf5
+from audiotag.data.sources.audioset.parquet import ParquetLayout, find_parquet
+from audiotag.data.sources.audioset.segments import FILES, HOME, Segment, files_by_id, read_segments
+from audiotag.data.sources.audioset.webdataset import WebDatasetLayout, find_tars
+from audiotag.data.sources.audioset.youtube import GONE, read_gone
+from audiotag.data.sources.collections import ListedSource
+from audiotag.errors import DataError
+from audiotag.labels import Labels
+
+SPLITS = {"balanced": "train", "unbalanced": "train", "eval": "eval"}
+LAYOUTS = (  # the first that there are files of
+    (find_parquet, ParquetLayout),
+    (find_hdf5, Hdf5Layout),
+    (find_tars, WebDatasetLayout),
+)
+MISSING = "no file is named by this id"
+
+
+def open_audioset(
+    source: Path,
+    subsets: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    metadata: Path | None = None,
+) -> Source:
+    """The clips of a copy of AudioSet: of its parquet, HDF5 or tar files where it has some, else of
+    the segment lists, each with the file that is named by its id.
+
+    Keys are the ids; "balanced" and "unbalanced" are the split "train", "eval" is "eval". Labels
+    are the 527 of AudioSet, by name. A clip without a file is a failure of kind "gone",
+    where `youtube.download` has found out why, or else "missing".
+
+    Args:
+        source: A folder, searched to the bottom for parquet, HDF5 or tar files, else for audio
+            files; or one parquet, HDF5 or tar file.
+        subsets: Of "balanced", "unbalanced", "eval"; those that there are unless given.
+        classes: Names or mids; only clips that have one of them. All clips unless given.
+        metadata: Where the lists are; unless given, the folder or the one it lies in.
+
+    Raises:
+        DataError: If a list is missing or cannot be read, if there is no such class, or if the
+            file is of another kind.
+    """
+    labels = Labels.audioset()
+    wanted = _mids_of(classes, labels)
+    names = {str(label.mid): label.name for label in labels}
+    alone = source.is_file()
+    folder = source.parent if alone else source
+    for find, layout in LAYOUTS:
+        found = find(folder)
+        if alone:
+            found = {path: subset for path, subset in found.items() if path == source.name}
+        if found:
+            splits = {path: SPLITS[x] for path, x in found.items() if not subsets or x in subsets}
+            if not splits:
+                raise DataError(f"{source} has no files of {' or '.join(subsets)}")
+            return ArchiveSource(folder, splits, layout(names, wanted))
+    if alone:
+        raise DataError(
+            f"{source} is not one of AudioSet's parquet, HDF5 or tar files; give a folder of audio "
+            "files with the segment lists, or a parquet file in its folder (bal_train, ...)"
+        )
+    files, gone = files_by_id(folder), read_gone(folder)
+    clips = (
+        _clip(segment, SPLITS[subset], names, files, gone, folder)
+        for subset, segment in listed_segments(folder, subsets, classes, metadata)
+    )
+    return ListedSource(folder, clips, labels.names)
+
+
+def listed_segments(
+    folder: Path,
+    subsets: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    metadata: Path | None = None,
+) -> Iterator[tuple[str, Segment]]:
+    """Subset and segment of each clip in the lists; arguments and errors as of `open_audioset`."""
+    wanted = _mids_of(classes, Labels.audioset())
+    for subset, path in _find_lists(folder, subsets, metadata).items():
+        for segment in read_segments(path):
+            if not wanted or wanted.intersection(segment.mids):
+                yield subset, segment
+
+
+def _find_lists(folder: Path, subsets: Sequence[str], metadata: Path | None) -> dict[str, Path]:
+    places = (folder, folder.parent) if metadata is None else (metadata,)
+    found = {
+        subset: place / name
+        for subset, name in FILES.items()
+        for place in reversed(places)
+        if (place / name).is_file()
+    }
+    missing = [FILES[subset] for subset in subsets if subset not in found]
+    if missing or not found:
+        raise DataError(
+            f"there is no {' or '.join(missing or FILES.values())} in "
+            f"{' or '.join(map(str, places))}; get it from {HOME} and say where it is with "
+            "--metadata"
+        )
+    return {subset: path for subset, path in found.items() if not subsets or subset in subsets}
+
+
+def _mids_of(classes: Sequence[str], labels: Labels) -> set[str]:
+    known = {key: label.mid for label in labels for key in (label.name, label.mid)}
+    for name in classes:
+        if name not in known:
+            near = difflib.get_close_matches(name, [x for x in known if x], 3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise DataError(f"AudioSet has no class {name!r}{hint}")
+    return {str(known[name]) for name in classes}
+
+
+def _clip(
+    segment: Segment,
+    split: str,
+    names: dict[str, str],
+    files: dict[str, str],
+    gone: dict[str, str],
+    folder: Path,
+) -> Recording | Failure:
+    path = files.get(segment.id)
+    if path is None and segment.id in gone:
+        return Failure(segment.id, gone[segment.id], GONE)
+    if path is None:
+        return Failure(segment.id, MISSING, "missing")
+    unknown = [mid for mid in segment.mids if mid not in names]
+    if unknown:
+        return Failure(segment.id, f"{' and '.join(unknown)} is not of the 527 classes", "class")
+    labels = tuple(names[mid] for mid in segment.mids)
+    audio = FileAudio(folder / path)
+    return Recording(path, audio, labels, split, key=segment.id, start=segment.start)

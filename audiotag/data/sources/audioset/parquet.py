@@ -1,0 +1,88 @@
+"""AudioSet as parquet files, in the layout of the Hub data set agkphysics/AudioSet.
+
+`bal_train/NN.parquet`, `unbal_train/NN.parquet`, `eval/NN.parquet`; columns video_id, audio (bytes
+and path) and labels (mids). The files say nothing of the times in the videos.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from audiotag.data.recordings import BytesAudio, Failure, Recording
+from audiotag.data.sources.audioset.archives import Archive
+
+FOLDERS = {"bal_train": "balanced", "unbal_train": "unbalanced", "eval": "eval"}  # to subset
+BATCH = 16  # rows held at once; their audio takes up to some 20 MB
+DAMAGE = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError)
+
+
+@dataclass(frozen=True)
+class ParquetLayout:
+    """As `archives.Layout`."""
+
+    names: Mapping[str, str]
+    wanted: Collection[str]
+
+    def rows(self, path: Path) -> np.ndarray | None:
+        """As `Layout.rows`."""
+        try:
+            with pq.ParquetFile(path) as parquet:
+                if not self.wanted:
+                    return np.arange(parquet.metadata.num_rows)
+                labels = parquet.read(columns=["labels"])["labels"].combine_chunks()
+        except DAMAGE:
+            return None
+        has_one = pc.is_in(pc.list_flatten(labels), pa.array(sorted(self.wanted)))
+        return np.unique(pc.list_parent_indices(labels).to_numpy()[has_one.to_numpy(False)])
+
+    def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
+        """As `Layout.read`."""
+        with pq.ParquetFile(archive.path) as parquet:
+            start = 0
+            for group in range(parquet.num_row_groups):
+                stop = start + parquet.metadata.row_group(group).num_rows
+                inside = rows[(rows >= start) & (rows < stop)]
+                if len(inside):
+                    yield from self._of_group(archive, parquet, group, inside, start)
+                start = stop
+
+    def _of_group(
+        self, archive: Archive, parquet: pq.ParquetFile, group: int, rows: np.ndarray, start: int
+    ) -> Iterator[Recording | Failure]:
+        """Rows of a row group, which begins with row `start`."""
+        done = 0
+        try:
+            for batch in parquet.iter_batches(BATCH, [group], ["video_id", "audio", "labels"]):
+                inside = rows[(rows >= start) & (rows < start + len(batch))]
+                for row in batch.take(pa.array(inside - start)).to_pylist():
+                    yield self._recording(archive, row)
+                done += len(inside)
+                start += len(batch)
+        except DAMAGE as error:
+            for row in rows[done:].tolist():
+                yield Failure(f"{archive.name}, row {row}", f"cannot be read ({error})")
+
+    def _recording(self, archive: Archive, row: Mapping) -> Recording | Failure:
+        unknown = [mid for mid in row["labels"] if mid not in self.names]
+        if unknown:
+            reason = f"{' and '.join(unknown)} is not of the 527 classes"
+            return Failure(row["video_id"], reason, "class")
+        labels = tuple(self.names[mid] for mid in row["labels"])
+        audio = BytesAudio(row["audio"]["bytes"] or b"")
+        return Recording(
+            f"{archive.name}/{row['video_id']}", audio, labels, archive.split, key=row["video_id"]
+        )
+
+
+def find_parquet(folder: Path) -> dict[str, str]:
+    """Subset of each parquet file below a folder, by its path below the folder, in order."""
+    return {
+        path.relative_to(folder).as_posix(): FOLDERS[path.parent.name]
+        for path in sorted(folder.rglob("*.parquet"))
+        if path.parent.name in FOLDERS
+    }

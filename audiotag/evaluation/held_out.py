@@ -1,0 +1,47 @@
+"""Which clips of a data set a run has learnt, and which it was validated on."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from audiotag.data.dataset import ClipDataset
+from audiotag.data.shards import hash_keys
+from audiotag.errors import DataError
+from audiotag.models.provenance import Part, read_trained_on
+
+
+def validation_part(folder: Path, data: Path) -> tuple[str | None, int | None]:
+    """Split and fold to measure a model on: those that its run was validated on, if the data set
+    has these very clips, else the split valid.
+
+    Args:
+        folder: A model folder, a run folder, or an `.onnx` file, which says nothing of a run.
+        data: A prepared data set.
+
+    Raises:
+        ModelError: If the folder's `data.json` is damaged.
+    """
+    trained_on = read_trained_on(folder)
+    if trained_on is not None and find_clips(trained_on.valid, data) is not None:
+        return trained_on.valid.split, trained_on.valid.fold
+    return "valid", None
+
+
+def count_learnt(folder: Path, data: Path, keys: Iterable[str]) -> int:
+    """How many clips of a data set, by their keys, a run was trained on; 0 where its folder does
+    not say, or where it was trained on others.
+
+    Raises:
+        ModelError: If the folder's `data.json` is damaged.
+    """
+    trained_on = read_trained_on(folder)
+    learnt = None if trained_on is None else find_clips(trained_on.train, data)
+    return 0 if learnt is None else len(set(learnt.keys.tolist()).intersection(keys))
+
+
+def find_clips(part: Part, data: Path) -> ClipDataset | None:
+    """The clips that a part of a run's data names, where a data set has exactly these."""
+    try:
+        clips = ClipDataset(data, part.split, part.fold, part.without_fold)
+    except DataError:  # it has no such split or fold
+        return None
+    return clips if hash_keys(clips.keys.tolist()) == part.keys else None

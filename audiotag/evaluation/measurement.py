@@ -1,0 +1,98 @@
+"""Measurement: every figure of a model's scores, and the same on resampled clips."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from audiotag.evaluation.bootstrap import BLOCK, Statistic, resamples
+from audiotag.evaluation.metrics import RankedClass, label_precisions, rank_classes
+from audiotag.evaluation.scoring import Scores
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """The figures of scores.
+
+    Attributes:
+        scores: What was measured.
+        present: The classes that have a clip (K,): numbers in `scores.labels`.
+        figures: By name: "mAP" and "AUC", means over the present classes; "lwlrap"; and
+            "accuracy", the share of clips whose highest score is their label, where every clip has
+            one label.
+        average_precision: Of each present class, (K,).
+        auc: Of each present class, (K,).
+    """
+
+    scores: Scores
+    present: np.ndarray
+    figures: dict[str, Statistic]
+    average_precision: Statistic
+    auc: Statistic
+
+
+def measure(scores: Scores, count: int = RESAMPLES, seed: int = 0) -> Measurement:
+    """Measure scores.
+
+    Args:
+        scores: Of one model.
+        count: Resamples; 0 for none.
+        seed: Of the resamples. Two models measured with one seed meet the same resamples.
+    """
+    targets, values = scores.targets, scores.values
+    present = np.flatnonzero(targets.any(0))
+    ranks = rank_classes(targets[:, present], values[:, present])
+    labels, precisions = targets.sum(1), label_precisions(targets, values)
+    correct = values.argmax(1) == targets.argmax(1)
+    blocks = []
+    for weights in _weights(len(targets), count, seed):
+        drawn = weights.numpy().T.astype(np.float64)  # (R, N)
+        ranking = _share(drawn @ precisions, drawn @ labels)
+        blocks.append((*_of_classes(ranks, weights), ranking, drawn @ correct / len(targets)))
+    precision, auc, lwlrap, accuracy = (_statistic(part) for part in zip(*blocks, strict=True))
+    figures: dict[str, Statistic] = {
+        "mAP": _mean_of_classes(precision),
+        "AUC": _mean_of_classes(auc),
+        "lwlrap": lwlrap,
+    }
+    if scores.is_single:
+        figures["accuracy"] = accuracy
+    return Measurement(scores, present, figures, precision, auc)
+
+
+def _weights(clips: int, count: int, seed: int) -> Iterable[Tensor]:
+    """Weights (clips, R) of the clips: each once, then the resamples."""
+    yield torch.ones(clips, 1)
+    blocks = -(-count // BLOCK)
+    yield from tqdm(resamples(clips, count, seed), "bootstrap", blocks, leave=False, disable=None)
+
+
+def _of_classes(ranks: list[RankedClass], weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Average precision and AUC (R, K) of classes under weights (N, R)."""
+    precision, auc = zip(*(ranked.both(weights) for ranked in ranks), strict=True)
+    return np.stack(precision, axis=1), np.stack(auc, axis=1)
+
+
+def _statistic(blocks: tuple[np.ndarray, ...]) -> Statistic:
+    """A statistic of blocks (R, ...), the first of which holds its value alone."""
+    return Statistic(blocks[0][0], np.concatenate([blocks[0][:0], *blocks[1:]]))
+
+
+def _mean_of_classes(values: Statistic) -> Statistic:
+    return Statistic(_mean(values.value), _mean(values.draws))
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is a number; NaN where nothing is."""
+    known = np.isfinite(values)
+    return _share(np.where(known, values, 0).sum(-1), known.sum(-1))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.divide(part, whole)

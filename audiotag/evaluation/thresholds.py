@@ -1,0 +1,61 @@
+"""Thresholds: from which score on each class counts as heard, fitted where F1 is highest."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from audiotag.evaluation.scoring import Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """Thresholds of classes and what they reach on the clips they were fitted on.
+
+    Attributes:
+        values: A class is heard from this score on, (classes,) in [0, 1].
+        f1: F1 of each class, (classes,); NaN for a class without a clip.
+        fallback: Threshold of the classes without a clip.
+    """
+
+    values: np.ndarray
+    f1: np.ndarray
+    fallback: float
+
+
+def fit_thresholds(scores: Scores) -> Thresholds:
+    """The thresholds that maximise each class's F1; of several, the highest.
+
+    Each lies halfway between the lowest score that counts and the next, so that scores that differ
+    by rounding fall on the same side. Classes without a clip get the threshold that maximises
+    F1 over all other classes' scores together.
+    """
+    targets, values = scores.targets, scores.values
+    present = targets.any(0)
+    fallback, _ = best_threshold(targets[:, present].ravel(), values[:, present].ravel())
+    thresholds = np.full(targets.shape[1], fallback)
+    f1 = np.full(targets.shape[1], np.nan)
+    for i in np.flatnonzero(present):
+        thresholds[i], f1[i] = best_threshold(targets[:, i], values[:, i])
+    return Thresholds(thresholds, f1, fallback)
+
+
+def best_threshold(targets: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    """The threshold of highest F1, and that F1, for targets and scores (N,) in [0, 1]."""
+    order = np.argsort(-scores, kind="stable")
+    falling = scores[order]
+    hits = targets[order].cumsum()
+    f1 = 2 * hits / (np.arange(1, len(order) + 1) + hits[-1])
+    f1[:-1][falling[1:] == falling[:-1]] = 0  # tied scores count together or not at all
+    last = int(f1.argmax())
+    below = falling[last + 1] if last + 1 < len(falling) else 0.0
+    middle = (falling[last] + below) / 2
+    return float(middle if middle > below else falling[last]), float(f1[last])
+
+
+def f1_scores(targets: np.ndarray, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """F1 (classes,) of scores (N, classes) from thresholds (classes,) on; NaN without a clip."""
+    heard = scores >= thresholds
+    counts = targets.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        f1 = 2 * (heard & targets).sum(0) / (heard.sum(0) + counts)
+    return np.where(counts > 0, f1, np.nan)

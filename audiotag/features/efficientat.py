@@ -1,0 +1,103 @@
+"""EfficientAT's front end: waveform to normalised log-mel map with Kaldi's filter shapes.
+
+arXiv 2211.04772; it differs from `features.LogMel` in pre-emphasis, window and filter bank.
+"""
+
+import torch
+from torch import Tensor, nn
+from torchaudio.compliance.kaldi import get_mel_banks
+
+from audiotag.features.mel import Mel
+
+SAMPLE_RATE = 32_000  # Hz
+N_FFT = 1024  # samples
+WIN_LENGTH = 800  # samples, 25 ms
+HOP_LENGTH = 320  # samples, 10 ms
+N_MELS = 128
+F_MIN = 0.0  # Hz
+F_MAX = 15_000.0  # Hz
+PRE_EMPHASIS = 0.97
+LOG_OFFSET = 1e-5  # power added before the logarithm
+MEAN = -4.5  # of log power, subtracted
+SCALE = 5.0  # of log power, divided by
+
+
+class EfficientATMel(nn.Module):
+    """Waveform (B, T) in [-1, 1] to a log-mel map (B, 1, n_mels, 1 + (T - 1) // hop_length).
+
+    Computes in float32 whatever autocast says: the power spectrum overflows float16 and the
+    logarithm of a quiet band is lost in bfloat16. T must exceed n_fft / 2 (the STFT is centred
+    with reflected edges).
+
+    Args:
+        sample_rate: Of the waveform, Hz.
+        n_fft: Length of the Fourier transform, samples.
+        win_length: Length of the symmetric Hann window, samples.
+        hop_length: Distance of frames, samples.
+        n_mels: Number of mel bands.
+        f_min: Lower edge of the lowest band, Hz.
+        f_max: Upper edge of the highest band, Hz.
+    """
+
+    window: Tensor
+    mel_bank: Tensor
+
+    def __init__(
+        self,
+        sample_rate: int = SAMPLE_RATE,
+        n_fft: int = N_FFT,
+        win_length: int = WIN_LENGTH,
+        hop_length: int = HOP_LENGTH,
+        n_mels: int = N_MELS,
+        f_min: float = F_MIN,
+        f_max: float = F_MAX,
+    ) -> None:
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.n_fft = n_fft
+        self.win_length = win_length
+        self.hop_length = hop_length
+        window = torch.hann_window(win_length, periodic=False)
+        bank = _kaldi_mel_bank(n_mels, n_fft, sample_rate, f_min, f_max)
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("mel_bank", bank, persistent=False)
+        side = n_fft - win_length  # torch.stft's frames are in the window's middle
+        framed = nn.functional.pad(window, (side // 2, side - side // 2))
+        self._mel = Mel(framed, hop_length, bank.T)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Map (B, T) to (B, 1, n_mels, frames)."""
+        with torch.autocast(waveform.device.type, enabled=False):
+            waveform = waveform.float()
+            # One sample earlier than the usual y[t] = x[t] - 0.97 x[t-1]: EfficientAT's
+            # convolution without padding, one sample shorter than its input.
+            emphasised = waveform[:, 1:] - PRE_EMPHASIS * waveform[:, :-1]
+            mel = self._mel_of(emphasised)
+            return (((mel + LOG_OFFSET).log() - MEAN) / SCALE).unsqueeze(1)
+
+    def _mel_of(self, waveform: Tensor) -> Tensor:
+        return self._mel(waveform, self._in_bands)
+
+    def _in_bands(self, waveform: Tensor) -> Tensor:
+        return self.mel_bank @ self._power(waveform)
+
+    def _power(self, waveform: Tensor) -> Tensor:
+        """Power spectrogram (B, n_fft / 2 + 1, frames)."""
+        spectrum = torch.stft(
+            waveform,
+            self.n_fft,
+            hop_length=self.hop_length,
+            win_length=self.win_length,
+            window=self.window,
+            return_complex=True,
+        )
+        return spectrum.real.square() + spectrum.imag.square()
+
+
+def _kaldi_mel_bank(
+    n_mels: int, n_fft: int, sample_rate: int, f_min: float, f_max: float
+) -> Tensor:
+    """Kaldi's triangular filters (n_mels, n_fft / 2 + 1), without vocal-tract warping."""
+    bank, _ = get_mel_banks(n_mels, n_fft, sample_rate, f_min, f_max, 0.0, 0.0, 1.0)
+    # Kaldi leaves out the bin at half the sample rate.
+    return nn.functional.pad(bank, (0, 1))

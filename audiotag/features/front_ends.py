@@ -1,0 +1,30 @@
+"""Front ends by name: what turns a waveform into the maps that a backbone takes."""
+
+from typing import Any
+
+from torch import nn
+
+from audiotag.errors import ModelError
+from audiotag.features.efficientat import EfficientATMel
+from audiotag.features.log_mel import LogMel
+from audiotag.features.yamnet import YamnetMel
+
+FRONT_ENDS: dict[str, type[nn.Module]] = {
+    "log_mel": LogMel,
+    "efficientat_mel": EfficientATMel,
+    "yamnet_mel": YamnetMel,
+}
+
+
+def build_features(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """The front end of a name.
+
+    Raises:
+        ModelError: If the name or an argument is unknown.
+    """
+    if name not in FRONT_ENDS:
+        raise ModelError(f"unknown front end {name!r}; choose one of {', '.join(FRONT_ENDS)}")
+    try:
+        return FRONT_ENDS[name](**arguments)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name}: {error}; check the arguments") from error

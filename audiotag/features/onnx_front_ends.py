@@ -1,0 +1,77 @@
+"""The front ends in operators that any ONNX runtime has, for the export; equal to their originals.
+
+Bins above the highest mel band are not computed.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audiotag.errors import ModelError
+from audiotag.features.efficientat import EfficientATMel
+from audiotag.features.log_mel import LogMel
+from audiotag.features.matmul_stft import PowerSpectrum
+
+
+class OnnxLogMel(LogMel):
+    """`LogMel`, its spectrum from matrix products; arguments and maps are the same."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.spectrum = PowerSpectrum(self.window, self.hop_length, _last(self.bands))
+        self.bands = _reordered(self.bands, self.spectrum.bins)
+
+    def power(self, waveform: Tensor) -> Tensor:
+        """Power (B, K, frames) in the order of `spectrum.bins`."""
+        return self.spectrum(waveform)
+
+    def _mel_of(self, waveform: Tensor) -> Tensor:
+        return self._in_bands(waveform)
+
+
+class OnnxEfficientATMel(EfficientATMel):
+    """`EfficientATMel`, its spectrum from matrix products; arguments and maps are the same."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        side = self.n_fft - self.win_length
+        window = nn.functional.pad(self.window, (side // 2, side - side // 2))
+        self.spectrum = PowerSpectrum(window, self.hop_length, _last(self.mel_bank.T))
+        self.mel_bank = _reordered(self.mel_bank.T, self.spectrum.bins).T
+
+    def _power(self, waveform: Tensor) -> Tensor:
+        return self.spectrum(waveform)
+
+    def _mel_of(self, waveform: Tensor) -> Tensor:
+        return self._in_bands(waveform)
+
+
+ONNX_FRONT_ENDS: dict[str, type[nn.Module]] = {
+    "log_mel": OnnxLogMel,
+    "efficientat_mel": OnnxEfficientATMel,
+}
+
+
+def onnx_front_end(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """The front end of a name, for export.
+
+    Raises:
+        ModelError: If it has no form for export.
+    """
+    if name not in ONNX_FRONT_ENDS:
+        raise ModelError(
+            f"front end {name!r} cannot be exported; leave out --waveform to export from the "
+            "log-mel on"
+        )
+    return ONNX_FRONT_ENDS[name](**arguments)
+
+
+def _last(bands: Tensor) -> int:
+    """The highest bin to which bands (bins, n_mels) give any weight."""
+    return int(torch.nonzero(bands.sum(1)).max())
+
+
+def _reordered(bands: Tensor, bins: Tensor) -> Tensor:
+    """Rows `bins` (K,) of bands (bins, n_mels), zero where there is no bin; (K, n_mels)."""
+    return bands[bins.clamp(min=0)] * (bins >= 0).unsqueeze(1)

@@ -1,0 +1,137 @@
+"""Models from the Hugging Face Hub that lie in its caches: what they take, and freeing it.
+
+The Hub's cache holds what was downloaded, a folder for each commit; its assets cache holds what was
+converted from other publishers' weights.
+"""
+
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from huggingface_hub import CachedRevisionInfo, HFCacheInfo, constants, scan_cache_dir
+from huggingface_hub.errors import CacheNotFound
+
+from audiotag.errors import HubError
+from audiotag.hub.client import HubId
+from audiotag.hub.converted import kept
+from audiotag.models.folder import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, is_own_config
+
+SHOWN_COMMIT = 8  # of its 40 digits
+
+
+@dataclass(frozen=True)
+class CachedModel:
+    """A model in the cache, as of one commit.
+
+    Attributes:
+        name: `owner/name`.
+        commit: Its hash.
+        refs: Branches and tags that meant it when it was downloaded.
+        folder: The model folder.
+        converted: Folders that were made of another publisher's weights, for each version of
+            audiotag.
+        size: Bytes of all; what two commits have in common counts for both.
+        used: When its weights were last read, in seconds since 1970, as the file system tells.
+    """
+
+    name: str
+    commit: str
+    refs: tuple[str, ...]
+    folder: Path
+    converted: tuple[Path, ...]
+    size: int
+    used: float
+
+    @property
+    def revision(self) -> str:
+        """What to write after `@`."""
+        return self.refs[0] if self.refs else self.commit[:SHOWN_COMMIT]
+
+    def is_meant(self, wanted: HubId) -> bool:
+        """Whether a Hub id, of any revision unless it has one, means this model."""
+        is_named = wanted.revision in (None, *self.refs)
+        return wanted.name == self.name and (
+            is_named or self.commit.startswith(f"{wanted.revision}")
+        )
+
+
+def cached_models() -> list[CachedModel]:
+    """Models of audiotag's in the caches, in the order of their names and commits."""
+    converted = defaultdict(list)
+    for name, commit, folder in sorted(kept()):
+        converted[name, commit].append(folder)
+    downloaded = {
+        (repo.repo_id, revision.commit_hash): revision
+        for repo in _downloads().repos
+        for revision in repo.revisions
+    }
+    keys = sorted(converted.keys() | downloaded.keys())
+    found = (_model(*key, downloaded.get(key), converted.get(key, [])) for key in keys)
+    return [model for model in found if model is not None]
+
+
+def remove(repo_id: str) -> int:
+    """Free what a model takes in the caches.
+
+    Args:
+        repo_id: `owner/name` for all its revisions, or `owner/name@revision`.
+
+    Returns:
+        Bytes freed.
+
+    Raises:
+        HubError: If it is no Hub id, or no model of that name is cached.
+    """
+    wanted = HubId.parse(repo_id)
+    models = [model for model in cached_models() if model.is_meant(wanted)]
+    if not models:
+        raise HubError(f"{wanted} is not in the cache; audiotag models lists what is")
+    downloads = _downloads()
+    # Of this repository alone: a copy of one has the same commits.
+    own = frozenset(repo for repo in downloads.repos if repo.repo_id == wanted.name)
+    commits = {revision.commit_hash for repo in own for revision in repo.revisions}
+    unwanted = commits.intersection(model.commit for model in models)
+    plan = replace(downloads, repos=own).delete_revisions(*unwanted)
+    plan.execute()
+    freed = plan.expected_freed_size
+    for folder in (folder for model in models for folder in model.converted):
+        freed += _size(folder)
+        shutil.rmtree(folder)
+    return freed
+
+
+def _downloads() -> HFCacheInfo:
+    """The models in the Hub's cache, whosever they are."""
+    try:
+        found = scan_cache_dir(constants.HF_HUB_CACHE)
+    except CacheNotFound:
+        return HFCacheInfo(0, frozenset(), frozenset(), [])
+    return replace(found, repos=frozenset(x for x in found.repos if x.repo_type == "model"))
+
+
+def _model(
+    name: str, commit: str, download: CachedRevisionInfo | None, converted: Sequence[Path]
+) -> CachedModel | None:
+    """What a commit of a repository is; nothing if it is no model of audiotag's."""
+    size = sum(map(_size, converted)) + (0 if download is None else download.size_on_disk)
+    refs = () if download is None else tuple(sorted(download.refs))
+    if converted:
+        folder = converted[-1]
+    elif download is not None and is_own_config(download.snapshot_path / CONFIG_FILE):
+        folder = download.snapshot_path
+    else:
+        return None
+    read = [(folder / name).stat().st_atime for name in _weights(folder)]
+    return (
+        CachedModel(name, commit, refs, folder, tuple(converted), size, max(read)) if read else None
+    )
+
+
+def _weights(folder: Path) -> list[str]:
+    return [name for name in (WEIGHTS_FILE, ONNX_FILE) if (folder / name).is_file()]
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())

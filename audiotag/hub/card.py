@@ -1,0 +1,308 @@
+"""The model card: a model folder described for the people who find it on the Hub."""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from audiotag.errors import RecipeError
+from audiotag.labels import Labels
+from audiotag.models.evaluation_record import Evaluation, Figure, read_evaluation
+from audiotag.models.folder import DEFAULT_NAME, LIBRARY, METRICS_FILE, RECIPE_FILE
+from audiotag.models.model import Model
+from audiotag.models.provenance import TrainedOn, read_trained_on
+
+TASK = "audio-classification"
+PLACEHOLDER = "OWNER/NAME"  # stands for the Hub id until there is one
+PAPER = "https://arxiv.org/abs/2309.13972"  # the Hub links cards that name it to the paper's page
+PAPER_FRONT_END = "log_mel"  # that of the paper cited and of all its models, 7x7 ones too
+SHOWN_LABELS = 60
+METRICS = {  # figures of an evaluation by the names that the Hub and readers know
+    "mAP": ("mAP", "mAP"),
+    "AUC": ("roc_auc", "AUC"),
+    "d_prime": ("d_prime", "d'"),
+    "lwlrap": ("lwlrap", "lwlrap"),
+    "accuracy": ("accuracy", "accuracy"),
+}
+DATASET_ID = re.compile(r"[\w.-]+")  # what the Hub takes for the name of a data set
+USE = """\
+```sh
+audiotag pull {model}
+audiotag tag --model {model} recording.wav
+audiotag tag --model {model} --timeline recording.wav
+audiotag tag --model {model} --format jsonl --output tags.jsonl recordings/
+```
+
+```python
+import audiotag
+tagger = audiotag.load_tagger("{model}")
+for tag in tagger.tag("recording.wav").tags:
+    print(f"{{tag.score:.2f}}  {{tag.label}}")
+```"""
+TIMM = """\
+The backbone alone, without front end and labels, from log-mel maps (B, 1, {mels}, frames) to
+logits (B, {classes}):
+
+```python
+import timm, audiotag.backbones
+backbone = timm.create_model("hf-hub:{model}", pretrained=True)
+```"""
+NO_TIMM = """\
+timm alone cannot build this backbone; `audiotag.load_tagger("{model}").backbone` is it."""
+ONE_BY_ONE = "A score is a sigmoid between 0 and 1, one for each label on its own"
+ONE_OF_ALL = "A score is part of a softmax: between 0 and 1, and those of all labels add up to 1"
+LIMITS = """\
+{scores}; it is not calibrated, so pick a threshold on recordings like yours. A sound that no label
+names still raises the scores of labels that sound alike. What the training data lacked, the model
+has not learned."""
+FITTED = " Thresholds fitted to each label are in `config.json`, and `audiotag tag` uses them."
+FOLDED = """\
+ The weights are folded, in half precision: for use, not for training on. The results are those of
+the weights before that."""
+NO_LICENCE = "The publisher has named none for these weights; ask before you use them."
+CITATION = """\
+```bibtex
+@article{khalfaouihassani2023audio,
+  title   = {Audio classification with Dilated Convolution with Learnable Spacings},
+  author  = {Khalfaoui-Hassani, Ismail and Masquelier, Timoth{\\'e}e and Pellegrini, Thomas},
+  journal = {arXiv preprint arXiv:2309.13972},
+  year    = {2023}
+}
+```"""
+
+
+def model_card(folder: Path | str, repo_id: str | None = None, license: str | None = None) -> str:
+    """The text of a model folder's `README.md`, metadata first.
+
+    Args:
+        folder: A model folder or a run folder.
+        repo_id: Hub id that title and examples name.
+        license: The Hub's name of the weights' licence.
+
+    Raises:
+        ModelError: If the folder does not hold a tagger, or a file of the run is damaged.
+        RecipeError: If its recipe is.
+    """
+    folder = Path(folder)
+    tagger = Model.load(folder)
+    model = repo_id or PLACEHOLDER
+    trained_on, evaluation = read_trained_on(folder), read_evaluation(folder)
+    sections = {
+        "Use": f"{USE.format(model=model)}\n\n{_timm(tagger, model)}",
+        "Model": _model_table(tagger),
+        "Labels": _labels(tagger.labels),
+        "Data": "" if trained_on is None else _data(trained_on),
+        "Results": _last_row(folder / METRICS_FILE) if evaluation is None else _results(evaluation),
+        "Training": _training(folder / RECIPE_FILE),
+        "Limits": _limits(tagger),
+        "Licence": NO_LICENCE if license is None else f"`{license}`, for the weights.",
+        "Citation": CITATION if _is_of_the_paper(tagger) else "",
+    }
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
+    metadata = _metadata(tagger, model, trained_on, evaluation, license).to_yaml()
+    return f"---\n{metadata}\n---\n\n{_head(tagger, model)}\n\n{body}\n"
+
+
+def _metadata(
+    tagger: Model,
+    model: str,
+    trained_on: TrainedOn | None,
+    evaluation: Evaluation | None,
+    license: str | None,
+) -> ModelCardData:
+    tags = [LIBRARY, "audio", "audio-tagging", tagger.config.architecture]
+    if _is_dcls(tagger):
+        tags.append("dcls")
+    results = [] if evaluation is None else list(_eval_results(evaluation))
+    is_named = trained_on is not None and DATASET_ID.fullmatch(trained_on.name)
+    return ModelCardData(
+        library_name=LIBRARY,
+        pipeline_tag=TASK,
+        tags=tags,
+        license=license,
+        datasets=[trained_on.name] if trained_on is not None and is_named else None,
+        metrics=[result.metric_type for result in results] or None,
+        model_name=model,
+        eval_results=results or None,
+    )
+
+
+def _eval_results(evaluation: Evaluation) -> Iterable[EvalResult]:
+    """The figures as the Hub's model-index has them."""
+    for name, figure in _known(evaluation.figures).items():
+        kind, shown = METRICS[name]
+        yield EvalResult(
+            task_type=TASK,
+            dataset_type=evaluation.data,
+            dataset_name=evaluation.data,
+            dataset_split=evaluation.split,
+            dataset_args={"clips": evaluation.clips, "keys": evaluation.keys},
+            metric_type=kind,
+            metric_name=shown,
+            metric_value=round(figure.value, 4),
+        )
+
+
+def _known(figures: Mapping[str, Figure]) -> dict[str, Figure]:
+    """The figures that are numbers."""
+    return {name: x for name, x in figures.items() if math.isfinite(x.value)}
+
+
+def _head(tagger: Model, model: str) -> str:
+    kind = f"DCLS ([dilated convolution with learnable spacings]({PAPER})) "
+    return (
+        f"# {model}\n\nA {kind if _is_dcls(tagger) else ''}model that tags audio with "
+        f"{len(tagger.labels)} labels, for [{LIBRARY}](https://huggingface.co/models?library={LIBRARY})."
+    )
+
+
+def _is_of_the_paper(tagger: Model) -> bool:
+    return _is_dcls(tagger) or tagger.config.front_end == PAPER_FRONT_END
+
+
+def _is_dcls(tagger: Model) -> bool:
+    return "dcls" in tagger.config.architecture or tagger.config.dcls is not None
+
+
+def _timm(tagger: Model, model: str) -> str:
+    if tagger.timm_config() is None:
+        return NO_TIMM.format(model=model)
+    mels = tagger.resolved_config().front_end_args["n_mels"]
+    return TIMM.format(model=model, mels=mels, classes=len(tagger.labels))
+
+
+def _model_table(tagger: Model) -> str:
+    parameters = sum(parameter.numel() for parameter in tagger.backbone.parameters())
+    config = tagger.resolved_config()
+    return _table(
+        "property",
+        {
+            "Architecture": config.architecture,
+            **({"Arguments": _arguments(config.model_args)} if config.model_args else {}),
+            **({"DCLS": _arguments(config.dcls)} if config.dcls else {}),
+            "Parameters": f"{parameters:,}",
+            "Input": f"mono audio at {tagger.sample_rate:,} Hz, of any length",
+            "Front end": f"{config.front_end}: {_arguments(config.front_end_args)}",
+            "Shortest clip": f"{config.min_duration:g} s; silence follows a shorter one up to it",
+        },
+    )
+
+
+def _labels(labels: Labels) -> str:
+    if labels == Labels.audioset():
+        return f"AudioSet's {len(labels)} classes, in the order of its class index."
+    text = ", ".join(labels.names[:SHOWN_LABELS])
+    more = len(labels) - SHOWN_LABELS
+    return f"{text}, and {more} more in `config.json`." if more > 0 else f"{text}."
+
+
+def _data(trained_on: TrainedOn) -> str:
+    """How many clips there were, and which."""
+    rows = [
+        (name, f"{part.clips:,}", f"{part.hours:.2f}", f"`{part.keys}`")
+        for name, part in (("training", trained_on.train), ("validation", trained_on.valid))
+    ]
+    table = _rows(("part", "clips", "hours", "clip hash"), rows)
+    text = "Figures are comparable where they are of clips with the same hash of their names."
+    return f"`{trained_on.name}`:\n\n{table}\n\n{text}"
+
+
+def _results(evaluation: Evaluation) -> str:
+    """The figures that `audiotag evaluate --save` has left."""
+    part = "".join(
+        f", {name} {value}"
+        for name, value in (("split", evaluation.split), ("fold", evaluation.fold))
+        if value is not None
+    )
+    rows = [
+        (METRICS[name][1], f"{x.value:.4f}", f"{x.low:.4f} to {x.high:.4f}")
+        for name, x in _known(evaluation.figures).items()
+    ]
+    if not evaluation.resamples:
+        rows = [(name, value, "") for name, value, _ in rows]
+    return (
+        f"On `{evaluation.data}`{part}: {evaluation.clips:,} clips, clip hash "
+        f"`{evaluation.keys}`.\n\n{_rows(('figure', 'value', '95 % interval'), rows)}\n\n"
+        f"mAP and AUC are means over the {len(evaluation.classes)} of {evaluation.labels} labels "
+        f"that have a clip{_by_bootstrap(evaluation)}.{_learnt(evaluation)}"
+    )
+
+
+def _learnt(evaluation: Evaluation) -> str:
+    if not evaluation.learnt:
+        return ""
+    return f" The model was trained on {evaluation.learnt:,} of these clips, which flatters it."
+
+
+def _by_bootstrap(evaluation: Evaluation) -> str:
+    if not evaluation.resamples:
+        return ""
+    return f"; intervals are by {evaluation.resamples:,} bootstrap resamples of the clips"
+
+
+def _last_row(path: Path) -> str:
+    """The numbers of the last line of `metrics.jsonl`; nothing without one."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    if not lines:
+        return ""
+    numbers = {
+        key: f"{value:.4g}" if isinstance(value, float) else f"{value}"
+        for key, value in json.loads(lines[-1]).items()
+        if isinstance(value, int | float) and key != "time"
+    }
+    return f"The last row of `{path.name}`:\n\n{_table('figure', numbers)}"
+
+
+def _training(path: Path) -> str:
+    """Where the weights come from; nothing for what is no run."""
+    if not path.is_file():
+        return ""
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecipeError(f"recipe {path} is not TOML: {error}") from error
+    return f"{_beginning(recipe)} `{path.name}` holds every setting of the run."
+
+
+def _beginning(recipe: Mapping[str, Any]) -> str:
+    """From what, and by what, a recipe learns; it may be one of another version of audiotag."""
+    model, distill = recipe.get("model", {}), recipe.get("distill", {})
+    start = "an image model's weights" if model.get("pretrained") else "random weights"
+    if "init" in model:
+        start = f"`{_last_part(model['init'])}`"
+        start += f", the model that {LIBRARY} ships" if model["init"] == DEFAULT_NAME else ""
+    names = [distill["teacher"]] if "teacher" in distill else []
+    names += distill.get("other_teachers", [])
+    teachers = " and ".join(f"`{_last_part(name)}`" for name in names)
+    return f"Trained from {start}{f', taught by {teachers}' if teachers else ''}."
+
+
+def _last_part(model: str) -> str:
+    """A Hub id as it is; of a path of this machine its last part."""
+    return Path(model).name if model.startswith(("/", "~", ".")) or "\\" in model else model
+
+
+def _limits(tagger: Model) -> str:
+    config = tagger.config
+    text = LIMITS.format(scores=ONE_OF_ALL if config.softmax else ONE_BY_ONE)
+    text += FITTED if config.thresholds is not None else ""
+    return text + (FOLDED if config.folded else "")
+
+
+def _arguments(values: Mapping[str, Any]) -> str:
+    """Values by name; those that are left to the model unsaid."""
+    return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
+
+
+def _table(name: str, rows: Mapping[str, str]) -> str:
+    return _rows((name, "value"), rows.items())
+
+
+def _rows(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,57 @@
+"""The Hub's client, and how its models are named."""
+
+import re
+from dataclasses import dataclass
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from audiotag.errors import HubError
+from audiotag.models.folder import LIBRARY
+from audiotag.runtime.version import __version__
+
+CONVERTIBLE = (".pt", ".pth")
+PICKLES = (*CONVERTIBLE, ".bin", ".ckpt", ".pickle", ".pkl")
+
+
+@dataclass(frozen=True)
+class HubId:
+    """A repository, and the branch, tag or commit that is meant; its main branch without one."""
+
+    name: str
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, text: str, revision: str | None = None) -> "HubId":
+        """Read `owner/name` or `owner/name@revision`.
+
+        Raises:
+            HubError: If it is neither, or two different revisions are given.
+        """
+        match = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", text)
+        if match is None:
+            raise HubError(f"{text!r} is no Hub id; write OWNER/NAME or OWNER/NAME@REVISION")
+        name, own = match.groups()
+        try:
+            validate_repo_id(name)
+        except HFValidationError as error:
+            raise HubError(f"the Hub does not allow the name {name}; correct it") from error
+        if own and revision and own != revision:
+            raise HubError(f"{text} and revision {revision} contradict each other; give one")
+        return cls(name, own or revision)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+def open_client(token: str | None) -> HfApi:
+    """The client; it refuses what no token is, as it would show it in an exception.
+
+    Raises:
+        HubError: If it is none.
+    """
+    token = (token or "").strip() or None
+    if token and not re.fullmatch(r"[!-~]+", token):
+        raise HubError("the token holds characters that no token has; copy it again")
+    return HfApi(token=token, library_name=LIBRARY, library_version=__version__)

@@ -1,0 +1,157 @@
+"""What the Hub's client raises, as one sentence that names the model and the remedy."""
+
+import errno
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from huggingface_hub import HfApi, constants, get_token
+from huggingface_hub.errors import (
+    BadRequestError,
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import httpx
+
+from audiotag.errors import HubError
+
+TOKEN_HINT = "set HF_TOKEN, run hf auth login, or give --token"
+OTHER_STATUS = "{endpoint} fails (status {status}); try again later"
+STATUSES = {
+    401: "the Hub refuses the token; make one at {endpoint}/settings/tokens and {hint}",
+    403: "the token may not write to {name}; take one with write access to it and {hint}",
+    409: "{name} is being changed by someone else; try again",
+    412: "{name} has been changed meanwhile; try again",
+    429: "the Hub answers no more requests for now; try again in some minutes",
+}
+XET_ERROR = re.compile(r"\(os error (\d+)\)")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # an error that room mends
+WAITS = (1.0, 2.0, 4.0)  # seconds before what failed in passing is tried once more
+logger = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+
+def patiently(attempt: Callable[[], Result]) -> Result:
+    """The result of an attempt, made again where the Hub failed or a connection broke in passing.
+
+    The client keeps what was transferred whole, so that the next attempt goes on from there.
+    """
+    for wait in WAITS:
+        try:
+            return attempt()
+        except (httpx.TransportError, OSError) as error:  # a status is an OSError too
+            if not _passes(error):
+                raise
+            logger.warning("The Hub failed (%s), is tried again in %g s", _kind(error), wait)
+            time.sleep(wait)
+    return attempt()
+
+
+@contextmanager
+def transferring() -> Iterator[None]:
+    """Turn what the client's Xet part raises, bare RuntimeErrors, into the OSErrors they mean."""
+    try:
+        yield
+    except RuntimeError as error:
+        number = XET_ERROR.search(str(error))
+        if number is None:
+            raise OSError(str(error)) from error
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+
+
+@contextmanager
+def explained(
+    api: HfApi, name: str, revision: str | None, folder: Path | str | None = None
+) -> Iterator[None]:
+    """Turn what the client raises into a HubError of one sentence.
+
+    Args:
+        api: The client.
+        name: `owner/name` of the model in question.
+        revision: The branch, tag or commit in question.
+        folder: Where files are written; in the Hub's cache unless given.
+    """
+    try:
+        yield
+    except (httpx.TransportError, json.JSONDecodeError, OSError) as error:
+        raise HubError(sentence(error, api, name, revision, folder)) from error
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether the Hub gave no answer, or none that says something about the model."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError | OfflineModeIsEnabled)
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, HfHubHTTPError):
+        return f"status {error.response.status_code}"
+    return type(error).__name__
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the same request may well succeed in some seconds."""
+    match error:
+        case OfflineModeIsEnabled() | httpx.ConnectError() | httpx.ConnectTimeout():
+            return False
+        case HfHubHTTPError():
+            return error.response.status_code >= 500
+        case OSError():
+            return error.errno is None  # a file that is not whole
+    return True
+
+
+def sentence(
+    error: Exception,
+    api: HfApi,
+    name: str,
+    revision: str | None,
+    folder: Path | str | None = None,
+) -> str:
+    """What failed and what to do; never the exception's text, which is long and shows URLs."""
+    match error:
+        case OfflineModeIsEnabled():
+            return "HF_HUB_OFFLINE forbids asking the Hub; unset it"
+        case HfHubHTTPError():
+            return _answer(error, api, name, revision)
+        case httpx.TransportError():
+            reason = type(error).__name__
+            return f"{api.endpoint} cannot be reached ({reason}); check the network and HF_ENDPOINT"
+        case json.JSONDecodeError():
+            return f"{api.endpoint} does not answer as a Hub does; check HF_ENDPOINT"
+        case OSError(strerror=str(reason)):
+            where = folder or error.filename or constants.HF_HOME
+            room = "make room, or " if error.errno in FULL else ""
+            remedy = "name another folder" if folder else "set HF_HOME to another folder"
+            return f"{name}: {where}: {reason}; {room}{remedy}"
+    return f"{name} could not be transferred whole; try again"
+
+
+def _answer(error: HfHubHTTPError, api: HfApi, name: str, revision: str | None) -> str:
+    """What an error status of the Hub means."""
+    page = f"{api.endpoint}/{name}"
+    match error:
+        case RevisionNotFoundError():
+            return f"{name} has no revision {revision}; choose one listed at {page}/tree/main"
+        case GatedRepoError():
+            return f"{name} is gated; ask for access at {page}"
+        case RepositoryNotFoundError() if api.token or get_token():
+            return f"there is no {name}, or your token may not see it; check both"
+        case RepositoryNotFoundError():
+            return f"there is no {name}, or it is private; check the name, or {TOKEN_HINT}"
+        case BadRequestError():
+            return f"the Hub refuses the request: {error.server_message}"
+    status = error.response.status_code
+    return STATUSES.get(status, OTHER_STATUS).format(
+        endpoint=api.endpoint, name=name, status=status, hint=TOKEN_HINT
+    )

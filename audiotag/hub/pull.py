@@ -1,0 +1,185 @@
+"""Models on the Hugging Face Hub: their names, the client, and pulling one; `hub_push` sends one.
+
+The cache is the Hub's own, and its variables hold: HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE.
+Only the files named here travel, so that a pickle is neither sent nor fetched.
+"""
+
+import logging
+import shlex
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
+from huggingface_hub.utils import httpx, tqdm
+
+from audiotag.errors import HubError
+from audiotag.hub.client import CONVERTIBLE, PICKLES, HubId, open_client
+from audiotag.hub.converted import check_layout, converted
+from audiotag.hub.failures import explained, is_unreachable, patiently, sentence, transferring
+from audiotag.models.folder import CONFIG_FILE, FILES, WEIGHTS_FILE, is_own_config
+
+logger = logging.getLogger(__name__)
+
+
+def pull(
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    local_dir: Path | str | None = None,
+    verify: bool = False,
+    token: str | None = None,
+) -> Path:
+    """The folder of a model on the Hub, downloaded as far as it is not in the cache.
+
+    A model that others published in a layout that `convert` knows is converted, once. When the Hub
+    cannot be reached, a copy in the cache is used.
+
+    Args:
+        repo_id: `owner/name` or `owner/name@revision`.
+        revision: Branch, tag or commit; the main branch unless given.
+        local_dir: Download into this folder instead of the cache.
+        verify: Compare the files with the Hub's hashes.
+        token: Instead of HF_TOKEN or the one of `hf auth login`.
+
+    Raises:
+        HubError: If the model cannot be had, is of no known layout, or a file is damaged.
+        ModelError: If another publisher's model does not fit its architecture.
+    """
+    source = HubId.parse(repo_id, revision)
+    api = open_client(token)
+    with explained(api, source.name, source.revision, local_dir):
+        if local_dir or verify:
+            folder = patiently(partial(_fetched, api, source, local_dir))
+        else:
+            folder = _fetched_or_cached(api, source)
+        is_own = is_own_config(folder / CONFIG_FILE)
+        if verify:
+            patiently(partial(_verify, api, source, local_dir if is_own else None))
+        return folder if is_own else converted(source.name, folder / WEIGHTS_FILE, local_dir)
+
+
+def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
+    """The folder of a model as the Hub has it now or, if it cannot be reached, the cache.
+
+    Raises:
+        HubError: If neither has it.
+    """
+    cached = _cached(api, source)
+    fetch = partial(_fetched, api, source)
+    try:
+        return fetch() if cached else patiently(fetch)
+    except (OfflineModeIsEnabled, httpx.TransportError, HfHubHTTPError) as error:
+        if not is_unreachable(error):
+            raise
+        reason = sentence(error, api, source.name, source.revision)
+        if cached is None:
+            raise HubError(f"{source} is not in the cache, and {reason}") from error
+        if not isinstance(error, OfflineModeIsEnabled):
+            logger.warning("Using the cached copy of %s: %s", source, reason)
+        return cached
+
+
+def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None = None) -> Path:
+    """The folder of a model, as the Hub has it now; of another publisher's, with its weights.
+
+    Raises:
+        HubError: If it is no model of a known layout: found out before its weights are downloaded.
+    """
+    info = api.model_info(source.name, revision=source.revision)
+    names = {file.rfilename for file in info.siblings or ()}
+    if WEIGHTS_FILE not in names:
+        raise HubError(_lacking(source, names))
+    config = _download(api, source, CONFIG_FILE) if CONFIG_FILE in names else None
+    if config is None or not is_own_config(config):
+        return _fetched_published(api, source, info.sha, config)
+    if not local_dir and all(
+        (config.parent / name).is_file() for name in names.intersection(FILES)
+    ):
+        return config.parent  # without the progress bars of a download that has nothing to do
+    return _snapshot(api, source, local_dir=local_dir)
+
+
+def _fetched_published(api: HfApi, source: HubId, commit: str | None, config: Path | None) -> Path:
+    """The folder, in the cache, with another publisher's weights."""
+    is_cached = try_to_load_from_cache(source.name, WEIGHTS_FILE, revision=commit)
+    if not is_cached:
+        reason = f"its {CONFIG_FILE} is not audiotag's" if config else f"it has no {CONFIG_FILE}"
+        check_layout(api, source.name, source.revision, reason)
+    return _download(api, source, WEIGHTS_FILE).parent
+
+
+def _download(api: HfApi, source: HubId, name: str) -> Path:
+    with transferring():
+        return Path(api.hf_hub_download(source.name, name, revision=source.revision))
+
+
+def _snapshot(api: HfApi, source: HubId, **options) -> Path:
+    """Download a model's files; the progress shown on a terminal goes when they are there."""
+    bars: list[tqdm] = []
+
+    class Bar(tqdm):  # the client leaves its own open, amid whatever is printed next
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **{**kwargs, "leave": False})
+            bars.append(self)
+
+    try:
+        with transferring():
+            folder = api.snapshot_download(
+                source.name,
+                revision=source.revision,
+                allow_patterns=list(FILES),
+                tqdm_class=Bar,
+                **options,
+            )
+    finally:
+        for bar in bars:
+            bar.close()
+    return Path(folder)
+
+
+def _cached(api: HfApi, source: HubId) -> Path | None:
+    """The copy of a model that is in the cache, if it is whole enough to be used."""
+    try:
+        folder = _snapshot(api, source, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    return folder if (folder / WEIGHTS_FILE).is_file() else None
+
+
+def _lacking(source: HubId, names: Collection[str]) -> str:
+    """What to say of a repository without weights that can be used."""
+    lacking = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if name not in names]
+    message = f"{source} is not an audiotag model: it has no {' and no '.join(lacking)}"
+    pickles = sorted((x for x in names if x.endswith(PICKLES)), key=_is_inconvertible)
+    if not pickles:
+        return f"{message}; choose a model that audiotag push made"
+    message += f", and {pickles[0]} is a pickle, which is never loaded unasked; "
+    if _is_inconvertible(pickles[0]):
+        return f"{message}choose a model with a {WEIGHTS_FILE}"
+    file, folder = shlex.quote(pickles[0]), source.name.split("/")[1]
+    revision = f" --revision {source.revision}" if source.revision else ""
+    return (
+        f"{message}run: hf download {source.name} {file}{revision} --local-dir . && "
+        f"audiotag convert {file} {folder}"
+    )
+
+
+def _is_inconvertible(name: str) -> bool:
+    return not name.endswith(CONVERTIBLE)
+
+
+def _verify(api: HfApi, source: HubId, local_dir: Path | str | None) -> None:
+    """Raise a HubError naming the files whose hash is not the Hub's."""
+    found = api.verify_repo_checksums(source.name, revision=source.revision, local_dir=local_dir)
+    damaged = [(found.verified_path / file["path"]).resolve() for file in found.mismatches]
+    if damaged:
+        raise HubError(
+            f"{source}: {', '.join(file['path'] for file in found.mismatches)} differs from the "
+            f"Hub's hash; delete {' and '.join(map(str, damaged))} and pull again"
+        )

@@ -1,0 +1,203 @@
+"""Putting scales, norms, activations and sums into the layers beside them, for inference."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import cast
+
+import torch
+from timm.layers import GELU, BatchNormAct2d, ConvNormAct, Mlp
+from timm.models.convnext import ConvNeXtBlock
+from timm.models.fastvit import AttentionBlock, ConvMlp, LayerScale2d, RepMixerBlock
+from timm.models.metaformer import SepConv, StarReLU
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from audiotag.layers.depthwise import DepthwiseConv2d
+from audiotag.layers.onednn import Conv2d, Linear, is_plain
+
+
+def merge_batch_norms(model: nn.Module) -> None:
+    """Put batch norms into the convolutions right before them, in place."""
+    for module in list(model.modules()):
+        if isinstance(module, ConvNormAct) and type(module.bn) is BatchNormAct2d:
+            if _merge_batch_norm(module.conv, module.bn):
+                module.bn = nn.Sequential(module.bn.drop, module.bn.act)
+        elif isinstance(module, nn.Sequential):
+            for (_, layer), (name, norm) in pairwise(list(module.named_children())):
+                if type(norm) is nn.BatchNorm2d and _merge_batch_norm(layer, norm):
+                    setattr(module, name, nn.Identity())
+
+
+def _merge_batch_norm(conv: nn.Module, norm: nn.BatchNorm2d) -> bool:
+    """Put a norm into the layer before it, if that is a convolution and the norm one of fixed
+    statistics; whether it was."""
+    if not isinstance(conv, nn.Conv2d) or norm.running_mean is None or norm.running_var is None:
+        return False
+    mean, variance = norm.running_mean, norm.running_var
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
+    )
+    return True
+
+
+def merge_layer_scales(model: nn.Module) -> None:
+    """Scale the weights before a layer scale, in place, instead of what they give."""
+    for block in model.modules():
+        if isinstance(block, ConvNeXtBlock) and block.gamma is not None:
+            _scale_outputs(block.mlp.fc2, block.gamma)
+            block.gamma = None
+        elif isinstance(block, RepMixerBlock | AttentionBlock):
+            for name, layer in _scaled_layers(block):
+                if isinstance(scale := getattr(block, name), LayerScale2d):
+                    _scale_outputs(layer, scale.gamma.flatten())
+                    setattr(block, name, nn.Identity())
+
+
+def _scaled_layers(block: RepMixerBlock | AttentionBlock) -> Iterator[tuple[str, nn.Module]]:
+    """What FastViT's blocks call their layer scales, each with the layer before it."""
+    if isinstance(block, RepMixerBlock):
+        yield "layer_scale", block.mlp.fc2
+    else:
+        yield "layer_scale_1", block.token_mixer.proj
+        yield "layer_scale_2", block.mlp.fc2
+
+
+@torch.no_grad()
+def _scale_outputs(layer: nn.Module, scale: Tensor) -> None:
+    """Scale what a linear layer, or a convolution of one cell, gives: by one value, or (O,)."""
+    weight, bias = cast(Tensor, layer.weight), cast(Tensor | None, layer.bias)
+    weight.mul_(scale.reshape(-1, *[1] * (weight.ndim - 1)))
+    if bias is not None:
+        bias.mul_(scale)
+
+
+def merge_activations(model: nn.Module) -> None:
+    """Have linear layers, and convolutions of one cell or before an activation, computed with it.
+
+    Of a StarReLU (arXiv 2210.13452), s relu(x)^2 + b, only the square is left: s and b go into the
+    linear layer after it, or, where a depthwise convolution pads with zeros, the root of |s| into
+    the one before it and the sign into the convolution.
+    """
+    for module in list(model.modules()):
+        if isinstance(module, Mlp | ConvMlp) and _takes_activation(module.fc1):
+            _merge_into_mlp(module)
+        elif isinstance(module, SepConv) and _takes_activation(module.pwconv1):
+            if isinstance(module.act1, StarReLU):
+                _merge_into_sep_conv(module)
+        elif isinstance(module, nn.Sequential):
+            _merge_into_sequence(module)
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            setattr(module, name, _fast(child))
+
+
+def _merge_into_mlp(mlp: Mlp | ConvMlp) -> None:
+    act = _name_of(mlp.act)
+    if isinstance(mlp.act, StarReLU) and isinstance(mlp.norm, nn.Identity):
+        mlp.fc2.bias = _with_star(mlp.fc2, mlp.act)
+        act = "squared_relu"
+    if act is not None:
+        mlp.fc1, mlp.act = cast(nn.Conv2d, _fast(mlp.fc1, act)), nn.Identity()
+
+
+@torch.no_grad()
+def _with_star(layer: nn.Module, star: StarReLU) -> nn.Parameter:
+    """Scale a layer's weights by a StarReLU's scale; the bias that stands for its bias too."""
+    weight, bias = cast(Tensor, layer.weight), cast(Tensor | None, layer.bias)
+    constant = star.bias * weight.flatten(1).sum(1)
+    weight.mul_(star.scale)
+    return nn.Parameter(constant if bias is None else bias + constant)
+
+
+@torch.no_grad()
+def _merge_into_sep_conv(mixer: SepConv) -> None:
+    star = cast(StarReLU, mixer.act1)
+    sign = torch.where(star.scale < 0, -1.0, 1.0)
+    plus = nn.Parameter(sign * star.bias)
+    _scale_outputs(mixer.pwconv1, star.scale.abs().sqrt())
+    mixer.dwconv.weight.mul_(sign)
+    mixer.pwconv1 = cast(nn.Conv2d, _fast(mixer.pwconv1, "relu"))
+    if isinstance(mixer.dwconv, DepthwiseConv2d):  # squares by itself
+        mixer.act1, mixer.dwconv.plus = nn.Identity(), plus
+    else:
+        mixer.act1 = SquarePlus(plus)
+
+
+def _merge_into_sequence(layers: nn.Sequential) -> None:
+    """Have convolutions take the activations right after them, what does nothing left aside."""
+    steps = [x for x in layers.named_children() if not isinstance(x[1], nn.Identity)]
+    for (name, layer), (act_name, act) in pairwise(steps):
+        if _takes_activation(layer) and (known := _name_of(act)):
+            setattr(layers, name, _fast(layer, known))
+            setattr(layers, act_name, nn.Identity())
+
+
+def _takes_activation(layer: nn.Module) -> bool:
+    return type(layer) is nn.Linear or is_plain(layer)
+
+
+def _fast(layer: nn.Module, act: str = "none") -> nn.Module:
+    """The same linear layer, or convolution of one cell or with an activation, by oneDNN; any
+    other one as it is."""
+    if type(layer) is nn.Linear:
+        return Linear.of(layer, act)
+    if is_plain(layer) and (layer.kernel_size == (1, 1) or act != "none"):
+        return Conv2d.of(cast(nn.Conv2d, layer), act)
+    return layer
+
+
+def _name_of(act: nn.Module) -> str | None:
+    """The one of `ACTIVATIONS` that a module is."""
+    if type(act) is GELU or (type(act) is nn.GELU and act.approximate == "none"):
+        return "gelu"
+    return {nn.ReLU: "relu", nn.Hardswish: "hardswish"}.get(type(act))
+
+
+def merge_residuals(model: nn.Module) -> None:
+    """Have the last linear layer of ConvNeXt's blocks add what the block was given."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is ConvNeXtBlock and ResidualBlock.fits(child):
+                setattr(module, name, ResidualBlock(child))
+
+
+class ResidualBlock(nn.Module):
+    """A ConvNeXt block, in inference, whose last layer adds the block's input.
+
+    Args:
+        block: Whose layers it takes; one that `fits`.
+    """
+
+    def __init__(self, block: ConvNeXtBlock) -> None:
+        super().__init__()
+        self.conv_dw, self.norm, self.mlp = block.conv_dw, block.norm, block.mlp
+
+    @staticmethod
+    def fits(block: ConvNeXtBlock) -> bool:
+        """Whether a block is of linear layers and nothing is left to do between or after them."""
+        mlp, nothing = block.mlp, nn.Identity
+        between = (block.shortcut, mlp.act, mlp.norm) if type(mlp) is Mlp else (mlp,)
+        return (
+            not block.use_conv_mlp
+            and block.gamma is None
+            and all(type(module) is nothing for module in between)
+            and isinstance(mlp.fc2, Linear)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of (B, C, H, W), the same shape."""
+        mixed = self.mlp.fc1(self.norm(self.conv_dw(x).permute(0, 2, 3, 1)))
+        return self.mlp.fc2(mixed, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class SquarePlus(nn.Module):
+    """The square of a value, plus one (1,) that all have in common; in place in inference."""
+
+    def __init__(self, plus: nn.Parameter) -> None:
+        super().__init__()
+        self.plus = plus
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of any shape, in the type of `x`: with another one, it would take seven times as long."""
+        kept = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
+        return torch.addcmul(self.plus.to(x.dtype), x, x, out=None if kept else x)

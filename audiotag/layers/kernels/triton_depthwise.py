@@ -1,0 +1,323 @@
+"""Depthwise convolution with large kernels on a GPU's tensor cores, in Triton.
+
+A channel's map is cut into patches of 64 outputs (8x8, or 4x16 where a map is narrow enough for its
+rows to be taken whole). All patches of the channel are the same linear function of their input
+windows: a banded matrix whose entries are the kernel's taps. So one matrix product a channel does
+what 529 multiplications an output would: products[patch, output] = window[patch, cell] @
+banded[cell, output]. That is up to 960 multiplications an output for a 23x23 kernel, on units some
+fifteen times faster. Window rows beside the map are not visited, so that small maps cost less.
+
+What feeds tensor cores decides how fast they are. Maps are copied once so that each channel's cells
+lie together, in words of eight cells of a row (`Planes`), and kernels likewise (`_taps`).
+Then what a thread loads with one instruction is, as it is, what the matrix unit wants of it: 16
+bytes, by thread 4 i + t of a warp word t of line i. The order of cells within a product is free, so
+that the two of a register are neighbours in memory. Nothing passes through shared memory but the
+output. The shapes and permutations of the kernels' loads say this to Triton, and nothing else: with
+others the result is the same, and slower.
+
+The input gradient is the same product with the kernel turned by 180 degrees. The weight gradient
+first sums window x output gradient over batch and patches, which is the gradient of the banded
+matrix, and then adds up its diagonals. Partial sums are stored and added in a fixed order instead
+of atomically: the same bits every time, for one more pass over some tens of megabytes.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from audiotag.layers.kernels.triton_depthwise_kernels import (
+    correlate_kernel,
+    diagonal_kernel,
+    outer_kernel,
+    planes_kernel,
+    taps_kernel,
+)
+from audiotag.layers.kernels.triton_launch import Kernel
+
+PATCH = 64  # outputs of a patch
+WORD = 8  # cells of a row that a thread loads at once: 16 bytes in half precision
+STEP = 4 * WORD  # window cells of one product
+GROUP, OUTER_GROUP = 8, 2  # warps of a program: each takes a channel, or a part of its window
+WHOLE = 16  # the widest map whose rows are taken whole: wider ones repeat too little of a window
+PROGRAMS = 2048  # the weight gradient's sum is split until there are so many: four times what run
+MAX_OFFSET = 2**31  # offsets within a program are 32-bit
+# Windows up to this many cells are thought to be faster here than through the FFT: counted from
+# operations and bytes, not measured. Float32 is split into three products of half their rate.
+MAX_WINDOW = {torch.bfloat16: 4096, torch.float16: 4096, torch.float32: 1024}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How maps (height, width) are cut for kernels (kh, kw), both odd.
+
+    Attributes:
+        rows, columns: Outputs of a patch.
+        window: Columns of its input window.
+        bands: Patches down a map.
+        reach, left: Rows of the window above the patch and columns left of it.
+        turn: Kernel column that the window's first cell and the patch's first output share.
+        first_row, window_rows: Rows of the window that lie on the map for some patch.
+    """
+
+    rows: int
+    columns: int
+    window: int
+    bands: int
+    reach: int
+    left: int
+    turn: int
+    first_row: int
+    window_rows: int
+
+    @property
+    def pad(self) -> int:
+        """Cells before each row that bring the windows of patches in column 0, 8, ... to words."""
+        return self.left % WORD
+
+    @property
+    def taps(self) -> tuple[int, int, int]:
+        """Rows, outputs and cells of the kernel as it meets a window row, zeros around it."""
+        beyond = max(1, STEP // self.window) - 1  # rows that a last step may reach too far
+        return 2 * self.reach + 1 + 2 * (self.rows - 1) + beyond, self.columns, self.window
+
+    @property
+    def constants(self) -> dict[str, int]:
+        """What kernels are compiled for."""
+        return {"ROWS": self.rows, "COLUMNS": self.columns, "WINDOW": self.window}
+
+
+@lru_cache(maxsize=1024)
+def plan(height: int, width: int, kh: int, kw: int) -> Plan:
+    """Patches and windows for maps (height, width) and kernels (kh, kw)."""
+    whole = width <= WHOLE
+    columns = max(WORD, _power_of_2(width)) if whole else WORD
+    rows = PATCH // columns
+    bands, reach = _cdiv(height, rows), kh // 2
+    first_row = max(0, reach - (bands - 1) * rows)
+    return Plan(
+        rows=rows,
+        columns=columns,
+        window=columns if whole else STEP * _cdiv(columns + kw - 1, STEP),
+        bands=bands,
+        reach=reach,
+        left=0 if whole else kw // 2,
+        turn=kw // 2 if whole else 0,
+        first_row=first_row,
+        window_rows=min(rows + 2 * reach, height + reach) - first_row,
+    )
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Maps with each channel's cells together, and each row in whole words.
+
+    Attributes:
+        values: (B, C, H, words, 8), with zeros before and after a row.
+        pad: Zeros before it.
+    """
+
+    values: Tensor
+    pad: int
+
+    @classmethod
+    def of(cls, x: Tensor, pad: int, whole: bool) -> "Planes":
+        """Of maps (B, C, H, W) in one of the two usual orders; `whole`: in 1, 2, 4, ... words."""
+        batch, channels, height, width = x.shape
+        words = _cdiv(pad + width, WORD)
+        words = _power_of_2(words) if whole else words
+        if x.is_contiguous() and words * WORD == width:
+            return cls(x.view(batch, channels, height, words, WORD), pad)
+        values = x.new_empty((batch, channels, height, words, WORD))
+        cells, block = 128, 32
+        tiles = _cdiv(height * words * WORD, cells) * _cdiv(channels, block)
+        _PLANES.launch(
+            batch * tiles,
+            *(x, values, channels, height, width, words, pad),
+            **{"CELLS": cells, "BLOCK": block, **_order(x)},
+        )
+        return cls(values, pad)
+
+    @property
+    def shape(self) -> torch.Size:
+        """Maps, channels, rows and words of a row."""
+        return self.values.shape[:4]
+
+
+def is_preferred(x: Tensor, kh: int, kw: int) -> bool:
+    """Whether these kernels should take maps (B, C, H, W) rather than the FFT."""
+    if x.dtype not in MAX_WINDOW or x.numel() == 0:
+        return False
+    cut = plan(x.shape[-2], x.shape[-1], kh, kw)
+    if x.shape[1] * x.shape[2] * (x.shape[3] + 2 * WORD) * PATCH >= MAX_OFFSET:
+        return False
+    return min(cut.rows + 2 * cut.reach, x.shape[-2]) * cut.window <= MAX_WINDOW[x.dtype]
+
+
+def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Same-size correlation of maps (B, C, H, W) with kernels (C, 1, kh, kw), both sides odd.
+
+    Sums are made in single precision. Weight and bias may be wider than the maps; their gradients
+    come in their own type.
+    """
+    return _Depthwise.apply(x, weight, bias)
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x = _dense(x)
+        with torch.cuda.device_of(x):
+            cut = _plan(x, weight)
+            planes = Planes.of(x, cut.pad, cut.left == 0)
+            ctx.save_for_backward(planes.values, weight)
+            ctx.bias_type = None if bias is None else bias.dtype
+            return _correlate(planes, cut, weight, bias, False, torch.empty_like(x))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        values, weight = ctx.saved_tensors
+        wanted, grad = ctx.needs_input_grad, _dense(grad)
+        grad_x = grad_weight = grad_bias = None
+        with torch.cuda.device_of(grad):
+            cut = _plan(grad, weight)
+            planes = Planes.of(grad, 0, cut.left == 0)
+            if wanted[0]:
+                grad_x = _correlate(planes, cut, weight, None, True, torch.empty_like(grad))
+            if wanted[1]:
+                sums = _weight_gradient(Planes(values, cut.pad), planes, cut, weight.shape)
+                grad_weight = sums.to(weight.dtype)
+        if wanted[2]:
+            grad_bias = grad.sum((0, 2, 3), dtype=torch.float32).to(ctx.bias_type)
+        return grad_x, grad_weight, grad_bias
+
+
+def weight_gradient(x: Tensor, grad: Tensor, kh: int, kw: int) -> Tensor:
+    """Gradient (C, 1, kh, kw) of the kernel, in single precision.
+
+    Args:
+        x: Maps (B, C, H, W).
+        grad: Gradient of the output, same shape and type.
+        kh, kw: Rows and columns of the kernel.
+    """
+    x, grad = _dense(x), _dense(grad)
+    with torch.cuda.device_of(x):
+        cut = plan(x.shape[-2], x.shape[-1], kh, kw)
+        whole = cut.left == 0
+        planes = Planes.of(x, cut.pad, whole), Planes.of(grad, 0, whole)
+        return _weight_gradient(*planes, cut, torch.Size((x.shape[1], 1, kh, kw)))
+
+
+# Triton's own take microseconds.
+def _cdiv(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _power_of_2(n: int) -> int:
+    """The next one from `n` on."""
+    return 1 << (n - 1).bit_length()
+
+
+def _plan(x: Tensor, weight: Tensor) -> Plan:
+    return plan(x.shape[-2], x.shape[-1], weight.shape[-2], weight.shape[-1])
+
+
+def _correlate(
+    planes: Planes, cut: Plan, weight: Tensor, bias: Tensor | None, flip: bool, y: Tensor
+) -> Tensor:
+    """`y` with the correlation of maps and kernels, turned by 180 degrees or not."""
+    batch, channels, height, width = y.shape
+    start = -((planes.pad - cut.left) % WORD)  # column of the first patch
+    segments = _cdiv(width - start, cut.columns)
+    lead = (cut.left - planes.pad - start) // WORD  # words of a window before its patch
+    most = 32 if y.element_size() == 2 else 16  # so that products fit a thread's registers
+    size = max(16, min(most, _power_of_2(batch * segments)))
+    blocks, tiles = _cdiv(channels, GROUP), _cdiv(batch * segments, size)
+    _CORRELATE[y.element_size()].launch(
+        blocks * cut.bands * tiles,
+        *(planes.values, _taps(weight, cut, y.dtype, flip), y if bias is None else bias, y),
+        *(batch, channels, height, width, planes.shape[3]),
+        *(segments, cut.bands, cut.reach, start, lead, cut.taps[0]),
+        **cut.constants,
+        **{"GROUP": GROUP, "SIZE": size, "HAS_BIAS": bias is not None},
+        **{"PRECISION": _precision(y), **_order(y)},
+    )
+    return y
+
+
+def _weight_gradient(x: Planes, grad: Planes, cut: Plan, shape: torch.Size) -> Tensor:
+    """Gradient of kernels of a shape (C, 1, kh, kw), in single precision."""
+    batch, channels, height, words = x.shape
+    kh, kw = shape[-2:]
+    segments = _cdiv(grad.shape[3] * WORD, cut.columns)
+    positions, parts = batch * segments, _cdiv(cut.window_rows * cut.window, WORD * WORD)
+    together = min(OUTER_GROUP, _power_of_2(parts))  # parts of one program
+    blocks = _cdiv(parts, together), _cdiv(channels * together, OUTER_GROUP)
+    programs = blocks[0] * blocks[1]
+    splits = max(1, min(PROGRAMS // programs, positions // 128))
+    share = 16 * _cdiv(positions, 16 * splits)
+    sums = x.values.new_empty((splits, channels, parts, PATCH, PATCH), dtype=torch.float32)
+    _OUTER.launch(
+        programs * splits,
+        *(x.values, grad.values, sums, channels, height, words, grad.shape[3], segments, cut.bands),
+        *(cut.reach, (cut.left - x.pad) // WORD, positions, share, parts, cut.first_row),
+        **cut.constants,
+        **{"GROUP": OUTER_GROUP, "TOGETHER": together, "PRECISION": _precision(x.values)},
+    )
+    weight = sums.new_empty(shape)
+    _DIAGONAL.launch(
+        channels * kh,
+        *(sums, weight, channels, kh, kw, parts, splits),
+        *(cut.first_row, cut.window_rows, cut.turn),
+        **{"COLUMNS": cut.columns, "WINDOW": cut.window, "WIDE": _power_of_2(kw)},
+    )
+    return weight
+
+
+def _taps(weight: Tensor, cut: Plan, dtype: torch.dtype, flip: bool) -> Tensor:
+    """Kernels with zeros around them as window rows meet them, (C, rows, columns, window).
+
+    Entry [c, i, s, k] is the tap of cell k of a window row i - (rows of a patch - 1) below a
+    patch's row, for the output in column s.
+    """
+    channels, _, kh, kw = weight.shape
+    taps = weight.new_empty((channels, *cut.taps), dtype=dtype)
+    size = 1024
+    _TAPS.launch(
+        _cdiv(taps.numel(), size),
+        *(weight.contiguous(), taps, kh, kw, cut.rows - 1, cut.turn, cut.taps[0], taps.numel()),
+        **{"COLUMNS": cut.columns, "WINDOW": cut.window, "SIZE": size, "FLIP": flip},
+    )
+    return taps
+
+
+def _dense(x: Tensor) -> Tensor:
+    """`x` itself where it fills its memory in one of the two usual orders."""
+    if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
+        return x
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _order(x: Tensor) -> dict[str, int | bool]:
+    """The order of maps in memory, and a divisor of their channels, for aligned access."""
+    return {
+        "CHANNELS_LAST": not x.is_contiguous(),
+        "UNIT": min(16 // x.element_size(), x.shape[1] & -x.shape[1]),
+    }
+
+
+def _precision(x: Tensor) -> str:
+    # TF32 alone is off by 3e-4; three of its products together are as good as float32.
+    return "tf32x3" if x.dtype == torch.float32 else "tf32"
+
+
+_PLANES, _TAPS = Kernel(planes_kernel, 8), Kernel(taps_kernel)
+_CORRELATE = {  # by the size of an element; 128 registers let 16 warps run, which wait less
+    2: Kernel(correlate_kernel, GROUP, maxnreg=128),
+    4: Kernel(correlate_kernel, GROUP),
+}
+_OUTER, _DIAGONAL = Kernel(outer_kernel, OUTER_GROUP), Kernel(diagonal_kernel)

@@ -1,0 +1,144 @@
+"""What a model folder holds, and the config that describes it; torch is not needed to read it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from audiotag.errors import ModelError
+from audiotag.labels import Label, Labels
+from audiotag.models.folder import CONFIG_FILE
+from audiotag.runtime.files import replaced
+
+FORMAT_VERSION = 1
+MIN_DURATION = 3.0  # seconds; shorter clips are followed by silence up to it
+VERSIONED = ("torch", "timm", "dcls")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """All that is needed, beside weights, to build a tagger again.
+
+    Attributes:
+        architecture: Name of the backbone in timm's registry.
+        labels: The classes, in the order of the logits.
+        model_args: Arguments of the architecture.
+        dcls: Arguments of `swap.swap_convs`, where convolutions were replaced by DCLS ones.
+        front_end: Name of the front end.
+        front_end_args: Arguments of the front end.
+        min_duration: Seconds up to which silence follows a shorter clip.
+        thresholds: Score from which on each class counts as heard, in the order of the labels;
+            None if none were fitted.
+        softmax: Whether scores add up to one, as of a model that has learnt clips with exactly one
+            of the labels each; else each label's is a sigmoid.
+        folded: Whether the weights are those of a folded backbone, which is for use only.
+    """
+
+    architecture: str
+    labels: Labels
+    model_args: dict[str, Any] = field(default_factory=dict)
+    dcls: dict[str, Any] | None = None
+    front_end: str = "log_mel"
+    front_end_args: dict[str, Any] = field(default_factory=dict)
+    min_duration: float = MIN_DURATION
+    thresholds: tuple[float, ...] | None = None
+    softmax: bool = False
+    folded: bool = False
+
+    def to_json(self, timm_config: dict[str, Any] | None = None) -> str:
+        """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's.
+
+        Args:
+            timm_config: timm's "pretrained_cfg", with which `timm.create_model("hf-hub:...")`
+                builds the backbone from the same file.
+        """
+        return json.dumps(
+            {
+                "library_name": "audiotag",
+                "format_version": FORMAT_VERSION,
+                "architecture": self.architecture,
+                "num_classes": len(self.labels),
+                "model_args": {"in_chans": 1, **self.model_args},
+                **({} if timm_config is None else {"pretrained_cfg": timm_config}),
+                **({} if self.dcls is None else {"dcls": self.dcls}),
+                "front_end": {"name": self.front_end, **self.front_end_args},
+                "min_duration": self.min_duration,
+                "labels": [{"name": label.name, "mid": label.mid} for label in self.labels],
+                **({} if self.thresholds is None else {"thresholds": self.thresholds}),
+                **({"softmax": True} if self.softmax else {}),
+                **({"folded": True} if self.folded else {}),
+                "versions": {name: version(name) for name in VERSIONED},
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelConfig":
+        """Read the text of `config.json`.
+
+        Raises:
+            KeyError, ValueError, TypeError: If it is not one.
+        """
+        values = json.loads(text)
+        if values["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"format version {values['format_version']} is not {FORMAT_VERSION}")
+        front_end = dict(values["front_end"])
+        labels = Labels(Label(x["name"], x["mid"]) for x in values["labels"])
+        return cls(
+            architecture=values["architecture"],
+            labels=labels,
+            model_args={k: v for k, v in values["model_args"].items() if k != "in_chans"},
+            dcls=values.get("dcls"),
+            front_end=front_end.pop("name"),
+            front_end_args=front_end,
+            min_duration=values["min_duration"],
+            thresholds=_thresholds(values.get("thresholds"), labels),
+            softmax=bool(values.get("softmax", False)),
+            folded=bool(values.get("folded", False)),
+        )
+
+
+def _thresholds(values: list[float] | None, labels: Labels) -> tuple[float, ...] | None:
+    if values is None:
+        return None
+    if len(values) != len(labels):
+        raise ValueError(f"{len(values)} thresholds for {len(labels)} labels")
+    return tuple(float(x) for x in values)
+
+
+def store_thresholds(folder: Path, thresholds: Sequence[float]) -> None:
+    """Write thresholds of the classes into a model folder's config, the rest of it kept.
+
+    Raises:
+        ModelError: If the folder has no config, or one of other labels.
+    """
+    labels = read_config(folder).labels
+    if len(thresholds) != len(labels):
+        raise ModelError(f"{folder} has {len(labels)} labels, not {len(thresholds)}")
+    values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    text = json.dumps({**values, "thresholds": list(thresholds)}, indent=1, ensure_ascii=False)
+    with replaced(folder / CONFIG_FILE) as file:
+        file.write(f"{text}\n".encode())
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The config of a model folder.
+
+    Raises:
+        ModelError: If the folder has none, or it is not audiotag's.
+    """
+    try:
+        return ModelConfig.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(
+            f"{folder} is not a model folder: {CONFIG_FILE} cannot be read ({error.strerror}); "
+            "give a folder written by audiotag train, convert or pull"
+        ) from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{folder / CONFIG_FILE} is not an audiotag config ({error}); "
+            "make the folder again with audiotag train, convert or pull"
+        ) from error

@@ -1,0 +1,149 @@
+"""What `evaluation.json` in a model folder says: figures and the clips they hold for."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from audiotag.errors import ModelError
+from audiotag.models.folder import EVALUATION_FILE
+from audiotag.runtime.files import replaced
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure and its 95 % bootstrap interval over clips; NaN ends without resamples.
+
+    The interval has no width where no resample differs: an accuracy of 1 stays 1 in all of them.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """Figures of one class.
+
+    Attributes:
+        name: The class.
+        clips: How many clips have it.
+        average_precision: As scikit-learn's.
+        auc: Area under the ROC curve; NaN if every clip has the class.
+    """
+
+    name: str
+    clips: int
+    average_precision: Figure
+    auc: Figure
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How many clips of `label` score highest in `heard`, which may be the same."""
+
+    label: str
+    heard: str
+    clips: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a model, with the clips they hold for.
+
+    Attributes:
+        model: How messages call it.
+        data: Name of the data set's folder.
+        split: The split measured; None for all.
+        fold: The fold measured; None for all.
+        clips: How many clips.
+        keys: Hash of the clips' keys: figures with another hash are of other clips.
+        labels: How many classes the model has.
+        resamples: How many resamples the intervals come from.
+        figures: As `measurement.Measurement.figures`, and "d_prime" of "AUC".
+        classes: Of each class that has a clip, in the order of the labels.
+        confusion: Pairs that occur; None where a clip has several labels or none.
+        learnt: How many of the clips the model was trained on, as far as its folder says.
+    """
+
+    model: str
+    data: str
+    split: str | None
+    fold: int | None
+    clips: int
+    keys: str
+    labels: int
+    resamples: int
+    figures: dict[str, Figure]
+    classes: tuple[ClassFigures, ...]
+    confusion: tuple[Confusion, ...] | None
+    learnt: int = 0
+
+    @property
+    def mean_average_precision(self) -> float:
+        """Mean average precision over the classes that have a clip."""
+        return self.figures["mAP"].value
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of clips whose first tag is their label; None where a clip has several or none."""
+        return self.figures["accuracy"].value if "accuracy" in self.figures else None
+
+    def to_json(self) -> str:
+        """The content of `evaluation.json`: the attributes; null for what is not a number."""
+        return to_json(self)
+
+    def save(self, folder: Path) -> Path:
+        """Write `evaluation.json` into a model folder."""
+        with replaced(folder / EVALUATION_FILE) as file:
+            file.write(f"{self.to_json()}\n".encode())
+        return folder / EVALUATION_FILE
+
+
+def read_evaluation(folder: Path) -> Evaluation | None:
+    """What `Evaluation.save` wrote into a model folder; None where it was not measured.
+
+    Raises:
+        ModelError: If its `evaluation.json` is damaged.
+    """
+    path = folder / EVALUATION_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        figures = {name: _read_figure(x) for name, x in values["figures"].items()}
+        classes = tuple(
+            ClassFigures(
+                x["name"],
+                x["clips"],
+                _read_figure(x["average_precision"]),
+                _read_figure(x["auc"]),
+            )
+            for x in values["classes"]
+        )
+        confusion = values["confusion"]
+        pairs = None if confusion is None else tuple(Confusion(**x) for x in confusion)
+        return Evaluation(**{**values, "figures": figures, "classes": classes, "confusion": pairs})
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error}); measure again with audiotag evaluate --save"
+        ) from error
+
+
+def _read_figure(values: dict[str, float | None]) -> Figure:
+    return Figure(**{name: math.nan if x is None else x for name, x in values.items()})
+
+
+def to_json(record: Any) -> str:
+    """A dataclass as JSON; null for what is not a number, which JSON cannot say."""
+    return json.dumps(_sayable(asdict(record)), ensure_ascii=False)
+
+
+def _sayable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sayable(x) for key, x in value.items()}
+    if isinstance(value, tuple):
+        return [_sayable(x) for x in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,28 @@
+"""The files of a model folder and of a run folder, by name."""
+
+import json
+from pathlib import Path
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+ONNX_FILE = "model.onnx"
+CARD_FILE = "README.md"
+EVALUATION_FILE = "evaluation.json"
+# Of a run folder alone.
+RECIPE_FILE = "recipe.toml"  # every default written out
+METRICS_FILE = "metrics.jsonl"
+DATA_FILE = "data.json"
+RUN_FILES = (RECIPE_FILE, METRICS_FILE, DATA_FILE, EVALUATION_FILE)
+FILES = (CONFIG_FILE, WEIGHTS_FILE, ONNX_FILE, CARD_FILE, *RUN_FILES)
+
+LIBRARY = "audiotag"  # what a config says of whose it is
+DEFAULT_NAME = "default"  # what users call the embedded model
+
+
+def is_own_config(path: Path) -> bool:
+    """Whether a file is the config of one of audiotag's models."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(values, dict) and values.get("library_name") == LIBRARY

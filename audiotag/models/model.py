@@ -1,0 +1,256 @@
+"""The tagger: front end, backbone and labels, kept together in a model folder.
+
+A model folder holds `config.json` (architecture and its arguments, front end, labels, versions),
+`model.safetensors` (the backbone's state dict) and, where it was exported, `model.onnx`; where it
+was measured, `evaluation.json`.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from audiotag.errors import ModelError
+from audiotag.features.front_ends import FRONT_ENDS, build_features
+from audiotag.layers.folding import fold
+from audiotag.models.build import build_backbone, build_folded
+from audiotag.models.config import ModelConfig, read_config
+from audiotag.models.folder import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
+from audiotag.runtime.allocator import keep_freed_memory
+from audiotag.runtime.files import replaced
+from audiotag.runtime.precision import autocast
+
+# Of the configuration that timm keeps of each architecture, what loading weights depends on.
+TIMM_KEYS = ("first_conv", "classifier", "pool_size", "fixed_input_size")
+
+
+class Model(nn.Module):
+    """Waveforms in, logits of named classes out.
+
+    Attributes:
+        features: Front end, waveform (B, T) -> maps (B, 1, n_mels, frames).
+        backbone: Maps -> logits (B, classes).
+        labels: The classes.
+        config: What `config.json` holds.
+        name: How messages call this model.
+        precision: Of matrix products where windows are scored, a key of `PRECISIONS`: "fp32"
+            unless set.
+    """
+
+    precision = "fp32"
+
+    def __init__(
+        self, config: ModelConfig, features: nn.Module, backbone: nn.Module, name: str = "model"
+    ) -> None:
+        super().__init__()
+        self.config, self.labels, self.name = config, config.labels, name
+        self.features = features
+        self.backbone = backbone
+
+    @classmethod
+    def create(cls, config: ModelConfig, name: str | None = None, pretrained: bool = False) -> Self:
+        """A tagger with fresh weights.
+
+        Args:
+            config: What to build.
+            name: How messages call it; by its architecture unless given.
+            pretrained: Start the backbone from the published image model's weights, before any
+                convolution is replaced.
+
+        Raises:
+            ModelError: If the architecture, the front end or an argument of either is unknown.
+        """
+        features = build_features(config.front_end, config.front_end_args)
+        backbone = build_backbone(config, pretrained)
+        return cls(config, features, backbone, name or config.architecture)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """The tagger of a model folder, in evaluation mode, on the CPU.
+
+        Raises:
+            ModelError: If a file is missing or damaged, or weights and config do not fit.
+        """
+        folder = Path(folder)
+        config, state = read_config(folder), _read_weights(folder)
+        features = build_features(config.front_end, config.front_end_args)
+        backbone = build_folded(config, state) if config.folded else build_backbone(config)
+        _check_fit(backbone.state_dict(), state, folder)
+        if config.folded:
+            state = {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
+        backbone.load_state_dict(state, assign=config.folded)
+        return cls(config, features, backbone, folder.name).eval()
+
+    def save(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
+        """Write `config.json` and `model.safetensors` into `folder`, each moved into place.
+
+        Shared positions are written once for each convolution that uses them. A `model.onnx` or
+        `evaluation.json` that lies there is removed: it would be that of other weights.
+
+        Args:
+            folder: Made if it does not exist.
+            dtype: Type of floating-point weights in the file; theirs unless given.
+
+        Raises:
+            ModelError: If the DCLS convolutions have been folded and the config does not say so:
+                positions would be lost. If a weight is too large for `dtype`.
+        """
+        if getattr(self.backbone, "is_folded", False) and not self.config.folded:
+            raise ModelError(
+                f"{self.name}: folding has lost its positions, so it cannot be saved; save before "
+                "folding, or what Tagger.from_pretrained loads"
+            )
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {key: _for_file(x, dtype) for key, x in self.backbone.state_dict().items()}
+        for name in (ONNX_FILE, EVALUATION_FILE):
+            (folder / name).unlink(missing_ok=True)
+        with replaced(folder / WEIGHTS_FILE) as file:
+            file.write(to_bytes(state, metadata={"format": "pt"}))
+        with replaced(folder / CONFIG_FILE) as file:
+            file.write(f"{self.resolved_config().to_json(self.timm_config())}\n".encode())
+
+    def timm_config(self) -> dict[str, Any] | None:
+        """What timm needs to build the backbone from `config.json`, its "pretrained_cfg"; nothing
+        for a backbone that timm alone cannot build."""
+        if self.config.dcls is not None or self.config.folded:
+            return None
+        own = cast(dict[str, Any], self.backbone.default_cfg)
+        cfg = {key: own[key] for key in TIMM_KEYS if own.get(key) is not None}
+        size = (1, *own["input_size"][1:])
+        return {**cfg, "input_size": size, "num_classes": len(self.labels)}
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the waveforms it takes."""
+        return cast(int, self.features.sample_rate)
+
+    @property
+    def min_duration(self) -> float:
+        """Seconds; shorter clips are followed by silence up to this."""
+        return self.config.min_duration
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """Score from which on each class counts as heard, (classes,); None if none were fitted."""
+        fitted = self.config.thresholds
+        return None if fitted is None else np.array(fitted)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.backbone.parameters()).device
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether it computes on a GPU."""
+        return self.device.type == "cuda"
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Logits (B, classes) of waveforms (B, T)."""
+        return self.backbone(self.features(waveform))
+
+    def embed(self, waveform: Tensor) -> Tensor:
+        """What the classifier sees, (B, D), of waveforms (B, T)."""
+        backbone = cast(Any, self.backbone)  # timm's interface, which nn.Module does not declare
+        maps = backbone.forward_features(self.features(waveform))
+        return backbone.forward_head(maps, pre_logits=True)
+
+    def scores_of(self, logits: Tensor) -> Tensor:
+        """Scores (B, classes) in [0, 1] of logits (B, classes)."""
+        return logits.softmax(1) if self.config.softmax else logits.sigmoid()
+
+    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Scores (B, classes) in [0, 1] of waveforms (B, T).
+
+        Raises:
+            ModelError: If they do not fit on the device at once.
+        """
+        return self._compute(lambda x: self.scores_of(self(x).float()), waveforms)
+
+    def logit_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Logits (B, classes) of waveforms (B, T); errors as `score_windows`."""
+        return self._compute(lambda x: self(x).float(), waveforms)
+
+    def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Embeddings (B, D) of waveforms (B, T); errors as `score_windows`."""
+        return self._compute(lambda x: self.embed(x).float(), waveforms)
+
+    def fold(self) -> Self:
+        """Turn, in place, the backbone into the plain one that computes the same, for use only:
+        DCLS kernels built, branches and batch norms merged."""
+        fold(self.backbone.eval())
+        return self
+
+    def _compute(self, model: Callable[[Tensor], Tensor], waveforms: np.ndarray) -> np.ndarray:
+        self.eval()
+        try:
+            with torch.inference_mode(), autocast(self.device.type, self.precision):
+                return model(torch.from_numpy(waveforms).to(self.device)).cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{len(waveforms)} windows of this length do not fit on the device at once; "
+                "give a smaller batch size (--batch-size) or shorter windows (--window)"
+            ) from error
+
+    def resolved_config(self) -> ModelConfig:
+        """The config with the front end's defaults spelled out: they are part of every figure."""
+        parameters = inspect.signature(FRONT_ENDS[self.config.front_end]).parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        return ModelConfig(
+            **{**vars(self.config), "front_end_args": {**defaults, **self.config.front_end_args}}
+        )
+
+
+def _for_file(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    tensor = tensor.detach().cpu()
+    if dtype is not None and tensor.is_floating_point():
+        largest = tensor.abs().max() if tensor.numel() else 0.0
+        if largest > torch.finfo(dtype).max:
+            raise ModelError(f"a weight of {largest:g} is too large for {dtype}; keep its own type")
+        tensor = tensor.to(dtype)
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _read_weights(folder: Path) -> dict[str, Tensor]:
+    path = folder / WEIGHTS_FILE
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"{path} cannot be read ({error}); copy or pull the model again"
+        ) from error
+
+
+def _check_fit(model: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
+    """Raise a ModelError naming the first keys and shapes in which the two differ."""
+    wrong = [f"{key} is missing" for key in model.keys() - state.keys()]
+    wrong += [f"{key} is not in the architecture" for key in state.keys() - model.keys()]
+    wrong += [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(model[key].shape)}"
+        for key in model.keys() & state.keys()
+        if model[key].shape != state[key].shape
+    ]
+    if wrong:
+        raise ModelError(
+            f"{folder}: weights do not fit {CONFIG_FILE} (its architecture and labels): "
+            + "; ".join(sorted(wrong)[:3])
+        )
+
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def to_device(tagger: AnyModel, device: torch.device) -> AnyModel:
+    """Move a tagger, its convolutions in the channels-last layout that is fast everywhere."""
+    if device.type == "cpu":
+        keep_freed_memory()
+    tagger.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return tagger.to(device)

@@ -1,0 +1,318 @@
+"""Export: a tagger as one ONNX file, checked against the tagger before it is kept.
+
+The graph takes waveforms (B, samples), or log-mel maps (B, 1, n_mels, frames), and gives `scores`
+(B, classes) and `embedding` (B, D). Its metadata holds the config under "audiotag".
+"""
+
+import copy
+import io
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audiotag.audio import extensions, streams, windows
+from audiotag.errors import ModelError
+from audiotag.features.onnx_front_ends import onnx_front_end
+from audiotag.models.model import Model
+from audiotag.models.onnx.layers import use_plain_convs, widen_first_block
+from audiotag.models.onnx.model import (
+    EMBEDDING,
+    LOG_MEL,
+    METADATA_KEY,
+    SCORES,
+    WAVEFORM,
+    OnnxModel,
+)
+from audiotag.runtime.files import replaced
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+TRACED = (2, 4.0)  # clips and seconds the graph is traced with; the check hears others
+CHECKED = (1.0, 3.3, 10.0, 27.0)  # seconds
+BATCHES = (1, 3)  # clips
+TOLERANCE = 1e-4  # of scores
+COMPACT_SIZE = 1024  # weights; smaller arrays stay as they are
+INT16_MAX = 32767
+FRONT_END = "features."  # how names of its weights begin; 16 bits would raise its noise floor
+FRONT_END_NODES = "/features/"
+NOISE_LEVEL = 0.2  # of the check's clips; full scale is 1
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """What int8 weights change in the scores of the sample clips.
+
+    Attributes:
+        clips: Number of clips.
+        largest: Largest difference of a score.
+        mean: Mean difference of the scores of all classes.
+        same_first: Clips whose first tag stays the same.
+    """
+
+    clips: int
+    largest: float
+    mean: float
+    same_first: int
+
+
+@dataclass(frozen=True)
+class Export:
+    """An ONNX file and how near it comes to the model.
+
+    Attributes:
+        path: The file.
+        size: Bytes.
+        input: "waveform" or "log_mel".
+        difference: Largest difference of a score from the model's, before int8.
+        quantisation: What int8 changed, if asked for.
+    """
+
+    path: Path
+    size: int
+    input: str
+    difference: float
+    quantisation: Quantisation | None = None
+
+
+def export(tagger: Model, out: Path, *, waveform: bool = False, int8: bool = False) -> Export:
+    """Write a tagger, folded, as an ONNX file; nothing is left behind if it fails.
+
+    Args:
+        tagger: Any tagger; not changed.
+        out: File to write.
+        waveform: Take waveforms rather than log-mel maps.
+        int8: Quantise weights of matrix products, whose inputs are then quantised as they come.
+
+    Raises:
+        ModelError: If onnx is not installed, or the graph's scores are not the model's.
+    """
+    if find_spec("onnx") is None:
+        raise ModelError("export needs onnx; install it with: pip install 'audiotag-dcls[export]'")
+    tagger = copy.deepcopy(tagger).cpu().float().eval().fold()
+    graph = _Graph(tagger, waveform)
+    model = _trace(graph, _input_of(tagger, waveform, *TRACED), tagger.name)
+    _add_metadata(model, tagger, graph.input)
+    content = model.SerializeToString()
+    difference = _check(tagger, content, out)
+    quantisation = None
+    if int8:
+        float_content, content = content, _compacted(_quantised(model)).SerializeToString()
+        quantisation = _compare(float_content, content)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(out) as file:
+        file.write(content)
+    return Export(out, len(content), graph.input, difference, quantisation)
+
+
+class _Graph(nn.Module):
+    """What the file computes: scores and embedding, of log-mel maps or waveforms."""
+
+    def __init__(self, tagger: Model, waveform: bool) -> None:
+        super().__init__()
+        config = tagger.config
+        self.input = WAVEFORM if waveform else LOG_MEL
+        self.scores_of = tagger.scores_of
+        self.features: nn.Module = nn.Identity()
+        if waveform:
+            self.features = onnx_front_end(config.front_end, config.front_end_args)
+        self.backbone = copy.deepcopy(tagger.backbone)
+        use_plain_convs(self.backbone, _input_of(tagger, False, *TRACED))
+        widen_first_block(self.backbone)
+        self.eval()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        backbone = cast(Any, self.backbone)  # timm's interface
+        maps = backbone.forward_features(self.features(x))
+        scores = self.scores_of(backbone.forward_head(maps))
+        return scores, backbone.forward_head(maps, pre_logits=True)
+
+
+def _trace(graph: _Graph, example: Tensor, name: str) -> "onnx.ModelProto":
+    """The graph as ONNX.
+
+    By way of TorchScript: on ten architectures, convolutional and with attention, it is as
+    exact as PyTorch's newer exporter and takes 1 s where that one takes 10 to 30.
+    """
+    import onnx
+
+    clips = {0: "clips"}
+    content = io.BytesIO()
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            torch.onnx.export(
+                graph,
+                (example,),
+                content,  # type: ignore[arg-type]
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=[graph.input],
+                output_names=[SCORES, EMBEDDING],
+                dynamic_axes={
+                    graph.input: {**clips, example.ndim - 1: "length"},
+                    SCORES: clips,
+                    EMBEDDING: clips,
+                },
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise ModelError(f"{name} cannot be exported to ONNX: {error}") from error
+    return onnx.load_from_string(content.getvalue())
+
+
+def _add_metadata(model: "onnx.ModelProto", tagger: Model, input: str) -> None:
+    config = json.loads(tagger.resolved_config().to_json())
+    text = json.dumps({**config, "input": input}, ensure_ascii=False)
+    model.metadata_props.add(key=METADATA_KEY, value=text)
+
+
+def _compacted(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The model with large weights in 16 bits; a runtime turns them back when it opens the file.
+
+    Those that are exact in float16, as from a checkpoint in half precision, stay exact. Others
+    become integers with a scale for each output channel, 30 times as exact as float16.
+    """
+    from onnx import numpy_helper
+
+    model = copy.deepcopy(model)
+    graph = model.graph
+    for tensor in list(graph.initializer):
+        weight = numpy_helper.to_array(tensor)
+        exact = tensor.name.startswith(FRONT_END) or weight.size < COMPACT_SIZE
+        if weight.dtype == np.float32 and not exact:
+            arrays, nodes = _in_16_bits(tensor.name, weight)
+            graph.initializer.remove(tensor)
+            graph.initializer.extend(numpy_helper.from_array(x, n) for n, x in arrays.items())
+            for node in reversed(nodes):
+                graph.node.insert(0, node)
+    return model
+
+
+def _in_16_bits(
+    name: str, weight: np.ndarray
+) -> tuple[dict[str, np.ndarray], list["onnx.NodeProto"]]:
+    """Arrays to store, and nodes that make the weight of this name from them."""
+    from onnx import TensorProto, helper
+
+    stored, whole, scale = f"{name}.stored", f"{name}.whole", f"{name}.scale"
+    half = weight.astype(np.float16)
+    if (half == weight).all():
+        cast_node = helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT)
+        return {stored: half}, [cast_node]
+    axes = tuple(range(1, weight.ndim))
+    step = np.abs(weight).max(axis=axes, keepdims=True) / np.float32(INT16_MAX)
+    step[step == 0] = 1
+    nodes = [
+        helper.make_node("Cast", [stored], [whole], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [whole, scale], [name]),
+    ]
+    return {stored: np.round(weight / step).astype(np.int16), scale: step}, nodes
+
+
+def _check(tagger: Model, content: bytes, out: Path) -> float:
+    """Largest difference of the file's scores from the tagger's, over `CHECKED` and `BATCHES`.
+
+    Raises:
+        ModelError: If one is above the tolerance; names length and difference.
+    """
+    exported = OnnxModel.from_bytes(content, out.name)
+    largest = 0.0
+    for seconds in CHECKED:
+        for clips in BATCHES:
+            heard = _noises(tagger, clips, seconds)
+            scores = exported.score_windows(heard), tagger.score_windows(heard)
+            difference = float(np.abs(np.subtract(*scores)).max())
+            if not difference <= TOLERANCE:
+                raise ModelError(
+                    f"{out} is not written: at {seconds:g} s, {clips} at once, its scores differ "
+                    f"from the model's by {difference:.2g}, more than {TOLERANCE:g}; "
+                    f"{tagger.name} cannot be exported, use its folder"
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def _noises(tagger: Model, clips: int, seconds: float) -> np.ndarray:
+    """Windows (clips, T) of noise that swells, as `audio.windows` cuts them."""
+    rate = tagger.sample_rate
+    count = round(seconds * rate)
+    swell = np.sin(np.linspace(0, 3 * seconds, count)) * NOISE_LEVEL
+    noises = np.random.default_rng(0).standard_normal((clips, count)) * swell
+    return np.stack([_window(noise.astype(np.float32), tagger, seconds) for noise in noises])
+
+
+def _window(samples: np.ndarray, tagger: Model, seconds: float) -> np.ndarray:
+    (window,) = windows.windows([samples], tagger.sample_rate, seconds, None, tagger.min_duration)
+    return window.samples
+
+
+def _input_of(tagger: Model, waveform: bool, clips: int, seconds: float) -> Tensor:
+    """What the graph takes, (clips, T) or (clips, 1, n_mels, frames), of noise."""
+    noise = torch.from_numpy(_noises(tagger, clips, seconds))
+    with torch.no_grad():
+        return noise if waveform else tagger.features(noise)
+
+
+def _quantised(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The model with int8 weights in its matrix products; the front end stays as it is.
+
+    Convolutions stay too: with int8 weights onnxruntime takes 4 to 10 times as long for them.
+    Unsigned weights cannot overflow on CPUs that add up products of bytes in 16 bits.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    front = [node.name for node in model.graph.node if node.name.startswith(FRONT_END_NODES)]
+    with tempfile.TemporaryDirectory() as folder, _silent_root_logger():
+        path = Path(folder) / "int8.onnx"
+        quantize_dynamic(
+            model,
+            path,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            per_channel=True,
+            weight_type=QuantType.QUInt8,
+            nodes_to_exclude=front,
+        )
+        return onnx.load(path)
+
+
+def _compare(before: bytes, after: bytes) -> Quantisation:
+    """What changes in the scores of the sample clips from one file's content to the other's."""
+    scores = [_sample_scores(OnnxModel.from_bytes(x, "model")) for x in (before, after)]
+    change = np.abs(scores[1] - scores[0])
+    first = scores[0].argmax(axis=1) == scores[1].argmax(axis=1)
+    return Quantisation(len(change), float(change.max()), float(change.mean()), int(first.sum()))
+
+
+def _sample_scores(tagger: OnnxModel) -> np.ndarray:
+    """Scores (clips, classes) of the first window of each sample clip."""
+    folder = Path(str(files("audiotag") / "assets" / "samples"))
+    scores = []
+    for path in sorted(x for x in folder.iterdir() if x.suffix in extensions.AUDIO_EXTENSIONS):
+        stream = streams.stream(path, tagger.sample_rate)
+        window = next(windows.windows(stream, tagger.sample_rate, minimum=tagger.min_duration))
+        scores.append(tagger.score_windows(window.samples[None])[0])
+    return np.stack(scores)
+
+
+@contextmanager
+def _silent_root_logger() -> Iterator[None]:
+    """Keep onnxruntime's advice on how to prepare a model away."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)

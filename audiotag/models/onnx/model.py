@@ -1,0 +1,175 @@
+"""A tagger out of an ONNX file: onnxruntime on the CPU, without the seconds that torch takes to
+import."""
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as failures
+
+from audiotag.errors import ModelError
+from audiotag.features.numpy_front_ends import numpy_front_end
+from audiotag.models.config import ModelConfig
+
+METADATA_KEY = "audiotag"  # config.json's text and "input"
+WAVEFORM, LOG_MEL = "waveform", "log_mel"  # inputs
+SCORES, EMBEDDING = "scores", "embedding"  # outputs
+FATAL_ONLY = 4  # onnxruntime's severity; its errors are raised, and said in our words
+UNREADABLE = (
+    failures.InvalidProtobuf,
+    failures.InvalidGraph,
+    failures.InvalidArgument,
+    failures.NotImplemented,
+    failures.RuntimeException,
+    failures.Fail,
+)
+
+
+class OnnxModel:
+    """Waveforms in, scores of named classes out; computes on the CPU.
+
+    Each window is computed in one thread, several of them at once: a thread that shares a window
+    with others mostly waits for them, the more so where the others' cores have more to do.
+
+    Attributes:
+        name: How messages call it.
+        config: What the file's metadata hold, as a model folder's `config.json`.
+        labels: The classes.
+        is_gpu: False.
+    """
+
+    is_gpu = False
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        config: ModelConfig,
+        input: str,
+        name: str,
+        threads: int,
+    ) -> None:
+        self.name, self.config, self.labels = name, config, config.labels
+        self._session, self._input = session, input
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="onnx")
+        self._features: Callable[[np.ndarray], np.ndarray] | None = None
+        if input == LOG_MEL:
+            self._features = numpy_front_end(config.front_end, config.front_end_args)
+
+    @classmethod
+    def load(cls, path: Path | str, threads: int | None = None) -> "OnnxModel":
+        """The tagger of a file written by `audiotag export`.
+
+        Args:
+            path: An ONNX file.
+            threads: Windows computed at once; if None, as OMP_NUM_THREADS says, or one a core.
+
+        Raises:
+            ModelError: If it cannot be read, or is not from `audiotag export`.
+        """
+        path = Path(path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        tagger = cls.from_bytes(content, str(path), threads)
+        tagger.name = path.stem
+        return tagger
+
+    @classmethod
+    def from_bytes(cls, content: bytes, name: str, threads: int | None = None) -> "OnnxModel":
+        """As `load`, from a file's content."""
+        try:
+            session = onnxruntime.InferenceSession(
+                content, _options(), providers=["CPUExecutionProvider"]
+            )
+        except UNREADABLE as error:
+            raise ModelError(
+                f"{name}: not an ONNX file that onnxruntime can run, or a damaged one; copy it "
+                "again, or make it again with audiotag export"
+            ) from error
+        config, input = _read_metadata(session, name)
+        return cls(session, config, input, name, _threads() if threads is None else threads)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz of the waveforms it takes."""
+        return self.config.front_end_args["sample_rate"]
+
+    @property
+    def min_duration(self) -> float:
+        """Seconds; shorter clips are followed by silence up to this."""
+        return self.config.min_duration
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """Score from which on each class counts as heard, (classes,); None if none were fitted."""
+        fitted = self.config.thresholds
+        return None if fitted is None else np.array(fitted)
+
+    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Scores (B, classes) in [0, 1] of waveforms (B, T) float32.
+
+        Raises:
+            ModelError: If they do not fit into memory at once.
+        """
+        return self._run(SCORES, waveforms)
+
+    def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
+        """Embeddings (B, D) of waveforms (B, T) float32; errors as `score_windows`."""
+        return self._run(EMBEDDING, waveforms)
+
+    def _run(self, output: str, waveforms: np.ndarray) -> np.ndarray:
+        windows = (waveforms[i : i + 1] for i in range(len(waveforms)))
+        try:
+            return np.concatenate(list(self._threads.map(partial(self._run_one, output), windows)))
+        except (MemoryError, failures.Fail, failures.RuntimeException) as error:
+            raise ModelError(
+                f"{len(waveforms)} windows of this length do not fit into memory at once; "
+                "give a smaller batch size (--batch-size) or shorter windows (--window)"
+            ) from error
+
+    def _run_one(self, output: str, waveform: np.ndarray) -> np.ndarray:
+        """Output (1, K) of a waveform (1, T)."""
+        inputs = waveform if self._features is None else self._features(waveform)
+        return self._session.run([output], {self._input: inputs})[0]
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = FATAL_ONLY
+    options.enable_mem_pattern = False  # would plan memory again for each length of clip
+    options.intra_op_num_threads = 1
+    return options
+
+
+def _threads() -> int:
+    """Windows to compute at once."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _read_metadata(session: onnxruntime.InferenceSession, name: str) -> tuple[ModelConfig, str]:
+    """Config and input of a session's model."""
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(
+            f"{name}: an ONNX file without audiotag's labels and front end; make one with "
+            "audiotag export MODEL OUT.onnx"
+        )
+    try:
+        config, input = ModelConfig.from_json(text), json.loads(text)["input"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"{name}: its audiotag metadata cannot be read ({error}); make the file again with "
+            "audiotag export"
+        ) from error
+    return config, input

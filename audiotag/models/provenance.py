@@ -1,0 +1,64 @@
+"""What a run was trained on: the `data.json` of its folder."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from audiotag.errors import ModelError
+from audiotag.models.folder import DATA_FILE
+from audiotag.runtime.files import replaced
+
+
+@dataclass(frozen=True)
+class Part:
+    """Clips of a data set.
+
+    Attributes:
+        clips: How many.
+        hours: How long they are.
+        keys: Hash of their keys, as an evaluation on them has.
+        split, fold, without_fold: Which of the data set's clips they are, as of `ClipDataset`.
+    """
+
+    clips: int
+    hours: float
+    keys: str
+    split: str | None = None
+    fold: int | None = None
+    without_fold: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The clips of a run.
+
+    Attributes:
+        name: Of the data set's folder.
+        train: What was learnt.
+        valid: What the run was measured on.
+    """
+
+    name: str
+    train: Part
+    valid: Part
+
+    def save(self, folder: Path) -> None:
+        """Write `data.json` into a run folder."""
+        with replaced(folder / DATA_FILE) as file:
+            file.write(f"{json.dumps(asdict(self), ensure_ascii=False)}\n".encode())
+
+
+def read_trained_on(folder: Path) -> TrainedOn | None:
+    """What the model in a folder was trained on; None where it does not say.
+
+    Raises:
+        ModelError: If its `data.json` is damaged.
+    """
+    path = folder / DATA_FILE
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return TrainedOn(values["name"], Part(**values["train"]), Part(**values["valid"]))
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); delete it") from error

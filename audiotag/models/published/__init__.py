@@ -1,0 +1,1 @@
+"""What others published: layouts of their checkpoints, weights read safely, and their figures."""

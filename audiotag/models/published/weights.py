@@ -1,0 +1,89 @@
+"""The tensors of a published checkpoint file, read so that nothing pickled in it is ever run."""
+
+import argparse
+import logging
+import pickle
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from audiotag.errors import ModelError
+from audiotag.models.published.layouts import first
+
+PICKLE_SUFFIXES = (".pt", ".pth")
+SAFETENSORS_SUFFIX = ".safetensors"
+# Where a training checkpoint has its weights, and their average, beside the optimiser's state.
+WEIGHTS, AVERAGED_WEIGHTS = "model", "model_ema"
+# The restricted unpickler raises what a damaged stream happens to lead it to.
+UNPICKLING_ERRORS = (
+    pickle.UnpicklingError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+logger = logging.getLogger(__name__)
+
+
+def read_weights(checkpoint: Path) -> dict[str, Tensor]:
+    """The named tensors in a file, on the CPU. Nothing pickled is ever run.
+
+    A training checkpoint may hold a run's arguments as an `argparse.Namespace`; its weights are
+    taken from `model`, or from `model_ema` if there is no `model`, and a warning says which where
+    there could be doubt.
+
+    Args:
+        checkpoint: A .pt, .pth or .safetensors file.
+
+    Raises:
+        ModelError: If the file is missing, damaged, of another kind, or asks for code.
+    """
+    suffix = checkpoint.suffix.lower()
+    if suffix not in (*PICKLE_SUFFIXES, SAFETENSORS_SUFFIX):
+        raise ModelError(
+            f"{checkpoint} is not named as a checkpoint; "
+            f"expected {', '.join(PICKLE_SUFFIXES)} or {SAFETENSORS_SUFFIX}"
+        )
+    try:
+        return load_file(checkpoint) if suffix == SAFETENSORS_SUFFIX else _unpickle(checkpoint)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{checkpoint} cannot be read ({error}); download it again") from error
+
+
+def _unpickle(checkpoint: Path) -> dict[str, Tensor]:
+    try:
+        # To make a Namespace runs nothing of the file's; every other class is refused.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except UNPICKLING_ERRORS as error:
+        raise ModelError(
+            f"{checkpoint} was refused and nothing in it was run: {_reason(error)}; "
+            f"use a state dict saved on its own, or a {SAFETENSORS_SUFFIX} file"
+        ) from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{checkpoint} holds no state dict: found a {type(content).__name__}")
+    state = _state_dict(content, checkpoint)
+    if not all(isinstance(x, Tensor) for x in state.values()):
+        raise ModelError(f"{checkpoint} holds no state dict of tensors only: found {first(state)}")
+    return dict(state)
+
+
+def _state_dict(content: dict, checkpoint: Path) -> dict:
+    """The weights in a training checkpoint; a dictionary of another kind as it is."""
+    found = [x for x in (WEIGHTS, AVERAGED_WEIGHTS) if isinstance(content.get(x), dict)]
+    if AVERAGED_WEIGHTS in found:
+        logger.warning("%s: of %s, took %s", checkpoint, " and ".join(found), found[0])
+    return content[found[0]] if found else content
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong. PyTorch's own message goes on to advise loading the file unsafely."""
+    wanted = re.search(r"GLOBAL `?([\w.]+)", str(error))
+    return f"it asks for {wanted[1]}" if wanted else "it is damaged or not a state dict"

@@ -1,0 +1,69 @@
+"""The processes of one command, where torchrun started several."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+LAUNCHED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set by torchrun
+FAILED = "failed"  # how many processes have, in what they all see
+JOINED = itertools.count()  # numbers the times, which are the same in every process
+
+
+def launched_rank() -> int:
+    """This process's rank, joined or not: 0 where torchrun did not start it."""
+    return int(os.environ["RANK"]) if _is_launched() else 0
+
+
+@contextmanager
+def joined_processes() -> Iterator[int]:
+    """Join the processes that torchrun started with this one, if it did; gives this one's rank.
+
+    Each takes the GPU of its number where there are any. What they exchange goes over nccl between
+    GPUs, and over gloo from memory. Of several that fail the first alone says why: the others
+    mostly do for want of it.
+    """
+    if not _is_launched():
+        yield 0
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    shared, rank, processes = next(dist.rendezvous("env://"))
+    store = dist.PrefixStore(f"{next(JOINED)}", shared)  # without the addresses of the last time
+    dist.init_process_group(backend, store=store, rank=rank, world_size=processes)
+    try:
+        yield rank
+    except Exception as error:
+        if store.add(FAILED, 1) > 1:
+            raise SystemExit(1) from error
+        raise
+    finally:
+        dist.destroy_process_group()
+
+
+def _is_launched() -> bool:
+    return LAUNCHED <= os.environ.keys()
+
+
+def sum_over_processes(values: np.ndarray) -> np.ndarray:
+    """The sum over all processes: each row is one process's scores, and zeros of the others."""
+    if process_count() == 1:
+        return values
+    total = torch.from_numpy(values)
+    if dist.get_backend() == "nccl":
+        total = total.cuda()
+    dist.all_reduce(total)
+    return total.cpu().numpy()
+
+
+def process_count() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def process_rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0

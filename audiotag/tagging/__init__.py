@@ -1,0 +1,6 @@
+"""From files to tags: the heart of `audiotag tag`.
+
+In: paths and the name of a model (`locate`, `open`). `pipeline` decodes ahead and scores windows in
+batches, `tag` pools them into results (`results`). Out: text in the formats of `formats` and
+`html`, to the places that `outputs` plans, resumed by `resume`. `tagger` is the class for Python.
+"""

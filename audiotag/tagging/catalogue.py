@@ -1,0 +1,100 @@
+"""The catalogue: models that can be used here without another download, or trained."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from audiotag.hub.cache import CachedModel, cached_models
+from audiotag.models.config import ModelConfig
+from audiotag.models.folder import CONFIG_FILE, DEFAULT_NAME, WEIGHTS_FILE
+from audiotag.models.published.figures import PUBLISHED
+from audiotag.tagging.locate import model_folder
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model with weights.
+
+    Attributes:
+        name: What `--model` calls it.
+        architecture: Its backbone.
+        classes: Number of labels.
+        size: Bytes of weights; of one from the Hub, all that it takes in the cache.
+        cached: Where it is one from the Hub, what the cache has of it.
+    """
+
+    name: str
+    architecture: str
+    classes: int
+    size: int
+    cached: CachedModel | None = None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A backbone that can be built, with AudioSet's 527 classes.
+
+    Attributes:
+        name: What a recipe calls it.
+        method: Its spatial convolutions.
+        parameters: Trainable numbers.
+        macs: Multiply-accumulates for a clip of 10 s.
+        published_map: AudioSet mAP in % that its authors state, or nothing.
+        source: Where they do.
+    """
+
+    name: str
+    method: str
+    parameters: int
+    macs: int
+    published_map: float | None
+    source: str
+
+
+def embedded() -> list[Entry]:
+    """The model that comes with the package."""
+    found = _entry(DEFAULT_NAME, model_folder(None))
+    return [] if found is None else [found]
+
+
+def downloaded() -> list[Entry]:
+    """Models from the Hub that are taggers or were made ones, in alphabetical order."""
+    return [
+        replace(entry, size=model.size, cached=model)
+        for model in cached_models()
+        if (entry := _entry(model.name, model.folder)) is not None
+    ]
+
+
+def trainable() -> Iterator[Architecture]:
+    """Every architecture of this package, in alphabetical order."""
+    from audiotag.backbones import architectures
+
+    return map(_architecture, architectures())
+
+
+def _architecture(name: str) -> Architecture:
+    # torch takes seconds to import, which the other lists need not wait for.
+    from audiotag.backbones.complexity import describe
+
+    parameters, macs = describe(name)
+    published, source = PUBLISHED.get(name, (None, ""))
+    return Architecture(name, _method(name), parameters, macs, published, source)
+
+
+def _method(name: str) -> str:
+    if "dcls" in name:
+        return "DCLS bilinear 17x17" if name.endswith("17") else "DCLS-Gauss 23x23"
+    if name == "yamnet":
+        return "MobileNetV1"
+    return "MobileNetV3" if name.startswith("mn") else "7x7"
+
+
+def _entry(name: str, folder: Path) -> Entry | None:
+    """The model in a folder, if there is one."""
+    try:
+        config = ModelConfig.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        size = (folder / WEIGHTS_FILE).stat().st_size
+    except (OSError, KeyError, ValueError, TypeError):
+        return None
+    return Entry(name, config.architecture, len(config.labels), size)

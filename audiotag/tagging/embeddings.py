@@ -1,0 +1,195 @@
+"""Embeddings on disk: one npz or parquet file for many recordings, written as they come.
+
+npz: `paths` (F,), `durations` (F,), `clips` (F, D), and for all windows one after the other
+`windows` (N, D), `window_starts` (N,) and `window_files` (N,), the row of `paths` a window belongs
+to; `failed_paths`, `failed_errors`. parquet: a row for each file: `path`, `duration`, `clip`,
+`window_starts`, `windows`, `error`.
+"""
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from audiotag.runtime.files import replaced
+from audiotag.tagging.results import FileEmbedding
+
+ROWS_PER_GROUP = 256  # files of a parquet row group, held in memory
+SUFFIXES = (".npz", ".parquet")
+VECTOR = pa.list_(pa.float32())
+SCHEMA = pa.schema(
+    {
+        "path": pa.string(),
+        "duration": pa.float64(),
+        "clip": VECTOR,
+        "window_starts": pa.list_(pa.float64()),
+        "windows": pa.list_(VECTOR),
+        "error": pa.string(),
+    }
+)
+
+
+class EmbeddingFile(Protocol):
+    """Takes embeddings."""
+
+    def write(self, result: FileEmbedding) -> None:
+        """Take those of one more file."""
+
+
+@contextmanager
+def embedding_file(path: Path) -> Iterator[EmbeddingFile]:
+    """A file of embeddings by its suffix; appears when whole, also if interrupted by the user.
+
+    Raises:
+        ValueError: As `check_output`.
+    """
+    check_output(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = _npz if path.suffix.lower() == ".npz" else _parquet
+    interrupt = None
+    with replaced(path) as file, writer(file, path.parent) as taker:
+        try:
+            yield taker
+        except KeyboardInterrupt as error:
+            interrupt = error  # what is done is kept
+    if interrupt:
+        raise interrupt
+
+
+def check_output(path: Path) -> None:
+    """Raise a ValueError unless the suffix is one of `SUFFIXES` and there is no such file yet."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"the name {path} must end in {' or '.join(SUFFIXES)}")
+    if path.exists():
+        raise ValueError(f"{path} exists: remove it or choose another --output")
+
+
+class _Column:
+    """Rows of one array, kept in a file until their number is known, as an npz needs it first."""
+
+    def __init__(self, name: str, folder: str, dtype: type) -> None:
+        self.name, self._dtype = name, np.dtype(dtype)
+        self._rows = open(Path(folder) / name, "w+b")
+        self._shape: tuple[int, ...] = (0,)
+
+    def extend(self, rows: np.ndarray) -> None:
+        """Add rows (n, ...)."""
+        self._rows.write(np.ascontiguousarray(rows, self._dtype).tobytes())
+        self._shape = (self._shape[0] + len(rows), *rows.shape[1:])
+
+    def save(self, archive: zipfile.ZipFile) -> None:
+        """Write the array into the archive."""
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": self._shape,
+        }
+        self._rows.seek(0)
+        with archive.open(f"{self.name}.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_2_0(member, header)
+            shutil.copyfileobj(self._rows, member)
+        self._rows.close()
+
+
+class _Npz:
+    """Arrays on their way to an npz; only paths and errors are held in memory."""
+
+    def __init__(self, folder: str) -> None:
+        self.durations = _Column("durations", folder, np.float64)
+        self.clips = _Column("clips", folder, np.float32)
+        self.windows = _Column("windows", folder, np.float32)
+        self.window_starts = _Column("window_starts", folder, np.float64)
+        self.window_files = _Column("window_files", folder, np.int64)
+        self.paths: list[str] = []
+        self.failed: list[tuple[str, str]] = []
+
+    def write(self, result: FileEmbedding) -> None:
+        """Take the embeddings of one file."""
+        if result.error is not None:
+            self.failed.append((result.path, result.error))
+            return
+        self.window_files.extend(np.full(len(result.starts), len(self.paths)))
+        self.durations.extend(np.array([result.duration]))
+        self.clips.extend(result.clip[None])
+        self.windows.extend(result.windows)
+        self.window_starts.extend(result.starts)
+        self.paths.append(result.path)
+
+    def save(self, archive: zipfile.ZipFile) -> None:
+        """Write all arrays into the archive."""
+        for column in vars(self).values():
+            if isinstance(column, _Column):
+                column.save(archive)
+        _save_texts(archive, "paths", self.paths)
+        _save_texts(archive, "failed_paths", [path for path, _ in self.failed])
+        _save_texts(archive, "failed_errors", [error for _, error in self.failed])
+
+
+def _save_texts(archive: zipfile.ZipFile, name: str, texts: list[str]) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, np.array(texts, dtype=np.str_), allow_pickle=False)
+
+
+@contextmanager
+def _npz(file: IO[bytes], folder: Path) -> Iterator[_Npz]:
+    with tempfile.TemporaryDirectory(prefix=".audiotag-", dir=folder) as temporary:
+        arrays = _Npz(temporary)
+        yield arrays
+        with zipfile.ZipFile(file, "w") as archive:
+            arrays.save(archive)
+
+
+class _Parquet:
+    """Rows on their way to a parquet file, written in groups."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._writer = pq.ParquetWriter(file, SCHEMA)
+        self._rows: list[FileEmbedding] = []
+
+    def write(self, result: FileEmbedding) -> None:
+        """Take the embeddings of one file."""
+        self._rows.append(result)
+        if len(self._rows) == ROWS_PER_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows at hand as a row group."""
+        rows = [_row(result) for result in self._rows]
+        self._writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+        self._rows = []
+
+    def close(self) -> None:
+        """Write what is left, and the footer."""
+        self.flush()
+        self._writer.close()
+
+
+def _row(result: FileEmbedding) -> dict[str, Any]:
+    # Arrow takes valid Unicode only; a file name may be any bytes.
+    path = os.fsencode(result.path).decode("utf-8", "backslashreplace")
+    if result.error is not None:
+        return {"path": path, "error": result.error}
+    return {
+        "path": path,
+        "duration": result.duration,
+        "clip": result.clip,
+        "window_starts": result.starts,
+        "windows": list(result.windows),
+    }
+
+
+@contextmanager
+def _parquet(file: IO[bytes], folder: Path) -> Iterator[_Parquet]:
+    rows = _Parquet(file)
+    try:
+        yield rows
+    finally:
+        rows.close()  # before the file: the writer would complain later

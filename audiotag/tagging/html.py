@@ -1,0 +1,101 @@
+"""A page of results: each recording with a player, its tags, and when they were heard.
+
+The page is one file that needs no network. It plays the recordings from where they are: links go
+from the page's folder, so that both can be moved together.
+"""
+
+import os
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
+
+from audiotag.tagging.results import FileTags, Segment, Tag
+from audiotag.tagging.text import NO_TAG, clock
+
+PAGE_FILE = "page.html"  # its beginning: style and search
+
+
+class Html:
+    """A page with an article for each recording.
+
+    Args:
+        folder: Where the page will lie.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def start(self) -> str:
+        """The page's beginning."""
+        return (files("audiotag") / "assets" / PAGE_FILE).read_text(encoding="utf-8")
+
+    def add(self, result: FileTags) -> str:
+        """One article."""
+        name = _text(result.path)
+        if result.error is not None:
+            return f'<article class="failed"><h2>{name}</h2>{_text(result.error)}</article>\n'
+        rows = "".join(_row(tag, result) for tag in _heard(result))
+        return (
+            f"<article><h2>{name} <small>{clock(result.duration or 0.0)}</small></h2>\n"
+            f'<audio controls preload="none" src="{self._link(result.path)}"></audio>\n'
+            + (f"<dl>\n{rows}</dl>" if rows else f"<p>{NO_TAG}</p>")
+            + "</article>\n"
+        )
+
+    def end(self) -> str:
+        """The page's end."""
+        return "</main>\n</html>\n"
+
+    def _link(self, path: str) -> str:
+        relative = os.path.relpath(path, self._folder)
+        return escape(quote(os.fsencode(relative.replace(os.sep, "/"))))
+
+
+def spans(label: str, segments: tuple[Segment, ...]) -> list[tuple[float, float, float]]:
+    """When a label was heard, as (start, end, highest score), in s: windows that meet are one."""
+    found: list[tuple[float, float, float]] = []
+    for part in segments:
+        score = next((tag.score for tag in part.tags if tag.label == label), None)
+        if score is None:
+            continue
+        if found and part.start <= found[-1][1]:
+            start, end, highest = found.pop()
+            found.append((start, max(end, part.end), max(highest, score)))
+        else:
+            found.append((part.start, part.end, score))
+    return found
+
+
+def _heard(result: FileTags) -> list[Tag]:
+    """The file's tags, then those of its windows alone, the highest of each."""
+    known = {tag.label for tag in result.tags}
+    others: dict[str, Tag] = {}
+    for tag in (tag for part in result.segments for tag in part.tags if tag.label not in known):
+        if tag.label not in others or tag.score > others[tag.label].score:
+            others[tag.label] = tag
+    return [*result.tags, *sorted(others.values(), key=lambda tag: -tag.score)]
+
+
+def _row(tag: Tag, result: FileTags) -> str:
+    """Name, bar and score: the bar is the score, or where there are several windows the times."""
+    if len(result.segments) > 1:
+        bar = "".join(
+            _block(tag.label, *span, result.duration or 0.0)
+            for span in spans(tag.label, result.segments)
+        )
+    else:
+        bar = f'<i style="left:0;width:{100 * tag.score:.1f}%"></i>'
+    return f'<dt>{_text(tag.label)}</dt><div class="track">{bar}</div><dd>{tag.score:.2f}</dd>\n'
+
+
+def _block(label: str, start: float, end: float, score: float, duration: float) -> str:
+    left, width = 100 * start / duration, 100 * (end - start) / duration
+    title = f"{_text(label)} {score:.2f}, {clock(start)} to {clock(end)}"
+    style = f"left:{left:.3f}%;width:{width:.3f}%;opacity:{0.25 + 0.75 * score:.2f}"
+    return f'<button title="{title}" data-start="{start:.3f}" style="{style}"></button>'
+
+
+def _text(text: str) -> str:
+    """Text of a page; a question mark for what is not valid Unicode."""
+    return escape(text.encode("utf-8", "replace").decode("utf-8"))

@@ -1,0 +1,225 @@
+"""The pipeline: windows of many files, decoded ahead in threads, computed in shared batches.
+
+    files -> feeder thread -> decoder threads -> Lookahead -> batches of equal length -> outputs
+
+Memory is bounded by the number of windows that wait, whatever the length or number of files.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from audiotag.audio.windows import Window
+from audiotag.errors import AudioError
+
+BATCHES_TAKEN = 2  # in one go; windows of equal length among them share batches
+BATCHES_AHEAD = 2  # decoded and waiting
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What the model gave for one window.
+
+    Attributes:
+        path: The window's file.
+        start: Seconds.
+        end: Seconds.
+        values: The model's output, (K,) float32.
+    """
+
+    path: Path
+    start: float
+    end: float
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of a file; with `error` if it could not be decoded, or not to the end."""
+
+    path: Path
+    error: str | None = None
+
+
+@dataclass
+class _Slot:
+    """A file on its way: the windows decoded and not yet taken."""
+
+    path: Path
+    windows: deque[Window] = field(default_factory=deque)
+    decoding: Future[None] = field(default_factory=Future)
+
+
+def compute_windows(
+    files: Iterable[Path],
+    decode: Callable[[Path], Iterable[Window]],
+    compute: Callable[[np.ndarray], np.ndarray],
+    batch_size: int,
+    workers: int,
+) -> Iterator[Computed | Ended]:
+    """Outputs of all windows of all files, in order, and an `Ended` after each file's last.
+
+    A batch is never waited for: what has been decoded when the model is free is computed.
+
+    Args:
+        files: Consumed in a thread of its own, a little ahead.
+        decode: Windows of a file; AudioError and OSError count as the file's failure.
+        compute: Waveforms (B, T) -> outputs (B, K), B at most `batch_size`.
+        batch_size: Windows computed at once.
+        workers: Files decoded at once.
+    """
+    ahead = Lookahead(files, decode, batch_size, workers)
+    try:
+        while items := ahead.take(BATCHES_TAKEN * batch_size):
+            windows = [item for item in items if isinstance(item, tuple)]
+            outputs = iter(_in_batches([window for _, window in windows], compute, batch_size))
+            for item in items:
+                if isinstance(item, Ended):
+                    yield item
+                else:
+                    path, window = item
+                    yield Computed(path, window.start, window.end, next(outputs))
+    finally:
+        ahead.close()
+
+
+def _in_batches(
+    windows: list[Window], compute: Callable[[np.ndarray], np.ndarray], batch_size: int
+) -> list[np.ndarray]:
+    """Output of each window; those of equal length are computed together."""
+    by_length: dict[int, list[int]] = {}
+    for i, window in enumerate(windows):
+        by_length.setdefault(len(window.samples), []).append(i)
+    outputs: dict[int, np.ndarray] = {}
+    for same in by_length.values():
+        for first in range(0, len(same), batch_size):
+            batch = same[first : first + batch_size]
+            values = compute(np.stack([windows[i].samples for i in batch]))
+            outputs.update(zip(batch, values, strict=True))
+    return [outputs[i] for i in range(len(windows))]
+
+
+class Lookahead:
+    """Windows of files, decoded ahead of the one who takes them, in the order of the files.
+
+    Args:
+        files: The files.
+        decode: Windows of a file.
+        batch_size: Windows computed at once; `BATCHES_AHEAD` times as many wait at most, and one
+            batch more of the file whose turn it is: it must never wait for later ones.
+        workers: Files decoded at once.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[Path],
+        decode: Callable[[Path], Iterable[Window]],
+        batch_size: int,
+        workers: int,
+    ) -> None:
+        self._decode, self._batch_size = decode, batch_size
+        self._max_waiting = BATCHES_AHEAD * batch_size
+        self._max_slots = self._max_waiting + workers
+        self._slots: deque[_Slot] = deque()
+        self._waiting = 0  # windows in all slots
+        self._closed = False
+        self._changed = threading.Condition()
+        self._decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        self._feeding: Future[None] = Future()
+        # A daemon: it may be waiting on standard input when the program ends.
+        threading.Thread(target=self._feed, args=(iter(files),), daemon=True).start()
+
+    def take(self, limit: int) -> list[tuple[Path, Window] | Ended]:
+        """What is ready, at most `limit` items, at least one unless all files have ended."""
+        items: list[tuple[Path, Window] | Ended] = []
+        with self._changed:
+            self._changed.wait_for(self._is_ready)
+            while len(items) < limit and self._slots and self._is_ready():
+                items.append(self._take_one())
+            self._changed.notify_all()
+        if not items:
+            self._feeding.result()  # raises what the search for files raised
+        return items
+
+    def close(self) -> None:
+        """Stop decoding; returns when no thread is inside a decoder."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._decoders.shutdown(wait=True, cancel_futures=True)
+
+    def _is_ready(self) -> bool:
+        if not self._slots:
+            return self._feeding.done()
+        return bool(self._slots[0].windows) or self._slots[0].decoding.done()
+
+    def _take_one(self) -> tuple[Path, Window] | Ended:
+        slot = self._slots[0]
+        if slot.windows:
+            self._waiting -= 1
+            return slot.path, slot.windows.popleft()
+        self._slots.popleft()
+        return Ended(slot.path, _failure(slot))
+
+    def _feed(self, files: Iterator[Path]) -> None:
+        """Hand each file to the decoders, not too far ahead."""
+        try:
+            for path in files:
+                if not self._start(_Slot(path)):
+                    break
+            self._feeding.set_result(None)
+        except BaseException as error:  # not lost: `take` raises it
+            self._feeding.set_exception(error)
+        self._notify()
+
+    def _start(self, slot: _Slot) -> bool:
+        """Queue a file; False if closed meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._slots) < self._max_slots)
+            if self._closed:
+                return False
+            slot.decoding = self._decoders.submit(self._fill, slot)
+            self._slots.append(slot)
+        slot.decoding.add_done_callback(lambda _: self._notify())
+        return True
+
+    def _fill(self, slot: _Slot) -> None:
+        """Decode a file into its slot."""
+        for window in self._decode(slot.path):
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._has_room(slot))
+                if self._closed:
+                    return
+                slot.windows.append(window)
+                self._waiting += 1
+                self._changed.notify_all()
+
+    def _has_room(self, slot: _Slot) -> bool:
+        if slot is self._slots[0] and len(slot.windows) < self._batch_size:
+            return True
+        return self._waiting < self._max_waiting
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
+def _failure(slot: _Slot) -> str | None:
+    """Why a file's decoding failed; None if it did not.
+
+    Raises:
+        BaseException: What is not the file's fault.
+    """
+    error = slot.decoding.exception()
+    if error is None:
+        return None
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, AudioError):
+        return str(error).removeprefix(f"{slot.path}: ")
+    raise error

@@ -1,0 +1,216 @@
+"""Tagging: audio files in, tags or embeddings out, each file as soon as it is ready."""
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from audiotag.audio import streams, windows
+from audiotag.errors import AudioError
+from audiotag.labels import Labels
+from audiotag.models.engine import Engine
+from audiotag.tagging.pipeline import Computed, Ended, compute_windows
+from audiotag.tagging.results import FileEmbedding, FileTags, Segment, Tag
+
+POOLS = ("max", "mean")
+BATCH_SIZES = {"cpu": 8, "cuda": 32}  # windows; more is hardly faster and costs memory
+MAX_WORKERS = {"cpu": 4, "cuda": 16}  # decoding is some 100 times faster than a CPU model
+NOT_FINITE = "the model's scores are not numbers; its weights may be damaged"
+Progress = Callable[[Path, float], None]
+
+
+@dataclass(frozen=True)
+class TagOptions:
+    """How to tag.
+
+    Attributes:
+        top_k: Tags for each file and segment at most; 0 for all.
+        threshold: Only tags with at least this score; if None, each label from the model's own
+            threshold for it on, where it has them.
+        window: Seconds heard at once; a file is scored window by window. Silence follows those
+            shorter than the model takes.
+        hop: Seconds from one window's start to the next; `window` if None.
+        timeline: Give the tags of each window too.
+        pool: A file's score is the "max" of its windows' scores, or their "mean".
+        batch_size: Windows computed at once; by device if None.
+        workers: Files decoded at once; by device and CPU cores if None.
+    """
+
+    top_k: int = 5
+    threshold: float | None = None
+    window: float = 10.0
+    hop: float | None = None
+    timeline: bool = False
+    pool: str = "max"
+    batch_size: int | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.pool not in POOLS:
+            raise ValueError(f"pool is {self.pool!r}; choose one of {', '.join(POOLS)}")
+        if self.top_k < 0:
+            raise ValueError(f"top_k is {self.top_k}; give 0 for all tags, or more")
+        for name in ("window", "hop", "batch_size", "workers"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}; it must be above 0")
+
+
+def tag_files(
+    engine: Engine,
+    files: Iterable[Path],
+    options: TagOptions = TagOptions(),
+    progress: Progress | None = None,
+) -> Generator[FileTags, None, None]:
+    """Tags of each file, in order; a file that fails gives a result with an error.
+
+    Args:
+        engine: The model.
+        files: Consumed a little ahead, in another thread.
+        options: How to tag.
+        progress: Called with file and second after each window.
+
+    Raises:
+        ModelError: If the windows are shorter than the model takes, or a batch does not fit.
+    """
+    pool = _Pool(engine, options)
+    for event in _windows(engine, files, engine.score_windows, options):
+        if isinstance(event, Computed):
+            pool.add(event)
+            if progress:
+                progress(event.path, event.end)
+        else:
+            yield pool.result(str(event.path), event.error)
+            pool = _Pool(engine, options)
+
+
+def tag_file(engine: Engine, path: str | Path, options: TagOptions = TagOptions()) -> FileTags:
+    """Tags of one file.
+
+    Raises:
+        AudioError: If it cannot be decoded.
+        ModelError: As `tag_files`.
+    """
+    (result,) = tag_files(engine, [Path(path)], options)
+    if result.error is not None:
+        raise AudioError(f"{result.path}: {result.error}")
+    return result
+
+
+def embed_files(
+    engine: Engine,
+    files: Iterable[Path],
+    options: TagOptions = TagOptions(),
+    progress: Progress | None = None,
+) -> Generator[FileEmbedding, None, None]:
+    """Embeddings of each file and its windows, in order; arguments and errors as `tag_files`."""
+    heard: list[Computed] = []
+    for event in _windows(engine, files, engine.embed_windows, options):
+        if isinstance(event, Computed):
+            heard.append(event)
+            if progress:
+                progress(event.path, event.end)
+        elif event.error is not None:
+            yield FileEmbedding(str(event.path), None, error=event.error)
+            heard = []
+        else:
+            yield _embedding(str(event.path), heard)
+            heard = []
+
+
+class _Pool:
+    """Scores of one file, pooled window by window."""
+
+    def __init__(self, engine: Engine, options: TagOptions) -> None:
+        self._engine, self._options = engine, options
+        self._scores: np.ndarray | None = None  # (C,) highest so far, or sum in float64
+        self._count = 0
+        self._end = 0.0
+        self._segments: list[Segment] = []
+
+    def add(self, window: Computed) -> None:
+        """Count in the scores of one window."""
+        scores = window.values
+        if self._scores is None:
+            self._scores = scores.astype(np.float64)
+        elif self._options.pool == "max":
+            self._scores = np.maximum(self._scores, scores)
+        else:
+            self._scores = self._scores + scores
+        self._count += 1
+        self._end = window.end
+        if self._options.timeline:
+            self._segments.append(Segment(window.start, window.end, self._best(scores)))
+
+    def result(self, path: str, error: str | None) -> FileTags:
+        """The file's tags, or its error."""
+        if error is not None or self._scores is None:
+            return FileTags(path, None, (), error=error or "there is no audio in it")
+        scores = self._scores / (self._count if self._options.pool == "mean" else 1)
+        if not np.isfinite(scores).all():
+            return FileTags(path, None, (), error=NOT_FINITE)
+        return FileTags(path, self._end, self._best(scores), tuple(self._segments))
+
+    def _best(self, scores: np.ndarray) -> tuple[Tag, ...]:
+        return best_tags(scores, self._engine.labels, self._options, self._engine.thresholds)
+
+
+def best_tags(
+    scores: np.ndarray,
+    labels: Labels,
+    options: TagOptions,
+    thresholds: np.ndarray | None = None,
+) -> tuple[Tag, ...]:
+    """Tags of scores (C,), highest first, at most `top_k`.
+
+    Left out are those below the options' threshold; below their own of thresholds (C,) if the
+    options have none.
+    """
+    lowest = thresholds if options.threshold is None else options.threshold
+    order = np.argsort(-scores, kind="stable")
+    if lowest is not None:
+        order = order[(scores >= lowest)[order]]
+    order = order[: options.top_k or None]
+    return tuple(Tag(labels[i].name, labels[i].mid, float(scores[i])) for i in order.tolist())
+
+
+def _embedding(path: str, heard: list[Computed]) -> FileEmbedding:
+    windows = np.stack([window.values for window in heard])
+    return FileEmbedding(
+        path=path,
+        duration=heard[-1].end,
+        clip=windows.mean(axis=0),
+        windows=windows,
+        starts=np.array([window.start for window in heard]),
+    )
+
+
+def _windows(
+    engine: Engine,
+    files: Iterable[Path],
+    compute: Callable[[np.ndarray], np.ndarray],
+    options: TagOptions,
+) -> Iterator[Computed | Ended]:
+    """Run a model over the windows of files."""
+    device = "cuda" if engine.is_gpu else "cpu"
+    return compute_windows(
+        files,
+        _decoder(engine, options),
+        compute,
+        batch_size=options.batch_size or BATCH_SIZES[device],
+        workers=options.workers or min(os.cpu_count() or 1, MAX_WORKERS[device]),
+    )
+
+
+def _decoder(engine: Engine, options: TagOptions) -> Callable[[Path], Iterator[windows.Window]]:
+    def decode(path: Path) -> Iterator[windows.Window]:
+        if path.is_dir():
+            os.listdir(path)  # a folder comes this far when it cannot be listed: says why
+        blocks = streams.stream(path, engine.sample_rate)
+        return windows.windows(
+            blocks, engine.sample_rate, options.window, options.hop, engine.min_duration
+        )
+
+    return decode

@@ -1,0 +1,101 @@
+"""What the formats of results have in common."""
+
+import json
+from typing import Any, Protocol
+
+from audiotag.tagging.results import FileTags, Segment, Tag
+
+SCORE_DIGITS = 5
+TIME_DIGITS = 3  # ms
+NO_TAG = "no tag reaches the threshold; --threshold 0 shows all"
+
+
+class Format(Protocol):
+    """Results as text."""
+
+    def start(self) -> str:
+        """What comes before the results."""
+
+    def add(self, result: FileTags) -> str:
+        """One result."""
+
+    def end(self) -> str:
+        """What comes after the results."""
+
+
+class Plain:
+    """A format with nothing before and after its results."""
+
+    def start(self) -> str:
+        """Nothing."""
+        return ""
+
+    def end(self) -> str:
+        """Nothing."""
+        return ""
+
+
+def to_json(result: FileTags) -> str:
+    """A result as a JSON object on one line.
+
+    Text stays readable, except where a file name is not valid Unicode: it is escaped, and comes
+    back the same through `json.loads`.
+    """
+    record = _record(result)
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return text if _is_unicode(text) else json.dumps(record, allow_nan=False)
+
+
+def parts(result: FileTags) -> tuple[Segment, ...]:
+    """The segments of a result; the whole file as one where there are none."""
+    if result.segments or result.error is not None:
+        return result.segments
+    return (Segment(0.0, result.duration or 0.0, result.tags),)
+
+
+def clock(seconds: float) -> str:
+    """Time as m:ss.s, or h:mm:ss.s from an hour on."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest / 10:04.1f}"
+
+
+def _record(result: FileTags) -> dict[str, Any]:
+    if result.error is not None:
+        return {"path": result.path, "error": result.error}
+    record: dict[str, Any] = {
+        "path": result.path,
+        "duration": rounded_time(result.duration or 0.0),
+        "tags": _tag_records(result.tags),
+    }
+    if result.segments:
+        record["segments"] = [
+            {
+                "start": rounded_time(part.start),
+                "end": rounded_time(part.end),
+                "tags": _tag_records(part.tags),
+            }
+            for part in result.segments
+        ]
+    return record
+
+
+def _tag_records(tags: tuple[Tag, ...]) -> list[dict[str, Any]]:
+    return [{"label": tag.label, "mid": tag.mid, "score": rounded_score(tag.score)} for tag in tags]
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def rounded_score(score: float) -> float:
+    return round(score, SCORE_DIGITS)
+
+
+def rounded_time(seconds: float) -> float:
+    return round(seconds, TIME_DIGITS)

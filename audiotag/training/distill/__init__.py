@@ -1,0 +1,1 @@
+"""What is learnt from teachers: their scores, embeddings and feature maps."""

@@ -1,0 +1,84 @@
+"""The model of a recipe, ready to learn."""
+
+from dataclasses import asdict, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from audiotag.errors import ModelError, RecipeError
+from audiotag.labels import Labels
+from audiotag.layers.swap import swap_convs
+from audiotag.models.config import ModelConfig
+from audiotag.models.model import Model
+from audiotag.tagging.locate import model_folder
+from audiotag.training.recipe.toml import Recipe
+
+RAREST = 1e-4  # a class is taken to be at least this frequent when the head starts
+
+
+def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Model, bool]:
+    """The model of a recipe, and whether its head is a new one.
+
+    With `model.init` the body is that model's, and its head too where the labels are the same.
+
+    Raises:
+        ModelError: As `Model.create` and `Model.load`, or if the model to start from is folded.
+        RecipeError: If the recipe replaces what has been replaced before.
+    """
+    model, features = recipe.model, recipe.features
+    dcls = None if recipe.dcls is None else asdict(recipe.dcls)
+    if model.init is None:
+        config = ModelConfig(
+            model.architecture, labels, model.args, dcls, features.name, features.args
+        )
+        return Model.create(config, pretrained=model.pretrained), True
+    tagger = Model.load(model_folder(model.init))
+    if tagger.config.folded:
+        raise ModelError(f"{model.init} is folded, for use only; start from its unfolded weights")
+    tagger.config = replace(tagger.config, thresholds=None)  # those of the weights before training
+    if dcls is not None:
+        if tagger.config.dcls is not None:
+            raise RecipeError(f"{model.init} has [dcls] already; leave it out of the recipe")
+        swap_convs(tagger.backbone, **dcls)
+        tagger.config = replace(tagger.config, dcls=dcls)
+    if tagger.labels == labels:
+        return tagger, False
+    cast(Any, tagger.backbone).reset_classifier(len(labels))
+    tagger.config = replace(tagger.config, labels=labels)
+    tagger.labels = labels
+    return tagger, True
+
+
+def check_crops(tagger: Model, recipe: Recipe) -> None:
+    """Raise a ModelError if the model does not take crops of every length."""
+    for seconds in recipe.data.crop_seconds:
+        silence = torch.zeros(1, round(seconds * tagger.sample_rate), device=tagger.device)
+        maps = tagger.features(silence)
+        try:
+            with torch.inference_mode():
+                tagger.eval().backbone(maps)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            rows, columns = maps.shape[2:]
+            raise ModelError(
+                f"{tagger.name} does not take a crop of {seconds:g} s, {rows} mels x {columns} "
+                f"frames ({error}); change data.crop_seconds, [features] or model.args (a vision "
+                f"transformer takes img_size = [{rows}, {columns}])"
+            ) from error
+
+
+def check_erasing(tagger: Model, recipe: Recipe) -> None:
+    """Raise a RecipeError if parts of a power spectrogram are to be erased and there is none."""
+    if recipe.augment.erase_prob and not hasattr(tagger.features, "from_power"):
+        raise RecipeError(
+            f"augment.erase_prob needs the front end log_mel; {tagger.name} has another"
+        )
+
+
+def set_priors(backbone: nn.Module, frequencies: Tensor, temperature: float = 1.0) -> None:
+    """Start each class at its frequency, (classes,): learning it, as the head's bias moves one
+    learning rate a step, would take the first thousands of steps (arXiv 1708.02002, 4.1)."""
+    head = cast(Any, backbone).get_classifier()  # a layer, or a small network
+    last = [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+    with torch.no_grad():
+        cast(Tensor, last.bias).copy_(frequencies.clamp(RAREST, 1 - RAREST).logit() * temperature)

@@ -1,0 +1,1 @@
+"""Which parameters learn, and how fast: groups, schedule, depth of layers, freezing."""

@@ -1,0 +1,50 @@
+"""Freezing: parts of a backbone that keep what they know while the rest learns."""
+
+from typing import Any, cast
+
+from torch import nn
+
+from audiotag.errors import RecipeError
+from audiotag.training.optim.layer_depth import parameter_depths
+from audiotag.training.recipe.sections import BACKBONE
+
+
+def freeze(model: nn.Module, part: str | int) -> None:
+    """Exclude parameters from learning.
+
+    Args:
+        model: A backbone, its classifier the one that will learn.
+        part: "backbone", all but the classifier; or a number, the stem and so many stages. With 0
+            everything learns.
+
+    Raises:
+        RecipeError: If there are no such stages.
+    """
+    if part == BACKBONE:
+        model.requires_grad_(False)
+        cast(Any, model).get_classifier().requires_grad_(True)
+    elif part:
+        _freeze_stages(model, cast(int, part))
+
+
+def set_training(model: nn.Module) -> None:
+    """Put a model in training mode, and what is frozen in evaluation mode: batch norms there keep
+    their statistics, and no path is dropped."""
+    model.train()
+    for module in model.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
+def _freeze_stages(model: nn.Module, count: int) -> None:
+    depths = parameter_depths(model, by_stage=True)
+    stages = max(depths.values()) - 1
+    if count > stages:
+        raise RecipeError(
+            f"model.freeze is {count}, but {type(model).__name__} has {stages} stages; lower it, "
+            f'or say "{BACKBONE}"'
+        )
+    for name, parameter in model.named_parameters():
+        if depths[name] <= count:
+            parameter.requires_grad_(False)

@@ -1,0 +1,98 @@
+"""The recipe that adapts a trained model to new labels, from some fifty clips to some ten thousand.
+
+The fewer clips, the more often each is seen; layers near the input, which know sound already,
+learn more slowly than the head, which is new.
+"""
+
+import json
+import math
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from audiotag.data.dataset import ClipDataset
+from audiotag.models.folder import RECIPE_FILE
+from audiotag.training.recipe.toml import Recipe, load_recipe, override, parse_recipe
+
+SECTIONS = """
+[augment]
+gain_db = 6.0
+speed_prob = 0.5
+speed = [0.8, 1.25]
+
+[optim]
+lr = 1e-3
+layer_decay = 0.9
+clip_grad = 1.0
+
+[train]
+label_smoothing = 0.0
+task = "auto"
+"""
+EPOCHS_OF_ONE = 800  # epochs fall with the square root of the number of clips
+EPOCHS = (5, 100)  # fewest and most
+BATCH_SIZE, LARGE_BATCH_SIZE = 16, 64
+LARGE_SET = 4000  # clips from which batches are large
+WARMUP = 0.1  # of the epochs
+VALIDATIONS = 10  # of a run
+CROP = (2.0, 10.0)  # seconds, shortest and longest
+
+
+def finetune_recipe(
+    model: str, durations: Sequence[float], overrides: Iterable[str] = ()
+) -> Recipe:
+    """The recipe for adapting a trained model to a labelled set.
+
+    Args:
+        model: Model folder, Hub id or "default".
+        durations: Seconds of each training clip.
+        overrides: As for `recipe.load_recipe`.
+
+    Raises:
+        RecipeError: If a key or a value does not fit.
+    """
+    values: dict[str, Any] = {"model": {"init": model}, **tomllib.loads(SECTIONS)}
+    override(values, overrides)
+    train, optim = values["train"], values["optim"]
+    train.setdefault("epochs", _clamp(round(EPOCHS_OF_ONE / math.sqrt(len(durations))), EPOCHS))
+    large = len(durations) >= LARGE_SET
+    train.setdefault("batch_size", LARGE_BATCH_SIZE if large else BATCH_SIZE)
+    if isinstance(train["epochs"], int):  # else the recipe refuses it by name
+        optim.setdefault("warmup_epochs", train["epochs"] * WARMUP)
+        train.setdefault("save_every", max(1, train["epochs"] // VALIDATIONS))
+    crop = _clamp(math.ceil(max(durations)), CROP)
+    values.setdefault("data", {}).setdefault("crop_seconds", [float(crop)])
+    return parse_recipe(values)
+
+
+def training_durations(folder: Path, overrides: Iterable[str] = ()) -> Sequence[float]:
+    """Seconds of each clip of a data set that a recipe with these changes trains on.
+
+    Raises:
+        RecipeError: If a key or a value does not fit.
+        DataError: If the folder is not a prepared data set or has no such clips.
+    """
+    section = override({}, overrides).get("data", {})
+    data = parse_recipe({"data": section}).data
+    if data.valid_fold is not None:
+        return ClipDataset(folder, without_fold=data.valid_fold).durations.tolist()
+    return ClipDataset(folder, data.train_split).durations.tolist()
+
+
+def resumed_recipe(run: Path, model: str, overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe of a run folder with what was given again; training looks whether it is the same.
+
+    Args:
+        run: The run folder.
+        model: Model that the run began with.
+        overrides: Changes of a recipe that were given again.
+
+    Raises:
+        RecipeError: If there is no recipe, or a key or a value does not fit.
+    """
+    return load_recipe(run / RECIPE_FILE, [f"model.init={json.dumps(model)}", *overrides])
+
+
+def _clamp(value: float, limits: tuple[float, float]) -> Any:
+    return min(max(value, limits[0]), limits[1])

@@ -1,0 +1,201 @@
+"""Training recipes: TOML in, frozen dataclasses, resolved TOML out.
+
+An unknown key or a value that does not fit is refused by its name, with what would.
+"""
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from audiotag.errors import RecipeError
+from audiotag.models.folder import RECIPE_FILE
+from audiotag.training.recipe.checks import check_recipe
+from audiotag.training.recipe.sections import (
+    BACKBONE,
+    AugmentRecipe,
+    DataRecipe,
+    DclsRecipe,
+    DistillRecipe,
+    FeaturesRecipe,
+    ModelRecipe,
+    OptimRecipe,
+    Recipe,
+    TrainRecipe,
+)
+
+__all__ = [
+    "RECIPE_FILE",
+    "BACKBONE",
+    "AugmentRecipe",
+    "DataRecipe",
+    "DclsRecipe",
+    "DistillRecipe",
+    "FeaturesRecipe",
+    "ModelRecipe",
+    "OptimRecipe",
+    "Recipe",
+    "TrainRecipe",
+    "dump_recipe",
+    "load_recipe",
+    "override",
+    "parse_recipe",
+]
+NO_SECTION = "none"
+
+
+def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: A TOML file.
+        overrides: As for `override`.
+
+    Raises:
+        RecipeError: If the file cannot be read, or a key or a value does not fit.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"recipe {path} cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {path} is not TOML: {error}") from error
+    return parse_recipe(override(values, overrides))
+
+
+def parse_recipe(values: dict[str, Any]) -> Recipe:
+    """The recipe of nested dicts.
+
+    Raises:
+        RecipeError: If a key or a value does not fit, or some exclude each other.
+    """
+    recipe = _build(Recipe, values, "")
+    check_recipe(recipe)
+    return recipe
+
+
+def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Put "section.key=value" strings into nested dicts, values as in TOML or bare words;
+    "section=none" leaves out a section that a recipe need not have.
+
+    Raises:
+        RecipeError: If a string is of another form.
+    """
+    optional = [section.name for section in dataclasses.fields(Recipe) if section.default is None]
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        if path in optional and value == NO_SECTION:
+            values.pop(path, None)
+            continue
+        if not equals or "." not in path:
+            without = " or ".join(f"{name}={NO_SECTION}" for name in optional)
+            raise RecipeError(f"--set {text!r}: write section.key=value, {without}")
+        *sections, key = path.split(".")
+        table = values
+        for section in sections:
+            table = table.setdefault(section, {})
+            if not isinstance(table, dict):
+                raise RecipeError(f"--set {text!r}: {section} is a value, and has no keys")
+        table[key] = _parse_value(value)
+    return values
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as TOML with every default written out; `parse_recipe` reads it back."""
+    lines: list[str] = []
+    for section in dataclasses.fields(recipe):
+        values = getattr(recipe, section.name)
+        if values is not None:
+            lines += _dump_table(section.name, dataclasses.asdict(values))
+    return "\n".join(lines)
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _build(cls: type, values: Any, where: str):
+    if not isinstance(values, dict):
+        raise RecipeError(f"recipe: [{where}] must be a table, got {values!r}")
+    kinds = typing.get_type_hints(cls)
+    for key in values:
+        if key not in kinds:
+            raise RecipeError(_unknown(key, where, list(kinds)))
+    arguments = {k: _convert(kinds[k], v, f"{where}.{k}".strip(".")) for k, v in values.items()}
+    for field in dataclasses.fields(cls):
+        if field.name in arguments:
+            _check(field, arguments[field.name], f"{where}.{field.name}")
+    return cls(**arguments)
+
+
+def _unknown(key: str, where: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"keys are {', '.join(known)}"
+    if "args" in known and not near:
+        hint += f"; arguments of what it names go into args: {where}.args.{key}"
+    return f"recipe: unknown key {f'{where}.{key}'.strip('.')!r}; {hint}"
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    """`value` as the field type `kind`; TOML has no tuples, and writes 1 for 1.0."""
+    if isinstance(kind, types.UnionType):
+        kinds = [k for k in typing.get_args(kind) if k is not types.NoneType]
+        if len(kinds) > 1 and type(value) not in kinds:
+            names = " or ".join(k.__name__ for k in kinds)
+            raise RecipeError(f"recipe: {where} must be of type {names}, got {value!r}")
+        kind = type(value) if type(value) in kinds else kinds[0]
+    if dataclasses.is_dataclass(kind):
+        return _build(typing.cast(type, kind), value, where)
+    origin = typing.get_origin(kind) or kind
+    if origin is tuple and isinstance(value, list):
+        return _convert_items(typing.get_args(kind), value, where)
+    if origin is float and type(value) is int:
+        return float(value)
+    if type(value) is not origin:
+        name = "list" if origin is tuple else origin.__name__  # as TOML calls it
+        raise RecipeError(f"recipe: {where} must be of type {name}, got {value!r}")
+    return value
+
+
+def _convert_items(kinds: tuple[Any, ...], values: list[Any], where: str) -> tuple[Any, ...]:
+    if Ellipsis not in kinds and len(values) != len(kinds):
+        raise RecipeError(f"recipe: {where} must have {len(kinds)} values, got {values!r}")
+    if not values:
+        raise RecipeError(f"recipe: {where} must have a value, got []")
+    return tuple(_convert(kinds[0], item, where) for item in values)
+
+
+def _check(field: dataclasses.Field, value: Any, where: str) -> None:
+    """Raise a RecipeError if the value is none of a field's choices or outside its limits."""
+    choices = field.metadata.get("choices")
+    if choices is not None and value not in choices:
+        raise RecipeError(f"recipe: {where} must be one of {', '.join(choices)}, got {value!r}")
+    low, high = field.metadata.get("limits", (None, None))
+    if low is not None and not low <= value <= high:
+        limits = f"{low} or more" if high == float("inf") else f"between {low} and {high}"
+        raise RecipeError(f"recipe: {where} must be {limits}, got {value!r}")
+
+
+def _dump_table(name: str, values: dict[str, Any]) -> list[str]:
+    lines = [f"[{name}]"]
+    tables = {k: v for k, v in values.items() if isinstance(v, dict)}
+    for key, value in values.items():
+        if key not in tables and value is not None:
+            lines.append(f"{key} = {_dump_value(value)}")
+    for key, value in tables.items():
+        lines += _dump_table(f"{name}.{key}", value) if value else []
+    return [*lines, ""] if lines[-1] else lines
+
+
+def _dump_value(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_dump_value(item) for item in value)}]"
+    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

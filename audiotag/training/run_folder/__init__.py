@@ -1,0 +1,1 @@
+"""What a run leaves behind: weights, state to resume from, history, pictures, TensorBoard."""

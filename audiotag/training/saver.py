@@ -1,0 +1,78 @@
+"""What a run leaves in its folder, in an order that a kill at any moment does no harm to.
+
+The resumable state is written last: what lies beside it of later steps is dropped or written again.
+"""
+
+from pathlib import Path
+
+import torch.distributed as dist
+from tqdm import tqdm
+
+from audiotag.runtime.files import PARTIAL
+from audiotag.training.run import Run
+from audiotag.training.run_folder.history import History
+from audiotag.training.run_folder.kept_weights import FOLDER, drop_others, finish, keep
+from audiotag.training.run_folder.state import Position, save_state
+from audiotag.training.validation import validate
+
+
+class Saver:
+    """Writes a run's folder, from its first process alone.
+
+    Args:
+        run: The run.
+        folder: Its folder.
+        step: Steps done.
+    """
+
+    def __init__(self, run: Run, folder: Path, step: int) -> None:
+        self.run, self.folder = run, folder
+        if run.rank == 0:
+            for path in (*folder.glob(PARTIAL), *(folder / FOLDER).glob(PARTIAL)):
+                path.unlink()  # what a kill has left half written
+        self.history = None if run.rank else History(folder, step, run.recipe)
+
+    def saves_after(self, step: int) -> bool:
+        """Whether the state within an epoch is to be saved."""
+        every = self.run.recipe.train.save_steps
+        return every is not None and step % every == 0
+
+    def save(self, position: Position) -> None:
+        """Write the resumable state."""
+        if self.run.rank == 0:
+            run = self.run
+            save_state(self.folder, position, run.modules, run.optimizer, run.scaler)
+
+    def validate(self, row: dict[str, float]) -> None:
+        """Measure the model, and write it, its figures and the state; the others wait."""
+        if self.history is not None:
+            step, count = int(row["step"]), self.run.recipe.train.keep
+            self.history.add(row | validate(self.run))
+            keep(self.folder, step, self.run.saved_tagger.backbone)
+            self.run.saved_tagger.save(self.folder)
+            self.save(Position(step))
+            drop_others(self.folder, [*self.history.last(count), *self.history.best(count)])
+            _tell(self.history.rows[-1])
+        if self.run.processes > 1:
+            dist.barrier()
+
+    def has_converged(self) -> bool:
+        """Whether `train.patience` validations have passed without a better one."""
+        patience = self.run.recipe.train.patience
+        if patience is None:
+            return False
+        answer = [self.history is not None and self.history.since_best() >= patience]
+        if self.run.processes > 1:
+            dist.broadcast_object_list(answer)
+        return answer[0]
+
+    def finish(self) -> None:
+        """Make the folder's weights those that `train.final` names."""
+        if self.history is not None:
+            recipe = self.run.recipe.train
+            finish(self.folder, self.history, recipe.final, recipe.keep)
+            self.history.close()
+
+
+def _tell(row: dict[str, float]) -> None:
+    tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "time"))

@@ -1,0 +1,104 @@
+"""AudioSet's parquet files, written small with the schema of the Hub data set."""
+
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from audiotag.data.prepare.prepare import prepare
+from audiotag.data.sources.audioset.open import open_audioset
+from audiotag.errors import DataError
+from tests.support.made_recordings import failures_of, noise, rows_of
+
+RATE = 8000  # Hz
+SCHEMA = pa.schema(
+    [
+        ("video_id", pa.string()),
+        ("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        ("labels", pa.list_(pa.string())),
+        ("human_labels", pa.list_(pa.string())),
+    ]
+)
+MIDS = (["/m/09x0r"], ["/m/0bt9lr", "/m/04rlf"], ["/m/04rlf"])
+NAMES = (("Speech",), ("Dog", "Music"), ("Music",))
+
+
+def clip(number, mids=None):
+    file = io.BytesIO()
+    soundfile.write(file, noise(number), RATE, format="FLAC")
+    name = f"-{number:09d}_"
+    audio = {"bytes": file.getvalue(), "path": f"{name}.flac"}
+    mids = MIDS[number % 3] if mids is None else mids
+    return {"video_id": name, "audio": audio, "labels": mids, "human_labels": ["x"]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """40 clips for training in row groups of 12, and 5 for evaluation."""
+    for subset, numbers in (("bal_train", range(40)), ("eval", range(40, 45))):
+        path = tmp_path / "copy" / "data" / subset / "00.parquet"
+        path.parent.mkdir(parents=True)
+        table = pa.Table.from_pylist([clip(number) for number in numbers], SCHEMA)
+        pq.write_table(table, path, row_group_size=12, compression="none")
+    return tmp_path / "copy"
+
+
+def test_clips_have_their_labels_and_splits(folder, tmp_path):
+    rows = rows_of(prepare(open_audioset(folder), tmp_path / "data", RATE))
+    assert [row["key"] for row in rows] == [f"-{number:09d}_" for number in range(45)]
+    for number, row in enumerate(rows):
+        assert tuple(row["labels"]) == NAMES[number % 3]
+        assert row["split"] == ("train" if number < 40 else "eval")
+
+
+def test_any_part_is_had_without_what_comes_before(folder):
+    source = open_audioset(folder)
+    keys = [x.key for x in source.recordings(0, 45)]
+    for first, last in ((0, 1), (11, 13), (23, 45), (39, 41), (44, 45), (7, 7)):
+        assert [x.key for x in source.recordings(first, last)] == keys[first:last]
+    (folder / "data" / "bal_train" / "00.parquet").unlink()
+    assert [x.key for x in source.recordings(41, 43)] == keys[41:43]
+
+
+def test_subsets_and_classes(folder):
+    assert len(open_audioset(folder, ["eval"])) == 5
+    source = open_audioset(folder, classes=["Dog", "/m/09x0r"])
+    assert [x.key for x in source.recordings(0, len(source))] == [
+        f"-{number:09d}_" for number in range(45) if number % 3 < 2
+    ]
+    with pytest.raises(DataError, match="no files of unbalanced"):
+        open_audioset(folder, ["unbalanced"])
+    assert source.fingerprint != open_audioset(folder).fingerprint
+
+
+def test_damage_costs_only_what_it_hits(folder, tmp_path):
+    path = folder / "data" / "bal_train" / "00.parquet"
+    column = pq.ParquetFile(path).metadata.row_group(1).column(1)
+    assert column.path_in_schema == "audio.bytes"
+    data = bytearray(path.read_bytes())
+    data[column.data_page_offset : column.data_page_offset + 40] = bytes(40)  # the page's header
+    path.write_bytes(data)
+    (folder / "data" / "eval" / "00.parquet").write_bytes(b"PAR1 cut off")
+    source = open_audioset(folder)
+    assert len(source) == 41
+    out = prepare(source, tmp_path / "data", RATE)
+    kept = {row["key"] for row in rows_of(out)}
+    assert kept == {f"-{number:09d}_" for number in range(40) if not 12 <= number < 24}
+    failures = failures_of(out)
+    assert [x["source"] for x in failures] == [
+        *(f"data/bal_train/00.parquet, row {number}" for number in range(12, 24)),
+        "data/eval/00.parquet",
+    ]
+    assert {x["kind"] for x in failures} == {"unreadable"}
+
+
+def test_bad_sound_and_unknown_classes_are_failures(tmp_path):
+    path = tmp_path / "copy" / "eval" / "00.parquet"
+    path.parent.mkdir(parents=True)
+    rows = [clip(0), clip(1, ["/m/0"]), clip(2) | {"audio": {"bytes": b"junk", "path": "x"}}]
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), path)
+    out = prepare(open_audioset(tmp_path / "copy"), tmp_path / "data", RATE)
+    assert len(rows_of(out)) == 1
+    assert [x["kind"] for x in failures_of(out)] == ["class", "unreadable"]

@@ -1,0 +1,145 @@
+"""Formats, read back by json, csv and plain splitting."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from audiotag.tagging.formats import FORMATS, SUFFIXES, format_of, make_format
+from audiotag.tagging.results import FileTags, Segment, Tag
+from audiotag.tagging.text import clock, to_json
+
+SPEECH, ODD = Tag("Speech", "/m/09x0r", 0.987654321), Tag('Say "a, b"\tnow', None, 0.5)
+PLAIN = FileTags("a folder/é, 音.wav", 12.3456789, (SPEECH, ODD))
+TIMELINE = FileTags(
+    "b.flac",
+    15.0,
+    (SPEECH,),
+    (Segment(0.0, 10.0, (SPEECH, ODD)), Segment(5.0, 15.0, ())),
+)
+SILENT = FileTags("silent.wav", 3.0, ())
+FAILED = FileTags("bad.mp3", None, (), error='no "audio", none')
+ALL = (PLAIN, TIMELINE, SILENT, FAILED)
+
+
+def written(name: str, results=ALL, single=False) -> str:
+    form = make_format(name, single, sample_rate=32_000)
+    return form.start() + "".join(map(form.add, results)) + form.end()
+
+
+EXPECTED = [
+    {
+        "path": "a folder/é, 音.wav",
+        "duration": 12.346,
+        "tags": [
+            {"label": "Speech", "mid": "/m/09x0r", "score": 0.98765},
+            {"label": 'Say "a, b"\tnow', "mid": None, "score": 0.5},
+        ],
+    },
+    {
+        "path": "b.flac",
+        "duration": 15.0,
+        "tags": [{"label": "Speech", "mid": "/m/09x0r", "score": 0.98765}],
+        "segments": [
+            {
+                "start": 0.0,
+                "end": 10.0,
+                "tags": [
+                    {"label": "Speech", "mid": "/m/09x0r", "score": 0.98765},
+                    {"label": 'Say "a, b"\tnow', "mid": None, "score": 0.5},
+                ],
+            },
+            {"start": 5.0, "end": 15.0, "tags": []},
+        ],
+    },
+    {"path": "silent.wav", "duration": 3.0, "tags": []},
+    {"path": "bad.mp3", "error": 'no "audio", none'},
+]
+
+
+def test_jsonl_is_the_contract():
+    lines = written("jsonl").splitlines()
+    assert [json.loads(line) for line in lines] == EXPECTED
+    assert "é, 音" in lines[0]  # readable
+
+
+def test_json_is_an_array_or_one_object():
+    assert json.loads(written("json")) == EXPECTED
+    assert json.loads(written("json", [])) == []
+    assert json.loads(written("json", [PLAIN], single=True)) == EXPECTED[0]
+
+
+def test_names_that_are_not_unicode_come_back():
+    name = b"caf\xe9.wav".decode("utf-8", "surrogateescape")
+    text = to_json(FileTags(name, 1.0, ()))
+    assert json.loads(text.encode("utf-8"))["path"] == name
+
+
+def test_csv_has_a_row_for_each_file_and_tag():
+    rows = list(csv.DictReader(io.StringIO(written("csv"), newline="")))
+    assert list(rows[0]) == ["path", "start", "end", "label", "mid", "score", "error"]
+    got = [(r["path"], r["start"], r["end"], r["label"], r["score"]) for r in rows]
+    assert got == [
+        ("a folder/é, 音.wav", "0.0", "12.346", "Speech", "0.98765"),
+        ("a folder/é, 音.wav", "0.0", "12.346", 'Say "a, b"\tnow', "0.5"),
+        ("b.flac", "0.0", "10.0", "Speech", "0.98765"),
+        ("b.flac", "0.0", "10.0", 'Say "a, b"\tnow', "0.5"),
+        ("silent.wav", "0.0", "3.0", "", ""),
+        ("bad.mp3", "", "", "", ""),
+    ]
+    assert [row["mid"] for row in rows[:2]] == ["/m/09x0r", ""]
+    assert [row["error"] for row in rows] == [""] * 5 + ['no "audio", none']
+
+
+def test_audacity_labels_have_start_end_and_text():
+    lines = [line.split("\t") for line in written("audacity", [TIMELINE], single=True).splitlines()]
+    assert [(float(start), float(end), text) for start, end, text in lines] == [
+        (0.0, 10.0, "Speech 0.99"),
+        (0.0, 10.0, 'Say "a, b" now 0.50'),
+    ]
+    assert written("audacity", [FAILED], single=True) == ""
+
+
+def test_raven_counts_selections_and_runs_times_on():
+    text = written("raven", [TIMELINE, FAILED, TIMELINE])
+    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
+    assert [row["Selection"] for row in rows] == ["1", "2", "3", "4"]
+    assert {(row["View"], row["Channel"]) for row in rows} == {("Spectrogram 1", "1")}
+    assert {(row["Low Freq (Hz)"], row["High Freq (Hz)"]) for row in rows} == {("0", "16000")}
+    assert [float(row["Begin Time (s)"]) for row in rows] == [0, 0, 15, 15]
+    assert [float(row["End Time (s)"]) for row in rows] == [10, 10, 25, 25]
+    assert [float(row["File Offset (s)"]) for row in rows] == [0] * 4
+    assert all(row["Begin Path"].endswith("/b.flac") for row in rows)
+    assert [row["Score"] for row in rows] == ["0.9877", "0.5000"] * 2
+
+
+def test_table_is_for_reading():
+    assert written("table").splitlines() == [
+        "a folder/é, 音.wav  (0:12.3)",
+        "  0.988  Speech",
+        '  0.500  Say "a, b"\tnow',
+        "b.flac  (0:15.0)",
+        "  0.988  Speech",
+        '  0:00.0 - 0:10.0  Speech 0.99, Say "a, b"\tnow 0.50',
+        "  0:05.0 - 0:15.0  -",
+        "silent.wav  (0:03.0)",
+        "  no tag reaches the threshold; --threshold 0 shows all",
+        "bad.mp3",
+        '  failed: no "audio", none',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00.0"), (59.96, "1:00.0"), (75.25, "1:15.2"), (36_061.5, "10:01:01.5")],
+)
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+def test_suffixes_name_their_format():
+    assert {name: format_of(f"out{suffix.upper()}") for name, suffix in SUFFIXES.items()} == {
+        name: name for name in FORMATS
+    }
+    assert format_of("out.xlsx") is None
