@@ -4,11 +4,13 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.options.types import FILE, NEW_FOLDER
+
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--arch", metavar="A", help="Architecture to build instead of the one recognised.")
+@click.argument("checkpoint", type=FILE)
+@click.argument("out", type=NEW_FOLDER)
+@click.option("--arch", metavar="NAME", help="Build this architecture, not the one recognised.")
 def convert(checkpoint: Path, out: Path, arch: str | None) -> None:
     """Make the model folder OUT from CHECKPOINT, a published .pt, .pth or .safetensors file.
 

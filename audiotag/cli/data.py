@@ -4,15 +4,17 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.options.types import FOLDER, NEW_FILE
+
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", type=FOLDER)
 @click.option("--all", "all_labels", is_flag=True, help="Every label, not only the extremes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--markdown", is_flag=True, help="Print Markdown, as for a data set's card.")
 @click.option(
     "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=NEW_FILE,
     metavar="FILE.png",
     help="Draw how many clips have each label.",
 )

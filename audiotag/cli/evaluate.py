@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from audiotag.cli.options.inputs import PRECISION
+from audiotag.cli.options.device import DEVICE, PRECISION
+from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, NEW_FILE
 
 if TYPE_CHECKING:
     from audiotag.evaluation.measurement import Measurement
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
     "--split",
+    metavar="NAME",
     help="Split of the data set; without --fold either, the clips that the run was validated on, "
     "or the split valid.",
 )
-@click.option("--fold", type=int, help="Measure on the clips of this fold only.")
+@click.option("--fold", type=int, metavar="NUMBER", help="Measure on the clips of this fold only.")
 @click.option(
     "--compare",
     multiple=True,
@@ -29,12 +31,10 @@ if TYPE_CHECKING:
     help="Say whether MODEL differs from this one. Give several MODELs, and --compare several "
     "times, for runs with different seeds.",
 )
-@click.option(
-    "--classes", type=click.IntRange(min=1), help="Show this many of the best and worst classes."
-)
+@click.option("--classes", type=COUNT, help="Show this many of the best and worst classes.")
 @click.option(
     "--resamples",
-    type=click.IntRange(min=0),
+    type=COUNT_OR_NONE,
     default=1000,
     show_default=True,
     help="Bootstrap resamples for intervals and p-values; 0 for none.",
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--save", is_flag=True, help="Write evaluation.json into the model folder.")
 @click.option(
     "--scores",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=NEW_FILE,
     help="Write keys, labels, targets and scores to this .npz file, which a recipe's "
     "distill.scores takes.",
 )
@@ -56,12 +56,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=16,
     show_default=True,
     help="Clips scored at once.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@DEVICE
 @PRECISION
 def evaluate(
     models: tuple[str, ...],

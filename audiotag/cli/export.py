@@ -4,10 +4,12 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.options.types import NEW_FILE
+
 
 @click.command()
 @click.argument("model")
-@click.argument("out", metavar="OUT.onnx", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("out", metavar="OUT.onnx", type=NEW_FILE)
 @click.option("--waveform", is_flag=True, help="Take waveforms; log-mel maps without it.")
 @click.option("--int8", is_flag=True, help="8-bit weights: smaller, and scores change a little.")
 def export(model: str, out: Path, waveform: bool, int8: bool) -> None:

@@ -12,16 +12,28 @@ from audiotag.cli.options.training import training_options
 @training_options
 @click.option(
     "--freeze",
-    metavar="backbone|N",
-    help="Let only the classifier learn, or all but the stem and N stages.",
+    metavar="backbone|NUMBER",
+    help="Freeze the backbone, so that only the classifier learns, or only its stem and so many "
+    "stages.",
 )
 @click.option(
     "--task",
     type=click.Choice(["auto", "multi", "single"]),
-    help="Any labels a clip, or exactly one; by default as the data are.",
+    help="Whether a clip may have any number of labels or has exactly one; auto: as the data are.  "
+    "[default: auto]",
 )
-@click.option("--epochs", type=int, help="By default 5 to 100, the more the fewer clips.")
-@click.option("--lr", type=float, help="Highest learning rate, that of the classifier.")
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="NUMBER",
+    help="Passes over the data.  [default: 5 to 100, the more the fewer clips]",
+)
+@click.option(
+    "--lr",
+    type=float,
+    metavar="NUMBER",
+    help="Highest learning rate, that of the classifier.  [default: 0.001]",
+)
 def finetune(
     model: str,
     data: Path,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-PICTURE = click.Path(dir_okay=False, path_type=Path)
+from audiotag.cli.options.types import NEW_FILE
 
 
 @click.group()
@@ -19,7 +19,7 @@ def plot() -> None:
 
 @plot.command()
 @click.argument("model")
-@click.argument("picture", type=PICTURE, metavar="OUT.png")
+@click.argument("picture", type=NEW_FILE, metavar="OUT.png")
 def kernels(model: str, picture: Path) -> None:
     """Where the DCLS elements of MODEL (folder, Hub id or `default`) are, by stage.
 
@@ -43,7 +43,7 @@ def kernels(model: str, picture: Path) -> None:
 
 @plot.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path), metavar="RUN")
-@click.argument("picture", type=PICTURE, metavar="OUT.png")
+@click.argument("picture", type=NEW_FILE, metavar="OUT.png")
 def run(folder: Path, picture: Path) -> None:
     """The curves of the run folder RUN: losses, scores on the validation clips, learning rate.
 

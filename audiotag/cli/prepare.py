@@ -1,15 +1,12 @@
 """`audiotag prepare`."""
 
 import sys
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from audiotag.cli.options.prepare import (
-    FILE,
-    FOLDER,
     LIMIT,
     OUT,
     VERIFY,
@@ -17,12 +14,12 @@ from audiotag.cli.options.prepare import (
     options,
     share_options,
 )
+from audiotag.cli.options.types import COUNT, FILE, FOLDER, NEW_FOLDER, Number
 
 if TYPE_CHECKING:
     from audiotag.data.recordings import Source
     from audiotag.runtime.shares import Share
-
-INTERRUPTED = 130  # exit code of a program that Ctrl-C ended, by convention
+STOPPED = "Stopped; the same command resumes after the last whole shard"
 
 
 @click.group()
@@ -40,7 +37,7 @@ def prepare() -> None:
 @prepare.command()
 @click.argument("source", type=FOLDER)
 @options
-def folder(source: Path, out: Path, **settings) -> None:
+def folder(source: Path, out: Path, **settings: Any) -> None:
     """Recordings in SOURCE, one sub-folder a class, to the data set OUT.
 
     Example: audiotag prepare folder sounds/ data/sounds
@@ -53,7 +50,7 @@ def folder(source: Path, out: Path, **settings) -> None:
 @prepare.command(name="csv")
 @click.argument("source", type=FILE)
 @options
-def csv_(source: Path, out: Path, **settings) -> None:
+def csv_(source: Path, out: Path, **settings: Any) -> None:
     """Recordings listed in the table SOURCE to the data set OUT.
 
     Columns: path, label (several joined by ;), and if you have them split, fold, group, start, end
@@ -76,7 +73,7 @@ def audioset(
     subsets: tuple[str, ...],
     classes: tuple[str, ...],
     metadata: Path | None,
-    **settings,
+    **settings: Any,
 ) -> None:
     """AudioSet, from what SOURCE has of it, to the data set OUT.
 
@@ -112,21 +109,21 @@ def _place_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
 
 
 @prepare.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=NEW_FOLDER)
 @audioset_options
 @LIMIT
 @share_options
 @click.option("--cookies", type=FILE, help="Cookies of a browser, a file in Netscape's format.")
 @click.option(
     "--pause",
-    type=click.FloatRange(0),
+    type=Number("seconds", float, 0),
     default=1.0,
     show_default=True,
     help="Seconds from one video to the next.",
 )
 @click.option(
     "--downloads",
-    type=click.IntRange(1),
+    type=COUNT,
     default=4,
     show_default=True,
     help="How many videos are downloaded at once.",
@@ -140,7 +137,7 @@ def youtube(
     limit: int | None,
     num_shards: int | None,
     shard_index: int | None,
-    **settings,
+    **settings: Any,
 ) -> None:
     """Download what FOLDER lacks of AudioSet's clips from YouTube, for `prepare audioset`.
 
@@ -152,27 +149,22 @@ def youtube(
     Example: audiotag prepare youtube audio/ --subset balanced --metadata segments/
              audiotag prepare audioset audio/ data/balanced --metadata segments/
     """
+    from audiotag.cli.progress.interrupted import interruptible
     from audiotag.cli.progress.prepare import PrepareProgress
-    from audiotag.data.sources.audioset.open import listed_segments
+    from audiotag.data.sources.audioset.open import segments_of_share
     from audiotag.data.sources.audioset.youtube import download
 
-    lists = (folder, subsets, classes, metadata)
-    size = sum(1 for _ in listed_segments(*lists))
-    first, last = _share(num_shards, shard_index).span(size if limit is None else min(limit, size))
-    segments = (segment for _, segment in islice(listed_segments(*lists), first, last))
-    try:
-        with PrepareProgress() as progress:
-            download(segments, folder, report=progress, **settings)
-    except KeyboardInterrupt:
-        click.echo("Stopped; the same command goes on", err=True)
-        sys.exit(INTERRUPTED)
-    click.echo(f"{folder}: what YouTube has of {last - first:,} clips is there")
+    share = _share(num_shards, shard_index)
+    segments = segments_of_share(folder, subsets, classes, metadata, share, limit)
+    with interruptible(lambda: "Stopped; the same command resumes"), PrepareProgress() as progress:
+        download(segments, folder, report=progress, **settings)
+    click.echo(f"{folder}: what YouTube has of {len(segments):,} clips is there")
 
 
 @prepare.command()
 @click.argument("source", type=FOLDER)
 @options
-def esc50(source: Path, out: Path, **settings) -> None:
+def esc50(source: Path, out: Path, **settings: Any) -> None:
     """ESC-50, as unpacked into SOURCE, to the data set OUT, with its five folds.
 
     Example: audiotag prepare esc50 ESC-50-master data/esc50
@@ -185,7 +177,7 @@ def esc50(source: Path, out: Path, **settings) -> None:
 @prepare.command()
 @click.argument("source", type=FOLDER)
 @options
-def urbansound8k(source: Path, out: Path, **settings) -> None:
+def urbansound8k(source: Path, out: Path, **settings: Any) -> None:
     """UrbanSound8K, as unpacked into SOURCE, to the data set OUT, with its ten folds.
 
     Example: audiotag prepare urbansound8k UrbanSound8K data/urbansound8k
@@ -198,7 +190,7 @@ def urbansound8k(source: Path, out: Path, **settings) -> None:
 @prepare.command()
 @click.argument("source", type=FOLDER)
 @options
-def fsd50k(source: Path, out: Path, **settings) -> None:
+def fsd50k(source: Path, out: Path, **settings: Any) -> None:
     """FSD50K, as unpacked into SOURCE, to the data set OUT, with its splits.
 
     Example: audiotag prepare fsd50k FSD50K data/fsd50k
@@ -225,7 +217,7 @@ def merge(out: Path, verified: bool) -> None:
 
 @prepare.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--workers", type=click.IntRange(1), help="Shards read at once.")
+@click.option("--workers", type=COUNT, help="Shards read at once.  [default: one for each core]")
 def verify(folder: Path, workers: int | None) -> None:
     """Read every clip of a data set and compare it with the index; exit code 1 on damage.
 
@@ -240,20 +232,17 @@ def _prepare(
     num_shards: int | None,
     shard_index: int | None,
     verified: bool,
-    **settings,
+    **settings: Any,
 ) -> None:
+    from audiotag.cli.progress.interrupted import interruptible
     from audiotag.cli.progress.prepare import PrepareProgress
     from audiotag.data.prepare.prepare import prepare
     from audiotag.data.shards import DATASET_FILE
 
     share = _share(num_shards, shard_index)
     again = (out / DATASET_FILE).exists()
-    try:
-        with PrepareProgress() as progress:
-            prepare(source, out, share=share, report=progress, **settings)
-    except KeyboardInterrupt:
-        click.echo("Stopped; the same command goes on after the last whole shard", err=True)
-        sys.exit(INTERRUPTED)
+    with interruptible(lambda: STOPPED), PrepareProgress() as progress:
+        prepare(source, out, share=share, report=progress, **settings)
     if again:
         click.echo(f"{out} is there already, made with the same settings: left as it is", err=True)
     if share.count == 1:
@@ -292,19 +281,21 @@ def _report(out: Path) -> None:
 
 
 def _verify(out: Path, workers: int | None, rank: int | None = None) -> None:
+    from audiotag.cli.progress.line import StatusLine
     from audiotag.data.prepare.verify import verify
 
     clips = damages = 0
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+    line = StatusLine()
     for checked in verify(out, workers, rank):
         clips += checked.clips
         damages += len(checked.damages)
-        if clear:
-            click.echo(f"{clear}{checked.file}, {clips:,} clips read", err=True, nl=False)
+        line.clear()
         for damage in checked.damages:
             clip = f", clip {damage.key}" if damage.key else ""
-            click.echo(f"{clear}{damage.file}{clip}: {damage.reason}", err=True)
-    click.echo(clear, err=True, nl=False)
+            click.echo(f"{damage.file}{clip}: {damage.reason}", err=True)
+        if line.is_live:
+            line.show(f"{checked.file}, {clips:,} clips read")
+    line.clear()
     if damages:
         places = "one place" if damages == 1 else f"{damages:,} places"
         click.echo(f"{out} is damaged in {places}: copy or prepare it anew", err=True)
