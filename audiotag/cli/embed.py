@@ -16,12 +16,14 @@ from audiotag.cli.options.inputs import Computation, Inputs, input_options, usag
     type=click.Path(dir_okay=False),
     required=True,
     metavar="FILE",
-    help="FILE.npz or FILE.parquet.",
+    help="File to write, which ends in .npz or .parquet.",
 )
 def embed(inputs: Inputs, computation: Computation, output: str, **options: Any) -> None:
-    """Write embeddings of audio: one for each file (the mean of its windows') and one for each
-    window. PATH is a file, a folder (searched to the bottom), or - for a list of paths on standard
-    input. The output appears when it is whole, and replaces nothing.
+    """Write embeddings of audio files.
+
+    Each file has one embedding for each window, and their mean. PATH is a file, a folder, which is
+    searched with its sub-folders, or - for a list of paths on standard input. The output appears
+    when it is complete; a file that exists is not replaced.
 
     \b
     Example: audiotag embed ~/recordings --output recordings.npz

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 @click.option(
     "--split",
     metavar="NAME",
-    help="Split of the data set; without --fold either, the clips that the run was validated on, "
-    "or the split valid.",
+    help="Measure on the clips of this split.  [default, without --fold: the clips that the run was "
+    "validated on, or the split valid]",
 )
 @click.option("--fold", type=int, metavar="NUMBER", help="Measure on the clips of this fold only.")
 @click.option(
     "--compare",
     multiple=True,
     metavar="MODEL",
-    help="Say whether MODEL differs from this one. Give several MODELs, and --compare several "
-    "times, for runs with different seeds.",
+    help="Test whether MODEL differs from this one. For runs with different seeds, give several "
+    "MODELs, and --compare several times.",
 )
 @click.option("--classes", type=COUNT, help="Show this many of the best and worst classes.")
 @click.option(
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     "distill.scores takes.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="A line of JSON for each model and the comparison."
+    "--json", "as_json", is_flag=True, help="Print JSON, a line for each model and the comparison."
 )
 @click.option(
     "--batch-size",
@@ -83,8 +83,8 @@ def evaluate(
 
     The folder of a cross-validation (audiotag train --folds) is a MODEL too: each clip is scored
     by the run that was trained without it. The folder of a sweep over seeds (--sweep
-    train.seed=0,1,2, with --folds or not) is as many MODELs. Equally many of both sides are paired
-    in their order.
+    train.seed=0,1,2, with --folds or not) stands for its runs, one MODEL each. If there are as many
+    MODELs as models to compare with, they are compared in pairs, in their order.
 
     \b
     Example: audiotag evaluate runs/mine data/mine --classes 5

@@ -45,8 +45,8 @@ def finetune(
 ) -> None:
     """Adapt MODEL (folder, Hub id, or `default` for the embedded one) to the labels of a data set.
 
-    What is not given fits the number and the length of the clips; the run folder's recipe.toml
-    says what was chosen.
+    Settings that are not given are chosen by the number and the length of the clips; recipe.toml
+    in the run folder lists them.
 
     Example: audiotag finetune default --data data/mine --out runs/mine
     """

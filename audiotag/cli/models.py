@@ -7,16 +7,21 @@ from audiotag.cli.options.inputs import hub_usage
 
 @click.command()
 @click.option(
-    "--all", "details", is_flag=True, help="Parameters, MACs for 10 s and published mAP as well."
+    "--all",
+    "details",
+    is_flag=True,
+    help="Give each architecture's parameters, MACs for 10 s, and published mAP too.",
 )
 @click.option(
     "--remove",
-    metavar="OWNER/NAME[@R]",
-    help="Free what a model from the Hub takes here: all its revisions, or one.",
+    metavar="OWNER/NAME[@REVISION]",
+    help="Remove a downloaded model from the Hub's cache: all its revisions, or one.",
 )
 def models(details: bool, remove: str | None) -> None:
-    """List models: the embedded default, those downloaded from the Hub (both for --model), and
-    architectures that can be trained. Any image model of timm can be trained too, by its name.
+    """List models that can be used, and architectures that can be trained.
+
+    The embedded model and those downloaded from the Hub go with --model. Any image model of timm
+    can be trained too, by its name.
 
     \b
     Example: audiotag models --all

@@ -26,7 +26,7 @@ STOPPED = "Stopped; the same command resumes after the last whole shard"
 def prepare() -> None:
     """Turn labelled recordings into a data set for training.
 
-    A run that was ended, even killed, goes on when the same command is given again.
+    After a run was stopped or killed, the same command resumes it.
 
     \b
     Example: audiotag prepare folder sounds/ data/sounds
@@ -38,7 +38,9 @@ def prepare() -> None:
 @click.argument("source", type=FOLDER)
 @options
 def folder(source: Path, out: Path, **settings: Any) -> None:
-    """Recordings in SOURCE, one sub-folder a class, to the data set OUT.
+    """Make a data set of a folder with a sub-folder for each label.
+
+    The recordings in SOURCE/LABEL become clips of the data set OUT.
 
     Example: audiotag prepare folder sounds/ data/sounds
     """
@@ -51,10 +53,11 @@ def folder(source: Path, out: Path, **settings: Any) -> None:
 @click.argument("source", type=FILE)
 @options
 def csv_(source: Path, out: Path, **settings: Any) -> None:
-    """Recordings listed in the table SOURCE to the data set OUT.
+    """Make a data set of the recordings that a table lists.
 
-    Columns: path, label (several joined by ;), and if you have them split, fold, group, start, end
-    (seconds). Without a split one is made by a hash of the group, or else of the path.
+    SOURCE is a CSV file with the columns path and label (several labels joined by ;), and if you
+    have them split, fold, group, start and end (in seconds); OUT is the data set. Without a split,
+    recordings are divided by a hash of their group, or else of their path.
 
     Example: audiotag prepare csv clips.csv data/clips
     """
@@ -75,13 +78,18 @@ def audioset(
     metadata: Path | None,
     **settings: Any,
 ) -> None:
-    """AudioSet, from what SOURCE has of it, to the data set OUT.
+    """Make a data set of a copy of AudioSet.
 
-    That is parquet files as in the Hub's agkphysics/AudioSet, HDF5 files as PANNs or PaSST make
-    them, WebDataset tars as confit/audioset-16khz-wds has them, or audio files named by YouTube
-    id, with a Y before it or the clip's times after it, and the segment lists. SOURCE is their
-    folder, or one parquet, HDF5 or tar file; a Hub id has its parquet files downloaded into the
-    Hub's cache.
+    SOURCE is a folder, a file or a Hub id; OUT is the data set. A folder has, or a file is one of:
+
+    \b
+      parquet files as in agkphysics/AudioSet on the Hub
+      HDF5 files as PANNs or PaSST make them
+      WebDataset tar files as in confit/audioset-16khz-wds on the Hub
+      audio files named by YouTube id (a Y may stand before it, and the clip's
+        times after it), with Google's segment lists; a folder only
+
+    The parquet files of a Hub id are downloaded into the Hub's cache.
 
     \b
     Example: audiotag prepare audioset audio/ data/audioset --metadata segments/
@@ -113,22 +121,22 @@ def _place_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
 @audioset_options
 @LIMIT
 @share_options
-@click.option("--cookies", type=FILE, help="Cookies of a browser, a file in Netscape's format.")
+@click.option("--cookies", type=FILE, help="A browser's cookies, in Netscape's file format.")
 @click.option(
     "--pause",
     type=Number("seconds", float, 0),
     default=1.0,
     show_default=True,
-    help="Seconds from one video to the next.",
+    help="From the start of one download to the start of the next.",
 )
 @click.option(
     "--downloads",
     type=COUNT,
     default=4,
     show_default=True,
-    help="How many videos are downloaded at once.",
+    help="Videos that are downloaded at once.",
 )
-@click.option("--again", is_flag=True, help="Ask for clips again that were gone.")
+@click.option("--again", is_flag=True, help="Try clips again that were gone.")
 def youtube(
     folder: Path,
     subsets: tuple[str, ...],
@@ -139,11 +147,11 @@ def youtube(
     shard_index: int | None,
     **settings: Any,
 ) -> None:
-    """Download what FOLDER lacks of AudioSet's clips from YouTube, for `prepare audioset`.
+    """Download AudioSet's clips from YouTube, for `prepare audioset`.
 
-    Of each video in the segment lists only the clip's seconds are fetched, by yt-dlp. A run that
-    was ended goes on when the same command is given again. FOLDER's failures.jsonl lists what is
-    gone; it is not asked for again. Keep to YouTube's terms.
+    Clips in the segment lists that FOLDER lacks are downloaded into it by yt-dlp, of each video
+    only the clip's seconds. Clips that are gone are listed in FOLDER/failures.jsonl and not tried
+    again. After a run was stopped, the same command resumes it. Keep to YouTube's terms.
 
     \b
     Example: audiotag prepare youtube audio/ --subset balanced --metadata segments/
@@ -165,7 +173,9 @@ def youtube(
 @click.argument("source", type=FOLDER)
 @options
 def esc50(source: Path, out: Path, **settings: Any) -> None:
-    """ESC-50, as unpacked into SOURCE, to the data set OUT, with its five folds.
+    """Make a data set of ESC-50, with its five folds.
+
+    SOURCE is the folder that ESC-50 was unpacked into; OUT is the data set.
 
     Example: audiotag prepare esc50 ESC-50-master data/esc50
     """
@@ -178,7 +188,9 @@ def esc50(source: Path, out: Path, **settings: Any) -> None:
 @click.argument("source", type=FOLDER)
 @options
 def urbansound8k(source: Path, out: Path, **settings: Any) -> None:
-    """UrbanSound8K, as unpacked into SOURCE, to the data set OUT, with its ten folds.
+    """Make a data set of UrbanSound8K, with its ten folds.
+
+    SOURCE is the folder that UrbanSound8K was unpacked into; OUT is the data set.
 
     Example: audiotag prepare urbansound8k UrbanSound8K data/urbansound8k
     """
@@ -191,7 +203,9 @@ def urbansound8k(source: Path, out: Path, **settings: Any) -> None:
 @click.argument("source", type=FOLDER)
 @options
 def fsd50k(source: Path, out: Path, **settings: Any) -> None:
-    """FSD50K, as unpacked into SOURCE, to the data set OUT, with its splits.
+    """Make a data set of FSD50K, with its splits.
+
+    SOURCE is the folder that FSD50K was unpacked into; OUT is the data set.
 
     Example: audiotag prepare fsd50k FSD50K data/fsd50k
     """
@@ -204,7 +218,9 @@ def fsd50k(source: Path, out: Path, **settings: Any) -> None:
 @OUT
 @VERIFY
 def merge(out: Path, verified: bool) -> None:
-    """Join what several machines wrote into OUT (--num-shards) to one data set.
+    """Join the shares of several machines into one data set.
+
+    Each share was written into OUT by a command with --num-shards.
 
     Example: audiotag prepare merge data/audioset
     """
@@ -219,7 +235,9 @@ def merge(out: Path, verified: bool) -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--workers", type=COUNT, help="Shards read at once.  [default: one for each core]")
 def verify(folder: Path, workers: int | None) -> None:
-    """Read every clip of a data set and compare it with the index; exit code 1 on damage.
+    """Compare every clip of a data set with the index.
+
+    Damaged clips and files are named, and the exit code is then 1.
 
     Example: audiotag prepare verify data/audioset
     """
@@ -254,7 +272,7 @@ def _prepare(
 
 
 def _share(num_shards: int | None, shard_index: int | None) -> "Share":
-    """As the options say, or the launcher."""
+    """The share that the options or the launcher's environment variables name."""
     from audiotag.runtime.shares import Share, find_share
 
     if (num_shards is None) != (shard_index is None):

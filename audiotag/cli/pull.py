@@ -19,11 +19,11 @@ from audiotag.cli.options.types import NEW_FOLDER
 )
 @click.option("--token", metavar="TOKEN", help="Hub token; it is safer in HF_TOKEN.")
 def pull(repo_id: str, **options: Any) -> None:
-    """Get the model OWNER/NAME from the Hugging Face Hub and print its folder.
+    """Download a model from the Hugging Face Hub, and print its folder.
 
-    Wherever a MODEL is asked for, OWNER/NAME or OWNER/NAME@REVISION does the same. A model that
-    others published as model.safetensors in a layout that audiotag convert knows is converted,
-    once: try topel/ConvNeXt-Tiny-AT.
+    OWNER/NAME or OWNER/NAME@REVISION in place of any MODEL does the same. A repository that holds a
+    model.safetensors of a kind that `audiotag convert` knows, such as topel/ConvNeXt-Tiny-AT, is
+    converted once.
 
     \b
     Example:

@@ -20,7 +20,7 @@ from audiotag.cli.options.types import FOLDER
 @click.option(
     "--folded",
     is_flag=True,
-    help="Send folded weights in half precision: about half the size, for use only.",
+    help="Send folded weights in half precision: about half the size, but not for training.",
 )
 @click.option(
     "--license", metavar="NAME", help="Of the weights, as the Hub calls it: mit, cc-by-4.0, ..."
@@ -28,11 +28,12 @@ from audiotag.cli.options.types import FOLDER
 @click.option("--token", metavar="TOKEN", help="Hub token; it is safer in HF_TOKEN.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the model card, send nothing.")
 def push(run: Path, repo_id: str, dry_run: bool, **options: Any) -> None:
-    """Share the model in RUN, a model folder or a run folder, on the Hugging Face Hub.
+    """Share a model on the Hugging Face Hub.
 
-    Sends the config, the weights, model.onnx if there is one, a model card (written from the folder
-    if it has none), and of a run its recipe, metrics, clip counts, and what audiotag evaluate
-    --save has left; nothing else in the folder. Interrupted, the same command goes on.
+    RUN is a model folder or a run folder. Sent are the config, the weights, model.onnx if there is
+    one, and a model card, which is written if the folder has none; of a run also its recipe, its
+    metrics, the counts of its clips, and the figures of `audiotag evaluate --save`. Nothing else is
+    sent. After an interruption, the same command resumes.
 
     \b
     Example:

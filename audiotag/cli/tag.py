@@ -23,37 +23,39 @@ if TYPE_CHECKING:
     type=COUNT_OR_NONE,
     default=5,
     show_default=True,
-    help="Tags for each file at most; 0 for all.",
+    help="At most so many tags for each file and window; 0 for all.",
 )
 @click.option(
     "--threshold",
     type=Number("score", float, 0, 1),
-    help="Only tags that score this or more. Without it, labels count from the thresholds in the "
-    "model folder on, where evaluate --fit-thresholds has put some; 0 passes over them.",
+    help="Only tags with this score, from 0 to 1, or more; 0 for all. Without it, each class has "
+    "the threshold that the model holds for it, if any (see evaluate --fit-thresholds).",
 )
-@click.option("--timeline", is_flag=True, help="Tags of each window, with times, as well.")
+@click.option("--timeline", is_flag=True, help="Give the tags of each window too, with its times.")
 @click.option(
     "--pool",
     type=click.Choice(["max", "mean"]),
     default="max",
     show_default=True,
-    help="A file's score: the highest of its windows' scores, or their mean.",
+    help="A file's score for a class: the highest of its windows' scores, or their mean.",
 )
 @click.option(
     "--format",
     type=click.Choice(FORMATS),
-    help="Without it, by the suffix of --output; jsonl for a folder; a table to read on screen.",
+    help="[default: by the suffix of --output; jsonl if that is a folder; table without --output]",
 )
 @click.option(
     "--output",
     type=click.Path(),
-    help="A file; or a folder (one that exists, or a name with / at its end or no suffix), which "
-    "gets a file for each input, in the same tree.",
+    metavar="FILE|FOLDER",
+    help="Where results go. A folder (one that exists, or a name that ends in / or has no suffix) "
+    "gets a file for each recording, in the same tree.  [default: standard output]",
 )
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the output of an earlier run: only files not in it, and those that failed.",
+    help="Add to the output of an earlier run: tag only files that are not in it, and those that "
+    "failed.",
 )
 def tag(
     inputs: Inputs,
@@ -63,8 +65,11 @@ def tag(
     resume: bool,
     **options: Any,
 ) -> None:
-    """Tag audio: PATH is a file, a folder (searched to the bottom), or - for a list of paths on
-    standard input. Files that cannot be decoded are named, and the rest is tagged.
+    """Say what can be heard in audio files.
+
+    PATH is a file, a folder, which is searched with its sub-folders, or - for a list of paths on
+    standard input. A file that cannot be decoded is named on standard error, and the rest are
+    tagged.
 
     \b
     Example: audiotag tag ~/recordings

@@ -28,24 +28,30 @@ OPTIONS = (
         help="Model folder, .onnx file or Hub id; without it, the embedded model.",
     ),
     click.option(
-        "--window", type=SECONDS, default=10.0, show_default=True, help="Length of a window."
+        "--window",
+        type=SECONDS,
+        default=10.0,
+        show_default=True,
+        help="Files are cut into windows of this length.",
     ),
     click.option(
         "--hop",
         type=SECONDS,
-        help="From the start of one window to that of the next.  [default: the window's length]",
+        help="From the start of one window to the start of the next.  [default: the length of a "
+        "window, so that none overlap]",
     ),
     click.option(
         "--include",
         multiple=True,
         metavar="GLOB",
-        help="Only files whose name matches, whatever their suffix; may be given several times.",
+        help="Only files whose name matches (a glob with a /: whose path within PATH), whatever "
+        "their suffix; may be given several times.",
     ),
     click.option(
         "--exclude",
         multiple=True,
         metavar="GLOB",
-        help="No files and folders whose name matches; may be given several times.",
+        help="No files and folders that match, as for --include; may be given several times.",
     ),
     DEVICE,
     click.option(
@@ -53,7 +59,7 @@ OPTIONS = (
         type=click.Choice(["auto", "torch", "onnx"]),
         default="auto",
         show_default=True,
-        help="auto: onnx on a CPU where the model has model.onnx, which starts sooner; else torch.",
+        help="auto: onnx, which starts sooner, on a CPU if the model has a model.onnx; else torch.",
     ),
     PRECISION,
     click.option(

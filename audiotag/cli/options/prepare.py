@@ -11,21 +11,21 @@ from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, FOLDER, NEW_FOLDER,
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 OUT = click.argument("out", type=NEW_FOLDER)
 VERIFY = click.option(
-    "--verify", "verified", is_flag=True, help="Read every clip again at the end."
+    "--verify", "verified", is_flag=True, help="Verify the data set at the end: see prepare verify."
 )
-LIMIT = click.option("--limit", type=COUNT, help="Only the first so many recordings.")
+LIMIT = click.option("--limit", type=COUNT, help="Take only so many recordings, the first.")
 WORKERS = click.option(
     "--workers", type=COUNT, help="Threads that decode.  [default: one for each core]"
 )
 
 
 class Size(click.ParamType):
-    """Bytes, with a unit or without."""
+    """A number of bytes, with or without a unit."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes of a text such as 50MB."""
+        """The bytes that a text such as 50MB says."""
         text = str(value).strip().upper()
         number = text.rstrip("BKMGT")
         try:
@@ -77,21 +77,21 @@ OPTIONS = (
         type=Number("hz", int, 1000, 192_000),
         default=32_000,
         show_default=True,
-        help="Of the clips: recordings are resampled to it.",
+        help="Rate that recordings are resampled to.",
     ),
     click.option(
         "--clip-seconds",
         type=Number("seconds", float, 0.1),
         default=10.0,
         show_default=True,
-        help="Longer recordings are cut into several clips.",
+        help="Length of a clip; longer recordings are cut into several.",
     ),
     click.option(
         "--encoding",
         type=click.Choice(("flac", "wav")),
         default="flac",
         show_default=True,
-        help="Of the clips in the shards: wav takes twice the room and need not be decoded.",
+        help="How clips are stored; wav takes twice the room, and training need not decode it.",
     ),
     click.option(
         "--shard-size",
@@ -102,8 +102,12 @@ OPTIONS = (
         help="A shard (tar file) ends with the clip that reaches this size, or its 10,000th.",
     ),
     LIMIT,
-    click.option("--keep-silence", is_flag=True, help="Take silent clips too."),
-    click.option("--keep-duplicates", is_flag=True, help="Take clips of equal samples too."),
+    click.option("--keep-silence", is_flag=True, help="Do not leave out silent clips."),
+    click.option(
+        "--keep-duplicates",
+        is_flag=True,
+        help="Do not leave out clips that have the same samples as another.",
+    ),
     WORKERS,
     *SHARE_OPTIONS,
     VERIFY,
@@ -111,7 +115,7 @@ OPTIONS = (
 
 
 def options(command: Callable) -> Callable:
-    """Add what all kinds of sources have: OUT and how it is written."""
+    """Add what all sources have: OUT, and how it is written."""
     return OUT(with_options(OPTIONS, command))
 
 
