@@ -1,4 +1,4 @@
-"""What a model costs on paper: parameters, and multiplications for a clip."""
+"""What a model costs, counted: parameters, and multiplications for a clip."""
 
 from typing import cast
 
@@ -14,21 +14,22 @@ from audiotag.layers.folding import fold
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable numbers, shared ones once."""
+    """Number of trainable parameters; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def count_macs(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """Multiply-accumulates of a forward pass of a folded model, kernels counted in full.
+    """Multiply-accumulates of a forward pass of a folded model, with kernels in their full size.
 
-    Counted are convolutions, linear layers and attention.
+    Convolutions, linear layers and attention are counted.
 
     Args:
-        model: May be on the meta device; left without the speed of `ops`.
-        shape: Of the maps, (1, 1, mels, frames).
+        model: May be on the meta device. Changed in place: its depthwise convolutions are
+            PyTorch's own afterwards.
+        shape: Shape of the maps, (1, 1, mels, frames).
     """
     for module in model.modules():
-        if isinstance(module, DepthwiseConv2d):  # the FFT's cost would be another one
+        if isinstance(module, DepthwiseConv2d):  # an FFT would be counted otherwise
             module.forward = nn.Conv2d.forward.__get__(module)  # type: ignore[method-assign]
     device = next(model.parameters()).device
     plain = sdpa_kernel(SDPBackend.MATH)  # fused attention is not counted
@@ -38,7 +39,7 @@ def count_macs(model: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def describe(architecture: str, num_classes: int = 527) -> tuple[int, int]:
-    """Parameters, and MACs for a clip of 10 s, of an architecture; no memory is taken for it."""
+    """Parameters of an architecture, and MACs for a clip of 10 s; its weights take no memory."""
     with torch.device("meta"):
         model = timm.create_model(architecture, num_classes=num_classes)
         parameters = count_parameters(model)

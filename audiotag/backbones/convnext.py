@@ -42,7 +42,7 @@ class AudioConvNeXt(ConvNeXt):
         dcls: dict[str, Any] | None = None,
         in_chans: int = 1,
         norm_eps: float = 1e-6,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             in_chans=in_chans, depths=tuple(depths), dims=tuple(dims), norm_eps=norm_eps, **kwargs

@@ -1,12 +1,12 @@
 """ConvNeXt-Tiny-AT, the audio tagger of arXiv 2306.00830: ConvNeXt-T for maps of 224 mels.
 
 It differs from `backbones.convnext` at both ends: the stem starts with a batch norm of each mel
-band and has square patches, and pooling keeps the loudest moment beside the mean. Its authors' maps
+band and has square patches, and pooling adds the maximum over time to the mean. Its authors' maps
 are (B, 1, frames, mels); here they are (B, 1, mels, frames), as everywhere in this package, and
-`from_reference` turns the published kernels.
+`from_reference` transposes the published kernels.
 """
 
-from typing import cast
+from typing import Any, cast
 
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.convnext import checkpoint_filter_fn
@@ -19,7 +19,7 @@ from audiotag.backbones.stem import WEIGHT_STD
 N_MELS = 224
 STEM_PATCH = 4  # mels and frames
 STEM_PADDING = (0, 4)  # mels, frames
-FRONT_END_ARGS = {  # of features.LogMel; what was computed is normalised in the stem
+FRONT_END_ARGS = {  # of features.log_mel.LogMel; its maps are normalised in the stem
     "n_mels": N_MELS,
     "mel_scale": "slaney",
     "norm": "slaney",
@@ -38,7 +38,7 @@ class AudioConvNeXtAT(AudioConvNeXt):
         kwargs: As for `AudioConvNeXt`.
     """
 
-    def __init__(self, *args, n_mels: int = N_MELS, **kwargs) -> None:
+    def __init__(self, *args: Any, n_mels: int = N_MELS, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         stem = cast(nn.Sequential, self.stem)
         paper = cast(nn.Conv2d, stem[0])
@@ -64,7 +64,7 @@ class MeanMaxPool(nn.Module):
         return x.amax(3, keepdim=True) + x.mean(3, keepdim=True)
 
     def is_identity(self) -> bool:
-        """What timm's heads ask of a pooling layer."""
+        """Whether it does nothing, which timm's heads ask a pooling layer."""
         return False
 
 
@@ -78,7 +78,7 @@ def from_reference(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tens
     renamed = {}
     for key, tensor in state.items():
         if key.startswith(FRONT_END_KEYS):
-            continue  # a fixed Fourier transform and mel filters: features.LogMel computes them
+            continue  # a fixed Fourier transform and mel filters, which LogMel computes
         key = key.replace("bn0.", "stem.0.").replace("head_audioset.", "head.")
         key = key.replace("downsample_layers.0.1.", "stem.2.")
         key = key.replace("downsample_layers.0.0.", "stem.1.")
@@ -106,7 +106,7 @@ default_cfgs = generate_default_cfgs(
 
 
 @register_model
-def convnext_tiny_at(pretrained: bool = False, **kwargs) -> AudioConvNeXtAT:
+def convnext_tiny_at(pretrained: bool = False, **kwargs: Any) -> AudioConvNeXtAT:
     """ConvNeXt-Tiny-AT (arXiv 2306.00830)."""
     depths, dims = SIZES["tiny"]
     return build_model_with_cfg(

@@ -25,8 +25,8 @@ class AudioFastVit(FastVit):
 
     Args:
         layers: Blocks in each of the four stages.
-        embed_dims: Channels of each stage, a multiple of the one before; the last also of 32, the
-            size of an attention head.
+        embed_dims: Channels of each stage, each a multiple of the one before; the last one also a
+            multiple of 32, the size of an attention head.
         dcls: Fields of `swap.DclsArguments` for the convolutions that replace the 7x7 ones of
             the feed-forward blocks and the position encoding, or nothing for the baseline. Each
             stage shares its positions.
@@ -40,7 +40,7 @@ class AudioFastVit(FastVit):
         embed_dims: Sequence[int] = EMBED_DIMS,
         dcls: dict[str, Any] | None = None,
         in_chans: int = 1,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             in_chans=in_chans,

@@ -1,4 +1,4 @@
-"""Starting from vision weights: what fits of a published image model goes into a backbone.
+"""Starting from vision weights: the tensors of a published image model that fit a backbone.
 
 A spectrogram is no photograph, yet filters learned on ImageNet shorten training on AudioSet. The
 stem is adapted: its colour channels are summed, since a map has the same value in all of them, and
@@ -43,8 +43,8 @@ def load_vision_weights(backbone: nn.Module, architecture: str) -> list[str]:
 
     Args:
         backbone: Fresh from `timm.create_model(architecture)`.
-        architecture: Its name; one of this package's has its relative in `VISION`, any
-            other is taken from timm under its own name.
+        architecture: Its name. `VISION` has the image model of each of this package's; any other
+            is taken from timm under its own name.
 
     Returns:
         Names of the tensors of `backbone` that keep their fresh values, the classifier's included;
@@ -75,10 +75,10 @@ def load_vision_weights(backbone: nn.Module, architecture: str) -> list[str]:
 
 
 def fit(tensor: Tensor, shape: torch.Size) -> Tensor | None:
-    """A published tensor in another shape; nothing if it cannot be brought into it.
+    """A published tensor in another shape, or None if it does not fit.
 
-    Convolutions (O, I, H, W) fit a single input channel and any kernel size if they read the
-    image, and linear layers (O, I) as 1x1 convolutions and back.
+    A convolution of the image (O, 3, H, W) fits a single input channel and any kernel size. A
+    linear layer (O, I) fits a 1x1 convolution, and the other way round.
     """
     if tensor.shape == shape:
         return tensor

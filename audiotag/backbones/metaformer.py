@@ -37,7 +37,7 @@ class AudioConvFormer(MetaFormer):
         dims: Sequence[int] = DIMS,
         dcls: dict[str, Any] | None = None,
         in_chans: int = 1,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             in_chans, depths=tuple(depths), dims=tuple(dims), token_mixers=SepConv, **kwargs
@@ -49,14 +49,14 @@ class AudioConvFormer(MetaFormer):
                 swap_convs(stage, **dcls)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Which parameters belong to the stem and to each block or, if `coarse`, stage, as timm's
-        other models tell it."""
+        """Patterns of the parameters of the stem and of each block or, if `coarse`, stage, in the
+        form of timm's other models."""
         if coarse:
             return {"stem": r"^stem", "blocks": r"^stages\.(\d+)"}
         blocks = (r"^stages\.(\d+)\.downsample", (0,)), (r"^stages\.(\d+)\.blocks\.(\d+)", None)
         return {"stem": r"^stem", "blocks": blocks}
 
-    def reset_classifier(self, num_classes: int, *args, **kwargs) -> None:
+    def reset_classifier(self, num_classes: int, *args: Any, **kwargs: Any) -> None:
         """Replace the classifier by a new one with random weights, as timm's; 0 removes it."""
         super().reset_classifier(num_classes, *args, **kwargs)
         self._set_head_eps()

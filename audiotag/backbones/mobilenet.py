@@ -20,7 +20,7 @@ NUM_CLASSES = 527  # AudioSet
 DROP_RATE = 0.2  # before the last layer, as torchvision and EfficientAT
 INIT_STD = 0.01  # of linear layers, as torchvision
 HIDDEN_SIZE = 1280  # of the classifier at width 1
-ANY_WIDTH = "mn_as"  # takes `width`; the other names stand for the widths EfficientAT publishes
+ANY_WIDTH = "mn_as"  # takes `width`; the others have the widths that EfficientAT publishes
 WIDTHS = {
     "mn01_as": 0.1,
     "mn02_as": 0.2,
@@ -65,7 +65,7 @@ class AudioMobileNet(nn.Module):
         self.reset_classifier(num_classes)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Which parameters belong to the stem and to each block, as timm's models tell it."""
+        """Patterns of the parameters of the stem and of each block, as timm's models do."""
         return {"stem": r"^features\.0\.", "blocks": r"^features\.(\d+)\."}
 
     def get_classifier(self) -> nn.Module:
@@ -98,8 +98,8 @@ class AudioMobileNet(nn.Module):
 def architecture_of(hidden_size: int) -> tuple[str, dict[str, float]]:
     """Name and arguments of the network whose classifier has this hidden size.
 
-    Widths are taken to be whole hundredths: channels come in multiples of 8, so that each
-    hidden size belongs to at most one.
+    Widths are taken to be whole hundredths: hidden sizes are multiples of 8, so that each belongs
+    to one such width at most.
     """
     width = round(hidden_size / HIDDEN_SIZE, 2)
     for name, known in WIDTHS.items():

@@ -23,15 +23,16 @@ def register_audio(
     dcls: dict[str, Any] | None,
     **defaults: Any,
 ) -> None:
-    """Make `timm.create_model(name)` build a backbone of a module that has `default_cfgs`.
+    """Make `timm.create_model(name)` build a backbone, whose module has `default_cfgs`.
 
     Args:
         model: Class of the backbone.
         name: Its name in the registry.
-        from_published: What timm calls with a state dict of published weights and the model.
-        dcls: Its default for `dcls`. Unless nothing, the fields of `swap.DclsArguments` are
-            also arguments of the name itself.
-        defaults: Its default for other arguments.
+        from_published: Function that timm calls with a state dict of published weights and the
+            model.
+        dcls: Default of the argument `dcls`. Unless it is None, the fields of
+            `swap.DclsArguments` can also be given as arguments of their own.
+        defaults: Defaults of other arguments.
     """
 
     def create(pretrained: bool = False, **arguments: Any) -> nn.Module:
@@ -55,8 +56,8 @@ def register_audio(
 
 
 def unless_own(from_published: Callable) -> Callable:
-    """The same, but that a state dict with all of the model's own keys is left as it is: weights
-    that `Model.save` wrote, which renaming would spoil."""
+    """The same function, except that it returns a state dict with all of the model's own keys as
+    it is: `Model.save` wrote it, and renaming would spoil it."""
 
     def read(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         is_own = model.state_dict().keys() <= state.keys()

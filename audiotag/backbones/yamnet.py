@@ -49,7 +49,7 @@ class Yamnet(nn.Module):
         self.reset_classifier(num_classes)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Which parameters belong to the stem and to each layer, as timm's models tell it."""
+        """Patterns of the parameters of the stem and of each layer, as timm's models do."""
         return {"stem": r"^body\.0\.", "blocks": r"^body\.(\d+)\."}
 
     def get_classifier(self) -> nn.Module:

@@ -1,4 +1,4 @@
-"""A cold start taken apart: from a process's first moment to the scores of a first recording.
+"""The phases of a cold start: from the start of a process to the scores of a first recording.
 
 Run as a program with the arguments of `main`; prints seconds as JSON. Nothing is imported before
 the phase that it belongs to.
@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 WINDOW = 10.0  # s
-# The "runtime" of each engine: what it imports that is neither Python's nor this package's.
+# The runtime of each engine: the modules that it imports of other packages.
 RUNTIMES = {
     "onnx": ("onnxruntime",),
     "yamnet": ("onnxruntime",),
@@ -39,12 +39,12 @@ def main(
     """Print `{"phases": {name: seconds}, "windows": seconds}`.
 
     Args:
-        started: When the process was started, on the monotonic clock.
-        command_line: The modules of the command, joined by commas.
-        model: As for `open_engine`.
+        started: When the process was started, in seconds of the monotonic clock.
+        command_line: Modules of the command, joined by commas.
+        model: As `open_engine` takes it; for "yamnet", the ONNX file.
         engine_name: "onnx", "torch" or "yamnet".
         recording: A file.
-        windows: How many more windows of 10 s to score afterwards, in batches as `tag` does.
+        windows: Number of windows of 10 s to score afterwards, in batches as `tag` does.
     """
     clock = Clock(float(started))
     clock.lap("Python")
@@ -78,7 +78,7 @@ def _open(model: str, engine_name: str):
 
 
 def _score(engine, window, count: int) -> float:
-    """Seconds that windows take the model, in full batches and a last one."""
+    """Seconds that the model takes for so many windows, in full batches and a last one."""
     import numpy as np
 
     from audiotag.tagging.tag import BATCH_SIZES

@@ -1,6 +1,6 @@
-"""From files to tags: `audiotag tag` on a folder beside its model alone, and its cold start.
+"""From files to tags: `audiotag tag` on a folder, beside the model alone, and its cold start.
 
-Both are measured from outside, on the command as a user runs it, each in a process of its own.
+The command is measured from outside, as a user runs it, in a process of its own each time.
 """
 
 import json
@@ -45,17 +45,18 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TaggingSpeed:
-    """How fast files become tags.
+    """How fast a model on an engine tags files.
 
     Attributes:
         model: The model.
         engine: What computes it.
         files: Recordings of 10 s in the folder.
         seconds: Median time of `audiotag tag FOLDER`, its start included.
-        model_seconds: Median time the model alone takes for them, decoded before.
-        ratio: The first over the second.
-        start: Median time of `audiotag tag FILE` until it prints the tags of one WAV of 10 s.
-        phases: What a start is made of, medians in order; the rest is output and hand-over.
+        model_seconds: Median time of the model alone, for as many windows of 10 s.
+        ratio: `seconds` over `model_seconds`.
+        start: Median time until `audiotag tag FILE` has printed the tags of one WAV of 10 s.
+        phases: Median seconds of each phase of a start, in order. They do not add up to `start`,
+            which also has the output.
     """
 
     model: str
@@ -70,13 +71,13 @@ class TaggingSpeed:
 
 @dataclass(frozen=True)
 class TaggingTable:
-    """Figures of models and engines, measured in turn.
+    """How fast models on engines tag files, measured in turn.
 
     Attributes:
         processor: Name of the CPU.
         threads: CPU threads that compute.
-        runs: How often each was measured.
-        rows: The figures.
+        runs: Times each was measured.
+        rows: One for each model on each engine.
     """
 
     processor: str
@@ -87,13 +88,13 @@ class TaggingTable:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A model on an engine.
+    """A model on an engine that is to be measured.
 
     Attributes:
         name: What to call the model.
         engine: What computes it.
         model: The model, as `cold_start` takes it.
-        command: The program that tags with it what is added to its arguments.
+        command: The program that tags with it, and its arguments except the files.
     """
 
     name: str
@@ -114,7 +115,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Launch:
-    """A program's first line, the seconds until it came, and until the end."""
+    """The first line that a program printed, the seconds until then, and until its end."""
 
     first_line: str
     first: float
@@ -137,7 +138,7 @@ def measure_tagging(
         models: As for `audiotag tag --model`; the embedded one if there are none.
         count: Files in the folder.
         threads: CPU threads that compute; as many as by default if None.
-        runs: Times that each is measured, after a start that is not counted.
+        runs: Times each is measured, after a first start that is not counted.
         peers: Add EfficientAT's mn04, with random weights, and YAMNet where it is installed.
         report: Called with what is being done.
         command_line: Modules that `audiotag tag` imports before its model's.
@@ -170,9 +171,9 @@ def measure_tagging(
 
 
 def write_files(folder: Path, count: int) -> Path:
-    """Write recordings of 10 s: the package's samples, repeated, in every one of `KINDS`.
+    """Write recordings of 10 s: the package's 10 samples, repeated to that length, in all `KINDS`.
 
-    There are 50 different ones; the others are copies.
+    Beyond these 50, recordings are copies.
     """
     folder.mkdir()
     written: list[Path] = []
@@ -197,7 +198,7 @@ def engines_of(model: str) -> tuple[str, ...]:
 
 
 def _kinds() -> Iterator[tuple[np.ndarray, tuple]]:
-    """Samples (T,) of 10 s at the rate of a kind, and the kind."""
+    """Every sample (T,), 10 s at the rate of a kind, in every kind, with the kind."""
     sources = sorted(Path(str(package_files("audiotag") / "assets" / "samples")).iterdir())
     sources = [path for path in sources if path.suffix in extensions.AUDIO_EXTENSIONS]
     for source, kind in product(sources, KINDS):

@@ -1,4 +1,4 @@
-"""Clips in HDF5 files, in the layouts that AudioSet is passed around in.
+"""Clips in HDF5 files, in the layouts in which copies of AudioSet are shared.
 
 Rows of 16-bit samples: PANNs (arXiv 1912.10211) and the code of arXiv 2309.13972. Rows of mp3
 bytes: PaSST (arXiv 2110.05069).
@@ -19,14 +19,14 @@ from audiotag.data.dataset import ClipDataset
 from audiotag.errors import DataError
 from audiotag.features.log_mel import LogMel
 
-MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz that every encoder takes
+MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz, which every encoder takes
 
 
 def write_samples(dataset: ClipDataset, chosen: Tensor, size: int, path: Path) -> Path:
     """Write `chosen` clips (N,) as rows (N, size) of 16-bit samples, filled up with silence.
 
     Raises:
-        DataError: If h5py is not there.
+        DataError: If h5py is not installed.
     """
     with _h5py().File(path, "w") as file:
         rows = file.create_dataset("waveform", (len(chosen), size), np.int16)
@@ -40,7 +40,7 @@ def write_mp3(dataset: ClipDataset, chosen: Tensor, path: Path) -> Path:
     """Write `chosen` clips (N,) as rows of mp3 bytes.
 
     Raises:
-        DataError: If h5py is not there.
+        DataError: If h5py is not installed.
     """
     h5py = _h5py()
     with h5py.File(path, "w") as file:

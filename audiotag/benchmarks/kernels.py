@@ -1,4 +1,4 @@
-"""Building DCLS kernels, forward and backward, beside the `dcls` package's way."""
+"""The work of building DCLS kernels and their gradients, here or by the `dcls` package."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ KERNEL_SIZE, KERNEL_COUNT = 23, 26  # arXiv 2309.13972
 
 @dataclass(frozen=True)
 class KernelWork:
-    """The kernels of one depthwise DCLS layer to be built, and their gradients.
+    """Building the kernels of one depthwise DCLS layer, and their gradients.
 
     Attributes:
-        channels: Kernels.
+        channels: Number of kernels.
         setting: Device and threads; the rest is not used.
         package: Whether the `dcls` package builds them.
     """
@@ -37,7 +37,7 @@ class KernelWork:
         return "dcls package" if self.package else "audiotag"
 
     def start(self) -> Callable[[], object]:
-        """Make the layer; returns what builds its kernels and their gradients at each call."""
+        """Make the layer; returns a function that builds its kernels and their gradients."""
         torch.manual_seed(SEED)
         torch.set_num_threads(self.setting.threads)
         layer = DclsConv2d(

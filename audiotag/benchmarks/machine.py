@@ -15,6 +15,6 @@ def processor() -> str:
 
 
 def default_threads() -> int:
-    """CPU threads that libraries here compute with unless told otherwise."""
+    """Number of CPU threads that PyTorch and onnxruntime compute with unless told otherwise."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return int(wanted) if wanted.isdigit() and int(wanted) else len(os.sched_getaffinity(0))

@@ -1,7 +1,7 @@
-"""Models at work, on random maps: inference as it is used, or a step of training.
+"""The work of models on random maps: inference as `audiotag tag` does it, or a training step.
 
-Weights are random, and the positions of DCLS elements uniform over the kernel: fresh ones all lie
-near its centre, as a trained model's do not, and a kernel could be cropped to it.
+Weights are random, and the positions of DCLS elements uniform over the kernel. Untrained positions
+all lie near its centre, unlike a trained model's, and the kernels would be trimmed to it.
 """
 
 import difflib
@@ -35,15 +35,15 @@ from audiotag.training.steps import learn
 
 NUM_CLASSES = 527  # AudioSet
 N_MELS, FRAME_RATE = 128, 100  # mel bands unless a model names others; frames a second
-POSITIVES = 2 / NUM_CLASSES  # share of true labels; AudioSet's clips have two each
+POSITIVES = 2 / NUM_CLASSES  # share of positive targets; AudioSet's clips have about two labels
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-LEARNING_RATE = 1e-4  # positions stay spread for many steps
+LEARNING_RATE = 1e-4  # so low that positions stay spread for many steps
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a figure holds for.
+    """What is done, where, and with what clips.
 
     Attributes:
         device: "cpu" or "cuda".
@@ -98,13 +98,13 @@ def settings_of(
 
 @dataclass(frozen=True)
 class ModelWork:
-    """A model to be measured.
+    """Inference or training steps of a model.
 
     Attributes:
         model: An architecture, a transformer, "default", a model folder or a Hub id.
         setting: What to do with it.
-        package: Run DCLS as the reference implementation does: the `dcls` package's own layer,
-            which builds its kernel in every forward pass, and contiguous maps.
+        package: Whether DCLS is computed as the reference implementation does: by the `dcls`
+            package's own layer, which builds its kernel in every forward pass, on contiguous maps.
         model_args: Further arguments of the architecture.
     """
 
@@ -119,7 +119,7 @@ class ModelWork:
         return f"{self.model} (dcls package)" if self.package else self.model
 
     def start(self) -> Callable[[], object]:
-        """Build the model; returns what does its work on one batch, each time it is called."""
+        """Build the model; returns a function that does its work on one batch."""
         setting = self.setting
         torch.manual_seed(SEED)
         torch.set_num_threads(setting.threads)
@@ -127,7 +127,7 @@ class ModelWork:
         model = self.build()
         layout = torch.contiguous_format if self.package else torch.channels_last
         model.to(setting.device, memory_format=layout)  # type: ignore[call-overload]
-        noise = torch.Generator().manual_seed(SEED)  # building draws a number of numbers of its own
+        noise = torch.Generator().manual_seed(SEED)  # building uses up random numbers
         shape = (setting.batch_size, *map_shape(model, setting))
         maps = torch.randn(shape, generator=noise).to(setting.device)
         return (
@@ -144,12 +144,12 @@ class ModelWork:
 
 
 def build(name: str, frames: int, model_args: dict | None = None) -> nn.Module:
-    """A backbone for maps (B, 1, 128, frames), its DCLS positions spread over the kernels.
+    """A backbone for maps (B, 1, 128, frames), with DCLS positions spread over the kernels.
 
     Args:
         name: As `ModelWork.model`. A saved model keeps its weights and positions.
-        frames: Length of the map; only transformers are built for one.
-        model_args: Further arguments.
+        frames: Length of the maps; only transformers depend on it.
+        model_args: Further arguments of the architecture.
 
     Raises:
         ModelError: If there is no such model.
@@ -162,20 +162,20 @@ def build(name: str, frames: int, model_args: dict | None = None) -> nn.Module:
     if not timm.is_model(name):
         known = [*architectures(), *TRANSFORMERS]
         near = difflib.get_close_matches(name, known, 3) or known
-        raise ModelError(f"nothing to measure is called {name!r}; choose {' or '.join(near)}")
+        raise ModelError(f"no model to measure is called {name!r}; choose {' or '.join(near)}")
     model = timm.create_model(name, in_chans=1, num_classes=NUM_CLASSES, **arguments)
     spread_positions(model)
     return model
 
 
 def map_shape(model: nn.Module, setting: Setting) -> tuple[int, int, int]:
-    """Shape (1, mels, frames) of the map that a clip is to a model."""
+    """Shape (1, mels, frames) of the map that a model takes for a clip."""
     channels, mels, _ = getattr(model, "pretrained_cfg", {}).get("input_size", (1, N_MELS, 0))
     return 1, mels if channels == 1 else N_MELS, setting.frames
 
 
 def spread_positions(model: nn.Module) -> None:
-    """Put every DCLS element anywhere in its kernel with equal probability."""
+    """Move every DCLS element to a place in its kernel, all equally probable."""
     for module in model.modules():
         if isinstance(module, DclsConv2d):
             with torch.no_grad():
@@ -184,16 +184,16 @@ def spread_positions(model: nn.Module) -> None:
 
 
 def baseline_of(model: str) -> str | None:
-    """The architecture with dense 7x7 kernels that a DCLS one is to be compared with, if any."""
+    """The architecture with dense 7x7 kernels to compare a DCLS one with, if there is one."""
     name = read_config(model_folder(model)).architecture if _is_saved(model) else model
     plain = name.replace("_dcls_audio_", "_audio_")
-    # A number at the end is that of the kernel: convnext_dcls_audio_tiny17.
+    # A number at the end is the kernel's size: convnext_dcls_audio_tiny17.
     known = [x for x in (plain, plain.rstrip("0123456789")) if x in architectures()]
     return known[0] if known and plain != name else None
 
 
 def kernel_of(model: nn.Module) -> str:
-    """In words, what a model mixes neighbouring cells with."""
+    """The operation with which a model mixes neighbouring cells, in words, as "DCLS 23x23"."""
     for module in model.modules():
         if isinstance(module, DclsConv2d):
             rows, columns = module.dilated_kernel_size
@@ -216,7 +216,7 @@ def _is_saved(name: str) -> bool:
 
 
 def _use_package(model: nn.Module) -> None:
-    """Let DCLS layers compute as the class of the package that they inherit from."""
+    """Have DCLS layers compute as the `dcls` package's class, which they inherit from."""
     for module in model.modules():
         if isinstance(module, DclsConv2d):
             module.forward = MethodType(Dcls2d.forward, module)  # type: ignore[method-assign]

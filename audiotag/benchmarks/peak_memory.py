@@ -1,9 +1,9 @@
 """Peak memory of a piece of work, measured in a process of its own.
 
 On a GPU it is what torch's allocator counts. On a CPU it is anonymous resident memory, so that
-whatever a library takes beside torch's own tensors is counted and code is not. The kernel keeps its
-highest value (VmHWM), which is reset after one call has warmed everything up. The C library is told
-to give large blocks back as soon as they are freed: the peak is that of what is alive.
+memory that libraries take beside torch's tensors is counted, and code is not. Linux keeps the
+highest value (VmHWM), which is reset after a first call. The C library is told to return large
+blocks as soon as they are freed, so that only memory in use counts.
 """
 
 import gc
@@ -30,10 +30,10 @@ KINDS = {kind.__name__: kind for kind in (ModelWork, KernelWork)}
 
 
 def peak_memory(work: ModelWork | KernelWork) -> int | None:
-    """Bytes that a work holds at its peak, weights and what it was given included.
+    """Bytes that a work holds at its peak, weights and inputs included.
 
     Returns:
-        None where the operating system does not tell; Linux does.
+        None where the operating system is not Linux, which alone tells it.
 
     Raises:
         AudioTagError: If the work fails, most likely for lack of memory.

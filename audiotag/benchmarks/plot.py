@@ -1,4 +1,4 @@
-"""Pictures, drawn with matplotlib, which comes with the extra `plot`."""
+"""Pictures of speed, drawn with matplotlib, which comes with the extra `plot`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,7 +89,7 @@ def _colour(kernel: str) -> str:
 
 
 def _setting(table: "SpeedTable[ModelSpeed]", by_length: bool | None = None) -> str:
-    """What figures hold for, in a line; without what an axis shows."""
+    """The setting of a table in a line, without what an axis shows."""
     setting = table.setting
     parts = [
         "training step" if setting.train else "inference",

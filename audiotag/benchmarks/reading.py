@@ -1,11 +1,11 @@
 """How fast training reads clips: a prepared data set against HDF5 files of the same clips.
 
-All give batches of float32 waveforms, of the same clips in the same random order, and then the
-log-mel maps that a model trains on: of a prepared data set a batch at a time, as `audiotag train`
-computes them, of HDF5 clip by clip, as the workers of arXiv 2309.13972's code do. Both stages are
-measured, without augmentation. Rows of samples cost a copy, and the most storage by far; FLAC and
-mp3 are decoded. So each is measured with the files in the system's cache, where the processor
-counts, and with them dropped from it, where the storage does.
+Each way gives batches of float32 waveforms, of the same clips in the same random order, and then
+the log-mel maps that a model trains on: for a prepared data set a batch at a time, as `audiotag
+train` computes them, for HDF5 clip by clip, as the workers of arXiv 2309.13972's code do. Both
+stages are measured, without augmentation. Rows of samples are only copied, but take the most
+storage by far; FLAC and mp3 are decoded. So each way is measured with the files in the system's
+cache, where the processor counts, and with the files dropped from it, where the storage counts.
 """
 
 import os
@@ -40,15 +40,15 @@ SAMPLES_FILE, MP3_FILE = "samples.h5", "mp3.h5"
 
 @dataclass(frozen=True)
 class ReadingSpeed:
-    """How fast clips are read one way.
+    """How fast clips are read in one way.
 
     Attributes:
         name: "shards"; "memory", where the data set fits, decoded beforehand; "hdf5 samples"; or
             "hdf5 mp3".
         workers: Threads that read at once.
-        clip_bytes: Mean bytes that a clip takes there.
+        clip_bytes: Mean bytes of a clip as it is stored.
         warm: Clips a second and worker in each run, the files in the system's cache.
-        cold: The same after the files were dropped from it.
+        cold: The same, after the files were dropped from the cache.
         maps_warm: As `warm`, to log-mel maps.
         maps_cold: As `cold`, to log-mel maps.
     """
@@ -64,14 +64,14 @@ class ReadingSpeed:
 
 @dataclass(frozen=True)
 class DataSpeed:
-    """Speeds of all ways to read one data set's clips.
+    """How fast the clips of a data set are read, in all ways.
 
     Attributes:
         folder: The data set.
-        clips: How many clips a run reads.
+        clips: Number of clips that a run reads.
         seconds: Length that each is padded or cut to.
         processor: Name of the CPU.
-        readings: The prepared data set first.
+        readings: One for each way, the prepared data set first.
     """
 
     folder: str
@@ -83,8 +83,8 @@ class DataSpeed:
 
 @dataclass(frozen=True)
 class _Reader:
-    """One way to read: `read` gives a batch (B, T) of clips by their places in the sample, `maps`
-    the log-mel maps (B, 1, n_mels, frames) of one."""
+    """One way to read: `read` gives waveforms (B, T) of clips by their places (B,) among those
+    chosen, `maps` the log-mel maps (B, 1, n_mels, frames) of such a batch."""
 
     name: str
     workers: int
@@ -104,12 +104,12 @@ def measure(
 
     Args:
         folder: The data set.
-        clips: How many are read in a run; all of them where there are fewer.
+        clips: Clips to read in a run; all of them where there are fewer.
         runs: Times that each way is measured, with and without the files in cache.
         report: Called with what is being done.
 
     Raises:
-        DataError: If the folder is not a prepared data set, or h5py is not there.
+        DataError: If the folder is not a prepared data set, or h5py is not installed.
     """
     dataset = ClipDataset(folder)
     generator = torch.Generator().manual_seed(SEED)
@@ -130,7 +130,7 @@ def measure(
 
 
 def ratio(reading: ReadingSpeed, other: ReadingSpeed, cold: bool = False) -> float:
-    """How many times as fast a worker reads one way as another, by the median of the runs."""
+    """How many times as fast a worker reads in one way as in another: the median over the runs."""
     one, two = (x.cold if cold else x.warm for x in (reading, other))
     return median(a / b for a, b in zip(one, two, strict=True))
 
@@ -184,7 +184,7 @@ def _measure(readers: list[_Reader], clips: int, runs: int) -> Iterator[ReadingS
 
 
 def _run(reader: _Reader, clips: int, to_maps: bool) -> Work:
-    """Reads all clips once, in an order of its own that is the same for every way."""
+    """A function that reads all clips once, in a random order that is the same for every way."""
     order = torch.randperm(clips, generator=torch.Generator().manual_seed(SEED + 1))
 
     def work() -> None:
@@ -199,7 +199,7 @@ def _run(reader: _Reader, clips: int, to_maps: bool) -> Work:
 def _interleave_cold(
     works: Mapping[str, Work], files: list[tuple[Path, ...]], runs: int
 ) -> dict[str, list[float]]:
-    """Seconds of each work in each run, its files dropped from the cache before."""
+    """Seconds of each work in each run, with its files dropped from the cache before."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(runs):
         for (name, work), paths in zip(works.items(), files, strict=True):
@@ -212,7 +212,7 @@ def _interleave_cold(
 
 
 def _drop(path: Path) -> None:
-    """Have the system forget what it holds of a file."""
+    """Drop a file from the system's cache."""
     with path.open("rb") as file:
-        os.fsync(file.fileno())  # what is not yet written stays
+        os.fsync(file.fileno())  # pages that are not yet written would stay
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,4 +1,4 @@
-"""Speed: models, or ways to build a kernel, timed in turn, with the memory they take."""
+"""Models, or ways to build kernels, timed in turn, with the memory that they take."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ DEFAULT_MODELS = (
     "convnext_dcls_audio_atto",
 )
 PEERS = ("mn04_as", "mn10_as", "ast", "passt_s")
-PACKAGE = "package"  # as a baseline: the same model, or kernel, the `dcls` package's way
+PACKAGE = "package"  # as a baseline: the same model, computed by the `dcls` package
 Report = Callable[[str], None]
 Row = TypeVar("Row")
 
@@ -47,9 +47,9 @@ class Cost:
 
     Attributes:
         seconds: Median time.
-        baseline: What it is compared with, or nothing.
-        ratio: Its speed over the baseline's.
-        peak_memory: Bytes, where they can be measured.
+        baseline: Name of what it is compared with, or None.
+        ratio: Its speed over the baseline's: the median over the runs.
+        peak_memory: Bytes, or None where they cannot be measured.
         memory_ratio: Its peak memory over the baseline's.
         times: Seconds of each run.
     """
@@ -68,12 +68,12 @@ class ModelSpeed:
 
     Attributes:
         name: The model.
-        kernel: What it mixes neighbouring cells with.
-        parameters: Trainable numbers.
+        kernel: As `kernel_of` calls it, for instance "DCLS 23x23".
+        parameters: Number of trainable parameters.
         macs: Multiply-accumulates of a forward pass for one clip.
         clips_per_second: Throughput.
-        published_map: AudioSet mAP in % that its authors state, or nothing.
-        cost: Of one batch.
+        published_map: AudioSet mAP in % that its authors published, or None.
+        cost: Cost of one batch.
     """
 
     name: str
@@ -87,12 +87,12 @@ class ModelSpeed:
 
 @dataclass(frozen=True)
 class KernelSpeed:
-    """What the kernels of a layer and their gradients cost.
+    """What building the kernels of a layer and their gradients costs.
 
     Attributes:
         name: Who builds them.
-        channels: Kernels.
-        cost: Of building them once, forward and backward.
+        channels: Number of kernels.
+        cost: Cost of building them once, forward and backward.
     """
 
     name: str
@@ -102,12 +102,12 @@ class KernelSpeed:
 
 @dataclass(frozen=True)
 class SpeedTable(Generic[Row]):
-    """Figures measured in one go, side by side.
+    """Figures of models, or of ways to build kernels, that were measured in turn.
 
     Attributes:
-        machine: Where.
-        setting: At what.
-        runs: How often each was measured, in turn.
+        machine: Where they were measured.
+        setting: What was done.
+        runs: Times each was measured.
         rows: The figures.
     """
 
@@ -237,9 +237,9 @@ def select_models(
 def compare(
     times: Mapping[str, Sequence[float]], baselines: Mapping[str, str | None]
 ) -> dict[str, float | None]:
-    """Speed of each over its baseline's: the median over runs.
+    """Speed of each over its baseline's: the median of the runs' ratios.
 
-    What else a machine does changes from run to run, and falls on both of one run.
+    What else the machine does changes from run to run, but slows both of one run.
     """
     ratios: dict[str, float | None] = {}
     for name, own in times.items():
@@ -253,7 +253,7 @@ def _median_ratio(upper: Sequence[float], lower: Sequence[float]) -> float:
 
 
 def this_machine(device: str) -> Machine:
-    """The machine this runs on, as far as a device is concerned."""
+    """This machine: its GPU if the device is "cuda", else its CPU."""
     if device == "cuda":
         return Machine(torch.cuda.get_device_name(), torch.__version__)
     return Machine(processor(), torch.__version__)

@@ -1,10 +1,11 @@
 """Audio spectrogram transformers in the shape of their publications, with random weights.
 
 AST (arXiv 2104.01778) and PaSST-S (arXiv 2110.05069) are DeiT-base, timm's VisionTransformer with a
-second class token, on overlapping patches. They stand here for what such models cost.
+second class token, on overlapping patches. They are here to measure what such models cost.
 """
 
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -59,14 +60,14 @@ class OverlappingPatches(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
-def transformer(name: str, num_classes: int, frames: int, **arguments) -> VisionTransformer:
+def transformer(name: str, num_classes: int, frames: int, **arguments: Any) -> VisionTransformer:
     """A transformer for maps (B, 1, 128, frames).
 
     Args:
         name: One of `TRANSFORMERS`.
         num_classes: Number of logits.
         frames: Length of the map.
-        arguments: Further arguments of timm's VisionTransformer, or others than DeiT-base's.
+        arguments: Arguments of timm's VisionTransformer that differ from DeiT-base's.
     """
     separate = name == "passt_s"
     return VisionTransformer(

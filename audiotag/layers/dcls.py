@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import torch
 from DCLS.construct.modules import Dcls2d
@@ -28,8 +29,8 @@ VERSIONS = ("gauss", "v1", "max")
 # Grid steps; keeps an element as wide as one grid cell.
 MIN_SIGMA = {"gauss": 0.27, "max": 1.0, "v1": 0.0}
 NORM_EPS = 1e-7
-# Below, a Gaussian is taken as zero: products of two would be subnormal numbers, with which many
-# CPUs are a hundred times slower, and are lost beside any cell that counts.
+# Below this exponent a Gaussian is taken as zero: the product of two would be a subnormal number,
+# with which many CPUs are a hundred times slower, and which is lost beside any cell that matters.
 LEAST_EXPONENT = -40.0
 
 
@@ -54,14 +55,14 @@ def interpolate(position: Tensor, sigma: Tensor | None, size: int, version: str)
     if version == "max":
         return (width - distance.abs()).relu()
     exponent = -0.5 * (distance * width.reciprocal()).square()
-    value = exponent.clamp(min=LEAST_EXPONENT - 1).exp()  # slow where nothing would be left
+    value = exponent.clamp(min=LEAST_EXPONENT - 1).exp()  # slow where it is subnormal
     return nn.functional.threshold(value, math.exp(LEAST_EXPONENT), 0.0)
 
 
 def build_basis(
     positions: Tensor, sigmas: Tensor | None, size: tuple[int, int], version: str
 ) -> tuple[Tensor, Tensor]:
-    """What a kernel has of its positions: A^T, and B with the norm of each element divided out.
+    """The bases of kernels, from the positions: A^T, and B with each element's norm divided out.
 
     Args:
         positions: Element positions (2, O, I, K): column, then row, from the centre.
@@ -80,14 +81,14 @@ def build_basis(
 
 
 class SharedBasis:
-    """The basis that convolutions with the same positions have in common, computed once a pass.
+    """The bases of convolutions that share positions, computed once in a pass over the model.
 
-    The convolution that is the first to ask in a pass over the model computes it, the others take
-    what it got: while the positions are the same, and until its gradient has been computed.
+    The first convolution that asks in a pass computes them. The others reuse them as long as the
+    positions stay the same and the gradient has not been computed.
     """
 
     def __init__(self) -> None:
-        self._asker: nn.Module | None = None
+        self._first: nn.Module | None = None
         self._state: tuple | None = None
         self._basis: tuple[Tensor, Tensor] | None = None
 
@@ -98,15 +99,15 @@ class SharedBasis:
         return SharedBasis, ()
 
     def get(self, conv: "DclsConv2d") -> tuple[Tensor, Tensor]:
-        """The basis of one of the convolutions, as `build_basis`."""
-        if torch.compiler.is_compiling():  # finds by itself what is computed twice
+        """The bases of one of the convolutions, as `build_basis` gives them."""
+        if torch.compiler.is_compiling():  # the compiler drops repeated work by itself
             return build_basis(conv.P, conv.SIG, conv.dilated_kernel_size, conv.version)
         modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
         version = None if conv.P.is_inference() else conv.P._version
         state = (id(conv.P), version, conv.P.device, conv.P.dtype, *modes)
-        if self._basis is None or conv is self._asker or state != self._state:
+        if self._basis is None or conv is self._first or state != self._state:
             basis = build_basis(conv.P, conv.SIG, conv.dilated_kernel_size, conv.version)
-            self._asker, self._state, self._basis = conv, state, basis
+            self._first, self._state, self._basis = conv, state, basis
             if basis[0].requires_grad:
                 basis[0].register_hook(self._forget)
         return self._basis
@@ -116,7 +117,7 @@ class SharedBasis:
 
 
 class DclsConv2d(Dcls2d):
-    """`Dcls2d` of the dcls package, same parameters and state-dict keys, its kernel built fast.
+    """`Dcls2d` of the dcls package, with the same parameters and state-dict keys, built faster.
 
     Args: as `Dcls2d`; `version` is one of "gauss", "v1", "max".
 
@@ -124,7 +125,7 @@ class DclsConv2d(Dcls2d):
         ValueError: If the version is unknown.
     """
 
-    def __init__(self, *args, version: str = "gauss", **kwargs) -> None:
+    def __init__(self, *args: Any, version: str = "gauss", **kwargs: Any) -> None:
         if version not in VERSIONS:
             raise ValueError(f"DCLS version must be one of {', '.join(VERSIONS)}, got {version!r}")
         with _silent_root_logger():
@@ -154,7 +155,7 @@ class DclsConv2d(Dcls2d):
         )
 
     def fold(self) -> nn.Conv2d:
-        """The plain convolution that computes the same with the positions where they are now."""
+        """The plain convolution that computes the same, at the current positions."""
         conv = self.plain()
         with torch.no_grad():
             conv.weight.copy_(self.kernel())
@@ -188,7 +189,7 @@ class DclsConv2d(Dcls2d):
 
 
 def _triton(weight: Tensor, size: tuple[int, int]) -> ModuleType | None:
-    """What builds kernels of a size in one launch, if there is something."""
+    """The module that builds kernels of a size in one launch, if it can be used."""
     module = triton_module("triton_construct", weight.device)
     return module if module is not None and module.is_preferred(weight, size) else None
 
@@ -220,7 +221,7 @@ def clamp_positions(model: nn.Module) -> None:
 
 @contextmanager
 def _silent_root_logger() -> Iterator[None]:
-    """Keep the package's notes about its CUDA extension, and the handler they would add, away."""
+    """Suppress the package's messages about its CUDA extension, and the handler they would add."""
     root, handler = logging.getLogger(), logging.NullHandler()
     level = root.manager.disable
     root.addHandler(handler)

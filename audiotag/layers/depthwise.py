@@ -1,19 +1,21 @@
 """The depthwise convolution that folded models and 7x7 baselines use."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from audiotag.layers.kernels.depthwise import depthwise_conv2d
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A same-size depthwise convolution without what of its kernel a small map never meets.
+    """A same-size depthwise convolution that crops its kernel to what a small map can meet.
 
-    With a parameter `plus` (1,), of the squares of its maps, plus it.
+    With a parameter `plus` (1,), it convolves x^2 + plus instead of its maps x.
     """
 
     plus: nn.Parameter | None
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.register_parameter("plus", None)
 

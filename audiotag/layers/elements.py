@@ -14,15 +14,15 @@ from audiotag.layers.dcls import MIN_SIGMA, DclsConv2d
 
 @dataclass(frozen=True, eq=False)
 class StageElements:
-    """The DCLS elements of a stage: of neighbouring convolutions with equally many channels.
+    """The DCLS elements of a stage: consecutive convolutions with the same number of channels.
 
     Attributes:
-        convs: How many convolutions it has.
-        channels: Of each.
+        convs: Number of convolutions.
+        channels: Channels of each.
         size: Rows (mels) and columns (time) of their kernels.
         positions: Row and column of each element from the kernel's centre (2, N), in cells.
-        widths: In rows and columns, of each element (2, N), in cells; the standard deviation of a
-            Gaussian, half the base of a triangle, nothing for bilinear ones.
+        widths: Width of each element in rows and columns (2, N), in cells: the standard deviation
+            of a Gaussian, or half the base of a triangle; None for bilinear ones.
         kernel: Mean of the absolute kernels of all its channels (rows, columns).
     """
 
@@ -41,7 +41,7 @@ def stage_elements(backbone: nn.Module, name: str) -> list[StageElements]:
 
     Args:
         backbone: The network.
-        name: How messages call the model.
+        name: What error messages call the model.
 
     Raises:
         ModelError: If there are none.

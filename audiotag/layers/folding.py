@@ -37,10 +37,10 @@ def fold(model: nn.Module) -> nn.Module:
     of several branches, or of convolution and batch norm, are merged into one convolution each. A
     model whose blocks hold DCLS convolutions is merged only if they are FastViT's: others count on
     the kernel size that they were made with. Then batch norms, layer scales, activations and the
-    residual sums of ConvNeXt go into the layers beside them (`merging`).
+    residual sums of ConvNeXt go into the layers beside them (`fusion`).
 
     Returns:
-        `model`, with a true attribute `is_folded`; one that has it already is left as it is.
+        `model`, whose attribute `is_folded` is now true; a folded model is left as it is.
     """
     if getattr(model, "is_folded", False):
         return model
@@ -49,7 +49,7 @@ def fold(model: nn.Module) -> nn.Module:
     fold_dcls(model)
     if all(isinstance(block, FASTVIT_BLOCKS) for block in with_dcls):
         for block in blocks:
-            _tell_kernel_size(block)
+            _update_kernel_size(block)
         with torch.no_grad():
             reparameterize_model(model, inplace=True)
     merge_batch_norms(model)
@@ -62,11 +62,12 @@ def fold(model: nn.Module) -> nn.Module:
 
 
 def take_folded_form(model: nn.Module, shapes: Mapping[str, torch.Size]) -> nn.Module:
-    """Make a fresh model on the meta device, in place, into the form of a folded one.
+    """Bring a new model on the meta device, in place, into the form of a folded one.
 
     Args:
-        model: Without values; none are computed.
-        shapes: Of the folded one's weights, by name, which tell how far its kernels were cut.
+        model: Has no values; none are computed.
+        shapes: Shapes of the folded model's weights by name, which say how far its kernels were
+            trimmed.
 
     Returns:
         `model`.
@@ -91,7 +92,7 @@ def _has_dcls(module: nn.Module) -> bool:
     return any(isinstance(part, DclsConv2d) for part in module.modules())
 
 
-def _tell_kernel_size(block: nn.Module) -> None:
+def _update_kernel_size(block: nn.Module) -> None:
     """Set the kernel size that a FastViT block remembers to the one its convolutions have now."""
     if isinstance(block, RepMixer):
         size = _side(block.mixer.conv_kxk[0])
@@ -111,8 +112,8 @@ def _side(branch: Any) -> int:
 
 
 def _use_cropped_kernels(model: nn.Module) -> None:
-    """Spare large kernels what adds nothing: cells that are zero to single precision, and what a
-    small map never meets."""
+    """Trim large kernels, in place, to the cells that are not zero in single precision, and have
+    depthwise ones cropped in each pass to what a small map can meet."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Conv2d) and _is_large(child):
@@ -138,7 +139,7 @@ def _is_depthwise(conv: nn.Conv2d) -> bool:
 
 
 def _trim(conv: nn.Conv2d) -> None:
-    """Cut a kernel down, in place, to the rows and columns about its centre that matter."""
+    """Cut a kernel down, in place, to the rows and columns around its centre that matter."""
     if conv.weight.is_meta:
         return  # has no values
     size = conv.weight.abs()

@@ -1,4 +1,4 @@
-"""Putting scales, norms, activations and sums into the layers beside them, for inference."""
+"""Norms, scales, activations and residual sums fused into the layers beside them, for inference."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -29,8 +29,8 @@ def merge_batch_norms(model: nn.Module) -> None:
 
 
 def _merge_batch_norm(conv: nn.Module, norm: nn.BatchNorm2d) -> bool:
-    """Put a norm into the layer before it, if that is a convolution and the norm one of fixed
-    statistics; whether it was."""
+    """Put a norm into the layer before it; False where that is no convolution, or the norm has no
+    fixed statistics."""
     if not isinstance(conv, nn.Conv2d) or norm.running_mean is None or norm.running_var is None:
         return False
     mean, variance = norm.running_mean, norm.running_var
@@ -41,7 +41,7 @@ def _merge_batch_norm(conv: nn.Module, norm: nn.BatchNorm2d) -> bool:
 
 
 def merge_layer_scales(model: nn.Module) -> None:
-    """Scale the weights before a layer scale, in place, instead of what they give."""
+    """Put layer scales into the weights of the layers before them, in place."""
     for block in model.modules():
         if isinstance(block, ConvNeXtBlock) and block.gamma is not None:
             _scale_outputs(block.mlp.fc2, block.gamma)
@@ -54,7 +54,7 @@ def merge_layer_scales(model: nn.Module) -> None:
 
 
 def _scaled_layers(block: RepMixerBlock | AttentionBlock) -> Iterator[tuple[str, nn.Module]]:
-    """What FastViT's blocks call their layer scales, each with the layer before it."""
+    """Names of the layer scales of a FastViT block, each with the layer before it."""
     if isinstance(block, RepMixerBlock):
         yield "layer_scale", block.mlp.fc2
     else:
@@ -64,7 +64,7 @@ def _scaled_layers(block: RepMixerBlock | AttentionBlock) -> Iterator[tuple[str,
 
 @torch.no_grad()
 def _scale_outputs(layer: nn.Module, scale: Tensor) -> None:
-    """Scale what a linear layer, or a convolution of one cell, gives: by one value, or (O,)."""
+    """Scale the output of a linear layer or a 1x1 convolution by one value, or by (O,) values."""
     weight, bias = cast(Tensor, layer.weight), cast(Tensor | None, layer.bias)
     weight.mul_(scale.reshape(-1, *[1] * (weight.ndim - 1)))
     if bias is not None:
@@ -72,11 +72,12 @@ def _scale_outputs(layer: nn.Module, scale: Tensor) -> None:
 
 
 def merge_activations(model: nn.Module) -> None:
-    """Have linear layers, and convolutions of one cell or before an activation, computed with it.
+    """Have activations computed by the linear layers and convolutions before them, in place.
 
-    Of a StarReLU (arXiv 2210.13452), s relu(x)^2 + b, only the square is left: s and b go into the
-    linear layer after it, or, where a depthwise convolution pads with zeros, the root of |s| into
-    the one before it and the sign into the convolution.
+    Linear layers and 1x1 convolutions without an activation go through oneDNN too. Of a StarReLU
+    (arXiv 2210.13452), s relu(x)^2 + b, only the square is left: s and b go into the linear layer
+    after it. A depthwise convolution that pads with zeros cannot take b: there, the root of |s|
+    goes into the layer before, the sign of s into the convolution, and b into its `plus`.
     """
     for module in list(model.modules()):
         if isinstance(module, Mlp | ConvMlp) and _takes_activation(module.fc1):
@@ -102,7 +103,8 @@ def _merge_into_mlp(mlp: Mlp | ConvMlp) -> None:
 
 @torch.no_grad()
 def _with_star(layer: nn.Module, star: StarReLU) -> nn.Parameter:
-    """Scale a layer's weights by a StarReLU's scale; the bias that stands for its bias too."""
+    """Put a StarReLU's scale into the weights of the layer after it, and return that layer's bias
+    with the StarReLU's put in."""
     weight, bias = cast(Tensor, layer.weight), cast(Tensor | None, layer.bias)
     constant = star.bias * weight.flatten(1).sum(1)
     weight.mul_(star.scale)
@@ -124,7 +126,7 @@ def _merge_into_sep_conv(mixer: SepConv) -> None:
 
 
 def _merge_into_sequence(layers: nn.Sequential) -> None:
-    """Have convolutions take the activations right after them, what does nothing left aside."""
+    """Have layers compute the activations right after them; identities between are ignored."""
     steps = [x for x in layers.named_children() if not isinstance(x[1], nn.Identity)]
     for (name, layer), (act_name, act) in pairwise(steps):
         if _takes_activation(layer) and (known := _name_of(act)):
@@ -137,8 +139,8 @@ def _takes_activation(layer: nn.Module) -> bool:
 
 
 def _fast(layer: nn.Module, act: str = "none") -> nn.Module:
-    """The same linear layer, or convolution of one cell or with an activation, by oneDNN; any
-    other one as it is."""
+    """A linear layer, a 1x1 convolution, or a convolution with an activation, by oneDNN; any other
+    layer as it is."""
     if type(layer) is nn.Linear:
         return Linear.of(layer, act)
     if is_plain(layer) and (layer.kernel_size == (1, 1) or act != "none"):
@@ -147,14 +149,14 @@ def _fast(layer: nn.Module, act: str = "none") -> nn.Module:
 
 
 def _name_of(act: nn.Module) -> str | None:
-    """The one of `ACTIVATIONS` that a module is."""
+    """The name in `ACTIVATIONS` of an activation, if it has one."""
     if type(act) is GELU or (type(act) is nn.GELU and act.approximate == "none"):
         return "gelu"
     return {nn.ReLU: "relu", nn.Hardswish: "hardswish"}.get(type(act))
 
 
 def merge_residuals(model: nn.Module) -> None:
-    """Have the last linear layer of ConvNeXt's blocks add what the block was given."""
+    """Have the last linear layer of each ConvNeXt block add the block's input, in place."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is ConvNeXtBlock and ResidualBlock.fits(child):
@@ -165,7 +167,7 @@ class ResidualBlock(nn.Module):
     """A ConvNeXt block, in inference, whose last layer adds the block's input.
 
     Args:
-        block: Whose layers it takes; one that `fits`.
+        block: The block whose layers it uses; it must pass `fits`.
     """
 
     def __init__(self, block: ConvNeXtBlock) -> None:
@@ -174,7 +176,7 @@ class ResidualBlock(nn.Module):
 
     @staticmethod
     def fits(block: ConvNeXtBlock) -> bool:
-        """Whether a block is of linear layers and nothing is left to do between or after them."""
+        """Whether a block has linear layers, and nothing else to compute between or after them."""
         mlp, nothing = block.mlp, nn.Identity
         between = (block.shortcut, mlp.act, mlp.norm) if type(mlp) is Mlp else (mlp,)
         return (
@@ -185,19 +187,19 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of (B, C, H, W), the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         mixed = self.mlp.fc1(self.norm(self.conv_dw(x).permute(0, 2, 3, 1)))
         return self.mlp.fc2(mixed, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class SquarePlus(nn.Module):
-    """The square of a value, plus one (1,) that all have in common; in place in inference."""
+    """x^2 + plus, with one value `plus` (1,) for all x; in place in inference."""
 
     def __init__(self, plus: nn.Parameter) -> None:
         super().__init__()
         self.plus = plus
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of any shape, in the type of `x`: with another one, it would take seven times as long."""
+        """Any shape; computed in the type of `x`, as mixed types take seven times as long."""
         kept = torch.is_grad_enabled() or torch.jit.is_tracing() or torch.compiler.is_compiling()
         return torch.addcmul(self.plus.to(x.dtype), x, x, out=None if kept else x)

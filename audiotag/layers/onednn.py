@@ -1,10 +1,11 @@
 """Linear layers and convolutions by oneDNN on a CPU, in inference, with the activation after them.
 
-PyTorch hands single-precision products to MKL, on one thread those of convolutions of one cell
-too. MKL leaves the wide instructions of AMD's processors alone: measured on one thread of an EPYC
-with AVX-512, 992 rows of 192 to 768 values: 10.5 ms by MKL, 5.2 by oneDNN. The activation is
-computed while its values are at hand: there, a GELU takes 2.0 ms alone and 0.8 within; on a Xeon,
-after a convolution from 16 to 64 channels, a hard swish 4.2 ms alone and 0.1 within.
+PyTorch gives single-precision products to MKL, on one thread those of 1x1 convolutions too. MKL
+does not use the wide instructions of AMD's processors: on one thread of an EPYC with AVX-512, a
+linear layer from 192 to 768 values takes MKL 10.5 ms for 992 rows, and oneDNN 5.2 ms. oneDNN
+computes the activation while its values are in registers: there, a GELU takes 2.0 ms alone and 0.8
+fused; on a Xeon, after a convolution from 16 to 64 channels, a hard swish 4.2 ms alone and 0.1
+fused.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 
 def is_preferred(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN should, and can, take values with weights."""
+    """Whether oneDNN can, and should, compute the product of values and weights."""
     return (
         x.device.type == "cpu"
         and x.dtype in DTYPES
@@ -55,11 +56,13 @@ def _is_known(dtype: torch.dtype) -> bool:
 
 
 def _within(act: str) -> tuple[str, str]:
-    """What oneDNN computes of an activation, by the names of PyTorch's operators."""
+    """The part of an activation that oneDNN computes: its name and its algorithm, as PyTorch's
+    operators call them."""
     return "relu" if act == "squared_relu" else act, "none" if act == "gelu" else ""
 
 
 def _finished(y: Tensor, act: str) -> Tensor:
+    """The rest of an activation, after what oneDNN has computed of it."""
     return y.square_() if act == "squared_relu" else y
 
 
@@ -70,17 +73,17 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, act: str) -> Tensor:
 
 
 class _Layer(nn.Module):
-    """A layer of fixed weights and bias, kept in the type as well that they are used in.
+    """A layer with fixed weights, which keeps a copy of them in the type that it computes in.
 
     Attributes:
-        act: Names the one of `ACTIVATIONS` that comes after it.
+        act: Name in `ACTIVATIONS` of the activation after it.
     """
 
     act = "none"
     _kept: tuple[tuple, Tensor, Tensor | None] | None = None
 
     def _weights_in(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias in a type; made once for as long as they stay the same."""
+        """Weight and bias in a type; converted once, until they change."""
         weight, bias = cast(Tensor, self.weight), cast(Tensor | None, self.bias)
         if weight.dtype == dtype:
             return weight, bias
@@ -91,12 +94,12 @@ class _Layer(nn.Module):
 
 
 def _state(x: Tensor | None) -> tuple:
-    """What changes when values do."""
+    """Something that changes whenever a tensor's values do."""
     return () if x is None else (x.data_ptr(), None if x.is_inference() else x._version)
 
 
 class Linear(_Layer, nn.Linear):
-    """A linear layer, with the one of `ACTIVATIONS` after it that `act` names."""
+    """A linear layer, with the activation after it that `act` names."""
 
     @classmethod
     def of(cls, layer: nn.Linear, act: str = "none") -> "Linear":
@@ -107,7 +110,7 @@ class Linear(_Layer, nn.Linear):
         return made.train(layer.training)
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
-        """Of (..., I), (..., O); `plus` of that shape is added, where there is no activation."""
+        """Map (..., I) to (..., O). `plus` of that shape is added; only without an activation."""
         if not is_preferred(x, self.weight):
             y = ACTIVATIONS[self.act](super().forward(x))
             return y if plus is None else y + plus
@@ -120,7 +123,7 @@ class Linear(_Layer, nn.Linear):
 
 
 class Conv2d(_Layer, nn.Conv2d):
-    """A convolution padded with zeros, with the one of `ACTIVATIONS` after it that `act` names."""
+    """A convolution padded with zeros, with the activation after it that `act` names."""
 
     @classmethod
     def of(cls, conv: nn.Conv2d, act: str = "none") -> "Conv2d":
@@ -147,8 +150,8 @@ class Conv2d(_Layer, nn.Conv2d):
         return made.train(conv.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of (B, I, H, W), (B, O, H', W')."""
-        single = x.shape[-2] == x.shape[-1] == 1  # of which oneDNN takes its time, even so
+        """Map (B, I, H, W) to (B, O, H', W')."""
+        single = x.shape[-2] == x.shape[-1] == 1  # oneDNN is slow with maps of one cell
         if single or not (is_preferred(x, self.weight) and x.is_contiguous(memory_format=LAST)):
             return ACTIVATIONS[self.act](super().forward(x))
         x = x.to(computed_in(x))
@@ -162,7 +165,7 @@ class Conv2d(_Layer, nn.Conv2d):
         return _finished(y, self.act)
 
     def is_pointwise(self) -> bool:
-        """Whether it is a product of each cell's channels."""
+        """Whether it is a 1x1 convolution: a linear layer on each cell's channels."""
         one, nothing = (1, 1), (0, 0)
         return (
             self.kernel_size == self.stride == one and self.padding == nothing and self.groups == 1

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 STAGE_WIDTH, HEIGHT = 2.9, 9.0  # inches
 BINS_PER_CELL = 2  # of the density of elements
-BASELINE = 7  # side of the square that is drawn for comparison: the dense kernels replaced
+BASELINE = 7  # side of the square that is drawn for comparison: that of the dense kernels replaced
 MARGIN = 1  # cells shown around what is used
 WIDTH_BINS = 40
 MAPS = "Reds"
-GAMMA = 0.5  # what is rare is still seen
+GAMMA = 0.5  # below 1, so that rare values are still seen
 
 
 def plot_kernels(stages: Sequence[StageElements], name: str, path: Path) -> None:
@@ -27,11 +27,11 @@ def plot_kernels(stages: Sequence[StageElements], name: str, path: Path) -> None
 
     Args:
         stages: See `elements.stage_elements`.
-        name: Of the model.
+        name: The model's.
         path: The picture.
 
     Raises:
-        AudioTagError: As `plots.check_plot`.
+        AudioTagError: As `check_plot`.
     """
     check_plot(path)
     from matplotlib.figure import Figure

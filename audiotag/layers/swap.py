@@ -23,15 +23,15 @@ DENSE_SIGMA = 1e-3  # raw; the kernel has its absolute value, which has no gradi
 
 @dataclass(frozen=True)
 class DclsArguments:
-    """What the convolutions that are put in look like.
+    """What DCLS convolutions are like that take the place of others.
 
     Attributes:
         kernel_size: Rows and columns that elements can move over; odd.
         kernel_count: Elements of a kernel; 26 unless given, and of a dense start as many as the
             dense kernel has weights.
         version: Interpolation: "gauss", "v1" (bilinear) or "max" (triangle).
-        share: Whether consecutive convolutions of equal channel counts share their positions and
-            sigmas, so that there is a new pair each time the channel count grows.
+        share: Whether consecutive convolutions with the same number of channels share their
+            positions and sigmas.
         init: "random", or "dense": elements on the grid of the dense kernel, with weights for
             which the model computes what it did before.
     """
@@ -58,7 +58,7 @@ class DclsArguments:
 
 
 def take_dcls_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Move those of a builder's arguments that `DclsArguments` has out of it."""
+    """Take the fields of `DclsArguments` out of a builder's arguments, and return them."""
     return {f.name: arguments.pop(f.name) for f in fields(DclsArguments) if f.name in arguments}
 
 
@@ -72,7 +72,7 @@ def swap_convs(
 
     Args:
         model: Changed in place.
-        match_kernel: Side of the kernels to replace; all above 1x1 unless given.
+        match_kernel: Side of the kernels to replace; if None, all that are larger than 1x1.
         depthwise: Whether to replace depthwise convolutions only.
         arguments: Fields of `DclsArguments`.
 
@@ -80,7 +80,7 @@ def swap_convs(
         Names of the convolutions replaced, in the model's order.
 
     Raises:
-        ModelError: If none is replaced, or an argument is impossible.
+        ModelError: If no convolution can be replaced, or an argument is out of its range.
     """
     spec = DclsArguments(**arguments)
     names = [

@@ -64,7 +64,7 @@ FAMILIES = ("convnext_{}_tiny", "convformer_{}_s18", "fastvit_{}_sa24")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Scope:
     """What to measure, and on what.
 
     Attributes:
@@ -94,7 +94,7 @@ class Plan:
     seconds: float = 10.0
 
 
-QUICK = Plan(
+QUICK = Scope(
     device="cpu",
     warm_ups=1,
     runs=2,
@@ -135,16 +135,16 @@ class Row:
     note: str = ""
 
 
-def check_rows(plan: Plan) -> Iterator[Row]:
+def check_rows(scope: Scope) -> Iterator[Row]:
     """Errors of output and gradients against double precision."""
-    layers = [(*layer, KERNEL, KERNEL) for layer in plan.layers]
-    for shape in (*layers, *plan.odd):
+    layers = [(*layer, KERNEL, KERNEL) for layer in scope.layers]
+    for shape in (*layers, *scope.odd):
         for dtype, tolerance in TOLERANCES.items():
             for name, layout in FORMATS.items():
                 where = f"{_shape(shape[:3])}, {_shape(shape[3:])}, {_name(dtype)}, {name}"
-                way = _way(shape, dtype, plan.device)
+                way = _way(shape, dtype, scope.device)
                 try:
-                    error = _error(shape, dtype, layout, plan.device)
+                    error = _error(shape, dtype, layout, scope.device)
                 except FAILURES as failure:
                     yield Row("check", where, way, note=_reason(failure))
                 else:
@@ -189,12 +189,12 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
     return (a.double() - b).norm() / b.norm()
 
 
-def layer_rows(plan: Plan) -> Iterator[Row]:
+def layer_rows(scope: Scope) -> Iterator[Row]:
     """Times of one convolution, forward and both gradients, in every way there is."""
     dtype = torch.bfloat16
-    for batch in plan.batches:
-        for channels, height, width in plan.layers:
-            shape, device = (batch, channels, height, width), plan.device
+    for batch in scope.batches:
+        for channels, height, width in scope.layers:
+            shape, device = (batch, channels, height, width), scope.device
             try:
                 x, grad = (
                     torch.randn(shape, device=device, dtype=dtype).to(
@@ -207,7 +207,7 @@ def layer_rows(plan: Plan) -> Iterator[Row]:
                 continue
             where = f"{_shape(shape)}, {_name(dtype)}"
             for what, works in (("forward", forwards(x)), ("backward", backwards(x, grad))):
-                yield from _timed(what, where, works, plan, batch)
+                yield from _timed(what, where, works, scope, batch)
             del x, grad
             _forget()
 
@@ -256,22 +256,22 @@ def _torch_gradients(x: Tensor, grad: Tensor, weight: Tensor) -> object:
     )
 
 
-def model_rows(plan: Plan) -> Iterator[Row]:
+def model_rows(scope: Scope) -> Iterator[Row]:
     """Throughput of whole models: 7x7, DCLS, and training it the reference implementation's way."""
-    for family in plan.families:
+    for family in scope.families:
         for train in (False, True):
-            for batch in plan.batches:
+            for batch in scope.batches:
                 setting = Setting(
-                    plan.device, "bf16", torch.get_num_threads(), batch, plan.seconds, train
+                    scope.device, "bf16", torch.get_num_threads(), batch, scope.seconds, train
                 )
                 what = "training step" if train else "inference"
                 where = f"{family.format('...')}, batch {batch}, bf16"
-                yield from _timed(what, where, _models(family, setting, plan), plan, batch)
+                yield from _timed(what, where, _models(family, setting, scope), scope, batch)
 
 
-def _models(family: str, setting: Setting, plan: Plan) -> dict[str, Work]:
+def _models(family: str, setting: Setting, scope: Scope) -> dict[str, Work]:
     plain, dcls = family.format("audio"), family.format("dcls_audio")
-    arguments = plan.model_args or {}
+    arguments = scope.model_args or {}
     works: dict[str, Work] = {
         f"{PLAIN}x{PLAIN}": Later(ModelWork(plain, setting, model_args=arguments)),
         "DCLS": Later(ModelWork(dcls, setting, model_args=arguments)),
@@ -295,22 +295,22 @@ class Later:
 
 
 def _timed(
-    what: str, where: str, works: Mapping[str, Work], plan: Plan, batch: int
+    what: str, where: str, works: Mapping[str, Work], scope: Scope, batch: int
 ) -> Iterator[Row]:
     """A row for each work, the first one being the baseline."""
     peaks, notes, calls = {}, {}, {}
     for way, work in works.items():
         try:
-            peaks[way], calls[way] = _warm_up(work, plan)
+            peaks[way], calls[way] = _warm_up(work, scope)
         except FAILURES as failure:
             notes[way] = _reason(failure)
         _forget()
     times: dict[str, list[float]] = {way: [] for way in calls}
     spent = dict.fromkeys(calls, 0.0)
-    for _ in range(plan.runs):
-        for way in [x for x in calls if x not in notes and spent[x] < plan.most_seconds]:
+    for _ in range(scope.runs):
+        for way in [x for x in calls if x not in notes and spent[x] < scope.most_seconds]:
             try:
-                times[way].append(_time(works[way], calls[way], plan.device))
+                times[way].append(_time(works[way], calls[way], scope.device))
                 spent[way] += calls[way] * times[way][-1] / 1e3
             except FAILURES as failure:
                 notes[way] = _reason(failure)
@@ -328,18 +328,18 @@ def _timed(
         )
 
 
-def _warm_up(work: Work, plan: Plan) -> tuple[float | None, int]:
+def _warm_up(work: Work, scope: Scope) -> tuple[float | None, int]:
     """Peak memory of a work in MiB, and how often to call it in a run."""
-    cuda = plan.device == "cuda"
+    cuda = scope.device == "cuda"
     before = torch.cuda.memory_allocated() if cuda else 0
-    for _ in range(plan.warm_ups):
+    for _ in range(scope.warm_ups):
         if cuda:
             torch.cuda.reset_peak_memory_stats()
-        ms = _time(work, 1, plan.device)
-        if ms > 1e3 * plan.most_seconds:
+        ms = _time(work, 1, scope.device)
+        if ms > 1e3 * scope.most_seconds:
             break
     peak = (torch.cuda.max_memory_allocated() - before) / 2**20 if cuda else None
-    return peak, max(1, round(1e3 * plan.run_seconds / ms))
+    return peak, max(1, round(1e3 * scope.run_seconds / ms))
 
 
 def _time(work: Work, calls: int, device: str) -> float:
@@ -418,18 +418,18 @@ def main() -> int:
         parser.error("no CUDA device; give --device cpu --quick to try the script")
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True  # what torch does best is what is compared with
-    plan = replace(QUICK if options.quick else Plan(), device=options.device)
+    scope = replace(QUICK if options.quick else Scope(), device=options.device)
     rows = []
     for section in options.sections:
-        for row in SECTIONS[section](plan):
+        for row in SECTIONS[section](scope):
             print(json.dumps(asdict(row)), file=sys.stderr, flush=True)
             rows.append(row)
     place = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     if options.json:
-        result = {"device": place, "torch": torch.__version__, "runs": plan.runs}
+        result = {"device": place, "torch": torch.__version__, "runs": scope.runs}
         print(json.dumps(result | {"rows": [asdict(row) for row in rows]}, indent=1))
     else:
-        print(f"{place}, torch {torch.__version__}, medians of {plan.runs} runs in turn")
+        print(f"{place}, torch {torch.__version__}, medians of {scope.runs} runs in turn")
         print(table(rows))
     return int(any(row.what == "check" and row.note != "ok" for row in rows))
 

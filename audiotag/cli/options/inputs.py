@@ -32,7 +32,7 @@ OPTIONS = (
         type=SECONDS,
         default=10.0,
         show_default=True,
-        help="Files are cut into windows of this length.",
+        help="Length of the windows that files are cut into.",
     ),
     click.option(
         "--hop",

@@ -2,7 +2,7 @@
 
    out[b, c, i, j] = bias[c] + sum over u, v of taps[., c, u, v] * maps[b, c, i + u - ph, j + v - pw]
 
-   with zeros beside the maps; with `plus`, of their squares and that in place of them. With the
+   with zeros beside the maps; with `plus`, maps * maps + plus takes the place of maps. With the
    kernel as taps this is the forward pass, with the kernel turned by 180 degrees the input
    gradient; with the output gradient as taps, the sum over the batch is the weight gradient.
 
@@ -26,7 +26,7 @@ static int share(const shape *s, const spectrum *t, const char *maps, const char
     block *const run = t ? fourier_block : direct_block;
     const int64_t vectors = t ? fourier_memory(s, t) : direct_memory(s);
     const int64_t pieces = t ? fourier_units(s) : direct_units(s);
-    /* Of the last channels, if they are few, two images are as one. */
+    /* If the last vector of channels is not full, it may take several images at once. */
     const int64_t last_block = ceil_div(s->channels, LANES) - 1, before = last_block * pieces;
     const int64_t at_once = t ? images_at_once(s, last_block * LANES) : 1;
     const int64_t units = before + ceil_div(pieces, at_once);
@@ -51,8 +51,8 @@ static int share(const shape *s, const spectrum *t, const char *maps, const char
 }
 
 /* Whether each thread takes images of its own, as PyTorch's other layers do: a map then stays with
-   the core in whose cache it is. Each thread does with the taps what else one does for all, which
-   should be little beside its images. */
+   the core in whose cache it is. Each thread then prepares all taps by itself, which should take
+   little time beside its images. */
 static int by_images(const shape *s, int64_t threads)
 {
     return s->out.batch && s->batch % threads == 0 &&

@@ -2,9 +2,9 @@
 
 PyTorch's own forward pass is fast on small maps on a CPU in channels-last layout, but its weight
 gradient for a 23x23 kernel takes 20 times as long as the forward pass, and all its passes are slow
-on a GPU. On a CPU, single precision goes through functions in C where they have been built. Else,
-large maps go through the FFT and the weight gradient of small ones through a matrix product. On a
-GPU, all go through Triton's kernels where they can, and else through the FFT.
+on a GPU. On a CPU, functions in C are used where they have been built; without them, large maps go
+through the FFT, and the weight gradient of small ones through a matrix product. On a GPU, Triton's
+kernels are used for maps and kernels that they take, and the FFT for others.
 """
 
 import torch
@@ -38,8 +38,8 @@ def depthwise_conv2d(
         x: Maps (B, C, H, W).
         weight: Kernels (C, 1, kh, kw), both sizes odd.
         bias: One value a channel (C,), or nothing.
-        plus: One value (1,), if it is the squares of `x`, plus it, that are to be correlated: what
-            is left of a StarReLU after a ReLU.
+        plus: One value (1,): if given, x^2 + plus is correlated instead of x. That is what is left
+            of a StarReLU after a ReLU.
 
     Returns:
         Maps (B, C, H, W), in the type of `x`.

@@ -1,5 +1,5 @@
-/* Correlation as it is written: a tile of 2 x WIDTH outputs stays in registers while taps and cells
-   pass by, and each value loaded is used twice or more. Rows beside the map are not visited at all,
+/* Correlation as it is defined: a tile of 2 x WIDTH outputs stays in registers while taps and cells
+   are loaded, and each value loaded is used twice or more. Rows beside the map are not visited at all,
    columns only where some output of the tile still needs a neighbouring one. */
 
 #ifndef DIRECT_H
@@ -98,7 +98,7 @@ static int64_t direct_cost(const shape *s)
     return sums * 6 / 5 + 350 * direct_units(s) * ceil_div(s->columns, WIDTH);
 }
 
-/* The map after that of image `b`: the next one's, or the first one of the next channels. */
+/* The map after that of image `b`: of the next image, or the first one of the next channels. */
 static stream next_map(const shape *s, const char *maps, int64_t channel, int64_t b, int64_t calls)
 {
     const int64_t more = b + 1 < s->batch, step = more ? 0 : LANES;

@@ -1,12 +1,12 @@
 """Same-size depthwise convolution on a CPU, by a few C functions built when the package is.
 
-Small maps need only a part of a large kernel, the sums stay in registers (`direct.h`), others go
-through Fourier transforms of all channels of a vector at once (`fourier.h`), and nothing is padded
-or transposed beforehand: see `depthwise.c`. A build is made for each instruction set, and the one
-for this CPU is loaded. Where there was no compiler, all else works without.
+Small maps, which meet only a part of a large kernel, are summed in registers (`direct.h`). Others
+go through Fourier transforms of all channels of a vector at once (`fourier.h`). Nothing is padded
+or transposed beforehand: see `depthwise.c`. There is a build for each instruction set, and the one
+for this CPU is loaded. Without a compiler there is none, and PyTorch's operations are used.
 
-The builds use the OpenMP runtime that torch has loaded: they aren't linked against one of their
-own, whose idle threads would get in the way of torch's.
+The builds use the OpenMP runtime that torch has loaded. They are not linked against one of their
+own, whose idle threads would take time from torch's.
 """
 
 import ctypes
@@ -24,18 +24,18 @@ DTYPES = (torch.float32, torch.bfloat16)  # of maps; sums are in single precisio
 
 
 class Shape(ctypes.Structure):
-    """That of shape.h."""
+    """The struct of that name in shape.h."""
 
     Sizes = ctypes.c_int64 * 26
     _fields_ = [("sizes", Sizes), ("plus", ctypes.c_void_p)]
 
 
 def is_preferred(x: Tensor) -> bool:
-    """Whether maps (B, C, H, W) should be taken here, if they can be: with any kernels.
+    """Whether these functions can, and should, take maps (B, C, H, W), with kernels of any size.
 
-    Measured with AVX-512, one thread, 4 images, here / by PyTorch's FFT: 16x64x62, 31x31 0.4 / 3.1
-    ms, 63x63 0.6 / 2.5; 16x64x1875, 23x23 22 / 169. Their gradients: 1.2 / 5.2, 1.4 / 4.2, 58 /
-    271.
+    Measured in ms here and by PyTorch's FFT, with AVX-512 on one thread, for 4 maps of 16x64x62:
+    0.4 and 3.1 with 31x31 kernels, 0.6 and 2.5 with 63x63; of 16x64x1875: 22 and 169 with 23x23.
+    Their gradients: 1.2 and 5.2, 1.4 and 4.2, 58 and 271.
     """
     return (
         x.device.type == "cpu"
@@ -71,11 +71,11 @@ def depthwise_conv2d(
 ) -> Tensor:
     """Same-size correlation of maps (B, C, H, W) with kernels (C, 1, kh, kw), both sides odd.
 
-    Kernels and bias are used, and get their gradients, in single precision. With `plus` (1,), of
-    the squares of the maps, plus it, where no gradient is asked for.
+    Kernels and bias are used, and get their gradients, in single precision. With `plus` (1,),
+    x^2 + plus is correlated instead of the maps x; only where no gradient is asked for.
 
     Raises:
-        ValueError: If the kernels or the bias aren't for the maps' channels.
+        ValueError: If there are not as many kernels, or values of the bias, as channels.
     """
     channels = x.shape[1]
     if weight.shape[:2] != (channels, 1) or (bias is not None and bias.shape != (channels,)):

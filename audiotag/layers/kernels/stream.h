@@ -1,5 +1,5 @@
-/* Memory that will be needed soon, brought nearer cell by cell while something else is computed.
-   All at once, it would have to be waited for: a core has only so many requests under way. */
+/* Memory that will be needed soon, prefetched cell by cell while something else is computed. All at
+   once, it would have to be waited for: a core has only so many requests under way. */
 
 #ifndef STREAM_H
 #define STREAM_H
@@ -8,9 +8,9 @@
 
 #include "vectors.h"
 
-#define LINE 64 /* bytes that are brought at once */
+#define LINE 64 /* bytes that are fetched at once */
 
-/* Bytes of a core's second cache, in which what was brought early is still there later. */
+/* Bytes of a core's second cache, which keeps what was prefetched until it is used. */
 static int64_t second_cache = 1 << 19;
 
 __attribute__((constructor)) static void measure_second_cache(void)
@@ -25,7 +25,7 @@ typedef struct {
     const char *at;
     int64_t cell, row;           /* bytes to the next cell, and from the end of a row to the next */
     int64_t columns, left, rows; /* cells of a row, and those of this one and rows that are left */
-    int64_t each;                /* cells that a step brings; 0 at the end */
+    int64_t each;                /* cells that a step fetches; 0 at the end */
 } stream;
 
 /* Rows of cells, in about `steps` steps; none if a cell's channels aren't neighbours. */
@@ -44,7 +44,7 @@ static stream to_come(const char *from, const strides *s, int64_t rows, int64_t 
     return (stream){from, cell, row, columns, columns, rows, each};
 }
 
-/* Go on by as many cells; beyond the end of a row, what they brought was for nothing. */
+/* Advance by as many cells; those beyond the end of a row were fetched in vain. */
 INLINE void go_on(stream *s, int64_t cells)
 {
     s->at += cells * s->cell, s->left -= cells;
@@ -55,7 +55,7 @@ INLINE void go_on(stream *s, int64_t cells)
         s->each = 0;
 }
 
-/* Cells of one step, from `at` on; the next. */
+/* Fetch the cells of one step, from `at` on; returns the next one's. */
 INLINE const char *fetch(const stream *s, const char *at)
 {
     for (int64_t k = 0; k < s->each; k++, at += s->cell)

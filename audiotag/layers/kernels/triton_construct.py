@@ -1,8 +1,8 @@
 """Kernels of dilated convolutions with learnable spacings built on a GPU, in Triton.
 
-What `audiotag.layers.dcls` says in a few operations of PyTorch, forward and backward in one launch
-each: a model builds dozens of kernels a step, each too small to keep a GPU busy for as long as
-launching takes. A program builds one kernel of (rows, columns) from its K elements, in single
+`audiotag.layers.dcls` does the same in a few operations of PyTorch; here, forward and backward take
+one launch each. A model builds dozens of kernels a step, each so small that a launch takes longer
+than the work. A program builds one kernel of (rows, columns) from its K elements, in single
 precision.
 """
 
@@ -16,12 +16,12 @@ from torch.autograd.function import once_differentiable
 
 from audiotag.layers.kernels.triton_launch import Kernel
 
-SMALLEST = 16  # sides that Triton multiplies
-LARGEST = 64  # elements, rows or columns, that fit a program
+SMALLEST = 16  # side of a matrix that Triton multiplies
+LARGEST = 64  # number of elements, rows or columns that fits a program
 
 
 def is_preferred(weight: Tensor, size: tuple[int, int]) -> bool:
-    """Whether kernels of a size should be built here."""
+    """Whether this module can, and should, build kernels of a size."""
     return weight.dtype == torch.float32 and max(weight.shape[-1], *size) <= LARGEST
 
 
@@ -84,7 +84,7 @@ class _Construct(torch.autograd.Function):
 
 
 def _side(n: int) -> int:
-    """The power of two from `n` on that Triton multiplies."""
+    """The smallest power of two, of `n` or more, that Triton multiplies."""
     return max(SMALLEST, 1 << (n - 1).bit_length())
 
 

@@ -43,7 +43,7 @@ WORD = 8  # cells of a row that a thread loads at once: 16 bytes in half precisi
 STEP = 4 * WORD  # window cells of one product
 GROUP, OUTER_GROUP = 8, 2  # warps of a program: each takes a channel, or a part of its window
 WHOLE = 16  # the widest map whose rows are taken whole: wider ones repeat too little of a window
-PROGRAMS = 2048  # the weight gradient's sum is split until there are so many: four times what run
+PROGRAMS = 2048  # into which the weight gradient's sum is split: four times as many as run at once
 MAX_OFFSET = 2**31  # offsets within a program are 32-bit
 # Windows up to this many cells are thought to be faster here than through the FFT: counted from
 # operations and bytes, not measured. Float32 is split into three products of half their rate.
@@ -51,7 +51,7 @@ MAX_WINDOW = {torch.bfloat16: 4096, torch.float16: 4096, torch.float32: 1024}
 
 
 @dataclass(frozen=True)
-class Plan:
+class Tiling:
     """How maps (height, width) are cut for kernels (kh, kw), both odd.
 
     Attributes:
@@ -91,14 +91,14 @@ class Plan:
 
 
 @lru_cache(maxsize=1024)
-def plan(height: int, width: int, kh: int, kw: int) -> Plan:
+def tiling_of(height: int, width: int, kh: int, kw: int) -> Tiling:
     """Patches and windows for maps (height, width) and kernels (kh, kw)."""
     whole = width <= WHOLE
     columns = max(WORD, _power_of_2(width)) if whole else WORD
     rows = PATCH // columns
     bands, reach = _cdiv(height, rows), kh // 2
     first_row = max(0, reach - (bands - 1) * rows)
-    return Plan(
+    return Tiling(
         rows=rows,
         columns=columns,
         window=columns if whole else STEP * _cdiv(columns + kw - 1, STEP),
@@ -125,7 +125,8 @@ class Planes:
 
     @classmethod
     def of(cls, x: Tensor, pad: int, whole: bool) -> "Planes":
-        """Of maps (B, C, H, W) in one of the two usual orders; `whole`: in 1, 2, 4, ... words."""
+        """Copy maps (B, C, H, W), contiguous or channels-last. With `whole`, rows take 1, 2, 4, ...
+        words."""
         batch, channels, height, width = x.shape
         words = _cdiv(pad + width, WORD)
         words = _power_of_2(words) if whole else words
@@ -148,13 +149,13 @@ class Planes:
 
 
 def is_preferred(x: Tensor, kh: int, kw: int) -> bool:
-    """Whether these kernels should take maps (B, C, H, W) rather than the FFT."""
+    """Whether these kernels, not the FFT, should be used for maps (B, C, H, W)."""
     if x.dtype not in MAX_WINDOW or x.numel() == 0:
         return False
-    cut = plan(x.shape[-2], x.shape[-1], kh, kw)
+    tiling = tiling_of(x.shape[-2], x.shape[-1], kh, kw)
     if x.shape[1] * x.shape[2] * (x.shape[3] + 2 * WORD) * PATCH >= MAX_OFFSET:
         return False
-    return min(cut.rows + 2 * cut.reach, x.shape[-2]) * cut.window <= MAX_WINDOW[x.dtype]
+    return min(tiling.rows + 2 * tiling.reach, x.shape[-2]) * tiling.window <= MAX_WINDOW[x.dtype]
 
 
 def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -171,11 +172,11 @@ class _Depthwise(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = _dense(x)
         with torch.cuda.device_of(x):
-            cut = _plan(x, weight)
-            planes = Planes.of(x, cut.pad, cut.left == 0)
+            tiling = _tiling_of(x, weight)
+            planes = Planes.of(x, tiling.pad, tiling.left == 0)
             ctx.save_for_backward(planes.values, weight)
             ctx.bias_type = None if bias is None else bias.dtype
-            return _correlate(planes, cut, weight, bias, False, torch.empty_like(x))
+            return _correlate(planes, tiling, weight, bias, False, torch.empty_like(x))
 
     @staticmethod
     @once_differentiable
@@ -184,12 +185,12 @@ class _Depthwise(torch.autograd.Function):
         wanted, grad = ctx.needs_input_grad, _dense(grad)
         grad_x = grad_weight = grad_bias = None
         with torch.cuda.device_of(grad):
-            cut = _plan(grad, weight)
-            planes = Planes.of(grad, 0, cut.left == 0)
+            tiling = _tiling_of(grad, weight)
+            planes = Planes.of(grad, 0, tiling.left == 0)
             if wanted[0]:
-                grad_x = _correlate(planes, cut, weight, None, True, torch.empty_like(grad))
+                grad_x = _correlate(planes, tiling, weight, None, True, torch.empty_like(grad))
             if wanted[1]:
-                sums = _weight_gradient(Planes(values, cut.pad), planes, cut, weight.shape)
+                sums = _weight_gradient(Planes(values, tiling.pad), planes, tiling, weight.shape)
                 grad_weight = sums.to(weight.dtype)
         if wanted[2]:
             grad_bias = grad.sum((0, 2, 3), dtype=torch.float32).to(ctx.bias_type)
@@ -206,10 +207,10 @@ def weight_gradient(x: Tensor, grad: Tensor, kh: int, kw: int) -> Tensor:
     """
     x, grad = _dense(x), _dense(grad)
     with torch.cuda.device_of(x):
-        cut = plan(x.shape[-2], x.shape[-1], kh, kw)
-        whole = cut.left == 0
-        planes = Planes.of(x, cut.pad, whole), Planes.of(grad, 0, whole)
-        return _weight_gradient(*planes, cut, torch.Size((x.shape[1], 1, kh, kw)))
+        tiling = tiling_of(x.shape[-2], x.shape[-1], kh, kw)
+        whole = tiling.left == 0
+        planes = Planes.of(x, tiling.pad, whole), Planes.of(grad, 0, whole)
+        return _weight_gradient(*planes, tiling, torch.Size((x.shape[1], 1, kh, kw)))
 
 
 # Triton's own take microseconds.
@@ -218,43 +219,43 @@ def _cdiv(a: int, b: int) -> int:
 
 
 def _power_of_2(n: int) -> int:
-    """The next one from `n` on."""
+    """The smallest power of two of `n` or more."""
     return 1 << (n - 1).bit_length()
 
 
-def _plan(x: Tensor, weight: Tensor) -> Plan:
-    return plan(x.shape[-2], x.shape[-1], weight.shape[-2], weight.shape[-1])
+def _tiling_of(x: Tensor, weight: Tensor) -> Tiling:
+    return tiling_of(x.shape[-2], x.shape[-1], weight.shape[-2], weight.shape[-1])
 
 
 def _correlate(
-    planes: Planes, cut: Plan, weight: Tensor, bias: Tensor | None, flip: bool, y: Tensor
+    planes: Planes, tiling: Tiling, weight: Tensor, bias: Tensor | None, flip: bool, y: Tensor
 ) -> Tensor:
-    """`y` with the correlation of maps and kernels, turned by 180 degrees or not."""
+    """Write the correlation of maps and kernels, turned by 180 degrees if `flip`, into `y`."""
     batch, channels, height, width = y.shape
-    start = -((planes.pad - cut.left) % WORD)  # column of the first patch
-    segments = _cdiv(width - start, cut.columns)
-    lead = (cut.left - planes.pad - start) // WORD  # words of a window before its patch
+    start = -((planes.pad - tiling.left) % WORD)  # column of the first patch
+    segments = _cdiv(width - start, tiling.columns)
+    lead = (tiling.left - planes.pad - start) // WORD  # words of a window before its patch
     most = 32 if y.element_size() == 2 else 16  # so that products fit a thread's registers
     size = max(16, min(most, _power_of_2(batch * segments)))
     blocks, tiles = _cdiv(channels, GROUP), _cdiv(batch * segments, size)
     _CORRELATE[y.element_size()].launch(
-        blocks * cut.bands * tiles,
-        *(planes.values, _taps(weight, cut, y.dtype, flip), y if bias is None else bias, y),
+        blocks * tiling.bands * tiles,
+        *(planes.values, _taps(weight, tiling, y.dtype, flip), y if bias is None else bias, y),
         *(batch, channels, height, width, planes.shape[3]),
-        *(segments, cut.bands, cut.reach, start, lead, cut.taps[0]),
-        **cut.constants,
+        *(segments, tiling.bands, tiling.reach, start, lead, tiling.taps[0]),
+        **tiling.constants,
         **{"GROUP": GROUP, "SIZE": size, "HAS_BIAS": bias is not None},
         **{"PRECISION": _precision(y), **_order(y)},
     )
     return y
 
 
-def _weight_gradient(x: Planes, grad: Planes, cut: Plan, shape: torch.Size) -> Tensor:
+def _weight_gradient(x: Planes, grad: Planes, tiling: Tiling, shape: torch.Size) -> Tensor:
     """Gradient of kernels of a shape (C, 1, kh, kw), in single precision."""
     batch, channels, height, words = x.shape
     kh, kw = shape[-2:]
-    segments = _cdiv(grad.shape[3] * WORD, cut.columns)
-    positions, parts = batch * segments, _cdiv(cut.window_rows * cut.window, WORD * WORD)
+    segments = _cdiv(grad.shape[3] * WORD, tiling.columns)
+    positions, parts = batch * segments, _cdiv(tiling.window_rows * tiling.window, WORD * WORD)
     together = min(OUTER_GROUP, _power_of_2(parts))  # parts of one program
     blocks = _cdiv(parts, together), _cdiv(channels * together, OUTER_GROUP)
     programs = blocks[0] * blocks[1]
@@ -263,40 +264,59 @@ def _weight_gradient(x: Planes, grad: Planes, cut: Plan, shape: torch.Size) -> T
     sums = x.values.new_empty((splits, channels, parts, PATCH, PATCH), dtype=torch.float32)
     _OUTER.launch(
         programs * splits,
-        *(x.values, grad.values, sums, channels, height, words, grad.shape[3], segments, cut.bands),
-        *(cut.reach, (cut.left - x.pad) // WORD, positions, share, parts, cut.first_row),
-        **cut.constants,
+        *(
+            x.values,
+            grad.values,
+            sums,
+            channels,
+            height,
+            words,
+            grad.shape[3],
+            segments,
+            tiling.bands,
+        ),
+        *(tiling.reach, (tiling.left - x.pad) // WORD, positions, share, parts, tiling.first_row),
+        **tiling.constants,
         **{"GROUP": OUTER_GROUP, "TOGETHER": together, "PRECISION": _precision(x.values)},
     )
     weight = sums.new_empty(shape)
     _DIAGONAL.launch(
         channels * kh,
         *(sums, weight, channels, kh, kw, parts, splits),
-        *(cut.first_row, cut.window_rows, cut.turn),
-        **{"COLUMNS": cut.columns, "WINDOW": cut.window, "WIDE": _power_of_2(kw)},
+        *(tiling.first_row, tiling.window_rows, tiling.turn),
+        **{"COLUMNS": tiling.columns, "WINDOW": tiling.window, "WIDE": _power_of_2(kw)},
     )
     return weight
 
 
-def _taps(weight: Tensor, cut: Plan, dtype: torch.dtype, flip: bool) -> Tensor:
+def _taps(weight: Tensor, tiling: Tiling, dtype: torch.dtype, flip: bool) -> Tensor:
     """Kernels with zeros around them as window rows meet them, (C, rows, columns, window).
 
     Entry [c, i, s, k] is the tap of cell k of a window row i - (rows of a patch - 1) below a
     patch's row, for the output in column s.
     """
     channels, _, kh, kw = weight.shape
-    taps = weight.new_empty((channels, *cut.taps), dtype=dtype)
+    taps = weight.new_empty((channels, *tiling.taps), dtype=dtype)
     size = 1024
     _TAPS.launch(
         _cdiv(taps.numel(), size),
-        *(weight.contiguous(), taps, kh, kw, cut.rows - 1, cut.turn, cut.taps[0], taps.numel()),
-        **{"COLUMNS": cut.columns, "WINDOW": cut.window, "SIZE": size, "FLIP": flip},
+        *(
+            weight.contiguous(),
+            taps,
+            kh,
+            kw,
+            tiling.rows - 1,
+            tiling.turn,
+            tiling.taps[0],
+            taps.numel(),
+        ),
+        **{"COLUMNS": tiling.columns, "WINDOW": tiling.window, "SIZE": size, "FLIP": flip},
     )
     return taps
 
 
 def _dense(x: Tensor) -> Tensor:
-    """`x` itself where it fills its memory in one of the two usual orders."""
+    """`x` itself where it is contiguous or channels-last, else a channels-last copy."""
     if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last):
         return x
     return x.contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
 """Launching Triton's kernels in a fraction of the time that Triton takes.
 
-Triton looks anew at every argument of every launch, for some 75 microseconds. A training step of a
-model has hundreds of launches, and the GPU waits for them.
+Triton inspects every argument at every launch, which takes some 75 microseconds. A training step
+has hundreds of launches, and the GPU waits for them.
 """
 
 from typing import Any
@@ -14,10 +14,10 @@ class Kernel:
     """A Triton kernel that remembers what it was compiled for.
 
     Args:
-        function: The kernel. Numbers passed to it must be kept from specialising it, as only the
-            types and the alignment of tensors are looked at.
-        warps: Of a program.
-        options: Further options of Triton's.
+        function: The kernel. It must not be specialised on the numbers passed to it
+            (`do_not_specialize`): only the types and the alignment of tensors are compared.
+        warps: Warps of a program.
+        options: Further options for Triton.
     """
 
     def __init__(self, function: Any, warps: int = 4, **options: Any) -> None:
@@ -29,9 +29,9 @@ class Kernel:
         """Run it.
 
         Args:
-            programs: How many.
-            values: Tensors, on one device that is the current one, and numbers below 2^31.
-            constants: What it is compiled for, in the order of its parameters.
+            programs: Number of programs.
+            values: Tensors on the current device, and numbers below 2^31.
+            constants: Values that it is compiled for, in the order of its parameters.
         """
         device = values[0].device
         tensors = [

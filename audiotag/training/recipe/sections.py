@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from audiotag.layers.swap import DclsArguments
+
 BACKBONE = "backbone"  # model.freeze: all but the classifier
 
 
@@ -34,11 +36,11 @@ class DclsRecipe:
 
     match_kernel: int | None = None  # only convolutions of this size; any above 1x1 unless given
     depthwise: bool = True  # only depthwise ones; false: all
-    kernel_size: int = 23
-    kernel_count: int | None = None  # elements; 26, or with init "dense" those of the dense kernel
-    version: str = "gauss"  # or "v1" (bilinear), "max" (triangle)
-    share: bool = True  # neighbouring convolutions of equal width share their positions
-    init: str = "random"  # "dense": start as the convolution that is replaced
+    kernel_size: int = DclsArguments.kernel_size  # these five are explained there
+    kernel_count: int | None = DclsArguments.kernel_count
+    version: str = DclsArguments.version
+    share: bool = DclsArguments.share
+    init: str = DclsArguments.init
 
 
 @dataclass(frozen=True)
