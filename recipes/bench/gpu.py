@@ -1,13 +1,13 @@
-"""Everything about the GPU's kernels in one call: are they right, how fast are layers and models.
+"""Whether the GPU's kernels are right, and how fast layers and models are with them, in one call.
 
     python recipes/bench/gpu.py                      everything, one table
     python recipes/bench/gpu.py --json > gpu.json    the same for a program
     python recipes/bench/gpu.py --sections checks    one of checks, layers and models
     python recipes/bench/gpu.py --device cpu --quick what can be tried without a GPU, in seconds
 
-Checks compare with conv2d in float64. Layers and models are timed in turn, medians of CUDA event
-times. Each row is also written to standard error as soon as it is known, and what runs out of
-memory, or does not compile, is a row that says so.
+Checks compare with conv2d in float64. Layers and models are timed in turn; times are medians, by
+CUDA events. Each row is also written to standard error as soon as it is known. What runs out of
+memory or does not compile is a row that says so.
 """
 
 import argparse
@@ -72,10 +72,10 @@ class Scope:
         warm_ups: Calls before anything is timed.
         runs: Times that each is measured, in turn with its rivals.
         run_seconds: Time that calls are repeated for in one measurement.
-        most_seconds: Time after which no further measurement of a slow rival begins.
+        most_seconds: Time after which no further measurement of a slow work begins.
         batches: Batch sizes.
         layers: Channels, height and width of maps.
-        odd: The same and kernel sides, of further checks.
+        odd: The same, with kernel height and width, of further checks.
         families: Names of architectures with a gap for the method.
         model_args: Further arguments of the models.
         seconds: Length of a clip.
@@ -115,7 +115,7 @@ class Row:
     Attributes:
         what: "check", or the work that is timed.
         where: Layer or model, batch and type.
-        way: Who does it.
+        way: What does it.
         error: Largest relative error of output and gradients.
         ms: Median time of a call.
         per_second: Clips a second.
@@ -154,7 +154,7 @@ def check_rows(scope: Scope) -> Iterator[Row]:
 
 
 def _way(shape: Sequence[int], dtype: torch.dtype, device: str) -> str:
-    """Who computes a convolution of the package's."""
+    """What computes a convolution of this package."""
     channels, height, width, kh, kw = shape
     kernels = triton_module("triton_depthwise", torch.device(device))
     kernel = crop_kernel(torch.empty(1, 1, kh, kw), height, width)
@@ -232,7 +232,8 @@ def forwards(x: Tensor) -> dict[str, Work]:
 
 
 def backwards(x: Tensor, grad: Tensor) -> dict[str, Work]:
-    """Ways to compute both gradients, by name; the baseline first. Triton's also one by one."""
+    """Ways to compute both gradients, by name; the baseline first. Triton's weight gradient also
+    alone."""
     plain, wide = _kernels(x, PLAIN), _kernels(x, KERNEL)
     kh, kw = wide.shape[-2:]
     works: dict[str, Work] = {
@@ -257,7 +258,8 @@ def _torch_gradients(x: Tensor, grad: Tensor, weight: Tensor) -> object:
 
 
 def model_rows(scope: Scope) -> Iterator[Row]:
-    """Throughput of whole models: 7x7, DCLS, and training it the reference implementation's way."""
+    """Throughput of whole models: with 7x7 kernels, with DCLS, and in training also with the dcls
+    package's layers."""
     for family in scope.families:
         for train in (False, True):
             for batch in scope.batches:
@@ -282,7 +284,7 @@ def _models(family: str, setting: Setting, scope: Scope) -> dict[str, Work]:
 
 
 class Later:
-    """A model's work that is set up when it is first called, where a failure is caught."""
+    """A model's work that is set up when it is first called, where failures are caught."""
 
     def __init__(self, work: ModelWork) -> None:
         self.work = work
@@ -364,7 +366,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _forget() -> None:
-    """Give memory that nothing uses back to the device."""
+    """Return unused memory to the device."""
     if torch.cuda.is_available():
         gc.collect()
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""Inputs: the arguments and options that `tag` and `embed` share, and what they name."""
+"""The arguments and options that `tag` and `embed` share, and the files and model they name."""
 
 import io
 import sys
@@ -156,7 +156,7 @@ def input_options(command: Callable) -> Callable:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Turn a ValueError, about values that do not go together, into wrong usage."""
+    """Report a ValueError, about values that do not go together, as wrong usage."""
     try:
         yield
     except ValueError as error:
@@ -164,10 +164,10 @@ def usage_errors() -> Iterator[None]:
 
 
 def _standard_input() -> Iterator[str]:
-    """Lines of standard input, in any encoding file names have.
+    """Lines of standard input, whatever the encoding of the file names.
 
-    A reader of its own, because a thread may still be waiting in it when the program ends, and
-    Python then cannot close `sys.stdin`.
+    It has a reader of its own, because a thread may still be waiting for a line when the program
+    ends, and Python then cannot close `sys.stdin`.
     """
     try:
         lines: io.TextIOBase = open(
@@ -180,7 +180,7 @@ def _standard_input() -> Iterator[str]:
 
 @contextmanager
 def hub_usage() -> Iterator[None]:
-    """Turn a HubError, about what was written, into wrong usage."""
+    """Report a HubError, about how a Hub id is written, as wrong usage."""
     from audiotag.errors import HubError
 
     try:

@@ -1,1 +1,1 @@
-"""How far a command is, shown on a terminal."""
+"""How far a command is, shown on standard error, and how it ends when Ctrl-C stops it."""

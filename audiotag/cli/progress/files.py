@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import click
@@ -18,11 +17,11 @@ Result = TypeVar("Result", FileTags, FileEmbedding)
 
 
 class Progress:
-    """A line on a terminal's standard error, failures by name, and counts.
+    """Counts files, reports those that failed, and shows on a terminal how far the run is.
 
     Args:
-        count: The files again, counted meanwhile to know how many there are; None if they can be
-            read only once.
+        count: The files once more, counted in the background to show their number; None if they
+            can be listed only once.
     """
 
     def __init__(self, count: Iterable[Path] | None) -> None:
@@ -41,29 +40,25 @@ class Progress:
         self._show()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._line.clear()
 
     def follow(
         self, results: Generator[Result, None, None], write: Callable[[Result], None]
     ) -> None:
-        """Write each result and count it, with the line on the terminal meanwhile."""
+        """Write and count each result, with the line on the terminal."""
         with self, closing(results):
             for result in results:
                 with self._counted(result):
                     write(result)
 
     def heard(self, path: Path, second: float) -> None:
-        """Show how far a file is, now and then."""
-        if self._line.is_due:
+        """Show, now and then, how far a file is."""
+        if self._line.is_live:
             speed = (self._seconds + second) / max(time.monotonic() - self._start, 1e-3)
             self._position = f", {speed:.0f} x real time, {path.name} at {clock(second)}"
-            self._show()
+            if self._line.is_due:
+                self._show()
 
     def skip(self) -> None:
         """Count a file that an earlier run has done."""
@@ -77,7 +72,7 @@ class Progress:
         return 1 if self.failed else 0
 
     def summary(self) -> str:
-        """How many files were done, failed, were skipped."""
+        """How many files were done, failed, or were skipped."""
         text = f"{self.done} file{'' if self.done == 1 else 's'} done"
         if self.failed:
             text += f", {self.failed} failed"
@@ -86,13 +81,13 @@ class Progress:
         return text
 
     def interruption(self, output: str | None) -> str:
-        """What to say when the run was stopped, with where its results are, if in a file."""
+        """The message for a run that was stopped: what is done, and where it is kept."""
         kept = f", kept in {output}" if output and self.done else ""
         return f"Stopped: {self.summary()}{kept}"
 
     @contextmanager
     def _counted(self, result: FileTags | FileEmbedding) -> Iterator[None]:
-        """Count a file, reported if it failed, whose result is printed meanwhile."""
+        """Count a file, and report it if it failed. Its result may be printed meanwhile."""
         self._line.clear()
         yield
         if result.error is not None:

@@ -1,7 +1,6 @@
 """What standard error shows while a data set is prepared, downloaded or verified."""
 
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from audiotag.cli.progress.line import StatusLine
@@ -13,7 +12,7 @@ LOG_EVERY = 30.0  # seconds, where standard error goes to a file
 
 
 class PrepareProgress:
-    """Says how far a run is, how fast, and how long it will take."""
+    """Shows how far a run is, how fast it is, and how long it will take."""
 
     def __init__(self) -> None:
         self._line = StatusLine(LOG_EVERY)
@@ -21,7 +20,7 @@ class PrepareProgress:
         self._last: Progress | None = None
 
     def __call__(self, progress: "Progress") -> None:
-        """Show it, now and then."""
+        """Show the progress, now and then."""
         self._last = progress
         if self._line.is_due:
             self._line.show(self._describe(progress))
@@ -29,12 +28,7 @@ class PrepareProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the last state to be read."""
         if self._last is not None:
             self._line.keep(self._describe(self._last))

@@ -41,7 +41,7 @@ def print_models(table: "SpeedTable[ModelSpeed]") -> None:
 
 
 def print_kernels(table: "SpeedTable[KernelSpeed]") -> None:
-    """Print what building kernels costs."""
+    """Print what building DCLS kernels costs."""
     rows = [
         (
             row.name,
@@ -63,7 +63,7 @@ def print_kernels(table: "SpeedTable[KernelSpeed]") -> None:
 
 
 def print_files(table: "TaggingTable") -> None:
-    """Print how fast files become tags, and what a start is made of."""
+    """Print how fast files are tagged, and the phases of a start."""
     rows = [
         (
             row.model,
@@ -87,7 +87,7 @@ def print_files(table: "TaggingTable") -> None:
 
 
 def print_data(table: "DataSpeed") -> None:
-    """Print how fast clips are read, from the data set and in other ways."""
+    """Print how fast clips are read, from the data set and from HDF5 files."""
     rows = [
         (
             row.name,

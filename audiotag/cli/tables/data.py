@@ -18,7 +18,7 @@ QUANTILE_NAMES = ("shortest", "5 %", "median", "95 %", "longest")
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: columns, the first of them words, and rows."""
+    """A table: names of its columns, the first of which holds words, and its rows."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]

@@ -1,4 +1,4 @@
-"""The table on a terminal: as `formats.Table`, with colours and bars."""
+"""The table of tags on a terminal: that of `formats.Table`, with colours and bars."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ BAR = 20  # characters for a score of 1
 
 
 class TerminalTable:
-    """An output that prints results for a reader; failures are left to standard error."""
+    """An output that prints results in colours; failures are reported on standard error alone."""
 
     def __init__(self) -> None:
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)

@@ -1,0 +1,84 @@
+"""The line that says how far a command is, on a terminal and in a log file."""
+
+import sys
+
+import pytest
+
+from audiotag.cli.progress import line
+from audiotag.cli.progress.files import Progress
+from audiotag.cli.progress.line import CLEAR, REFRESH, StatusLine
+from audiotag.tagging.results import FileTags
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds of a clock that stands still until it is set."""
+    now = [100.0]
+    monkeypatch.setattr(line.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A function that makes standard error, as a test sees it, a terminal."""
+    return lambda: monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+
+def test_a_text_takes_the_place_of_the_last_on_a_terminal(terminal, clock, capsys):
+    terminal()
+    status = StatusLine()
+    assert status.is_live and not status.is_due
+    clock[0] += REFRESH
+    assert status.is_due
+    status.show("one")
+    assert not status.is_due
+    status.show("two")
+    status.clear()
+    status.keep("three")
+    assert capsys.readouterr().err == f"{CLEAR}one{CLEAR}two{CLEAR}{CLEAR}three\n"
+
+
+def test_a_log_file_gets_a_line_now_and_then(clock, capsys):
+    status = StatusLine(log_every=30)
+    assert not status.is_live
+    clock[0] += 29
+    assert not status.is_due
+    clock[0] += 1
+    assert status.is_due
+    status.show("one")
+    status.clear()
+    status.keep("two")
+    assert capsys.readouterr().err == "one\ntwo\n"
+
+
+def test_without_a_terminal_nothing_is_due(clock):
+    status = StatusLine()
+    clock[0] += 1000
+    assert not status.is_due
+
+
+def results():
+    yield FileTags("a.wav", 2.0, ())
+    yield FileTags("b.wav", None, (), error="damaged")
+
+
+def test_the_line_makes_room_for_each_result_and_goes_at_the_end(terminal, clock, capsys):
+    terminal()
+    progress = Progress(count=None)
+    progress.follow(results(), lambda result: print(result.path, file=sys.stderr))
+    assert capsys.readouterr().err == (
+        f"{CLEAR}0/? files{CLEAR}a.wav\n{CLEAR}1/? files{CLEAR}b.wav\nb.wav: damaged\n"
+        f"{CLEAR}2/? files{CLEAR}"
+    )
+    assert progress.summary() == "1 file done, 1 failed" and progress.exit_code == 1
+
+
+def test_where_a_file_is_and_how_fast_it_goes(terminal, clock, tmp_path, capsys):
+    terminal()
+    progress = Progress(count=None)
+    with progress:
+        clock[0] += 2.0
+        progress.heard(tmp_path / "long.wav", 120.0)
+        assert capsys.readouterr().err.endswith(
+            f"{CLEAR}0/? files, 60 x real time, long.wav at 2:00.0"
+        )
