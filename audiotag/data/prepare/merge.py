@@ -31,11 +31,12 @@ from audiotag.data.shards import (
     FAILURES_FILE,
     INDEX_FILE,
     LABELS_FILE,
+    REMEDY,
     SCHEMA,
     hash_sorted,
 )
 from audiotag.errors import DataError
-from audiotag.runtime.files import commit, committed, reported, write_all
+from audiotag.runtime.files import replaced
 from audiotag.runtime.version import __version__
 
 ROW_GROUP = 10_000  # rows of the index held at once
@@ -59,7 +60,8 @@ def merge(out: Path) -> Path:
     that the other's is not one of the data set.
 
     Raises:
-        DataError: If processes have not finished, or it cannot be written.
+        DataError: If processes have not finished.
+        OutputError: If it cannot be written.
     """
     out = Path(out)
     if not (out / DATASET_FILE).exists():
@@ -68,8 +70,8 @@ def merge(out: Path) -> Path:
             raise DataError(f"{out} holds no shards; make some with audiotag prepare")
         tally = _write_index(out, plan, _all_parts(out, plan))
         labels = sorted(tally.labels) if plan.labels is None else list(plan.labels)
-        commit(out / LABELS_FILE, _json(labels))
-        commit(out / DATASET_FILE, _json(_summary(out, plan, tally, len(labels))))
+        _write_json(labels, out / LABELS_FILE)
+        _write_json(_summary(out, plan, tally, len(labels)), out / DATASET_FILE)
     shutil.rmtree(out / PARTS_FOLDER, ignore_errors=True)
     return out
 
@@ -94,8 +96,8 @@ def _named(ranks: list[int]) -> str:
 
 def _write_index(out: Path, plan: Plan, parts: list[Part]) -> _Tally:
     """Write the index and the failures, a part at a time."""
-    tally, path = _Tally(), out / FAILURES_FILE
-    with committed(path) as failures, _index_writer(out / INDEX_FILE) as write:
+    tally, failures_path = _Tally(), out / FAILURES_FILE
+    with replaced(failures_path, REMEDY) as failures, _index_writer(out / INDEX_FILE) as write:
         for rows in _rows(out, plan, parts):
             clips, failed = clip_rows(rows), failure_rows(rows)
             tally.clips += clips.num_rows
@@ -103,7 +105,7 @@ def _write_index(out: Path, plan: Plan, parts: list[Part]) -> _Tally:
             tally.labels.update(pc.unique(pc.list_flatten(clips["labels"])).to_pylist())
             tally.failures.update(failed["kind"].to_pylist())
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in failed.to_pylist())
-            write_all(failures, "".join(lines).encode(), path)
+            failures.write("".join(lines).encode())
             write(clips)
     return tally
 
@@ -112,7 +114,7 @@ def _write_index(out: Path, plan: Plan, parts: list[Part]) -> _Tally:
 def _index_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
     """A function that adds rows to the index, in groups of a size that reads well."""
     held: list[pa.Table] = []
-    with committed(path) as file, reported(path), pq.ParquetWriter(file.name, SCHEMA) as writer:
+    with replaced(path, REMEDY) as file, pq.ParquetWriter(file, SCHEMA) as writer:
 
         def flush() -> None:
             writer.write_table(pa.concat_tables([SCHEMA.empty_table(), *held]).combine_chunks())
@@ -185,5 +187,6 @@ def split_hashes(index: Path) -> dict[str, dict]:
     return splits
 
 
-def _json(value: object) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+def _write_json(value: object, path: Path) -> None:
+    with replaced(path, REMEDY) as file:
+        file.write((json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
