@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import soundfile
 import soxr
 
+from audiotag.data.info import DatasetInfo, SplitInfo
 from audiotag.data.prepare.duplicates import DUPLICATE, Duplicates
 from audiotag.data.prepare.parts import (
     PARTS_FOLDER,
@@ -70,8 +71,9 @@ def merge(out: Path) -> Path:
             raise DataError(f"{out} holds no shards; make some with audiotag prepare")
         tally = _write_index(out, plan, _all_parts(out, plan))
         labels = sorted(tally.labels) if plan.labels is None else list(plan.labels)
-        _write_json(labels, out / LABELS_FILE)
-        _write_json(_summary(out, plan, tally, len(labels)), out / DATASET_FILE)
+        with replaced(out / LABELS_FILE, REMEDY) as file:
+            file.write((json.dumps(labels, indent=1, ensure_ascii=False) + "\n").encode())
+        _info(out, plan, tally, len(labels)).write(out)
     shutil.rmtree(out / PARTS_FOLDER, ignore_errors=True)
     return out
 
@@ -154,7 +156,7 @@ def _failed(rows: pa.Table, reasons: pa.Array) -> pa.Table:
     return rows
 
 
-def _summary(out: Path, plan: Plan, tally: _Tally, labels: int) -> dict:
+def _info(out: Path, plan: Plan, tally: _Tally, labels: int) -> DatasetInfo:
     versions = {
         "audiotag": __version__,
         "numpy": np.__version__,
@@ -163,30 +165,25 @@ def _summary(out: Path, plan: Plan, tally: _Tally, labels: int) -> dict:
         "libsndfile": soundfile.__libsndfile_version__,
         "soxr": soxr.__version__,
     }
-    return {
-        "clips": tally.clips,
-        "hours": tally.seconds / 3600,
-        "labels": labels,
-        "sample_rate": plan.sample_rate,
-        "splits": split_hashes(out / INDEX_FILE),
-        "failures": dict(sorted(tally.failures.items())),
-        "settings": plan.settings,
-        "versions": versions,
-    }
+    return DatasetInfo(
+        clips=tally.clips,
+        hours=tally.seconds / 3600,
+        labels=labels,
+        sample_rate=plan.sample_rate,
+        splits=read_splits(out / INDEX_FILE),
+        failures=dict(sorted(tally.failures.items())),
+        settings=plan.settings,
+        versions=versions,
+    )
 
 
-def split_hashes(index: Path) -> dict[str, dict]:
-    """Each split's number of clips and the hash of their keys, as `dataset.json` has them."""
+def read_splits(index: Path) -> dict[str, SplitInfo]:
+    """The splits of the clips in an index."""
     table = pq.read_table(index, columns=["key", "split"])
     splits = {}
     for split in sorted(pc.unique(table["split"]).to_pylist()):
         keys = table["key"].filter(pc.equal(table["split"], split))
         keys = keys.take(pc.sort_indices(keys))  # by bytes of UTF-8, which is Python's order too
         pieces = (keys.slice(first, KEYS).to_pylist() for first in range(0, len(keys), KEYS))
-        splits[split] = {"clips": len(keys), "keys": hash_sorted(chain.from_iterable(pieces))}
+        splits[split] = SplitInfo(len(keys), hash_sorted(chain.from_iterable(pieces)))
     return splits
-
-
-def _write_json(value: object, path: Path) -> None:
-    with replaced(path, REMEDY) as file:
-        file.write((json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from audiotag.data.encoding import FLAC
+from audiotag.data.info import read_info
 from audiotag.data.prepare.parts import PARTS_FOLDER
 from audiotag.data.shards import DATASET_FILE, REMEDY, SHARDS_FOLDER
 from audiotag.errors import DataError
@@ -81,7 +82,7 @@ def is_finished(out: Path, plan: Plan) -> bool:
         DataError: If it holds that of another plan, or something else.
     """
     if (out / DATASET_FILE).exists():
-        _compare(out, _finished_settings(out), plan.settings, "holds a data set")
+        _compare(out, FORMER | read_info(out).settings, plan.settings, "holds a data set")
         return True
     begun = read_plan(out)
     if begun is not None:
@@ -129,16 +130,6 @@ def claimed(out: Path, rank: int) -> Iterator[None]:
         except OSError:
             pass  # a network's file system without locks: then it is the user's care
         yield
-
-
-def _finished_settings(out: Path) -> dict:
-    path = out / DATASET_FILE
-    try:
-        return FORMER | json.loads(path.read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{out} exists, and {path.name} does not say how it was made; choose another folder"
-        ) from error
 
 
 def _compare(out: Path, old: dict, new: dict, what: str) -> None:
