@@ -95,7 +95,6 @@ def _train(
     if resume and (out / STATE_FILE).exists():
         position = load_state(out, run.modules, run.optimizer, run.scaler)
     if rank == 0:
-        out.mkdir(parents=True, exist_ok=True)
         with replaced(out / RECIPE_FILE) as file:
             file.write(dump_recipe(recipe).encode())
         run.trained_on.save(out)

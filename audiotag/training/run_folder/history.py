@@ -9,7 +9,7 @@ from typing import Any
 
 from audiotag.errors import RecipeError
 from audiotag.models.folder import METRICS_FILE
-from audiotag.runtime.files import replaced
+from audiotag.runtime.files import appended, replaced
 from audiotag.training.recipe.toml import Recipe
 from audiotag.training.run_folder.tensorboard import event, event_file_header
 
@@ -47,7 +47,7 @@ class History:
         row = row | {"time": time.time()}
         self.rows.append(row)
         for name, data in ((METRICS_FILE, _line(row)), (EVENTS_FILE, _event(row))):
-            with (self.folder / name).open("ab") as file:
+            with appended(self.folder / name) as file:
                 file.write(data)
         if self._wandb is not None:
             self._wandb.log({k: v for k, v in row.items() if k not in NO_CURVES}, int(row["step"]))
