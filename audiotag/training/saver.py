@@ -27,10 +27,10 @@ class Saver:
 
     def __init__(self, run: Run, folder: Path, step: int) -> None:
         self.run, self.folder = run, folder
-        if run.rank == 0:
+        if run.schedule.rank == 0:
             for path in (*folder.glob(PARTIAL), *(folder / FOLDER).glob(PARTIAL)):
                 path.unlink()  # what a kill has left half written
-        self.history = None if run.rank else History(folder, step, run.recipe)
+        self.history = None if run.schedule.rank else History(folder, step, run.recipe)
 
     def saves_after(self, step: int) -> bool:
         """Whether the state within an epoch is to be saved."""
@@ -39,21 +39,21 @@ class Saver:
 
     def save(self, position: Position) -> None:
         """Write the resumable state."""
-        if self.run.rank == 0:
-            run = self.run
-            save_state(self.folder, position, run.modules, run.optimizer, run.scaler)
+        if self.run.schedule.rank == 0:
+            student = self.run.student
+            save_state(self.folder, position, student.modules, student.optimizer, student.scaler)
 
     def validate(self, row: dict[str, float]) -> None:
         """Measure the model, and write it, its figures and the state; the others wait."""
         if self.history is not None:
             step, count = int(row["step"]), self.run.recipe.train.keep
             self.history.add(row | validate(self.run))
-            keep(self.folder, step, self.run.saved_tagger.backbone)
-            self.run.saved_tagger.save(self.folder)
+            keep(self.folder, step, self.run.student.saved_tagger.backbone)
+            self.run.student.saved_tagger.save(self.folder)
             self.save(Position(step))
             drop_others(self.folder, [*self.history.last(count), *self.history.best(count)])
             _tell(self.history.rows[-1])
-        if self.run.processes > 1:
+        if self.run.schedule.processes > 1:
             dist.barrier()
 
     def has_converged(self) -> bool:
@@ -62,7 +62,7 @@ class Saver:
         if patience is None:
             return False
         answer = [self.history is not None and self.history.since_best() >= patience]
-        if self.run.processes > 1:
+        if self.run.schedule.processes > 1:
             dist.broadcast_object_list(answer)
         return answer[0]
 
