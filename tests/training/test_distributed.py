@@ -211,7 +211,8 @@ def test_two_processes_leave_a_batch_norm_the_mean_of_their_statistics(data, tmp
 
 COUNTED = """
 import os
-from audiotag.training import cross_validation, sweep
+from audiotag.evaluation import folds
+from audiotag.training import sweep
 from audiotag.cli import main
 
 def counted(module, name):
@@ -223,7 +224,7 @@ def counted(module, name):
     setattr(module, name, call)
 
 counted(sweep, "interleave")
-counted(cross_validation, "score")
+counted(folds, "score")
 main()
 """
 

@@ -14,7 +14,7 @@ from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
 from audiotag.data.summary import summarise
 from audiotag.errors import DataError, ModelError, RecipeError
-from audiotag.evaluation.evaluate import evaluate
+from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
 from audiotag.labels import Labels
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.config import ModelConfig
@@ -79,7 +79,7 @@ def test_learns_three_pitches_and_evaluates_them(data, trained):
     rows = metrics(trained)
     assert [row["epoch"] for row in rows] == [20, 40]
     assert rows[-1]["train_loss"] < 0.8 * rows[0]["train_loss"]
-    result = evaluate(Model.load(trained), data, "valid")
+    (result,) = evaluate(EvaluationPlan((str(trained),), data, split="valid")).evaluations
     assert result.clips == 6
     assert result.accuracy == 1.0 and result.mean_average_precision == 1.0
     assert {x.name for x in result.classes} == {f"pitch {p}" for p in PITCHES}
@@ -190,7 +190,8 @@ def test_student_learns_what_its_teacher_knows_without_labels(data, trained, tmp
     run = loop.train(distilled, data, tmp_path / "run", CPU)
     losses = [row["valid_loss"] for row in metrics(run)]
     assert losses[1] < losses[0]
-    assert evaluate(Model.load(run), data, "valid").accuracy == 1.0
+    (result,) = evaluate(EvaluationPlan((str(run),), data, split="valid")).evaluations
+    assert result.accuracy == 1.0
 
 
 @pytest.mark.slow

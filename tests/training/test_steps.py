@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
 from audiotag.errors import ModelError, RecipeError
-from audiotag.evaluation.evaluate import evaluate
+from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
 from audiotag.models.model import Model
 from audiotag.training import batches, loop
 from audiotag.training.batches import draws
@@ -189,7 +189,7 @@ def test_scores_of_a_softmax_model_add_up_to_one_wherever_it_runs(data, tmp_path
     wave = np.float32(0.1) * np.random.default_rng(0).standard_normal((2, 64_000)).astype("f4")
     expected = torch.softmax(tagger(torch.from_numpy(wave)), 1).detach().numpy()
     np.testing.assert_allclose(tagger.score_windows(wave), expected, atol=1e-6)
-    found = evaluate(tagger, data, "valid")
+    (found,) = evaluate(EvaluationPlan((str(saved),), data, split="valid")).evaluations
     assert found.accuracy == pytest.approx(rows_of(saved)[-1]["valid_accuracy"])
     assert found.mean_average_precision == pytest.approx(rows_of(saved)[-1]["valid_map"])
     with pytest.raises(RecipeError, match="gives each clip one label"):

@@ -6,9 +6,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from audiotag.errors import DataError
+from audiotag.evaluation.folds import fold_runs
 from audiotag.models.folder import METRICS_FILE
 from audiotag.runtime.figures import DCLS, DENSE, OTHER, check_plot, write
-from audiotag.training.cross_validation import fold_runs
 from audiotag.training.run_folder.history import read_rows
 
 if TYPE_CHECKING:
