@@ -13,6 +13,7 @@ from tqdm import tqdm
 from audiotag.data.shards import DATASET_FILE
 from audiotag.errors import DataError, ModelError
 from audiotag.models.folder import RECIPE_FILE
+from audiotag.models.metrics_row import MetricsRow
 from audiotag.runtime.distributed import joined_processes
 from audiotag.runtime.files import replaced
 from audiotag.training.batches import MicroBatch, prepared
@@ -128,14 +129,14 @@ def _train_epochs(run: Run, saver: Saver, position: Position) -> None:
             row = _train_epoch(run, saver, Position(step, position.loss), bar)
             step, position = (step // steps + 1) * steps, Position()
             if step == run.schedule.total_steps or step // steps % run.recipe.train.save_every == 0:
-                saver.validate({"epoch": step // steps, "step": step} | row)
+                saver.validate(row)
             elif saver.saves_after(step):
                 saver.save(Position(step))
     saver.finish()
 
 
-def _train_epoch(run: Run, saver: Saver, position: Position, bar: tqdm) -> dict[str, float]:
-    """An epoch from a position in it to its end; returns what there is to tell of it."""
+def _train_epoch(run: Run, saver: Saver, position: Position, bar: tqdm) -> MetricsRow:
+    """Train from a position in an epoch to its end; returns its figures."""
     set_training(run.student.tagger)
     epoch, watch = position.step // run.schedule.steps_per_epoch, Watch(run.training.keys)
     end = (epoch + 1) * run.schedule.steps_per_epoch
@@ -151,7 +152,7 @@ def _train_epoch(run: Run, saver: Saver, position: Position, bar: tqdm) -> dict[
             _report(run, bar, progress, step)
         if saves:
             saver.save(Position(step + 1, _over_processes(run, progress)))
-    return _told(run, progress, end)
+    return _figures(run, progress, end)
 
 
 def _of_step(
@@ -172,16 +173,19 @@ def _report(run: Run, bar: tqdm, progress: Progress, step: int) -> None:
     bar.set_postfix(loss=f"{loss:.4f}", lr=f"{run.rate(step):.2e}", data_wait=f"{waits:.0%}")
 
 
-def _told(run: Run, progress: Progress, end: int) -> dict[str, float]:
-    """The epoch's figures; speed and waiting since it was begun or gone on with."""
+def _figures(run: Run, progress: Progress, end: int) -> MetricsRow:
+    """The epoch's figures at its last step; speed and waiting since it was started or resumed."""
+    steps = run.schedule.steps_per_epoch
     loss = _over_processes(run, progress)
     seconds = time.monotonic() - progress.began
-    return {
-        "train_loss": loss / run.schedule.steps_per_epoch,
-        "lr": run.rate(end),
-        "clips_per_second": (end - progress.first) * run.schedule.batch_size / seconds,
-        "data_wait": progress.waited / seconds,
-    }
+    return MetricsRow(
+        epoch=end // steps,
+        step=end,
+        train_loss=loss / steps,
+        lr=run.rate(end),
+        clips_per_second=(end - progress.first) * run.schedule.batch_size / seconds,
+        data_wait=progress.waited / seconds,
+    )
 
 
 def _over_processes(run: Run, progress: Progress) -> float:

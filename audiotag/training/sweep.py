@@ -21,7 +21,8 @@ from audiotag.evaluation.measurement import measure
 from audiotag.evaluation.scoring import Scores, score
 from audiotag.evaluation.summary import summarise
 from audiotag.models.evaluation_record import Figure
-from audiotag.models.folder import METRICS_FILE, RECIPE_FILE
+from audiotag.models.folder import RECIPE_FILE
+from audiotag.models.metrics_row import read_metrics
 from audiotag.models.model import Model
 from audiotag.runtime.distributed import launched_rank
 from audiotag.runtime.figures import check_plot
@@ -31,7 +32,6 @@ from audiotag.training.cross_validation import train_folds
 from audiotag.training.loop import train
 from audiotag.training.recipe.sections import DataRecipe, Recipe
 from audiotag.training.recipe.toml import load_recipe
-from audiotag.training.run_folder.history import read_rows
 from audiotag.training.sweep_plot import plot_sweep
 from audiotag.training.sweep_table import (
     FOLLOWED,
@@ -165,8 +165,7 @@ def _outcome(run: Path, recipe: DataRecipe, data: Path, device: str) -> Outcome:
     part = _part(run, recipe)
     clips = ClipDataset(data, **part)
     if not clips.targets(Model.load(_model(run)).labels).counts.any():
-        last = [read_rows(x / METRICS_FILE)[-1] for x in fold_runs(run).values() or (run,)]
-        value = fmean(row["valid_map"] for row in last)
+        value = fmean(_last_map(x) for x in fold_runs(run).values() or (run,))
         keys = hash_keys(clips.keys.tolist())
         return Outcome(FOLLOWED, Figure(value, math.nan, math.nan), len(clips), keys)
     if is_cross_validation(run):
@@ -176,6 +175,13 @@ def _outcome(run: Path, recipe: DataRecipe, data: Path, device: str) -> Outcome:
     evaluation = summarise(measure(scores))
     figure = "accuracy" if "accuracy" in evaluation.figures else "mAP"
     return Outcome(figure, evaluation.figures[figure], evaluation.clips, evaluation.keys)
+
+
+def _last_map(run: Path) -> float:
+    """Mean average precision of a run's last validation."""
+    value = read_metrics(run)[-1].valid_map
+    assert value is not None  # every validation measures it
+    return value
 
 
 def _part(run: Path, recipe: DataRecipe) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """How good the model is while it learns."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,16 +10,31 @@ from torch.nn import functional as F
 from audiotag.evaluation.metrics import mean_average_precision
 from audiotag.runtime.precision import autocast
 from audiotag.training.losses import label_loss
-from audiotag.training.run import ACCURACY, Run
+from audiotag.training.run import Run
 
 POSITIVE_SCORE = 0.5  # a teacher's score from which its tag counts as true
 
 
-def validate(run: Run) -> dict[str, float]:
-    """Loss and mean average precision on the validation split, with the weights that are saved;
-    accuracy too where a clip has one label.
+@dataclass(frozen=True)
+class Validation:
+    """How good the weights that are saved are on the validation clips.
 
-    Where a teacher alone is followed, its scores from 0.5 count as the truth.
+    Attributes:
+        loss: Mean loss over the clips.
+        mean_average_precision: Over the classes that have a clip; NaN if none has.
+        accuracy: Share of clips whose first tag is their label; None where a clip may have several
+            labels or none.
+    """
+
+    loss: float
+    mean_average_precision: float
+    accuracy: float | None
+
+
+def validate(run: Run) -> Validation:
+    """Measure a run on its validation clips.
+
+    Where a teacher alone is learnt, its scores from 0.5 count as the truth.
     """
     losses, scores, truths = [], [], []
     for clips in torch.arange(len(run.validation)).split(run.schedule.micro_size):
@@ -26,11 +43,12 @@ def validate(run: Run) -> dict[str, float]:
         scores.append(logits.cpu().numpy())
         truths.append(targets.cpu().numpy() >= POSITIVE_SCORE)
     truth, score = np.concatenate(truths), np.concatenate(scores)
-    figures = {"valid_loss": float(torch.stack(losses).sum()) / len(run.validation)}
+    accuracy = None
     if run.student.is_single:
         score = F.log_softmax(torch.from_numpy(score), dim=1).numpy()
-        figures[ACCURACY] = float((score.argmax(1) == truth.argmax(1)).mean())
-    return figures | {"valid_map": mean_average_precision(truth, score)}
+        accuracy = float((score.argmax(1) == truth.argmax(1)).mean())
+    loss = float(torch.stack(losses).sum()) / len(run.validation)
+    return Validation(loss, mean_average_precision(truth, score), accuracy)
 
 
 def _compare(run: Run, clips: Tensor) -> tuple[Tensor, Tensor]:
