@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
-from audiotag.cli.options.inputs import PRECISION, usage_errors
+from audiotag.cli.options.device import DEVICE, PRECISION
+from audiotag.cli.options.inputs import usage_errors
+from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, NEW_FILE
 
 
 @click.command()
@@ -13,23 +15,22 @@ from audiotag.cli.options.inputs import PRECISION, usage_errors
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option(
     "--split",
-    help="Split of the data set; without --fold either, the clips that the run was validated on, "
-    "or the split valid.",
+    metavar="NAME",
+    help="Measure on the clips of this split.  [default, without --fold: the clips that the run "
+    "was validated on, or the split valid]",
 )
-@click.option("--fold", type=int, help="Measure on the clips of this fold only.")
+@click.option("--fold", type=int, metavar="NUMBER", help="Measure on the clips of this fold only.")
 @click.option(
     "--compare",
     multiple=True,
     metavar="MODEL",
-    help="Say whether MODEL differs from this one. Give several MODELs, and --compare several "
-    "times, for runs with different seeds.",
+    help="Test whether MODEL differs from this one. For runs with different seeds, give several "
+    "MODELs, and --compare several times.",
 )
-@click.option(
-    "--classes", type=click.IntRange(min=1), help="Show this many of the best and worst classes."
-)
+@click.option("--classes", type=COUNT, help="Show this many of the best and worst classes.")
 @click.option(
     "--resamples",
-    type=click.IntRange(min=0),
+    type=COUNT_OR_NONE,
     default=1000,
     show_default=True,
     help="Bootstrap resamples for intervals and p-values; 0 for none.",
@@ -42,21 +43,21 @@ from audiotag.cli.options.inputs import PRECISION, usage_errors
 @click.option("--save", is_flag=True, help="Write evaluation.json into the model folder.")
 @click.option(
     "--scores",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=NEW_FILE,
     help="Write keys, labels, targets and scores to this .npz file, which a recipe's "
     "distill.scores takes.",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="A line of JSON for each model and the comparison."
+    "--json", "as_json", is_flag=True, help="Print JSON, a line for each model and the comparison."
 )
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=16,
     show_default=True,
     help="Clips scored at once.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@DEVICE
 @PRECISION
 def evaluate(
     models: tuple[str, ...],
@@ -70,8 +71,8 @@ def evaluate(
 
     The folder of a cross-validation (audiotag train --folds) is a MODEL too: each clip is scored
     by the run that was trained without it. The folder of a sweep over seeds (--sweep
-    train.seed=0,1,2, with --folds or not) is as many MODELs. Equally many of both sides are paired
-    in their order.
+    train.seed=0,1,2, with --folds or not) stands for its runs, one MODEL each. If there are as many
+    MODELs as models to compare with, they are compared in pairs, in their order.
 
     \b
     Example: audiotag evaluate runs/mine data/mine --classes 5

@@ -19,16 +19,28 @@ SHORTCUTS = {
 @training_options
 @click.option(
     "--freeze",
-    metavar="backbone|N",
-    help="Let only the classifier learn, or all but the stem and N stages.",
+    metavar="backbone|NUMBER",
+    help="Freeze the backbone, so that only the classifier learns, or only its stem and so many "
+    "stages.",
 )
 @click.option(
     "--task",
     type=click.Choice(["auto", "multi", "single"]),
-    help="Any labels a clip, or exactly one; by default as the data are.",
+    help="Whether a clip may have any number of labels or has exactly one; auto: as the data are.  "
+    "[default: auto]",
 )
-@click.option("--epochs", type=int, help="By default 5 to 100, the more the fewer clips.")
-@click.option("--lr", type=float, help="Highest learning rate, that of the classifier.")
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="NUMBER",
+    help="Passes over the data.  [default: 5 to 100, the more the fewer clips]",
+)
+@click.option(
+    "--lr",
+    type=float,
+    metavar="NUMBER",
+    help="Highest learning rate, that of the classifier.  [default: 0.001]",
+)
 def finetune(
     model: str,
     data: Path,
@@ -40,8 +52,8 @@ def finetune(
 ) -> None:
     """Adapt MODEL (folder, Hub id, or `default` for the embedded one) to the labels of a data set.
 
-    What is not given fits the number and the length of the clips; the run folder's recipe.toml
-    says what was chosen.
+    Settings that are not given are chosen by the number and the length of the clips; recipe.toml
+    in the run folder lists them.
 
     Example: audiotag finetune default --data data/mine --out runs/mine
     """

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 @click.option(
     "--folds",
     is_flag=True,
-    help="Cross-validate: train without each fold in turn, and measure on all clips.",
+    help="Cross-validate: train once without each fold, and measure each run on the fold that it "
+    "lacks.",
 )
 @click.option(
     "--sweep",
     "axes",
     multiple=True,
     metavar="KEY=VALUE,VALUE,...",
-    help="Train at each of these values; at each combination, given several times.",
+    help="Train once with each of these values; if given several times, with each combination.",
 )
 def train(
     recipe: Path,
@@ -39,7 +40,7 @@ def train(
     folds: bool,
     axes: tuple[str, ...],
 ) -> None:
-    """Train a model from a RECIPE.
+    """Train a model from RECIPE, a TOML file.
 
     \b
     Example: audiotag train recipes/small.toml --data data/mine --out runs/mine
