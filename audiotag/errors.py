@@ -21,5 +21,9 @@ class DataError(AudioTagError):
     """A prepared data set that is missing, damaged or does not fit the model."""
 
 
+class OutputError(AudioTagError):
+    """A file or folder that cannot be written."""
+
+
 class HubError(AudioTagError):
     """A Hugging Face Hub request that failed."""

@@ -6,6 +6,13 @@ import click
 
 from audiotag.cli.options.training import training_options
 
+SHORTCUTS = {
+    "task": "train.task",
+    "freeze": "model.freeze",
+    "epochs": "train.epochs",
+    "lr": "optim.lr",
+}
+
 
 @click.command()
 @click.argument("model")
@@ -52,26 +59,9 @@ def finetune(
     """
     from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import launched_rank
-    from audiotag.training import loop
-    from audiotag.training.recipe.finetune import (
-        finetune_recipe,
-        resumed_recipe,
-        training_durations,
-    )
+    from audiotag.training.finetune import finetune
 
-    given = [*(f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None), *overrides]
-    if resume:
-        recipe = resumed_recipe(out, model, given)
-    else:
-        recipe = finetune_recipe(model, training_durations(data, given), given)
-    run = loop.train(recipe, data, out, select_device(device), resume)
+    given = [f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None]
+    run = finetune(model, data, out, select_device(device), [*given, *overrides], resume)
     if not launched_rank():
         click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
-
-
-SHORTCUTS = {
-    "task": "train.task",
-    "freeze": "model.freeze",
-    "epochs": "train.epochs",
-    "lr": "optim.lr",
-}

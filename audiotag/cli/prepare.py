@@ -285,17 +285,13 @@ def _share(num_shards: int | None, shard_index: int | None) -> "Share":
 
 
 def _report(out: Path) -> None:
-    import json
+    from audiotag.data.info import read_info
+    from audiotag.data.shards import FAILURES_FILE
 
-    from audiotag.data.shards import DATASET_FILE, FAILURES_FILE
-
-    summary = json.loads((out / DATASET_FILE).read_text(encoding="utf-8"))
-    click.echo(
-        f"{out}: {summary['clips']:,} clips, {summary['hours']:.2f} hours, "
-        f"{summary['labels']:,} labels"
-    )
-    if summary["failures"]:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in summary["failures"].items())
+    info = read_info(out)
+    click.echo(f"{out}: {info.clips:,} clips, {info.hours:.2f} hours, {info.labels:,} labels")
+    if info.failures:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in info.failures.items())
         click.echo(f"left out: {kinds}; see {out / FAILURES_FILE}", err=True)
 
 

@@ -1,7 +1,6 @@
 """Reading a prepared data set: any clip by its index, from many threads or processes."""
 
 import io
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audiotag.data.encoding import DecodingError, decode
-from audiotag.data.shards import DATASET_FILE, FAILURES_FILE, INDEX_FILE, LABELS_FILE
+from audiotag.data.info import not_prepared, read_info, read_json
+from audiotag.data.shards import FAILURES_FILE, INDEX_FILE, LABELS_FILE
 from audiotag.data.targets import Targets
 from audiotag.errors import DataError
 from audiotag.labels import Labels
@@ -58,7 +58,7 @@ class ClipDataset:
             index = index.filter(pc.invert(_among(index, "fold", without_fold, folder)))
         if not len(index):
             raise DataError(f"{folder} has no such clips; {FAILURES_FILE} says what was left out")
-        self.sample_rate: int = _read_json(self.folder / DATASET_FILE)["sample_rate"]
+        self.sample_rate = read_info(self.folder).sample_rate
         self.keys = np.array(index["key"], dtype=np.dtypes.StringDType())
         self.durations = index["duration"].to_numpy()
         self.lengths = np.rint(self.durations * self.sample_rate).astype(np.int64)
@@ -133,7 +133,7 @@ def read_labels(folder: Path) -> Labels:
     Raises:
         DataError: If the folder is not a prepared data set.
     """
-    return Labels(_read_json(Path(folder) / LABELS_FILE))
+    return Labels(read_json(Path(folder) / LABELS_FILE))
 
 
 def read_folds(folder: Path) -> list[int]:
@@ -149,20 +149,7 @@ def _read_index(folder: Path) -> pa.Table:
     try:
         return pq.read_table(folder / INDEX_FILE, columns=COLUMNS)
     except (OSError, pa.ArrowInvalid) as error:
-        raise _not_prepared(folder, error) from error
-
-
-def _read_json(path: Path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _not_prepared(path.parent, error) from error
-
-
-def _not_prepared(folder: Path, error: Exception) -> DataError:
-    return DataError(
-        f"{folder} is not a prepared data set ({error}); make one with audiotag prepare"
-    )
+        raise not_prepared(folder, error) from error
 
 
 def _numbered(names: pa.Array) -> tuple[list[str], np.ndarray]:

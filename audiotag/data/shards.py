@@ -20,9 +20,10 @@ from typing import BinaryIO, Self
 
 import pyarrow as pa
 
-from audiotag.runtime.files import committed, write_all
+from audiotag.runtime.files import replaced
 
 SHARD_BYTES = 1_000_000_000
+REMEDY = "make room or rights for it and run the same command again: it resumes where it stopped"
 TAR_BLOCK = 512  # bytes; headers take one, data is filled up to whole ones
 TAR_END = bytes(2 * TAR_BLOCK)
 INDEX_FILE, LABELS_FILE, DATASET_FILE = "index.parquet", "labels.json", "dataset.json"
@@ -90,16 +91,16 @@ class ShardWriter:
         """Append a clip and give its row of the index, and its source.
 
         Raises:
-            DataError: If it cannot be written.
+            OutputError: If it cannot be written.
         """
         if self._file is None:
-            self._file = self._exit.enter_context(committed(self.path))
+            self._file = self._exit.enter_context(replaced(self.path, REMEDY))
         offset = self.size + TAR_BLOCK
         about = json.dumps(asdict(clip.info), ensure_ascii=False).encode()
         members = _member(f"{clip.info.key}.{clip.encoding}", clip.data) + _member(
             f"{clip.info.key}.json", about
         )
-        write_all(self._file, members, self.path)
+        self._file.write(members)
         self.size += len(members)
         self.clips += 1
         return _row(clip, self.path.name, offset)
@@ -117,7 +118,7 @@ class ShardWriter:
             if error is not None:
                 raise error  # through the file's own context, which takes it away
             if self._file is not None:
-                write_all(self._file, TAR_END, self.path)
+                self._file.write(TAR_END)
                 self.size += len(TAR_END)
 
 

@@ -1,6 +1,5 @@
 """What a prepared data set holds, counted from its index."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from audiotag.data.shards import DATASET_FILE, INDEX_FILE, LABELS_FILE
+from audiotag.data.info import SplitInfo, not_prepared, read_info, read_json
+from audiotag.data.shards import INDEX_FILE, LABELS_FILE
 from audiotag.errors import DataError
 
 ROWS = 65_536  # of the index, held at once
@@ -143,17 +143,14 @@ def summarise(folder: Path) -> DataSummary:
         DataError: If the folder is not a prepared data set.
     """
     folder = Path(folder)
+    info, names = read_info(folder), read_json(folder / LABELS_FILE)
     try:
-        about = json.loads((folder / DATASET_FILE).read_text(encoding="utf-8"))
-        names = json.loads((folder / LABELS_FILE).read_text(encoding="utf-8"))
         counts = _Counts(names)
         with pq.ParquetFile(folder / INDEX_FILE) as index:
             for rows in index.iter_batches(ROWS, columns=list(COLUMNS)):
                 counts.add(rows)
-    except (OSError, ValueError, pa.ArrowInvalid) as error:
-        raise DataError(
-            f"{folder} is not a prepared data set ({error}); make one with audiotag prepare"
-        ) from error
+    except (OSError, pa.ArrowInvalid) as error:
+        raise not_prepared(folder, error) from error
     durations = np.concatenate(counts.durations or [np.zeros(0)])
     if not len(durations):
         raise DataError(f"{folder} holds no clips; {folder / 'failures.jsonl'} says why")
@@ -161,15 +158,15 @@ def summarise(folder: Path) -> DataSummary:
         name=folder.resolve().name,
         clips=len(durations),
         hours=float(durations.sum()) / 3600,
-        sample_rate=about["sample_rate"],
+        sample_rate=info.sample_rate,
         durations=tuple(np.quantile(durations, QUANTILES).tolist()),
         labels=tuple(_labels(names, counts.labels)),
         unlabelled=counts.unlabelled,
         labels_per_clip=float(counts.labels.sum()) / len(durations),
-        splits=tuple(_parts(counts.splits, counts.seconds, about["splits"])),
+        splits=tuple(_parts(counts.splits, counts.seconds, info.splits)),
         folds=tuple(_parts(counts.folds, counts.seconds, {})),
         pairs=tuple(_pairs(names, counts.pairs)),
-        failures=dict(about["failures"]),
+        failures=info.failures,
     )
 
 
@@ -178,9 +175,9 @@ def _labels(names: list[str], counts: np.ndarray) -> Iterator[LabelCount]:
         yield LabelCount(names[i], int(counts[i]))
 
 
-def _parts(parts: Counter, seconds: Counter, about: dict[str, dict]) -> Iterator[PartSummary]:
+def _parts(parts: Counter, seconds: Counter, about: dict[str, SplitInfo]) -> Iterator[PartSummary]:
     for name in sorted(parts):
-        keys = about[name]["keys"] if name in about else None
+        keys = about[name].keys if name in about else None
         yield PartSummary(str(name), parts[name], float(seconds[name]) / 3600, keys)
 
 

@@ -24,7 +24,7 @@ from audiotag.models.build import build_backbone, build_folded
 from audiotag.models.config import ModelConfig, read_config
 from audiotag.models.folder import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
 from audiotag.runtime.allocator import keep_freed_memory
-from audiotag.runtime.files import replaced
+from audiotag.runtime.files import explained, make_folder, replaced
 from audiotag.runtime.precision import autocast
 
 # Of the configuration that timm keeps of each architecture, what loading weights depends on.
@@ -108,10 +108,11 @@ class Model(nn.Module):
                 "folding, or what Tagger.from_pretrained loads"
             )
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         state = {key: _for_file(x, dtype) for key, x in self.backbone.state_dict().items()}
         for name in (ONNX_FILE, EVALUATION_FILE):
-            (folder / name).unlink(missing_ok=True)
+            with explained(folder / name):
+                (folder / name).unlink(missing_ok=True)
         with replaced(folder / WEIGHTS_FILE) as file:
             file.write(to_bytes(state, metadata={"format": "pt"}))
         with replaced(folder / CONFIG_FILE) as file:

@@ -1,108 +1,187 @@
-"""Replacing: a file appears under its name only when it is whole."""
+"""Whole files or none: a file appears under its name only when all of it is written."""
 
+import io
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from audiotag.errors import DataError
+from audiotag.errors import OutputError
 
-PARTIAL = ".*.partial"  # names of files on their way
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+PARTIAL = ".*.partial"  # names of files that are being written
+REMEDY = "make room or rights for it, or choose another place"
+
+
+def replaced(
+    path: Path, remedy: str = REMEDY, sync: bool = True
+) -> AbstractContextManager[BinaryIO]:
+    """A context that gives a file to write, which replaces `path` at the end.
+
+    Until then it is hidden in the same folder, which is made if it does not exist. An exception
+    removes it; a kill leaves `.<name>.partial`, which the next writer of the same file takes over.
+    A link stays a link: the file that it points to is replaced. A pipe or a device, which cannot be
+    replaced, is written to.
+
+    Args:
+        path: The file.
+        remedy: What the message of an error says to do.
+        sync: Whether to wait for the disk, so that a power cut leaves the old file or the new one.
+            On a virtual machine's disk that takes 17 ms: too much for one of many small files.
+
+    Raises:
+        OutputError: If the file cannot be written: on entering, on leaving, or from its `write`.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):  # of these a folder cannot be opened
+        return _written_in_place(path, remedy)
+    return _moved_into_place(path, remedy, sync)
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, moved to `path` at the end; taken away if an exception passes through.
-
-    The temporary file is hidden, lies in the same folder, and has the usual permissions. A link
-    stays one: what it points to is replaced.
-    """
-    path = Path(os.path.realpath(path))
-    partial = path.with_name(f".{secrets.token_hex(6)}.partial")
-    try:
-        with open(partial, "wb") as file:
-            yield file
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def committed(path: Path) -> Iterator[BinaryIO]:
-    """A file to write with `write_all`, moved to `path` and synced at the end.
-
-    A kill leaves `.<name>.partial`, which the next writer of the same file takes over.
+def appended(path: Path, remedy: str = REMEDY) -> Iterator[BinaryIO]:
+    """A context that gives a file to write at the end of; it and its folder are made if need be.
 
     Raises:
-        DataError: If it cannot be written.
+        OutputError: If the file cannot be written: on entering, or from its `write`.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    with reported(path):
-        # Unbuffered: closing a full disk's file has nothing left that could fail.
-        file = open(partial, "wb", buffering=0)
-    try:
-        with file:
-            yield file
-            with reported(path):
-                os.fsync(file.fileno())
-        with reported(path):
-            os.replace(partial, path)
-            _sync_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    with explained(path, remedy):
+        _make_parent(path)
+        file = _File(path, path, remedy, "a")
+    with file:
+        yield file
 
 
-def write_all(file: BinaryIO, data: bytes, path: Path) -> None:
-    """Write all of `data` to the file that becomes `path`.
+def make_folder(folder: Path, remedy: str = REMEDY) -> None:
+    """Make a folder and those that it lies in, where they do not exist.
 
     Raises:
-        DataError: If it cannot be written.
+        OutputError: If it cannot be made.
     """
-    rest = memoryview(data)
-    with reported(path):
-        while rest:
-            rest = rest[file.write(rest) :]
-
-
-def commit(path: Path, data: bytes) -> None:
-    """Write a small file whole or not at all.
-
-    Raises:
-        DataError: If it cannot be written.
-    """
-    with committed(path) as file:
-        write_all(file, data, path)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those it lies in, where they are not there.
-
-    Raises:
-        DataError: If it cannot be made.
-    """
-    with reported(folder):
+    with explained(folder, remedy):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
-def reported(path: Path) -> Iterator[None]:
-    """Tell an operating system's error on writing `path` as a DataError that names the remedy."""
+def explained(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
+    """Turn an OSError on writing `path` into an OutputError that names it and the remedy.
+
+    A pipe whose reader has ended is no failure: its error passes as it is.
+    """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be written ({error.strerror or error}); make room or rights for it "
-            "and run the same command again: it goes on where it stopped"
-        ) from error
+        reason = error.strerror or error
+        raise OutputError(f"{path} cannot be written ({reason}); {remedy}") from error
+
+
+class _File(io.FileIO):
+    """A file whose `write` takes all the data, and explains why it cannot.
+
+    It has no buffer, so that nothing is left to fail when it is closed.
+    """
+
+    def __init__(self, name: Path, path: Path, remedy: str, mode: str = "w") -> None:
+        super().__init__(name, mode)
+        self._path, self._remedy = path, remedy
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Write all of the data; returns its size in bytes."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        with explained(self._path, self._remedy):
+            while rest:
+                rest = rest[super().write(rest) :]
+        return size
+
+
+@contextmanager
+def _written_in_place(path: Path, remedy: str) -> Iterator[BinaryIO]:
+    with explained(path, remedy):
+        file = _File(path, path, remedy)
+    with file:
+        yield file
+
+
+@contextmanager
+def _moved_into_place(path: Path, remedy: str, sync: bool) -> Iterator[BinaryIO]:
+    target = Path(os.path.realpath(path))
+    with explained(path, remedy):
+        _make_parent(target)
+    with _partial_name(target) as partial:
+        try:
+            with explained(path, remedy):
+                file = _File(partial, path, remedy)
+            with file:
+                yield file
+                with explained(path, remedy):
+                    if sync:
+                        os.fsync(file.fileno())
+            with explained(path, remedy):
+                os.replace(partial, target)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+    if sync:
+        _sync_folder(target.parent)
+
+
+def _make_parent(path: Path) -> None:
+    if not os.path.exists(path.parent):  # a file in its place is told when `path` is opened
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _partial_name(target: Path) -> Iterator[Path]:
+    """The name of a file until it becomes `target`, locked so that nobody else uses it.
+
+    It is another one each time where another process is writing the same file, where the file
+    system has no locks, and where it would be too long.
+    """
+    partial = target.with_name(f".{target.name}.partial")
+    lock = _lock(partial)
+    if lock is None:
+        yield target.with_name(f".{os.urandom(6).hex()}.partial")
+        return
+    try:
+        yield partial
+    finally:
+        os.close(lock)
+
+
+def _lock(path: Path) -> int | None:
+    """A descriptor that keeps other processes from locking a file; None if it cannot be locked."""
+    if fcntl is None:
+        return None
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_in_place = os.path.samestat(os.fstat(lock), os.stat(path))
+    except OSError:
+        is_in_place = False
+    if is_in_place:
+        return lock
+    os.close(lock)  # of another process, or moved by one since it was opened
+    return None
 
 
 def _sync_folder(folder: Path) -> None:
-    """Keep a move over a power cut, where the file system syncs folders."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
+    """Keep a move over a power cut, where the file system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(handle)
-    finally:
-        os.close(handle)
+        finally:
+            os.close(handle)

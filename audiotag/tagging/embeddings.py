@@ -19,11 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audiotag.runtime.files import replaced
+from audiotag.runtime.files import explained, replaced
 from audiotag.tagging.results import FileEmbedding
 
 ROWS_PER_GROUP = 256  # files of a parquet row group, held in memory
 SUFFIXES = (".npz", ".parquet")
+REMEDY = "make room or rights for it, or choose another --output"
 VECTOR = pa.list_(pa.float32())
 SCHEMA = pa.schema(
     {
@@ -50,12 +51,12 @@ def embedding_file(path: Path) -> Iterator[EmbeddingFile]:
 
     Raises:
         ValueError: As `check_output`.
+        OutputError: If it cannot be written: on entering, on leaving, or from its `write`.
     """
     check_output(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     writer = _npz if path.suffix.lower() == ".npz" else _parquet
     interrupt = None
-    with replaced(path) as file, writer(file, path.parent) as taker:
+    with replaced(path, REMEDY) as file, writer(file, path) as taker:
         try:
             yield taker
         except KeyboardInterrupt as error:
@@ -77,12 +78,14 @@ class _Column:
 
     def __init__(self, name: str, folder: str, dtype: type) -> None:
         self.name, self._dtype = name, np.dtype(dtype)
-        self._rows = open(Path(folder) / name, "w+b")
+        self._rows = open(Path(folder) / name, "w+b", buffering=0)
         self._shape: tuple[int, ...] = (0,)
 
     def extend(self, rows: np.ndarray) -> None:
         """Add rows (n, ...)."""
-        self._rows.write(np.ascontiguousarray(rows, self._dtype).tobytes())
+        rest = memoryview(np.ascontiguousarray(rows, self._dtype).tobytes())
+        while rest:
+            rest = rest[self._rows.write(rest) :]
         self._shape = (self._shape[0] + len(rows), *rows.shape[1:])
 
     def save(self, archive: zipfile.ZipFile) -> None:
@@ -102,7 +105,8 @@ class _Column:
 class _Npz:
     """Arrays on their way to an npz; only paths and errors are held in memory."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, path: Path) -> None:
+        self._path = path
         self.durations = _Column("durations", folder, np.float64)
         self.clips = _Column("clips", folder, np.float32)
         self.windows = _Column("windows", folder, np.float32)
@@ -116,11 +120,12 @@ class _Npz:
         if result.error is not None:
             self.failed.append((result.path, result.error))
             return
-        self.window_files.extend(np.full(len(result.starts), len(self.paths)))
-        self.durations.extend(np.array([result.duration]))
-        self.clips.extend(result.clip[None])
-        self.windows.extend(result.windows)
-        self.window_starts.extend(result.starts)
+        with explained(self._path, REMEDY):
+            self.window_files.extend(np.full(len(result.starts), len(self.paths)))
+            self.durations.extend(np.array([result.duration]))
+            self.clips.extend(result.clip[None])
+            self.windows.extend(result.windows)
+            self.window_starts.extend(result.starts)
         self.paths.append(result.path)
 
     def save(self, archive: zipfile.ZipFile) -> None:
@@ -139,9 +144,9 @@ def _save_texts(archive: zipfile.ZipFile, name: str, texts: list[str]) -> None:
 
 
 @contextmanager
-def _npz(file: IO[bytes], folder: Path) -> Iterator[_Npz]:
-    with tempfile.TemporaryDirectory(prefix=".audiotag-", dir=folder) as temporary:
-        arrays = _Npz(temporary)
+def _npz(file: IO[bytes], path: Path) -> Iterator[_Npz]:
+    with tempfile.TemporaryDirectory(prefix=".audiotag-", dir=path.parent) as temporary:
+        arrays = _Npz(temporary, path)
         yield arrays
         with zipfile.ZipFile(file, "w") as archive:
             arrays.save(archive)
@@ -187,7 +192,7 @@ def _row(result: FileEmbedding) -> dict[str, Any]:
 
 
 @contextmanager
-def _parquet(file: IO[bytes], folder: Path) -> Iterator[_Parquet]:
+def _parquet(file: IO[bytes], path: Path) -> Iterator[_Parquet]:
     rows = _Parquet(file)
     try:
         yield rows

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from audiotag.audio.find_files import LISTING
-from audiotag.errors import DataError
-from audiotag.runtime.files import replaced
+from audiotag.runtime.files import appended, explained, replaced
 from audiotag.tagging.formats import FORMATS, RESUMABLE, SUFFIXES, format_of, make_format
 from audiotag.tagging.results import FileTags
 from audiotag.tagging.resume import recover
 from audiotag.tagging.text import Format, to_json
 
 FAILURE_SUFFIX = ".error.json"
+REMEDY = "make room or rights for it, or choose another --output"
 OUTSIDE = "_outside"  # in an output folder, takes listed files from outside the current folder
 
 
@@ -62,7 +62,7 @@ class OutputPlan:
         """The output; nothing is written before the first result.
 
         Raises:
-            DataError: If an output to go on with cannot be.
+            DataError: If an output to go on with holds something else.
         """
         folder = Path() if self.target is None else self.target.parent
         form = make_format(self.format, self.single, sample_rate, folder)
@@ -73,10 +73,10 @@ class OutputPlan:
                 self.target, self.root, self.format, sample_rate, resume=self.resume
             )
         target = self.target
-        if self.format not in RESUMABLE and not _is_special(target):
-            return ResultStream(str(target), form, lambda: _replacing(target))
+        if self.format not in RESUMABLE:
+            return ResultStream(str(target), form, lambda: replaced(target, REMEDY))
         done = recover(target, self.format) if self.resume else frozenset()
-        return ResultStream(str(target), form, lambda: _appending(target), done)
+        return ResultStream(str(target), form, lambda: appended(target, REMEDY), done)
 
 
 def plan_output(
@@ -153,7 +153,7 @@ class ResultStream:
 
     def _put(self, text: str) -> None:
         if self._stream is not None and text:
-            with _reported(self._name):
+            with explained(self._name, REMEDY):
                 self._stream.write(text.encode("utf-8", "surrogateescape"))
                 self._stream.flush()
 
@@ -190,9 +190,10 @@ class ResultFolder:
         else:
             form = make_format(self._format, True, self._sample_rate, place.parent)
             text, other = form.start() + form.add(result) + form.end(), failure
-        with _replacing(place) as file:
+        with replaced(place, REMEDY, sync=False) as file:  # it takes as long as two files' tags
             file.write(text.encode("utf-8", "surrogateescape"))
-        other.unlink(missing_ok=True)
+        with explained(other, REMEDY):
+            other.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -261,40 +262,6 @@ def _check_unused(target: Path, format: str) -> None:
         raise ValueError(f"{target} exists: {resume}remove it or choose another --output")
 
 
-def _is_special(target: Path) -> bool:
-    """Whether it is a pipe or device, which cannot be replaced."""
-    return target.exists() and not target.is_file()
-
-
 @contextmanager
 def _standard_output() -> Iterator[BinaryIO]:
     yield sys.stdout.buffer
-
-
-@contextmanager
-def _appending(path: Path) -> Iterator[BinaryIO]:
-    with _reported(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab") as file:
-            yield file
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    with _reported(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(path) as file:
-            yield file
-
-
-@contextmanager
-def _reported(name: str) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # whoever reads has had enough: no fault
-    except OSError as error:
-        raise DataError(
-            f"{name} cannot be written ({error.strerror}); "
-            "make room or rights for it, or choose another --output"
-        ) from error

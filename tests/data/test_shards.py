@@ -2,10 +2,7 @@
 
 import hashlib
 import io
-import os
 import random
-import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -19,7 +16,6 @@ from audiotag.data.prepare.clips import clean_key, hash_split
 from audiotag.data.prepare.duplicates import RECENT, Digests, Duplicates
 from audiotag.data.shards import ClipInfo, EncodedClip, ShardWriter, hash_keys, hash_sorted
 from audiotag.errors import DataError
-from audiotag.runtime.files import commit
 from audiotag.runtime.ordered_threads import ITEMS_AHEAD, RESULTS_AHEAD, work_ahead
 from audiotag.runtime.shares import WHOLE, Share, find_share
 
@@ -183,24 +179,3 @@ def test_what_goes_wrong_in_a_thread_is_raised_in_its_turn():
         for result in results:
             taken.append(result)
     assert taken == [0, 1, 2, 3]
-
-
-def test_a_file_that_may_not_be_written_is_named_with_the_remedy(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="b.json cannot be written .* run the same command again"):
-        commit(tmp_path / "file" / "b.json", b"x")
-
-
-def test_a_full_disk_leaves_no_torn_file(tmp_path):
-    code = (
-        "import resource, sys\n"
-        "from pathlib import Path\n"
-        "from audiotag.runtime.files import commit\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "commit(Path(sys.argv[1]), bytes(1001))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "a.bin")], capture_output=True, text=True
-    )
-    assert "DataError" in run.stderr.splitlines()[-1] and "File too large" in run.stderr
-    assert os.listdir(tmp_path) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audiotag.errors import DataError
+from audiotag.errors import OutputError
 from audiotag.tagging.outputs import plan_output
 from audiotag.tagging.results import FileTags, Tag
 
@@ -147,7 +147,7 @@ def test_a_link_stays_a_link(here):
 
 def test_what_cannot_be_written_is_named(here):
     Path("file").touch()
-    with pytest.raises(DataError, match=r"file/x\.jsonl"):
+    with pytest.raises(OutputError, match=r"file/x\.jsonl"):
         write(["in"], "file/x.jsonl", [FileTags("a", 1.0, GOOD)])
-    with pytest.raises(DataError, match="/dev/full"):
+    with pytest.raises(OutputError, match="/dev/full"):
         write(["in"], "/dev/full", [FileTags("a", 1.0, GOOD)], format="jsonl")

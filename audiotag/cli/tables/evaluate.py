@@ -2,20 +2,42 @@
 
 from collections.abc import Sequence
 from math import isinf
-from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
 
 from audiotag.cli.tables.grid import open_console, print_grid
 from audiotag.evaluation.comparison import Comparison
-from audiotag.models.evaluation_record import ClassFigures, Confusion, Evaluation, Figure
-
-if TYPE_CHECKING:
-    from audiotag.training.sweep import SweepRow
+from audiotag.evaluation.evaluate import EvaluationResults
+from audiotag.models.evaluation_record import ClassFigures, Confusion, Evaluation, Figure, to_json
+from audiotag.training.sweep_table import SweepRow
 
 SHOWN_CONFUSION = 20  # classes; of more the most frequent mistakes are listed
 SHOWN_MISTAKES = 10
 NAMES = {"d_prime": "d'"}
+
+
+def print_results(results: EvaluationResults, classes: int | None) -> None:
+    """Print tables of each model and, if there is something to compare, the comparison.
+
+    Args:
+        results: What was measured.
+        classes: How many of the best and worst classes to show.
+    """
+    for evaluation in results.evaluations:
+        print_evaluation(evaluation, classes)
+        if results.comparison is None and evaluation.confusion is not None:
+            print_confusion(evaluation.confusion)
+    if results.comparison is not None:
+        print_comparison(results.comparison)
+
+
+def print_json(results: EvaluationResults) -> None:
+    """Print a line of JSON for each model and, if there is one, the comparison."""
+    for evaluation in results.evaluations:
+        click.echo(evaluation.to_json())
+    if results.comparison is not None:
+        click.echo(to_json(results.comparison))
 
 
 def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None:
@@ -62,7 +84,7 @@ def print_folds(folds: Sequence[Evaluation]) -> None:
     print_grid(open_console(), columns, [*rows, ("mean", "", *means)])
 
 
-def print_sweep(rows: Sequence["SweepRow"]) -> None:
+def print_sweep(rows: Sequence[SweepRow]) -> None:
     """Print what each combination of values came to."""
     console = open_console()
     keys = [value.partition("=")[0] for value in rows[0].values]

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import soundfile
 import soxr
 
+from audiotag.data.info import DatasetInfo, SplitInfo
 from audiotag.data.prepare.duplicates import DUPLICATE, Duplicates
 from audiotag.data.prepare.parts import (
     PARTS_FOLDER,
@@ -31,11 +32,12 @@ from audiotag.data.shards import (
     FAILURES_FILE,
     INDEX_FILE,
     LABELS_FILE,
+    REMEDY,
     SCHEMA,
     hash_sorted,
 )
 from audiotag.errors import DataError
-from audiotag.runtime.files import commit, committed, reported, write_all
+from audiotag.runtime.files import replaced
 from audiotag.runtime.version import __version__
 
 ROW_GROUP = 10_000  # rows of the index held at once
@@ -59,7 +61,8 @@ def merge(out: Path) -> Path:
     that the other's is not one of the data set.
 
     Raises:
-        DataError: If processes have not finished, or it cannot be written.
+        DataError: If processes have not finished.
+        OutputError: If it cannot be written.
     """
     out = Path(out)
     if not (out / DATASET_FILE).exists():
@@ -68,8 +71,9 @@ def merge(out: Path) -> Path:
             raise DataError(f"{out} holds no shards; make some with audiotag prepare")
         tally = _write_index(out, plan, _all_parts(out, plan))
         labels = sorted(tally.labels) if plan.labels is None else list(plan.labels)
-        commit(out / LABELS_FILE, _json(labels))
-        commit(out / DATASET_FILE, _json(_summary(out, plan, tally, len(labels))))
+        with replaced(out / LABELS_FILE, REMEDY) as file:
+            file.write((json.dumps(labels, indent=1, ensure_ascii=False) + "\n").encode())
+        _info(out, plan, tally, len(labels)).write(out)
     shutil.rmtree(out / PARTS_FOLDER, ignore_errors=True)
     return out
 
@@ -94,8 +98,8 @@ def _named(ranks: list[int]) -> str:
 
 def _write_index(out: Path, plan: Plan, parts: list[Part]) -> _Tally:
     """Write the index and the failures, a part at a time."""
-    tally, path = _Tally(), out / FAILURES_FILE
-    with committed(path) as failures, _index_writer(out / INDEX_FILE) as write:
+    tally, failures_path = _Tally(), out / FAILURES_FILE
+    with replaced(failures_path, REMEDY) as failures, _index_writer(out / INDEX_FILE) as write:
         for rows in _rows(out, plan, parts):
             clips, failed = clip_rows(rows), failure_rows(rows)
             tally.clips += clips.num_rows
@@ -103,7 +107,7 @@ def _write_index(out: Path, plan: Plan, parts: list[Part]) -> _Tally:
             tally.labels.update(pc.unique(pc.list_flatten(clips["labels"])).to_pylist())
             tally.failures.update(failed["kind"].to_pylist())
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in failed.to_pylist())
-            write_all(failures, "".join(lines).encode(), path)
+            failures.write("".join(lines).encode())
             write(clips)
     return tally
 
@@ -112,7 +116,7 @@ def _write_index(out: Path, plan: Plan, parts: list[Part]) -> _Tally:
 def _index_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
     """A function that adds rows to the index, in groups of a size that reads well."""
     held: list[pa.Table] = []
-    with committed(path) as file, reported(path), pq.ParquetWriter(file.name, SCHEMA) as writer:
+    with replaced(path, REMEDY) as file, pq.ParquetWriter(file, SCHEMA) as writer:
 
         def flush() -> None:
             writer.write_table(pa.concat_tables([SCHEMA.empty_table(), *held]).combine_chunks())
@@ -152,7 +156,7 @@ def _failed(rows: pa.Table, reasons: pa.Array) -> pa.Table:
     return rows
 
 
-def _summary(out: Path, plan: Plan, tally: _Tally, labels: int) -> dict:
+def _info(out: Path, plan: Plan, tally: _Tally, labels: int) -> DatasetInfo:
     versions = {
         "audiotag": __version__,
         "numpy": np.__version__,
@@ -161,29 +165,25 @@ def _summary(out: Path, plan: Plan, tally: _Tally, labels: int) -> dict:
         "libsndfile": soundfile.__libsndfile_version__,
         "soxr": soxr.__version__,
     }
-    return {
-        "clips": tally.clips,
-        "hours": tally.seconds / 3600,
-        "labels": labels,
-        "sample_rate": plan.sample_rate,
-        "splits": split_hashes(out / INDEX_FILE),
-        "failures": dict(sorted(tally.failures.items())),
-        "settings": plan.settings,
-        "versions": versions,
-    }
+    return DatasetInfo(
+        clips=tally.clips,
+        hours=tally.seconds / 3600,
+        labels=labels,
+        sample_rate=plan.sample_rate,
+        splits=read_splits(out / INDEX_FILE),
+        failures=dict(sorted(tally.failures.items())),
+        settings=plan.settings,
+        versions=versions,
+    )
 
 
-def split_hashes(index: Path) -> dict[str, dict]:
-    """Each split's number of clips and the hash of their keys, as `dataset.json` has them."""
+def read_splits(index: Path) -> dict[str, SplitInfo]:
+    """The splits of the clips in an index."""
     table = pq.read_table(index, columns=["key", "split"])
     splits = {}
     for split in sorted(pc.unique(table["split"]).to_pylist()):
         keys = table["key"].filter(pc.equal(table["split"], split))
         keys = keys.take(pc.sort_indices(keys))  # by bytes of UTF-8, which is Python's order too
         pieces = (keys.slice(first, KEYS).to_pylist() for first in range(0, len(keys), KEYS))
-        splits[split] = {"clips": len(keys), "keys": hash_sorted(chain.from_iterable(pieces))}
+        splits[split] = SplitInfo(len(keys), hash_sorted(chain.from_iterable(pieces)))
     return splits
-
-
-def _json(value: object) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()

@@ -7,7 +7,6 @@
 A part is written after its shard: one that is there says that its shard is whole.
 """
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from audiotag.data.shards import SCHEMA, SHARDS_FOLDER
-from audiotag.runtime.files import commit
+from audiotag.data.shards import REMEDY, SCHEMA, SHARDS_FOLDER
+from audiotag.runtime.files import replaced
 
 PARTS_FOLDER = "parts"
 METADATA = b"audiotag"
@@ -71,13 +70,12 @@ def write_part(out: Path, part: Part, rows: Sequence[dict]) -> None:
         rows: For each clip its row of the index and its source, for each failure its fields.
 
     Raises:
-        DataError: If it cannot be written.
+        OutputError: If it cannot be written.
     """
     table = pa.Table.from_pylist(list(rows), PART_SCHEMA)
     table = table.replace_schema_metadata({METADATA: json.dumps(asdict(part)).encode()})
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    commit(_path(out, part.name), buffer.getvalue())
+    with replaced(_path(out, part.name), REMEDY) as file:
+        pq.write_table(table, file)
 
 
 def finished_parts(out: Path, rank: int) -> list[Part]:

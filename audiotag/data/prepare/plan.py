@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from audiotag.data.encoding import FLAC
+from audiotag.data.info import read_info
 from audiotag.data.prepare.parts import PARTS_FOLDER
-from audiotag.data.shards import DATASET_FILE, SHARDS_FOLDER
+from audiotag.data.shards import DATASET_FILE, REMEDY, SHARDS_FOLDER
 from audiotag.errors import DataError
-from audiotag.runtime.files import make_folder, replaced, reported
+from audiotag.runtime.files import explained, make_folder, replaced
 
 PLAN_FILE = "settings.json"
 FORMER = {"encoding": FLAC}  # of data sets from before there was a choice
@@ -68,7 +69,7 @@ def read_plan(out: Path) -> Plan | None:
         values = FORMER | json.loads(path.read_text(encoding="utf-8"))
         labels = values.pop("labels")
         return Plan(**values, labels=None if labels is None else tuple(labels))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path} cannot be read ({error}); remove {out} to begin anew") from error
@@ -81,7 +82,7 @@ def is_finished(out: Path, plan: Plan) -> bool:
         DataError: If it holds that of another plan, or something else.
     """
     if (out / DATASET_FILE).exists():
-        _compare(out, _finished_settings(out), plan.settings, "holds a data set")
+        _compare(out, FORMER | read_info(out).settings, plan.settings, "holds a data set")
         return True
     begun = read_plan(out)
     if begun is not None:
@@ -97,15 +98,15 @@ def begin(out: Path, plan: Plan) -> None:
     """Make the folder, its plan first.
 
     Raises:
-        DataError: If it cannot be written.
+        OutputError: If it cannot be written.
     """
-    make_folder(out / PARTS_FOLDER)
+    make_folder(out / PARTS_FOLDER, REMEDY)
     path = out / PARTS_FOLDER / PLAN_FILE
     if not path.exists():
         text = json.dumps(asdict(plan), indent=1, ensure_ascii=False) + "\n"
-        with reported(path), replaced(path) as file:  # other ranks may write the same just now
+        with replaced(path, REMEDY) as file:  # other processes may write the same just now
             file.write(text.encode())
-    make_folder(out / SHARDS_FOLDER)
+    make_folder(out / SHARDS_FOLDER, REMEDY)
 
 
 @contextmanager
@@ -113,10 +114,11 @@ def claimed(out: Path, rank: int) -> Iterator[None]:
     """Keep other processes from doing the same share; a killed one holds nothing back.
 
     Raises:
-        DataError: If one is at it.
+        DataError: If one is doing it.
+        OutputError: If the lock cannot be written.
     """
     path = out / PARTS_FOLDER / f"{rank:04d}.lock"
-    with reported(path):
+    with explained(path, REMEDY):
         file = path.open("w")
     with file:
         try:
@@ -128,16 +130,6 @@ def claimed(out: Path, rank: int) -> Iterator[None]:
         except OSError:
             pass  # a network's file system without locks: then it is the user's care
         yield
-
-
-def _finished_settings(out: Path) -> dict:
-    path = out / DATASET_FILE
-    try:
-        return FORMER | json.loads(path.read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{out} exists, and {path.name} does not say how it was made; choose another folder"
-        ) from error
 
 
 def _compare(out: Path, old: dict, new: dict, what: str) -> None:

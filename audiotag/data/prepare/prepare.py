@@ -85,7 +85,8 @@ def prepare(
         `out`.
 
     Raises:
-        DataError: If `out` holds something else or cannot be written, or the source is damaged.
+        DataError: If `out` holds something else, or the source is damaged.
+        OutputError: If `out` cannot be written.
     """
     plan = Plan(
         sample_rate=sample_rate,

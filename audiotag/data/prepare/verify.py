@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audiotag.data.encoding import ENCODINGS
-from audiotag.data.prepare.merge import split_hashes
+from audiotag.data.info import read_info
+from audiotag.data.prepare.merge import read_splits
 from audiotag.data.prepare.parts import Part, clip_rows, finished_parts, read_rows, shard_path
 from audiotag.data.prepare.plan import read_plan
 from audiotag.data.shards import (
@@ -111,11 +112,11 @@ def _index_rows(index: Path, shard: str) -> pa.Table:
 
 def _check_summary(folder: Path) -> Checked:
     """Whether the index holds the keys that the summary counts."""
-    found = split_hashes(folder / INDEX_FILE)
+    found = read_splits(folder / INDEX_FILE)
     try:
-        expected = json.loads((folder / DATASET_FILE).read_text(encoding="utf-8"))["splits"]
-    except (OSError, ValueError, KeyError) as error:
-        return Checked(DATASET_FILE, 0, (Damage(DATASET_FILE, None, f"unreadable ({error})"),))
+        expected = read_info(folder).splits
+    except DataError as error:
+        return Checked(DATASET_FILE, 0, (Damage(DATASET_FILE, None, str(error)),))
     wrong = [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
     damages = (
         Damage(INDEX_FILE, None, f"has other clips in split {name} than {DATASET_FILE} says")

@@ -112,7 +112,6 @@ def export(tagger: Model, out: Path, *, waveform: bool = False, int8: bool = Fal
     if int8:
         float_content, content = content, _compacted(_quantised(model)).SerializeToString()
         quantisation = _compare(float_content, content)
-    out.parent.mkdir(parents=True, exist_ok=True)
     with replaced(out) as file:
         file.write(content)
     return Export(out, len(content), graph.input, difference, quantisation)

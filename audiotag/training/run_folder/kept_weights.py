@@ -23,7 +23,6 @@ def checkpoint_file(folder: Path, step: int) -> Path:
 def keep(folder: Path, step: int, model: nn.Module) -> None:
     """Write the weights after a step."""
     path = checkpoint_file(folder, step)
-    path.parent.mkdir(exist_ok=True)
     state = {key: x.detach().cpu().contiguous().clone() for key, x in model.state_dict().items()}
     with replaced(path) as file:
         file.write(to_bytes(state, metadata={"format": "pt"}))

@@ -149,7 +149,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_later(table, expected, tmp_pat
     assert run.returncode == 1
     (message,) = [text for text in run.stderr.splitlines() if text.startswith("Error")]
     assert str(out) in message and "File too large" in message
-    assert "make room" in message and "it goes on" in message
+    assert "make room" in message and "it resumes where it stopped" in message
     assert "Traceback" not in run.stderr
     run_command(line[1:])
     assert contents(out) == expected

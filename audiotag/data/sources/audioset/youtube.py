@@ -21,10 +21,10 @@ from typing import Any
 
 from audiotag.data.progress import Progress
 from audiotag.data.recordings import Failure
-from audiotag.data.shards import FAILURES_FILE
+from audiotag.data.shards import FAILURES_FILE, REMEDY
 from audiotag.data.sources.audioset.segments import ID_LENGTH, Segment, files_by_id
 from audiotag.errors import DataError
-from audiotag.runtime.files import make_folder, reported
+from audiotag.runtime.files import appended, make_folder
 from audiotag.runtime.ordered_threads import work_ahead
 
 PAGE = "https://www.youtube.com/watch?v={id}"
@@ -79,11 +79,12 @@ def download(
         wait: Seconds before a clip is tried again, doubled each time.
 
     Raises:
-        DataError: If yt-dlp or ffmpeg is not installed, a file cannot be read or written, or
-            clips could not be had for a reason that may pass: a later call tries them again.
+        DataError: If yt-dlp or ffmpeg is not installed, a file cannot be read, or clips could not
+            be had for a reason that may pass: a later call tries them again.
+        OutputError: If a file cannot be written.
     """
     yt_dlp = _yt_dlp()
-    make_folder(folder)
+    make_folder(folder, REMEDY)
     gone = set() if again else read_gone(folder).keys()
     settled = files_by_id(folder).keys() | gone
     wanted = list(segments)
@@ -145,10 +146,15 @@ def read_gone(folder: Path) -> dict[str, str]:
 def _record(folder: Path, failure: Failure) -> None:
     path = folder / FAILURES_FILE
     line = json.dumps(asdict(failure), ensure_ascii=False).encode() + b"\n"
-    with reported(path), path.open("a+b", buffering=0) as file:
+    with appended(path, REMEDY) as file:
+        file.write(b"\n" + line if _is_torn(path) else line)
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a kill or a full disk has cut off the last line of a file."""
+    with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        is_torn = size and os.pread(file.fileno(), 1, size - 1) != b"\n"
-        file.write(b"\n" + line if is_torn else line)
+        return size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
 
 
 class _Pace:
