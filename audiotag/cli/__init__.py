@@ -1,4 +1,9 @@
-"""The `audiotag` command: each subcommand is imported only when it runs."""
+"""The `audiotag` command: a file for each sub-command, which is imported only when it runs.
+
+A command parses its arguments, calls the library, and prints. `options` are those that several
+commands share, `tables` what they print, `progress` what standard error shows meanwhile. Nothing
+below this room knows of click or rich.
+"""
 
 import importlib
 import os
@@ -19,11 +24,11 @@ COMMANDS = {
     "evaluate": "Measure a model on a prepared data set.",
     "push": "Share a model on the Hugging Face Hub.",
     "pull": "Get a model from the Hugging Face Hub.",
-    "models": "List the models that can be used.",
+    "models": "List the models that can be used or trained.",
     "convert": "Turn a published checkpoint into a model folder.",
     "export": "Write a model as an ONNX file.",
-    "plot": "Draw what a model has learnt, and how.",
-    "bench": "Measure how fast models are on this machine.",
+    "plot": "Draw a model's kernels, or the curves of its training.",
+    "bench": "Measure how fast this machine is.",
 }
 
 

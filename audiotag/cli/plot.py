@@ -9,7 +9,7 @@ from audiotag.cli.options.types import NEW_FILE
 
 @click.group()
 def plot() -> None:
-    """Draw what a model has learnt, and how.
+    """Draw a model's kernels, or the curves of its training.
 
     \b
     Example: audiotag plot kernels default kernels.png

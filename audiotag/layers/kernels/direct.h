@@ -1,5 +1,5 @@
 /* Correlation as it is defined: a tile of 2 x WIDTH outputs stays in registers while taps and cells
-   are loaded, and each value loaded is used twice or more. Rows beside the map are not visited at all,
+   are loaded, and each value loaded is used twice or more. Rows beside the map are not visited,
    columns only where some output of the tile still needs a neighbouring one. */
 
 #ifndef DIRECT_H

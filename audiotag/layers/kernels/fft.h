@@ -2,7 +2,7 @@
 
    A length is a product of small factors, and each factor makes one pass over the values. Powers
    of different primes are axes of their own (Good and Thomas), and only passes along one axis are
-   joined by turning values in between (Cooley and Tukey). Forward, passes go from the whole to
+   joined by twiddle factors (Cooley and Tukey). Forward, passes go from the whole to
    parts, inversely from parts to the whole, and nothing is put into order: value i lies at
    cell[i], frequency k at place[k], each a real part and an imaginary one. With these two
    exchanged, a transform is its own inverse but for a factor, the length. */
@@ -20,7 +20,7 @@
 
 typedef struct {
     int64_t radix, span, stride; /* what is summed lies `span` apart, values of the axis `stride` */
-    const float *turns;          /* cosines and sines */
+    const float *turns;          /* twiddle factors: cosines, sines */
 } pass;
 
 typedef struct {
@@ -69,7 +69,7 @@ INLINE void odd_butterfly(const int radix, vec *re, vec *im)
     }
 }
 
-/* The same of 4, */
+/* The butterfly of 4 values. */
 INLINE void butterfly_of_4(vec *re, vec *im)
 {
     const vec even_re = re[0] + re[2], even_im = im[0] + im[2];
@@ -82,7 +82,8 @@ INLINE void butterfly_of_4(vec *re, vec *im)
     re[3] = apart_re - side_im, im[3] = apart_im + side_re;
 }
 
-/* and of 8: sums of opposite values at even frequencies, differences, turned, at odd ones. */
+/* That of 8: at even frequencies sums of opposite values, at odd ones differences with twiddle
+   factors. */
 INLINE void butterfly_of_8(vec *re, vec *im)
 {
     const float root = 0.707106781f;
@@ -117,7 +118,7 @@ INLINE void butterfly(const int radix, vec *re, vec *im)
         odd_butterfly(radix, re, im);
 }
 
-/* All but the first of `radix` values, turned. */
+/* All but the first of `radix` values, multiplied by their twiddle factors. */
 INLINE void turn(const int radix, vec *re, vec *im, const float *turns)
 {
 #pragma GCC unroll 8

@@ -21,8 +21,8 @@ typedef struct {
     int64_t tiles, outputs, length;  /* length: of the transform */
 } axis;
 
-/* What a tile sees: values `low` to `high - 1` of the transform hold cells of the map from `start`
-   on. The first of its outputs is number `first`. */
+/* The input of a tile: values `low` to `high - 1` of the transform hold cells of the map from
+   `start` on. The first of its outputs is number `first`. */
 typedef struct {
     int64_t low, high, start, first, outputs;
 } piece;
@@ -65,8 +65,8 @@ static int64_t cut(axis *a, int whole)
     return least_length(a);
 }
 
-/* Vector operations of a transform, about, with the `more` of each value that is copied or
-   multiplied; none where it cannot be had. */
+/* About the vector operations of a transform, and `more` for each value that is copied or
+   multiplied; 0 if there is no transform of that length. */
 static int64_t whole_cost(int64_t length, int64_t more)
 {
     const int64_t cost = transform_cost(length);
@@ -77,8 +77,7 @@ static int64_t line_cost(int64_t length) { return whole_cost(length, 20); }
 
 static int64_t column_cost(int64_t length) { return whole_cost(length, 8); }
 
-/* The length from `least` on that costs the least, by the cost of a transform, if `each` bin costs
-   so much. */
+/* The length of at least `least` that costs least in all: transforms, and `each` for each bin. */
 static int64_t best_length(int64_t least, int64_t cost_of(int64_t), int64_t transforms,
                            int64_t each)
 {
@@ -103,7 +102,7 @@ static spectrum plan(const shape *s)
     t.columns.length = best_length(cut(&t.columns, whole), line_cost, t.rows.outputs,
                                    2 * column_cost(t.rows.length));
     t.bins = t.columns.length / 2 + 1;
-    t.column = 2 * t.rows.length + 1; /* odd: the same row of all bins finds place in a cache */
+    t.column = 2 * t.rows.length + 1; /* odd: the same row of all bins fits a cache's sets */
     t.size = t.bins * t.column;
     return t;
 }
@@ -125,7 +124,7 @@ static tile_of_image tile_number(const spectrum *t, int64_t number, int64_t firs
                            piece_of(&t->columns, tile % t->columns.tiles)};
 }
 
-/* The first cell that it sees. */
+/* The first cell of a tile's input. */
 static const char *seen(const shape *s, const char *maps, const tile_of_image *at)
 {
     return maps + at->image * s->map.batch + at->rows.start * s->map.row +

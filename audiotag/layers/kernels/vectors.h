@@ -1,4 +1,4 @@
-/* Cells of LANES neighbouring channels, one vector each, and how they come from maps and go back. */
+/* Cells of LANES neighbouring channels, one vector each, loaded from maps and stored in them. */
 
 #ifndef VECTORS_H
 #define VECTORS_H
@@ -19,7 +19,7 @@ typedef struct {
     int64_t size;                        /* of an element: 4, or 2 for bfloat16 */
 } strides;
 
-/* Else gcc loads a value anew for each of its uses: measured a tenth slower. */
+/* Otherwise gcc loads a value again at each use: measured a tenth slower. */
 #if defined(__x86_64__)
 #define KEEP_IN_REGISTER(value) __asm__("" : "+v"(value))
 #else
@@ -65,7 +65,7 @@ INLINE vec load(const char *from, const strides *s, int64_t lanes)
     return from_halves(upper);
 }
 
-/* Put a cell of `lanes` channels into a map. */
+/* Store a cell of `lanes` channels in a map. */
 INLINE void put(char *to, vec cell, const strides *s, int64_t lanes)
 {
     const int dense = s->channel == s->size;
