@@ -20,8 +20,8 @@ SHORTCUTS = {
 @click.option(
     "--freeze",
     metavar="backbone|NUMBER",
-    help="Freeze the backbone, so that only the classifier learns, or only its stem and so many "
-    "stages.",
+    help="Freeze the backbone, so that only the classifier learns; or only its stem and its first "
+    "NUMBER stages.",
 )
 @click.option(
     "--task",

@@ -23,7 +23,9 @@ from audiotag.cli.options.types import FOLDER
     help="Send folded weights in half precision: about half the size, but not for training.",
 )
 @click.option(
-    "--license", metavar="NAME", help="Of the weights, as the Hub calls it: mit, cc-by-4.0, ..."
+    "--license",
+    metavar="NAME",
+    help="Licence of the weights, as on the Hub: mit, cc-by-4.0, ...",
 )
 @click.option("--token", metavar="TOKEN", help="Hub token; it is safer in HF_TOKEN.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the model card, send nothing.")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     type=COUNT_OR_NONE,
     default=5,
     show_default=True,
-    help="At most so many tags for each file and window; 0 for all.",
+    help="At most NUMBER tags for each file and window; 0 for all.",
 )
 @click.option(
     "--threshold",

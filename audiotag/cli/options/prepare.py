@@ -13,7 +13,7 @@ OUT = click.argument("out", type=NEW_FOLDER)
 VERIFY = click.option(
     "--verify", "verified", is_flag=True, help="Verify the data set at the end: see prepare verify."
 )
-LIMIT = click.option("--limit", type=COUNT, help="Take only so many recordings, the first.")
+LIMIT = click.option("--limit", type=COUNT, help="Take only the first NUMBER recordings.")
 WORKERS = click.option(
     "--workers", type=COUNT, help="Threads that decode.  [default: one for each core]"
 )
@@ -41,7 +41,7 @@ SHARE_OPTIONS = (
     click.option(
         "--num-shards",
         type=COUNT,
-        help="Divide the work into so many shares, one for each machine.  [default: as many as "
+        help="Divide the work into NUMBER shares, one for each machine.  [default: as many as "
         "torchrun, Slurm or Kubernetes started processes, else 1]",
     ),
     click.option(

@@ -21,7 +21,7 @@ OPTIONS = (
         required=True,
         type=click.Path(path_type=Path),
         metavar="FOLDER",
-        help="Run folder, which is made.",
+        help="Run folder: where weights, recipe and metrics go.",
     ),
     click.option(
         "--set",
