@@ -29,7 +29,7 @@ INTERRUPTED = 130  # exit code of a program that Ctrl-C ended, by convention
 def prepare() -> None:
     """Turn labelled recordings into a data set for training.
 
-    A run that was ended, even killed, goes on when the same command is given again.
+    A run that was ended, even killed, resumes when the same command is given again.
 
     \b
     Example: audiotag prepare folder sounds/ data/sounds
@@ -145,7 +145,7 @@ def youtube(
     """Download what FOLDER lacks of AudioSet's clips from YouTube, for `prepare audioset`.
 
     Of each video in the segment lists only the clip's seconds are fetched, by yt-dlp. A run that
-    was ended goes on when the same command is given again. FOLDER's failures.jsonl lists what is
+    was ended resumes when the same command is given again. FOLDER's failures.jsonl lists what is
     gone; it is not asked for again. Keep to YouTube's terms.
 
     \b
@@ -164,7 +164,7 @@ def youtube(
         with PrepareProgress() as progress:
             download(segments, folder, report=progress, **settings)
     except KeyboardInterrupt:
-        click.echo("Stopped; the same command goes on", err=True)
+        click.echo("Stopped; the same command resumes", err=True)
         sys.exit(INTERRUPTED)
     click.echo(f"{folder}: what YouTube has of {last - first:,} clips is there")
 
@@ -252,7 +252,7 @@ def _prepare(
         with PrepareProgress() as progress:
             prepare(source, out, share=share, report=progress, **settings)
     except KeyboardInterrupt:
-        click.echo("Stopped; the same command goes on after the last whole shard", err=True)
+        click.echo("Stopped; the same command resumes after the last whole shard", err=True)
         sys.exit(INTERRUPTED)
     if again:
         click.echo(f"{out} is there already, made with the same settings: left as it is", err=True)

@@ -40,7 +40,7 @@ class DatasetInfo:
         sample_rate: Hz.
         splits: By name.
         failures: Number of clips and recordings left out, by kind.
-        settings: How it was made: `prepare.plan.Plan.settings`.
+        settings: How it was made: `prepare.plan.PreparationPlan.settings`.
         versions: Of the packages that made it, by name.
     """
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 if TYPE_CHECKING:
-    from audiotag.data.progress import Progress
+    from audiotag.data.progress import PreparationState
 
 REFRESH = 0.2  # seconds, on a terminal
 LOG_REFRESH = 30.0  # seconds, where standard error goes to a file: a line each time
@@ -20,9 +20,9 @@ class PrepareProgress:
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
         self._begun = self._shown = time.monotonic()
-        self._last: Progress | None = None
+        self._last: PreparationState | None = None
 
-    def __call__(self, progress: "Progress") -> None:
+    def __call__(self, progress: "PreparationState") -> None:
         """Show it, now and then."""
         self._last = progress
         now = time.monotonic()
@@ -44,12 +44,12 @@ class PrepareProgress:
             self._show(self._last)
             click.echo(err=True, nl=self._live)
 
-    def _show(self, progress: "Progress") -> None:
+    def _show(self, progress: "PreparationState") -> None:
         text = describe(progress, time.monotonic() - self._begun)
         click.echo(f"\r\x1b[K{text}" if self._live else text, err=True, nl=not self._live)
 
 
-def describe(progress: "Progress", seconds: float) -> str:
+def describe(progress: "PreparationState", seconds: float) -> str:
     """A run's state after so many seconds."""
     now = progress.recordings - progress.before
     left = round((progress.total - progress.recordings) * seconds / now)

@@ -32,7 +32,7 @@ class Archive:
         return 1 if self.rows is None else len(self.rows)
 
 
-class Layout(Protocol):
+class ArchiveLayout(Protocol):
     """How clips lie in a kind of file.
 
     Attributes:
@@ -62,7 +62,7 @@ class ArchiveSource:
         layout: How the clips lie in them.
     """
 
-    def __init__(self, folder: Path, splits: Mapping[str, str], layout: Layout) -> None:
+    def __init__(self, folder: Path, splits: Mapping[str, str], layout: ArchiveLayout) -> None:
         self._layout = layout
         self.labels: tuple[str, ...] | None = tuple(layout.names.values())
         self._archives = [

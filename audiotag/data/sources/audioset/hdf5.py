@@ -25,13 +25,13 @@ ROWS = 65_536  # whose targets are held at once
 
 @dataclass(frozen=True)
 class Hdf5Layout:
-    """As `archives.Layout`; the mids are in the order of the targets."""
+    """As `archives.ArchiveLayout`; the mids are in the order of the targets."""
 
     names: Mapping[str, str]
     wanted: Collection[str]
 
     def rows(self, path: Path) -> np.ndarray | None:
-        """As `Layout.rows`.
+        """As `ArchiveLayout.rows`.
 
         Raises:
             DataError: If h5py is not installed, or the file has another layout.
@@ -52,7 +52,7 @@ class Hdf5Layout:
         return np.flatnonzero(np.concatenate(has_one).any(1))
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
-        """As `Layout.read`."""
+        """As `ArchiveLayout.read`."""
         labels = tuple(self.names.values())
         with _h5py().File(archive.path) as opened:
             for row in rows.tolist():

@@ -8,7 +8,13 @@ from audiotag.data.recordings import Failure, FileAudio, Recording, Source
 from audiotag.data.sources.audioset.archives import ArchiveSource
 from audiotag.data.sources.audioset.hdf5 import Hdf5Layout, find_hdf5
 from audiotag.data.sources.audioset.parquet import ParquetLayout, find_parquet
-from audiotag.data.sources.audioset.segments import FILES, HOME, Segment, files_by_id, read_segments
+from audiotag.data.sources.audioset.segments import (
+    FILES,
+    HOME,
+    AudioSetSegment,
+    files_by_id,
+    read_segments,
+)
 from audiotag.data.sources.audioset.webdataset import WebDatasetLayout, find_tars
 from audiotag.data.sources.audioset.youtube import GONE, read_gone
 from audiotag.data.sources.collections import ListedSource
@@ -80,7 +86,7 @@ def listed_segments(
     subsets: Sequence[str] = (),
     classes: Sequence[str] = (),
     metadata: Path | None = None,
-) -> Iterator[tuple[str, Segment]]:
+) -> Iterator[tuple[str, AudioSetSegment]]:
     """Subset and segment of each clip in the lists; arguments and errors as of `open_audioset`."""
     wanted = _mids_of(classes, Labels.audioset())
     for subset, path in _find_lists(folder, subsets, metadata).items():
@@ -118,7 +124,7 @@ def _mids_of(classes: Sequence[str], labels: Labels) -> set[str]:
 
 
 def _clip(
-    segment: Segment,
+    segment: AudioSetSegment,
     split: str,
     names: dict[str, str],
     files: dict[str, str],

@@ -23,13 +23,13 @@ DAMAGE = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError)
 
 @dataclass(frozen=True)
 class ParquetLayout:
-    """As `archives.Layout`."""
+    """As `archives.ArchiveLayout`."""
 
     names: Mapping[str, str]
     wanted: Collection[str]
 
     def rows(self, path: Path) -> np.ndarray | None:
-        """As `Layout.rows`."""
+        """As `ArchiveLayout.rows`."""
         try:
             with pq.ParquetFile(path) as parquet:
                 if not self.wanted:
@@ -41,7 +41,7 @@ class ParquetLayout:
         return np.unique(pc.list_parent_indices(labels).to_numpy()[has_one.to_numpy(False)])
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
-        """As `Layout.read`."""
+        """As `ArchiveLayout.read`."""
         with pq.ParquetFile(archive.path) as parquet:
             start = 0
             for group in range(parquet.num_row_groups):

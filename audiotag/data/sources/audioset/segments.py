@@ -21,7 +21,7 @@ YOUTUBE_ID = re.compile(rf"[A-Za-z0-9_-]{{{ID_LENGTH}}}")
 
 
 @dataclass(frozen=True)
-class Segment:
+class AudioSetSegment:
     """A clip of AudioSet.
 
     Attributes:
@@ -36,7 +36,7 @@ class Segment:
     mids: tuple[str, ...]
 
 
-def read_segments(path: Path) -> Iterator[Segment]:
+def read_segments(path: Path) -> Iterator[AudioSetSegment]:
     """The segments that a list has, in its order.
 
     Its first lines begin with `#`; the others are `id, start, end, "mid,mid"`.
@@ -75,7 +75,7 @@ def files_by_id(folder: Path) -> dict[str, str]:
     return found
 
 
-def _segment(row: list[str], place: str) -> Segment:
+def _segment(row: list[str], place: str) -> AudioSetSegment:
     try:
         name, start, end, mids = row
         times = float(start), float(end)
@@ -83,4 +83,4 @@ def _segment(row: list[str], place: str) -> Segment:
         raise DataError(f'{place}: not of the form id, start, end, "mid,mid"') from None
     if not YOUTUBE_ID.fullmatch(name):
         raise DataError(f"{place}: {name!r} is not a YouTube id")
-    return Segment(name, *times, tuple(mids.split(",")))
+    return AudioSetSegment(name, *times, tuple(mids.split(",")))

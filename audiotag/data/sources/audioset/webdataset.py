@@ -41,13 +41,13 @@ class _Unusable(Exception):
 
 @dataclass(frozen=True)
 class WebDatasetLayout:
-    """As `archives.Layout`; rows are numbered by their first byte in the file."""
+    """As `archives.ArchiveLayout`; rows are numbered by their first byte in the file."""
 
     names: Mapping[str, str]
     wanted: Collection[str]
 
     def rows(self, path: Path) -> np.ndarray | None:
-        """As `Layout.rows`."""
+        """As `ArchiveLayout.rows`."""
         try:
             with path.open("rb") as file:
                 groups = (group for group in read_groups(file) if self._is_wanted(file, group))
@@ -59,7 +59,7 @@ class WebDatasetLayout:
         return np.array([offset for offset, _ in found], dtype=np.int64)
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
-        """As `Layout.read`."""
+        """As `ArchiveLayout.read`."""
         with archive.path.open("rb") as file:
             for row in rows.tolist():
                 group = next(read_groups(file, row))

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from audiotag.data.progress import Progress
+from audiotag.data.progress import PreparationState
 from audiotag.data.recordings import Failure
 from audiotag.data.shards import FAILURES_FILE, REMEDY
-from audiotag.data.sources.audioset.segments import ID_LENGTH, Segment, files_by_id
+from audiotag.data.sources.audioset.segments import ID_LENGTH, AudioSetSegment, files_by_id
 from audiotag.errors import DataError
 from audiotag.runtime.files import appended, make_folder
 from audiotag.runtime.ordered_threads import work_ahead
@@ -55,13 +55,13 @@ class _Outcome:
 
 
 def download(
-    segments: Iterable[Segment],
+    segments: Iterable[AudioSetSegment],
     folder: Path,
     cookies: Path | None = None,
     pause: float = PAUSE,
     downloads: int = DOWNLOADS,
     again: bool = False,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[PreparationState], None] = lambda progress: None,
     page: str = PAGE,
     wait: float = WAIT,
 ) -> None:
@@ -107,8 +107,8 @@ def download(
 
 
 def _outcomes(
-    fetcher: "_Fetcher", missing: list[Segment], total: int, downloads: int
-) -> Iterator[tuple[Progress, _Outcome]]:
+    fetcher: "_Fetcher", missing: list[AudioSetSegment], total: int, downloads: int
+) -> Iterator[tuple[PreparationState, _Outcome]]:
     """What came of each clip, and how far the run is then; it ends where all are refused."""
     before = total - len(missing)
     failures = in_a_row = 0
@@ -116,7 +116,7 @@ def _outcomes(
     with closing(outcomes):
         for done, outcome in enumerate(outcomes, 1):
             failures += outcome.reason is not None
-            yield Progress(before, before + done, total, done - failures, failures), outcome
+            yield PreparationState(before, before + done, total, done - failures, failures), outcome
             in_a_row = in_a_row + 1 if outcome.is_refused else 0
             if in_a_row == REFUSALS:
                 break
@@ -184,7 +184,7 @@ class _Fetcher:
     page: str
     wait: float
 
-    def outcomes(self, segment: Segment) -> Iterator[_Outcome]:
+    def outcomes(self, segment: AudioSetSegment) -> Iterator[_Outcome]:
         """What came of it: one outcome; none where the run is stopped."""
         for attempt in range(RETRIES + 1):
             if attempt:
@@ -200,7 +200,7 @@ class _Fetcher:
     def _sleep(self, seconds: float) -> None:
         self.stopped.wait(seconds)
 
-    def _try(self, segment: Segment) -> _Outcome:
+    def _try(self, segment: AudioSetSegment) -> _Outcome:
         options = {
             "format": "bestaudio/best",
             "paths": {"home": str(self.folder)},
