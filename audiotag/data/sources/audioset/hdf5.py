@@ -1,4 +1,4 @@
-"""AudioSet as HDF5 files, as PANNs (arXiv 1912.10211) or PaSST (arXiv 2110.05069) make them.
+"""AudioSet in HDF5 files, as PANNs (arXiv 1912.10211) or PaSST (arXiv 2110.05069) make them.
 
 PANNs: audio_name, waveform (N, samples) of int16 at 32 kHz, target (N, 527) of bool.
 PaSST: audio_name, mp3 (N,) of bytes, target (N, 66) of packed bits.
@@ -20,7 +20,7 @@ from audiotag.errors import DataError
 
 SUFFIXES = (".h5", ".hdf", ".hdf5")
 RATE = 32_000  # Hz, of PANNs' waveforms
-ROWS = 65_536  # whose targets are held at once
+ROWS = 65_536  # whose targets are in memory at once
 
 
 @dataclass(frozen=True)

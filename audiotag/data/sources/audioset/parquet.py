@@ -1,7 +1,7 @@
-"""AudioSet as parquet files, in the layout of the Hub data set agkphysics/AudioSet.
+"""AudioSet in parquet files, in the layout of the Hub data set agkphysics/AudioSet.
 
 `bal_train/NN.parquet`, `unbal_train/NN.parquet`, `eval/NN.parquet`; columns video_id, audio (bytes
-and path) and labels (mids). The files say nothing of the times in the videos.
+and path) and labels (mids). The files do not say when in its video a clip begins.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from audiotag.data.recordings import BytesAudio, Failure, Recording
 from audiotag.data.sources.audioset.archives import Archive
 
-FOLDERS = {"bal_train": "balanced", "unbal_train": "unbalanced", "eval": "eval"}  # to subset
-BATCH = 16  # rows held at once; their audio takes up to some 20 MB
+FOLDERS = {"bal_train": "balanced", "unbal_train": "unbalanced", "eval": "eval"}  # to subsets
+BATCH = 16  # rows in memory at once; their audio takes up to some 20 MB
 DAMAGE = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError)
 
 
@@ -54,7 +54,7 @@ class ParquetLayout:
     def _of_group(
         self, archive: Archive, parquet: pq.ParquetFile, group: int, rows: np.ndarray, start: int
     ) -> Iterator[Recording | Failure]:
-        """Rows of a row group, which begins with row `start`."""
+        """The clips of some rows of a row group, whose first row is number `start`."""
         done = 0
         try:
             for batch in parquet.iter_batches(BATCH, [group], ["video_id", "audio", "labels"]):

@@ -182,7 +182,7 @@ def test_many_refusals_in_a_row_end_the_run(tube, fetch, monkeypatch):
     names = [f"-0000000{number:02d}_" for number in range(30)]
     for name in names:
         tube.faults[name] = [429]
-    with pytest.raises(DataError, match="3 clips could not be had now"):
+    with pytest.raises(DataError, match="3 clips could not be downloaded"):
         fetch(map(segment, names), downloads=1)
     assert len(tube.names) < 15
 
