@@ -313,7 +313,7 @@ def test_a_revision_is_part_of_an_id():
 
     assert HubId.parse("a/b@refs/pr/1") == HubId("a/b", "refs/pr/1")
     assert str(HubId.parse("a/b", "v1")) == "a/b@v1"
-    with pytest.raises(HubError, match="no Hub id"):
+    with pytest.raises(HubError, match="not a Hub id"):
         HubId.parse("a/b/c")
 
 
