@@ -1,8 +1,8 @@
-"""Errors a user can act on: each message names the thing and the remedy."""
+"""Errors that a user can act on: each message names the thing and the remedy."""
 
 
 class AudioTagError(Exception):
-    """Base of every error that is the input's fault; the command line prints it as one line."""
+    """Base of all errors of the input or the machine; the command line prints it as one line."""
 
 
 class AudioError(AudioTagError):

@@ -20,7 +20,7 @@ class Label:
 
 
 class Labels:
-    """An ordered set of labels; the order is that of a model's outputs.
+    """An ordered set of labels, in the order of a model's outputs.
 
     Args:
         labels: Label objects, or names.

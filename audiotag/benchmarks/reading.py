@@ -24,8 +24,8 @@ from audiotag.benchmarks.defaults import DATA_RUNS
 from audiotag.benchmarks.machine import processor
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.loading.clips import Clips, open_clips
-from audiotag.data.loading.resident import BYTES_PER_SAMPLE, ResidentClips
-from audiotag.data.loading.streamed import StreamedClips
+from audiotag.data.loading.resident import BYTES_PER_SAMPLE, ResidentSamples
+from audiotag.data.loading.streamed import StreamedSamples
 from audiotag.features.log_mel import LogMel
 from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.runtime.timing import Work, interleave
@@ -144,10 +144,10 @@ def _readers(
     shards = tuple(sorted((dataset.folder / "shards").iterdir()))
     stored = float(dataset.sizes[chosen.numpy()].mean())
     for workers in sorted({1, len(os.sched_getaffinity(0))}):
-        clips = StreamedClips(dataset, CPU, workers)
+        clips = Clips(StreamedSamples(dataset, CPU, workers))
         yield _Reader("shards", workers, shards, stored, _heads(clips, chosen, seconds), batch_maps)
     held = open_clips(dataset, CPU)
-    if isinstance(held, ResidentClips):
+    if isinstance(held.samples, ResidentSamples):
         read = _heads(held, chosen, seconds)
         yield _Reader("memory", 1, (), _memory(dataset, chosen), read, batch_maps)
     size = round(seconds * rate)

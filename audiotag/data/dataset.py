@@ -73,7 +73,7 @@ class ClipDataset:
         return len(self.keys)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What goes to another process: all but the open files."""
+        """What is sent to another process: everything but the open files."""
         return self.__dict__ | {"_files": {}}
 
     def read(self, index: int, first: int = 0, last: int | None = None) -> np.ndarray:
@@ -110,11 +110,11 @@ class ClipDataset:
         return os.pread(file.fileno(), int(self.sizes[index]), int(self._offsets[index]))
 
     def _open(self, shard: int) -> io.FileIO:
-        """A shard's file, safe to read from any thread, also one that was just dropped here."""
+        """A shard's file, for any thread; one that is dropped is closed when nobody reads it."""
         file = self._files.get(shard)
         if file is None:
             if len(self._files) >= OPEN_SHARDS:
-                self._files.popitem()  # closed when nobody reads it; access is random, any will do
+                self._files.popitem()  # any: clips are read in random order
             path = self.folder / "shards" / self._shards[shard]
             file = self._files[shard] = open(path, "rb", buffering=0)
         return file
@@ -159,7 +159,11 @@ def _numbered(names: pa.Array) -> tuple[list[str], np.ndarray]:
 
 
 def _among(index: pa.Table, column: str, value: str | int, folder: Path) -> pa.ChunkedArray:
-    """Which rows have the value; a DataError if none has."""
+    """Which rows have the value.
+
+    Raises:
+        DataError: If none has.
+    """
     rows = pc.fill_null(pc.equal(index[column], value), False)
     if not pc.any(rows).as_py():
         known = sorted(pc.unique(index[column].drop_null()).to_pylist())

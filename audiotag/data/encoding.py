@@ -1,6 +1,6 @@
 """How a clip's samples lie in a shard: a FLAC or WAV file, mono, 16 bits.
 
-FLAC takes half the room; WAV costs nothing to decode. The data says by its first bytes which it is.
+FLAC takes half the room; WAV costs nothing to decode. The data's first bytes say which it is.
 """
 
 import io
@@ -16,18 +16,18 @@ try:
 except ImportError:  # there is no wheel for Linux on ARM
     miniaudio = None
 FLAC, WAV = "flac", "wav"
-ENCODINGS = (FLAC, WAV)  # and the endings of the files' names
+ENCODINGS = (FLAC, WAV)  # and the suffixes of the files
 PCM_16_SCALE = 32767.0
 WAV_START = b"RIFF"
-# What libsndfile writes before 16-bit samples: a chunk of 16 bytes on the format, then the samples.
+# What libsndfile writes before 16-bit samples: a format chunk of 16 bytes, then the data chunk.
 WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
-# miniaudio takes 0.6 of libsndfile's time but decodes all or nothing: the frames that it finds
-# damaged it leaves out, so that only their number tells.
-WHOLE_SHARE = 0.6
+# Of a clip: a longer part is cut from the whole clip, which miniaudio decodes in 0.6 of
+# libsndfile's time. It leaves out damaged frames, which shows in the number of samples alone.
+WHOLE_FROM = 0.6
 
 
 class DecodingError(Exception):
-    """What is wrong with the data."""
+    """Encoded samples that are damaged; says how."""
 
 
 def encode(samples: np.ndarray, sample_rate: int, encoding: str) -> bytes:
@@ -46,7 +46,7 @@ def decode(data: bytes, length: int, first: int, last: int) -> np.ndarray:
     """
     if data.startswith(WAV_START):
         return _wav(data, length)[first:last]
-    if miniaudio is not None and last - first > WHOLE_SHARE * length:
+    if miniaudio is not None and last - first > WHOLE_FROM * length:
         return _flac(data, length)[first:last]
     return _flac_part(data, length, first, last)
 

@@ -40,7 +40,7 @@ class DatasetInfo:
         sample_rate: Hz.
         splits: By name.
         failures: Number of clips and recordings left out, by kind.
-        settings: How it was made: `prepare.plan.Plan.settings`.
+        settings: How it was made: `prepare.plan.PreparationPlan.settings`.
         versions: Of the packages that made it, by name.
     """
 
@@ -101,9 +101,7 @@ def read_json(path: Path) -> Any:
 
 def damaged(path: Path, reason: str) -> DataError:
     """An error that says that a file of a data set is damaged, and what to do."""
-    return DataError(
-        f"{path} is damaged ({reason}); copy it anew, or remove {path.parent} and prepare it again"
-    )
+    return DataError(f"{path} is damaged ({reason}); remove {path.parent} and prepare it again")
 
 
 def not_prepared(folder: Path, error: Exception) -> DataError:

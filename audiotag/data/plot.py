@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from audiotag.runtime.figures import DENSE, draw_axes
 
 if TYPE_CHECKING:
-    from audiotag.data.summary import DataSummary
-if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from audiotag.data.summary import DataSummary
 
 NAMED_LABELS = 50  # bars that still have room for a name each
 
@@ -17,7 +17,7 @@ def plot_labels(summary: "DataSummary", path: Path) -> None:
     """Draw how many clips of a data set have each label; where there are many, by their rank.
 
     Raises:
-        AudioTagError: As `check_plot`.
+        AudioTagError: As `draw_axes`.
     """
     names = [label.name for label in summary.labels]
     clips = [label.clips for label in summary.labels]

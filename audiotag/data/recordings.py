@@ -1,4 +1,4 @@
-"""What a data set is made from: recordings, where their sound comes from, and sources of them."""
+"""What a data set is made from: recordings, where their audio comes from, and lists of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from audiotag.audio.streams import decode_bytes, read
 
 
 class Audio(Protocol):
-    """Where a recording's sound comes from; read in any thread."""
+    """Where a recording's samples come from; read in any thread."""
 
     def read(self, sample_rate: int) -> np.ndarray:
         """Mono float32 samples (T,) in [-1, 1] at `sample_rate` Hz.
@@ -63,17 +63,17 @@ class SamplesAudio:
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording and what is known of it.
+    """One recording and what is known about it.
 
     Attributes:
         name: What messages call it: a path, or a place in an archive.
-        audio: Its sound.
+        audio: Where its samples come from.
         labels: Label names.
-        split: "train", "valid", ...; by a hash of `group` where nothing.
-        fold: Fold of a cross-validation, or nothing.
-        group: Recordings of one group never come into two splits; `name` where nothing.
-        key: The clip's unique name: then the recording is one clip. Where nothing it is cut into
-            clips, named by its position and its name.
+        split: "train", "valid", ...; if None, a hash of `group` chooses.
+        fold: Fold of a cross-validation, if it has one.
+        group: Recordings of one group never come into two splits; if None, its name.
+        key: The clip's unique name, if the recording is one clip. If None, it is cut into clips,
+            which are named by its position and its name.
         start: Second of the source at which it begins.
     """
 
@@ -89,7 +89,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Failure:
-    """A recording, or a clip of it, that was not taken, and why.
+    """A recording, or a clip of it, that was left out, and why.
 
     Attributes:
         source: What messages call it.
@@ -103,16 +103,16 @@ class Failure:
 
 
 def printable(text: str) -> str:
-    """Text as it is; bytes of a file name that are no UTF-8 as backslashes and numbers."""
+    """The text, in which bytes of a file name that are not UTF-8 become backslash escapes."""
     return text.encode(errors="backslashreplace").decode()
 
 
 class Source(Protocol):
-    """A copy of a data set, in a fixed order.
+    """Recordings in a fixed order.
 
     Attributes:
-        labels: The label set in order; nothing if it is what the recordings have.
-        fingerprint: Another one where the recordings, their order or what is known of them differ.
+        labels: The label set in order; None if it is the labels that the recordings have.
+        fingerprint: Differs where the recordings, their order, or what is known about them differ.
     """
 
     labels: tuple[str, ...] | None

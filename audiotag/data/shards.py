@@ -3,7 +3,7 @@
 index.parquet   key, shard, offset, length, sha256, duration, split, fold, labels
 labels.json     the label names in order
 dataset.json    counts, sample rate, settings, versions, a hash of the keys of each split
-failures.jsonl  every clip not taken, with the reason
+failures.jsonl  every clip and recording that was left out, with the reason
 shards/*.tar    <key>.flac or <key>.wav (mono, 16 bits) and <key>.json (labels, source, times)
 """
 
@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What the data set says of a clip beside its samples; times in seconds of the source."""
+    """What the data set says about a clip; times in seconds of the recording."""
 
     key: str
     labels: tuple[str, ...]
@@ -76,7 +76,7 @@ class EncodedClip:
 
 
 class ShardWriter:
-    """A shard in the writing; a context that leaves the whole file, or none if it has no clip.
+    """Writes a shard: a context that leaves a whole file, or none if no clip was added.
 
     Args:
         path: The tar file, replaced if it is there.
@@ -116,19 +116,19 @@ class ShardWriter:
     ) -> None:
         with self._exit:
             if error is not None:
-                raise error  # through the file's own context, which takes it away
+                raise error  # through the file's own context, which removes it
             if self._file is not None:
                 self._file.write(TAR_END)
                 self.size += len(TAR_END)
 
 
 def hash_keys(keys: Iterable[str]) -> str:
-    """Hash of a set of clip keys: says which clips a figure was measured on."""
+    """Hash of a set of clip keys, which says on which clips a figure was measured."""
     return hash_sorted(sorted(keys))
 
 
 def hash_sorted(keys: Iterable[str]) -> str:
-    """`hash_keys` of keys that are in order already."""
+    """`hash_keys` of keys that are sorted already."""
     digest, between = hashlib.sha256(), b""
     for key in keys:
         digest.update(between + key.encode())

@@ -71,7 +71,7 @@ class DataSummary:
         splits: By name.
         folds: By number; clips without one left out.
         pairs: The label pairs that most clips have both of.
-        failures: Clips not taken, by kind.
+        failures: Number of clips and recordings left out, by kind.
     """
 
     name: str
@@ -89,7 +89,7 @@ class DataSummary:
 
 
 class _Counts:
-    """What is counted while the index is read, labels by their number."""
+    """What is counted while the index is read; labels are numbered."""
 
     def __init__(self, names: list[str]) -> None:
         self.names = pa.array(names, pa.string())
@@ -102,7 +102,7 @@ class _Counts:
         self.seconds: Counter[str | int] = Counter()  # of splits by name, of folds by number
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Count in rows of the index."""
+        """Add rows of the index to the counts."""
         durations = rows["duration"].to_numpy()
         self.durations.append(durations)
         self._add_parts(rows["split"], durations, self.splits)
@@ -137,7 +137,7 @@ class _Counts:
 
 
 def summarise(folder: Path) -> DataSummary:
-    """Read the index of a prepared data set, in bounded memory, and count.
+    """Count what a prepared data set holds, from its index, in bounded memory.
 
     Raises:
         DataError: If the folder is not a prepared data set.

@@ -54,8 +54,8 @@ class Targets:
         """How often to draw each clip, (N,) float64: its classes' (count + offset) ** -balance.
 
         A `balance` of 1 and an `offset` of 100 are the weights of arXiv 2309.13972's code but for
-        its factor of 1000; 0.5 and 0 the inverse square root. A clip's classes are added up; the
-        clips that have none are weighed as a class of their own.
+        its factor of 1000; 0.5 and 0 are the inverse square root. A clip's weight is the sum over
+        its classes; the clips that have none count as a class of their own.
         """
         none = self.sizes == 0
         frequency = (self.counts.double() + offset).clamp(min=1) ** -balance

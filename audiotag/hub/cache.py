@@ -1,4 +1,4 @@
-"""Models from the Hugging Face Hub that lie in its caches: what they take, and freeing it.
+"""Models in the caches of the Hugging Face Hub: listing and removing them.
 
 The Hub's cache holds what was downloaded, a folder for each commit; its assets cache holds what was
 converted from other publishers' weights.
@@ -28,12 +28,12 @@ class CachedModel:
     Attributes:
         name: `owner/name`.
         commit: Its hash.
-        refs: Branches and tags that meant it when it was downloaded.
+        refs: Branches and tags that pointed to it when it was downloaded.
         folder: The model folder.
-        converted: Folders that were made of another publisher's weights, for each version of
+        converted: Model folders made from another publisher's weights, one for each version of
             audiotag.
-        size: Bytes of all; what two commits have in common counts for both.
-        used: When its weights were last read, in seconds since 1970, as the file system tells.
+        size: Bytes of all its files; those that two commits share count for both.
+        used: When its weights were last read, in seconds since 1970, as the file system knows.
     """
 
     name: str
@@ -58,7 +58,7 @@ class CachedModel:
 
 
 def cached_models() -> list[CachedModel]:
-    """Models of audiotag's in the caches, in the order of their names and commits."""
+    """The models in the caches that audiotag can use, by name and commit."""
     converted = defaultdict(list)
     for name, commit, folder in sorted(kept()):
         converted[name, commit].append(folder)
@@ -73,7 +73,7 @@ def cached_models() -> list[CachedModel]:
 
 
 def remove(repo_id: str) -> int:
-    """Free what a model takes in the caches.
+    """Remove a model from the caches.
 
     Args:
         repo_id: `owner/name` for all its revisions, or `owner/name@revision`.
@@ -82,14 +82,14 @@ def remove(repo_id: str) -> int:
         Bytes freed.
 
     Raises:
-        HubError: If it is no Hub id, or no model of that name is cached.
+        HubError: If it is not a Hub id, or no such model is in the caches.
     """
     wanted = HubId.parse(repo_id)
     models = [model for model in cached_models() if model.is_meant(wanted)]
     if not models:
         raise HubError(f"{wanted} is not in the cache; audiotag models lists what is")
     downloads = _downloads()
-    # Of this repository alone: a copy of one has the same commits.
+    # In this repository alone: a copy of it on the Hub has the same commits.
     own = frozenset(repo for repo in downloads.repos if repo.repo_id == wanted.name)
     commits = {revision.commit_hash for repo in own for revision in repo.revisions}
     unwanted = commits.intersection(model.commit for model in models)
@@ -103,7 +103,7 @@ def remove(repo_id: str) -> int:
 
 
 def _downloads() -> HFCacheInfo:
-    """The models in the Hub's cache, whosever they are."""
+    """All models in the Hub's cache, audiotag's and others."""
     try:
         found = scan_cache_dir(constants.HF_HUB_CACHE)
     except CacheNotFound:
@@ -114,7 +114,7 @@ def _downloads() -> HFCacheInfo:
 def _model(
     name: str, commit: str, download: CachedRevisionInfo | None, converted: Sequence[Path]
 ) -> CachedModel | None:
-    """What a commit of a repository is; nothing if it is no model of audiotag's."""
+    """The model of a commit of a repository; None if audiotag cannot use it."""
     size = sum(map(_size, converted)) + (0 if download is None else download.size_on_disk)
     refs = () if download is None else tuple(sorted(download.refs))
     if converted:

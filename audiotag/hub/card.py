@@ -1,4 +1,4 @@
-"""The model card: a model folder described for the people who find it on the Hub."""
+"""The model card: describes a model folder to the people who find it on the Hub."""
 
 import math
 import re
@@ -20,16 +20,16 @@ from audiotag.models.provenance import TrainedOn, read_trained_on
 TASK = "audio-classification"
 PLACEHOLDER = "OWNER/NAME"  # stands for the Hub id until there is one
 PAPER = "https://arxiv.org/abs/2309.13972"  # the Hub links cards that name it to the paper's page
-PAPER_FRONT_END = "log_mel"  # that of the paper cited and of all its models, 7x7 ones too
+PAPER_FRONT_END = "log_mel"  # of all models of the paper that is cited, 7x7 ones too
 SHOWN_LABELS = 60
-METRICS = {  # figures of an evaluation by the names that the Hub and readers know
+METRICS = {  # figures of an evaluation: their names on the Hub, and for readers
     "mAP": ("mAP", "mAP"),
     "AUC": ("roc_auc", "AUC"),
     "d_prime": ("d_prime", "d'"),
     "lwlrap": ("lwlrap", "lwlrap"),
     "accuracy": ("accuracy", "accuracy"),
 }
-DATASET_ID = re.compile(r"[\w.-]+")  # what the Hub takes for the name of a data set
+DATASET_ID = re.compile(r"[\w.-]+")  # what the Hub accepts as the name of a data set
 USE = """\
 ```sh
 audiotag pull {model}
@@ -85,8 +85,8 @@ def model_card(folder: Path | str, repo_id: str | None = None, license: str | No
         license: The Hub's name of the weights' licence.
 
     Raises:
-        ModelError: If the folder does not hold a tagger, or a file of the run is damaged.
-        RecipeError: If its recipe is.
+        ModelError: If the folder does not hold a model, or a file of the run is damaged.
+        RecipeError: If its recipe is damaged.
     """
     folder = Path(folder)
     tagger = Model.load(folder)
@@ -134,7 +134,7 @@ def _metadata(
 
 def _eval_results(evaluation: Evaluation) -> Iterable[EvalResult]:
     """The figures as the Hub's model-index has them."""
-    for name, figure in _known(evaluation.figures).items():
+    for name, figure in _finite(evaluation.figures).items():
         kind, shown = METRICS[name]
         yield EvalResult(
             task_type=TASK,
@@ -148,8 +148,8 @@ def _eval_results(evaluation: Evaluation) -> Iterable[EvalResult]:
         )
 
 
-def _known(figures: Mapping[str, Figure]) -> dict[str, Figure]:
-    """The figures that are numbers."""
+def _finite(figures: Mapping[str, Figure]) -> dict[str, Figure]:
+    """The figures that are finite."""
     return {name: x for name, x in figures.items() if math.isfinite(x.value)}
 
 
@@ -202,7 +202,7 @@ def _labels(labels: Labels) -> str:
 
 
 def _data(trained_on: TrainedOn) -> str:
-    """How many clips there were, and which."""
+    """How many clips the model was trained and validated on, and which."""
     rows = [
         (name, f"{part.clips:,}", f"{part.hours:.2f}", f"`{part.keys}`")
         for name, part in (("training", trained_on.train), ("validation", trained_on.valid))
@@ -213,7 +213,7 @@ def _data(trained_on: TrainedOn) -> str:
 
 
 def _results(evaluation: Evaluation) -> str:
-    """The figures that `audiotag evaluate --save` has left."""
+    """The figures that `audiotag evaluate --save` has written."""
     part = "".join(
         f", {name} {value}"
         for name, value in (("split", evaluation.split), ("fold", evaluation.fold))
@@ -221,7 +221,7 @@ def _results(evaluation: Evaluation) -> str:
     )
     rows = [
         (METRICS[name][1], f"{x.value:.4f}", f"{x.low:.4f} to {x.high:.4f}")
-        for name, x in _known(evaluation.figures).items()
+        for name, x in _finite(evaluation.figures).items()
     ]
     if not evaluation.resamples:
         rows = [(name, value, "") for name, value, _ in rows]
@@ -246,7 +246,7 @@ def _by_bootstrap(evaluation: Evaluation) -> str:
 
 
 def _last_row(folder: Path) -> str:
-    """The numbers of the last row of `metrics.jsonl`; nothing without one."""
+    """The numbers in the last row of `metrics.jsonl`; empty without one."""
     rows = read_metrics(folder)
     if not rows:
         return ""
@@ -259,18 +259,18 @@ def _last_row(folder: Path) -> str:
 
 
 def _training(path: Path) -> str:
-    """Where the weights come from; nothing for what is no run."""
+    """What the weights were trained from; empty for a folder without a recipe."""
     if not path.is_file():
         return ""
     try:
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecipeError(f"recipe {path} is not TOML: {error}") from error
-    return f"{_beginning(recipe)} `{path.name}` holds every setting of the run."
+    return f"{_origin(recipe)} `{path.name}` holds every setting of the run."
 
 
-def _beginning(recipe: Mapping[str, Any]) -> str:
-    """From what, and by what, a recipe learns; it may be one of another version of audiotag."""
+def _origin(recipe: Mapping[str, Any]) -> str:
+    """What a recipe starts from, and its teachers; another version may have written the recipe."""
     model, distill = recipe.get("model", {}), recipe.get("distill", {})
     start = "an image model's weights" if model.get("pretrained") else "random weights"
     if "init" in model:
@@ -283,7 +283,7 @@ def _beginning(recipe: Mapping[str, Any]) -> str:
 
 
 def _last_part(model: str) -> str:
-    """A Hub id as it is; of a path of this machine its last part."""
+    """A Hub id as it is; of a path on this machine only the last part."""
     return Path(model).name if model.startswith(("/", "~", ".")) or "\\" in model else model
 
 
@@ -295,7 +295,7 @@ def _limits(tagger: Model) -> str:
 
 
 def _arguments(values: Mapping[str, Any]) -> str:
-    """Values by name; those that are left to the model unsaid."""
+    """Values by name, without those that are None."""
     return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
 
 

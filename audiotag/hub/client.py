@@ -1,4 +1,4 @@
-"""The Hub's client, and how its models are named."""
+"""The Hub's client, and the ids of its models."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PICKLES = (*CONVERTIBLE, ".bin", ".ckpt", ".pickle", ".pkl")
 
 @dataclass(frozen=True)
 class HubId:
-    """A repository, and the branch, tag or commit that is meant; its main branch without one."""
+    """A repository, and its branch, tag or commit; the main branch if that is None."""
 
     name: str
     revision: str | None = None
@@ -31,7 +31,7 @@ class HubId:
         """
         match = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", text)
         if match is None:
-            raise HubError(f"{text!r} is no Hub id; write OWNER/NAME or OWNER/NAME@REVISION")
+            raise HubError(f"{text!r} is not a Hub id; write OWNER/NAME or OWNER/NAME@REVISION")
         name, own = match.groups()
         try:
             validate_repo_id(name)
@@ -46,10 +46,10 @@ class HubId:
 
 
 def open_client(token: str | None) -> HfApi:
-    """The client; it refuses what no token is, as it would show it in an exception.
+    """The Hub's client. A malformed token is refused here, as the client's error would show it.
 
     Raises:
-        HubError: If it is none.
+        HubError: If the token has characters that no token has.
     """
     token = (token or "").strip() or None
     if token and not re.fullmatch(r"[!-~]+", token):

@@ -1,4 +1,4 @@
-"""Models on the Hub in their publishers' own layouts, converted once into its assets cache."""
+"""Models in their publishers' own layouts, converted once and kept in the Hub's assets cache."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,18 +11,18 @@ from audiotag.models.folder import CONFIG_FILE, LIBRARY, WEIGHTS_FILE
 from audiotag.models.published.layouts import recognise
 from audiotag.runtime.version import __version__
 
-# What the client raises for a header that is none.
+# What the client raises for a damaged header.
 HEADER_ERRORS = (SafetensorsParsingError, AttributeError, TypeError)
 
 
 def check_layout(api: HfApi, name: str, revision: str | None, reason: str) -> None:
-    """Look at the head of a repository's weights, without downloading them.
+    """Check the layout of a repository's weights by their header, without downloading them.
 
     Args:
         api: The client.
         name: `owner/name`.
         revision: Branch, tag or commit; the main branch unless given.
-        reason: Why it is no model of audiotag's own.
+        reason: Why the repository is not an audiotag model.
 
     Raises:
         HubError: If no published layout fits.
@@ -45,7 +45,7 @@ def converted(name: str, weights: Path, local_dir: Path | str | None = None) -> 
     Args:
         name: `owner/name`.
         weights: The file in the Hub's cache, in the folder of its commit.
-        local_dir: Make the folder here, each time, instead of in the assets cache.
+        local_dir: Make the folder here, every time, instead of in the assets cache.
 
     Raises:
         ModelError: If the weights have an unknown layout or do not fit the architecture.

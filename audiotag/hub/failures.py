@@ -1,4 +1,4 @@
-"""What the Hub's client raises, as one sentence that names the model and the remedy."""
+"""The errors of the Hub's client, as one sentence that names the model and the remedy."""
 
 import errno
 import json
@@ -34,31 +34,31 @@ STATUSES = {
     429: "the Hub answers no more requests for now; try again in some minutes",
 }
 XET_ERROR = re.compile(r"\(os error (\d+)\)")
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # an error that room mends
-WAITS = (1.0, 2.0, 4.0)  # seconds before what failed in passing is tried once more
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a full disk
+WAITS = (1.0, 2.0, 4.0)  # seconds before each further attempt
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
 def patiently(attempt: Callable[[], Result]) -> Result:
-    """The result of an attempt, made again where the Hub failed or a connection broke in passing.
+    """The result of an attempt, which is repeated where it failed for a reason that may pass.
 
-    The client keeps what was transferred whole, so that the next attempt goes on from there.
+    The client keeps the files that it has transferred, so the next attempt continues from there.
     """
     for wait in WAITS:
         try:
             return attempt()
         except (httpx.TransportError, OSError) as error:  # a status is an OSError too
-            if not _passes(error):
+            if not _may_pass(error):
                 raise
-            logger.warning("The Hub failed (%s), is tried again in %g s", _kind(error), wait)
+            logger.warning("The Hub failed (%s); trying again in %g s", _kind(error), wait)
             time.sleep(wait)
     return attempt()
 
 
 @contextmanager
 def transferring() -> Iterator[None]:
-    """Turn what the client's Xet part raises, bare RuntimeErrors, into the OSErrors they mean."""
+    """Turn the RuntimeErrors of the client's Xet part into the OSErrors that they mean."""
     try:
         yield
     except RuntimeError as error:
@@ -72,7 +72,7 @@ def transferring() -> Iterator[None]:
 def explained(
     api: HfApi, name: str, revision: str | None, folder: Path | str | None = None
 ) -> Iterator[None]:
-    """Turn what the client raises into a HubError of one sentence.
+    """Turn an error of the client into a HubError of one sentence.
 
     Args:
         api: The client.
@@ -87,7 +87,7 @@ def explained(
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether the Hub gave no answer, or none that says something about the model."""
+    """Whether the Hub did not answer, or its answer says nothing about the model."""
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code >= 500
     return isinstance(error, httpx.TransportError | OfflineModeIsEnabled)
@@ -99,7 +99,7 @@ def _kind(error: Exception) -> str:
     return type(error).__name__
 
 
-def _passes(error: Exception) -> bool:
+def _may_pass(error: Exception) -> bool:
     """Whether the same request may well succeed in some seconds."""
     match error:
         case OfflineModeIsEnabled() | httpx.ConnectError() | httpx.ConnectTimeout():
@@ -107,7 +107,7 @@ def _passes(error: Exception) -> bool:
         case HfHubHTTPError():
             return error.response.status_code >= 500
         case OSError():
-            return error.errno is None  # a file that is not whole
+            return error.errno is None  # an incomplete file
     return True
 
 
@@ -118,7 +118,7 @@ def sentence(
     revision: str | None,
     folder: Path | str | None = None,
 ) -> str:
-    """What failed and what to do; never the exception's text, which is long and shows URLs."""
+    """What failed and what to do, without the exception's own text, which is long and has URLs."""
     match error:
         case OfflineModeIsEnabled():
             return "HF_HUB_OFFLINE forbids asking the Hub; unset it"
@@ -134,11 +134,11 @@ def sentence(
             room = "make room, or " if error.errno in FULL else ""
             remedy = "name another folder" if folder else "set HF_HOME to another folder"
             return f"{name}: {where}: {reason}; {room}{remedy}"
-    return f"{name} could not be transferred whole; try again"
+    return f"{name} could not be transferred completely; try again"
 
 
 def _answer(error: HfHubHTTPError, api: HfApi, name: str, revision: str | None) -> str:
-    """What an error status of the Hub means."""
+    """What an error status from the Hub means."""
     page = f"{api.endpoint}/{name}"
     match error:
         case RevisionNotFoundError():

@@ -1,7 +1,7 @@
-"""Models on the Hugging Face Hub: their names, the client, and pulling one; `hub_push` sends one.
+"""Downloading a model from the Hugging Face Hub.
 
-The cache is the Hub's own, and its variables hold: HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE.
-Only the files named here travel, so that a pickle is neither sent nor fetched.
+The cache is the Hub's own, and so are the variables: HF_TOKEN, HF_HOME, HF_ENDPOINT,
+HF_HUB_OFFLINE. Only the files of a model folder are downloaded, so no pickle ever is.
 """
 
 import logging
@@ -35,7 +35,7 @@ def pull(
     verify: bool = False,
     token: str | None = None,
 ) -> Path:
-    """The folder of a model on the Hub, downloaded as far as it is not in the cache.
+    """The folder of a model on the Hub; files that are not in the cache are downloaded.
 
     A model that others published in a layout that `convert` knows is converted, once. When the Hub
     cannot be reached, a copy in the cache is used.
@@ -48,7 +48,7 @@ def pull(
         token: Instead of HF_TOKEN or the one of `hf auth login`.
 
     Raises:
-        HubError: If the model cannot be had, is of no known layout, or a file is damaged.
+        HubError: If the model cannot be downloaded, has no known layout, or a file is damaged.
         ModelError: If another publisher's model does not fit its architecture.
     """
     source = HubId.parse(repo_id, revision)
@@ -65,7 +65,7 @@ def pull(
 
 
 def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
-    """The folder of a model as the Hub has it now or, if it cannot be reached, the cache.
+    """The folder of a model as it is on the Hub now or, if that cannot be reached, in the cache.
 
     Raises:
         HubError: If neither has it.
@@ -86,10 +86,10 @@ def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
 
 
 def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None = None) -> Path:
-    """The folder of a model, as the Hub has it now; of another publisher's, with its weights.
+    """The folder of a model as it is on the Hub now; for another publisher's, of its weights.
 
     Raises:
-        HubError: If it is no model of a known layout: found out before its weights are downloaded.
+        HubError: If it has no known layout, before its weights are downloaded.
     """
     info = api.model_info(source.name, revision=source.revision)
     names = {file.rfilename for file in info.siblings or ()}
@@ -101,7 +101,7 @@ def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None = None) -> 
     if not local_dir and all(
         (config.parent / name).is_file() for name in names.intersection(FILES)
     ):
-        return config.parent  # without the progress bars of a download that has nothing to do
+        return config.parent  # all is there: no progress bars
     return _snapshot(api, source, local_dir=local_dir)
 
 
@@ -119,11 +119,13 @@ def _download(api: HfApi, source: HubId, name: str) -> Path:
         return Path(api.hf_hub_download(source.name, name, revision=source.revision))
 
 
-def _snapshot(api: HfApi, source: HubId, **options) -> Path:
-    """Download a model's files; the progress shown on a terminal goes when they are there."""
+def _snapshot(
+    api: HfApi, source: HubId, local_dir: Path | str | None = None, local_files_only: bool = False
+) -> Path:
+    """Download a model's files; on a terminal, progress is shown meanwhile."""
     bars: list[tqdm] = []
 
-    class Bar(tqdm):  # the client leaves its own open, amid whatever is printed next
+    class Bar(tqdm):  # closed below: the client leaves its bars where other text is printed next
         def __init__(self, *args, **kwargs) -> None:
             super().__init__(*args, **{**kwargs, "leave": False})
             bars.append(self)
@@ -135,7 +137,8 @@ def _snapshot(api: HfApi, source: HubId, **options) -> Path:
                 revision=source.revision,
                 allow_patterns=list(FILES),
                 tqdm_class=Bar,
-                **options,
+                local_dir=local_dir,
+                local_files_only=local_files_only,
             )
     finally:
         for bar in bars:
@@ -144,7 +147,7 @@ def _snapshot(api: HfApi, source: HubId, **options) -> Path:
 
 
 def _cached(api: HfApi, source: HubId) -> Path | None:
-    """The copy of a model that is in the cache, if it is whole enough to be used."""
+    """The copy of a model in the cache, if it has weights."""
     try:
         folder = _snapshot(api, source, local_files_only=True)
     except LocalEntryNotFoundError:
@@ -153,7 +156,7 @@ def _cached(api: HfApi, source: HubId) -> Path | None:
 
 
 def _lacking(source: HubId, names: Collection[str]) -> str:
-    """What to say of a repository without weights that can be used."""
+    """The message for a repository without weights that can be used."""
     lacking = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if name not in names]
     message = f"{source} is not an audiotag model: it has no {' and no '.join(lacking)}"
     pickles = sorted((x for x in names if x.endswith(PICKLES)), key=_is_inconvertible)

@@ -1,4 +1,4 @@
-"""Sending a model folder to the Hugging Face Hub, as the files that others may have and no more."""
+"""Uploading a model folder to the Hugging Face Hub: only the files that others may have."""
 
 import re
 import tempfile
@@ -25,10 +25,11 @@ from audiotag.models.folder import (
     WEIGHTS_FILE,
     is_own_config,
 )
+from audiotag.runtime.files import replaced
 from audiotag.runtime.version import __version__
 
 TOKEN_IN_TEXT = re.compile(rb"hf_[A-Za-z0-9]{30,}")
-# What comes before the last part of a quoted absolute path.
+# All but the last part of a quoted absolute path.
 FOLDERS = re.compile(r'"(?:~[^"\\/\n]*|[A-Za-z]:)?[\\/](?:[^"\n]*[\\/])?(?=[^"\\/\n])')
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 Contents = dict[str, Path | bytes]  # by names in the repository; large files as paths
@@ -51,7 +52,7 @@ class Push:
 
 @dataclass(frozen=True)
 class _Commit:
-    """How the files are to be committed; as the arguments of `push`."""
+    """How the files are committed; see the arguments of `push`."""
 
     message: str
     private: bool
@@ -73,10 +74,10 @@ def push(
     license: str | None = None,
     dry_run: bool = False,
 ) -> Push:
-    """Upload a model folder: config, weights, ONNX, card, and what a run has noted of itself.
+    """Upload a model folder: config, weights, ONNX file, card, and a run's records of itself.
 
-    A card is written for a folder that has none. Absolute paths in the recipe lose their folders.
-    What an interrupted push has sent whole is not sent again.
+    A card is written for a folder that has none. Of absolute paths in the recipe only the last part
+    is sent. Files that an interrupted push has sent are not sent again.
 
     Args:
         folder: A model folder or a run folder.
@@ -87,14 +88,15 @@ def push(
         commit_message: First line of the commit.
         create_pr: Open a pull request instead of committing.
         token: Instead of HF_TOKEN or the one of `hf auth login`.
-        folded: Send the folded weights, in half precision: for use only.
-        license: The Hub's name of the weights' licence, as "mit"; the card says that there is none
-            unless given.
-        dry_run: Send nothing, ask the Hub nothing.
+        folded: Send the folded weights, in half precision: for use, not for training.
+        license: The Hub's name of the weights' licence, such as "mit"; without it the card says
+            that there is none.
+        dry_run: Send nothing, and do not ask the Hub.
 
     Raises:
-        ModelError: If the folder does not hold a tagger, or one that cannot be stored folded.
-        HubError: If the Hub refuses, the repository holds something else, or a file a token.
+        ModelError: If the folder does not hold a model, or one that cannot be saved folded.
+        HubError: If the Hub refuses, the repository holds another library's model, or a file holds
+            a token or names a folder of this machine.
     """
     target = check_options(repo_id, revision, tag, create_pr, license)
     with ExitStack() as stack:
@@ -117,7 +119,7 @@ def check_options(
     """The repository and branch to push to; arguments as of `push`.
 
     Raises:
-        HubError: If the arguments are impossible, or do not go together.
+        HubError: If an argument is impossible, or two exclude each other.
     """
     target = HubId.parse(repo_id, revision)
     if create_pr and (target.revision or tag):
@@ -133,9 +135,7 @@ def check_options(
 
 
 def _folded(folder: Path, place: Path) -> Path:
-    """A copy of a model folder with its weights folded, in `place`."""
-    import shutil
-
+    """A copy, in `place`, of a model folder with its weights folded."""
     import torch
 
     from audiotag.models.model import Model
@@ -143,10 +143,11 @@ def _folded(folder: Path, place: Path) -> Path:
     tagger = Model.load(folder).fold()
     tagger.config = replace(tagger.config, folded=True)
     tagger.save(place, torch.float16)
-    Model.load(place)  # or say now what keeps it from being loaded
+    Model.load(place)  # raises what would keep others from loading it
     for name in (ONNX_FILE, CARD_FILE, *RUN_FILES):
         if (folder / name).is_file():
-            shutil.copyfile(folder / name, place / name)
+            with replaced(place / name, sync=False) as file:
+                file.write((folder / name).read_bytes())
     return place
 
 
@@ -154,7 +155,7 @@ def _contents(folder: Path, target: HubId, license: str | None) -> Contents:
     """The files to send, by their names."""
     from audiotag.models.evaluation_record import read_evaluation
 
-    card = _card(folder, target, license)  # first: it refuses a folder that is no tagger
+    card = _card(folder, target, license)  # first: it refuses a folder without a model
     contents: Contents = {
         name: folder / name for name in (WEIGHTS_FILE, ONNX_FILE) if (folder / name).is_file()
     }
@@ -180,24 +181,28 @@ def _card(folder: Path, target: HubId, license: str | None) -> str:
 
     if (folder / CARD_FILE).is_file():
         if license is not None:
-            raise HubError(f"{folder / CARD_FILE} is your own card; say the licence in its head")
+            raise HubError(f"{folder / CARD_FILE} is your own card; put the licence in its head")
         Model.load(folder)
         return (folder / CARD_FILE).read_text(encoding="utf-8")
     return model_card(folder, target.name, license)
 
 
 def _without_folders(text: str) -> str:
-    """TOML whose strings that are absolute paths keep their last part only."""
+    """TOML in which strings that are absolute paths are cut to their last part."""
     return FOLDERS.sub('"', text)
 
 
 def _refuse_private(text: bytes, path: Path) -> None:
-    """Raise a HubError if a text holds a token, or names a folder of this machine."""
+    """Refuse a text that holds a token or names a folder of this machine.
+
+    Raises:
+        HubError: If it does.
+    """
     if TOKEN_IN_TEXT.search(text):
         raise HubError(f"{path} holds a Hub token; remove it and revoke the token")
     for place in (Path.home(), Path.cwd(), path.resolve().parent.parent):
         if place != Path(place.anchor) and f"{place}/".encode() in text:
-            raise HubError(f"{path} names {place}, a folder of this machine; take that out")
+            raise HubError(f"{path} names {place}, a folder of this machine; remove that")
 
 
 def _text(content: Path | bytes) -> str:
@@ -219,7 +224,7 @@ def _commit(api: HfApi, target: HubId, contents: Contents, how: _Commit) -> str:
     send = partial(_send, api, target, files, how)
     with explained(api, target.name, target.revision):
         patiently(partial(_prepare, api, target, how))
-        # A pull request is asked for once: each that arrives is one more.
+        # A pull request is not tried again: each request that arrives opens one.
         commit = send() if how.create_pr else patiently(send)
         if how.tag:
             tag = partial(api.create_tag, target.name, tag=how.tag, revision=commit.oid)
@@ -254,7 +259,7 @@ def _prepare(api: HfApi, target: HubId, how: _Commit) -> None:
 def _send(
     api: HfApi, target: HubId, files: Sequence[CommitOperationAdd], how: _Commit
 ) -> CommitInfo:
-    """Commit; what has been uploaded whole before is not again."""
+    """Commit the files; those that are on the Hub already are not uploaded again."""
     try:
         with transferring():
             return api.create_commit(

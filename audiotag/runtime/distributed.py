@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 
 LAUNCHED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set by torchrun
-FAILED = "failed"  # how many processes have, in what they all see
-JOINED = itertools.count()  # numbers the times, which are the same in every process
+FAILED = "failed"  # in the store that all processes see: how many of them have failed
+JOINED = itertools.count()  # numbers the process groups, in the same order in every process
 
 
 def launched_rank() -> int:
@@ -23,9 +23,9 @@ def launched_rank() -> int:
 def joined_processes() -> Iterator[int]:
     """Join the processes that torchrun started with this one, if it did; gives this one's rank.
 
-    Each takes the GPU of its number where there are any. What they exchange goes over nccl between
-    GPUs, and over gloo from memory. Of several that fail the first alone says why: the others
-    mostly do for want of it.
+    Where there are GPUs, each process takes the one of its local rank. Tensors on GPUs are
+    exchanged over nccl, others over gloo. Where several processes fail, only the first says why:
+    the others mostly fail because it has.
     """
     if not _is_launched():
         yield 0
@@ -34,7 +34,7 @@ def joined_processes() -> Iterator[int]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     shared, rank, processes = next(dist.rendezvous("env://"))
-    store = dist.PrefixStore(f"{next(JOINED)}", shared)  # without the addresses of the last time
+    store = dist.PrefixStore(f"{next(JOINED)}", shared)  # free of an earlier group's addresses
     dist.init_process_group(backend, store=store, rank=rank, world_size=processes)
     try:
         yield rank
@@ -51,7 +51,7 @@ def _is_launched() -> bool:
 
 
 def sum_over_processes(values: np.ndarray) -> np.ndarray:
-    """The sum over all processes: each row is one process's scores, and zeros of the others."""
+    """The sum of an array over all processes; each has some of its rows, and zeros elsewhere."""
     if process_count() == 1:
         return values
     total = torch.from_numpy(values)

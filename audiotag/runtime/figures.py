@@ -10,7 +10,6 @@ from audiotag.runtime.files import replaced
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -21,7 +20,7 @@ DCLS, DENSE, OTHER = "#c1440e", "#1f5f8b", "#6b6b6b"  # colours
 
 
 def check_plot(path: Path) -> None:
-    """See to it that a picture can be drawn before time is spent on what it shows.
+    """Check that a picture can be drawn, before time is spent on what it shows.
 
     Raises:
         AudioTagError: If matplotlib is missing or the suffix is not one of `SUFFIXES`.
@@ -35,7 +34,11 @@ def check_plot(path: Path) -> None:
 
 
 def draw_axes(path: Path, draw: Callable[["Axes"], None], title: str) -> None:
-    """Draw one pair of axes into a file."""
+    """Draw one pair of axes into a file.
+
+    Raises:
+        AudioTagError: As `check_plot`, or if the file cannot be written.
+    """
     check_plot(path)
     from matplotlib.figure import Figure
 
@@ -48,6 +51,10 @@ def draw_axes(path: Path, draw: Callable[["Axes"], None], title: str) -> None:
 
 
 def write(figure: "Figure", path: Path) -> None:
-    """Write a figure to a file of the kind that its suffix names."""
+    """Write a figure to a file of the kind that its suffix names.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
     with replaced(path) as file:
         figure.savefig(file, dpi=DPI, format=path.suffix[1:])

@@ -136,7 +136,7 @@ def _moved_into_place(path: Path, remedy: str, sync: bool) -> Iterator[BinaryIO]
 
 
 def _make_parent(path: Path) -> None:
-    if not os.path.exists(path.parent):  # a file in its place is told when `path` is opened
+    if not os.path.exists(path.parent):  # if it is a file, opening `path` says so
         path.parent.mkdir(parents=True, exist_ok=True)
 
 

@@ -15,20 +15,20 @@ def free_bytes(device: torch.device) -> int:
     """Bytes free on a device; the processes of one `torchrun` share the machine's own equally."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return _machine() // int(os.environ.get(LOCAL_PROCESSES, 1))
+    return _free_in_main_memory() // int(os.environ.get(LOCAL_PROCESSES, 1))
 
 
-def _machine() -> int:
-    """What Linux says is available, within the limits set for this process; else half of all."""
+def _free_in_main_memory() -> int:
+    """Bytes that Linux says are available, within this process's limits; elsewhere, half of all."""
     if not MEMORY_INFO.exists():
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     lines = (line.split() for line in MEMORY_INFO.read_text().splitlines())
     available = next(int(words[1]) for words in lines if words[0] == "MemAvailable:") * 1024
-    return min([available, *_left_in_groups()])
+    return min([available, *_left_in_control_groups()])
 
 
-def _left_in_groups() -> Iterator[int]:
-    """Bytes left in the control group (v2) of this process and in those above it."""
+def _left_in_control_groups() -> Iterator[int]:
+    """Bytes left in each limited control group (v2) that this process is in."""
     lines = OWN_GROUP.read_text().splitlines() if OWN_GROUP.exists() else []
     for line in lines:
         if line.startswith("0::"):
@@ -42,7 +42,7 @@ def _is_limited(group: Path) -> bool:
 
 
 def _left(group: Path) -> int:
-    """The limit less what is used, cached files not counted: they make room."""
+    """The limit minus what is used; cached files do not count, as they give way."""
     lines = (line.split() for line in (group / "memory.stat").read_text().splitlines())
     statistics = {name: int(value) for name, value in lines}
     cached = statistics["active_file"] + statistics["inactive_file"]

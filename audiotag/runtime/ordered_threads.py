@@ -1,4 +1,4 @@
-"""Working ahead: items go through a function in threads, results come in order."""
+"""A function over many items in threads: results are made ahead, and come in the items' order."""
 
 import threading
 from collections import deque
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
-ITEMS_AHEAD = 3  # for each worker, begun or done before they are wanted
-RESULTS_AHEAD = 64  # of one item; of a recording of a day the rest waits for its turn
-POLL = 0.05  # seconds between looks at a worker that is to end
+ITEMS_AHEAD = 3  # for each worker: items that it starts before their results are wanted
+RESULTS_AHEAD = 64  # of one item: then its worker waits, so that a long recording fits in memory
+POLL = 0.05  # seconds between looks at a worker that is to stop
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class _Job:
-    """An item in a worker's hands; its results end with None."""
+    """An item that a worker has; its results end with None."""
 
     results: Queue[Any]
     future: Future[None]
@@ -31,15 +31,15 @@ def work_ahead(
 ) -> Generator[Result, None, None]:
     """The results of `function` for each item, in order, in memory that does not grow.
 
-    Raises what `function` raises. Closing the generator ends the workers; it sets `stopped`, which
-    tells a `function` that waits.
+    Raises what `function` raises. Closing the generator stops the workers; it sets `stopped`, which
+    a `function` that waits should watch.
     """
     pending: deque[_Job] = deque()
     stopped = threading.Event() if stopped is None else stopped
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
-                pending.append(_begin(pool, function, item, stopped))
+                pending.append(_start(pool, function, item, stopped))
                 if len(pending) > workers * ITEMS_AHEAD:
                     yield from _results(pending[0])
                     pending.popleft()
@@ -52,7 +52,7 @@ def work_ahead(
                 _drop(job)
 
 
-def _begin(
+def _start(
     pool: ThreadPoolExecutor,
     function: Callable[[Item], Iterator[Any]],
     item: Item,
@@ -79,7 +79,7 @@ def _results(job: _Job) -> Iterator[Any]:
 
 
 def _drop(job: _Job) -> None:
-    """Take what a worker wants to hand on until it ends."""
+    """Cancel a job, or take its results until it ends: its worker may wait to hand one on."""
     job.future.cancel()
     while not job.future.done():
         try:

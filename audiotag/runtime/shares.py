@@ -1,4 +1,4 @@
-"""Shares: which part of the work one of several processes or machines does."""
+"""Shares of the work: which part of it one of several processes or machines does."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ VARIABLES = (  # number of this process, number of all
 
 @dataclass(frozen=True)
 class Share:
-    """The share numbered `index`, from 0 on, of `count`.
+    """One of `count` shares of about the same size; `index` counts from 0.
 
     Raises:
         DataError: If there is no such share.
@@ -32,7 +32,7 @@ class Share:
             )
 
     def span(self, size: int) -> tuple[int, int]:
-        """First position, and the one after the last, of its share of `size`."""
+        """The first of this share's positions among `size`, and the one after its last."""
         return size * self.index // self.count, size * (self.index + 1) // self.count
 
 
@@ -43,7 +43,7 @@ def find_share(environment: Mapping[str, str] = os.environ) -> Share:
     """The share that a launcher's environment variables name; the whole where there are none.
 
     Raises:
-        DataError: If they name none.
+        DataError: If there is no such share, or they are not whole numbers.
     """
     for index, count in VARIABLES:
         if index in environment and count in environment:

@@ -1,4 +1,4 @@
-"""Timing several things in turn, so that whatever else the machine does falls on all alike."""
+"""Timing several things in turn, so that what else the machine does slows all of them alike."""
 
 import math
 import time
@@ -21,7 +21,7 @@ def interleave(
         works: What to time, by name.
         runs: Times that each is measured.
         run_seconds: Time that calls are repeated for in one measurement.
-        wait: Called before a clock is read, until a device is done with what it was given.
+        wait: Called before a clock is read; returns when the device has done its work.
     """
     calls = {name: _calls(work, run_seconds, wait) for name, work in works.items()}
     times: dict[str, list[float]] = {name: [] for name in works}

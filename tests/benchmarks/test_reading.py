@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from audiotag.benchmarks import hdf5_baseline, reading
 from audiotag.cli import cli
 from audiotag.data.dataset import ClipDataset
-from audiotag.data.loading.clips import StreamedClips
+from audiotag.data.loading.streamed import StreamedSamples
 from audiotag.errors import DataError
 from audiotag.runtime.timing import WARM_UPS
 from tests.support.prepared_data import Clip, noise, write_dataset
@@ -68,13 +68,13 @@ def test_samples_lie_as_the_peers_have_them(folder, tmp_path):
 
 def test_figures_are_of_the_clips_that_were_read(folder, monkeypatch):
     read = []
-    heads = StreamedClips.heads
+    windows = StreamedSamples.windows
 
-    def counted(self, clips, seconds):
+    def counted(self, clips, cuts):
         read.append(len(clips))
-        return heads(self, clips, seconds)
+        return windows(self, clips, cuts)
 
-    monkeypatch.setattr(StreamedClips, "heads", counted)
+    monkeypatch.setattr(StreamedSamples, "windows", counted)
     messages = []
     speed = reading.measure(folder, clips=4, runs=2, report=messages.append)
     assert speed.clips == 4 and speed.seconds <= 1 and len(messages) == 2

@@ -83,7 +83,7 @@ def test_a_damaged_file_is_named_wherever_it_is_read(tmp_path, text, reason):
     folder = prepare(source, tmp_path / "data", RATE)
     path = folder / "dataset.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    message = f"{path} is damaged \\(.*{reason}.*\\); copy it anew, or remove {folder} and prepare"
+    message = f"{path} is damaged \\(.*{reason}.*\\); remove {folder} and prepare it again"
     for read in (read_info, ClipDataset, summarise, lambda x: prepare(source, x, RATE)):
         with pytest.raises(DataError, match=message):
             read(folder)

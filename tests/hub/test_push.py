@@ -108,11 +108,11 @@ def test_an_upload_is_tried_again(hub, run, folder, name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["pull", "nonsense"], "'nonsense' is no Hub id; write OWNER/NAME"),
+        (["pull", "nonsense"], "'nonsense' is not a Hub id; write OWNER/NAME"),
         (["pull", "a/b@x", "--revision", "y"], "contradict each other"),
         (["pull", "me/a--b"], "the Hub does not allow the name me/a--b"),
-        (["models", "--remove", "nonsense"], "'nonsense' is no Hub id"),
-        (["push", ".", "me"], "'me' is no Hub id"),
+        (["models", "--remove", "nonsense"], "'nonsense' is not a Hub id"),
+        (["push", ".", "me"], "'me' is not a Hub id"),
         (["push", ".", "me/a", "--create-pr", "--tag", "v1"], "a pull request is against main"),
         (["push", ".", "me/a", "--create-pr", "--revision", "b"], "a pull request is against main"),
         (["push", ".", "me/a", "--license", "MIT License"], "has no licence 'MIT License'"),
@@ -239,7 +239,7 @@ def test_a_licence_is_in_the_card(hub, run, folder, name):
 def test_a_licence_beside_a_card_of_ones_own_is_refused(run, folder, name):
     (folder / "README.md").write_text("---\nlicense: mit\n---\nMine.\n")
     assert run("push", folder, name, "--license", "mit", token=WRITE_TOKEN).error == (
-        f"Error: {folder / 'README.md'} is your own card; say the licence in its head"
+        f"Error: {folder / 'README.md'} is your own card; put the licence in its head"
     )
 
 
@@ -273,7 +273,7 @@ def test_a_file_that_names_a_folder_of_the_machine_is_not_pushed(hub, run, folde
     (folder / "README.md").write_text(f"---\nlicense: mit\n---\nSee {place}/notes.\n")
     error = run("push", folder, name, token=WRITE_TOKEN).error
     assert error == (
-        f"Error: {folder / 'README.md'} names {place}, a folder of this machine; take that out"
+        f"Error: {folder / 'README.md'} names {place}, a folder of this machine; remove that"
     )
     assert name not in hub.repositories
 
@@ -292,7 +292,7 @@ def test_what_fails_in_passing_is_tried_again(hub, run, folder, name, request_pa
     hub.drop(path, 2) if status is None else hub.fail(path, status, 2)
     seen = len(hub.requests)
     ended = run("push", folder, name, token=WRITE_TOKEN)
-    assert ended.code == 0 and "is tried again in" in ended.err
+    assert ended.code == 0 and "trying again in" in ended.err
     assert "model.safetensors" in hub.files(name)
     assert len(uploads(hub.requests[seen:])) <= 1
 

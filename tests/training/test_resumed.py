@@ -50,7 +50,7 @@ TIMED = {"clips_per_second", "data_wait", "time"}
 # Trains in children of its own that end themselves by SIGKILL: at the n-th change of the run
 # folder, or when the optimiser has done its n-th step of the child; a child that may live follows.
 KILLED = """
-import os, signal, sys
+import os, shutil, signal, sys
 from pathlib import Path
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -96,7 +96,7 @@ for point in points:
         kind, number = kill.split(":")
         assert os.WTERMSIG(run_child(out, kind, int(number))) == signal.SIGKILL, kill
         if not (Path(out) / "recipe.toml").exists() and Path(out).exists():
-            Path(out).rmdir()  # nothing was begun
+            shutil.rmtree(out)  # nothing was begun
     assert run_child(out) == 0, point
 """
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 from audiotag.cli.progress.line import StatusLine
 
 if TYPE_CHECKING:
-    from audiotag.data.progress import Progress
+    from audiotag.data.progress import PreparationState
 
 LOG_EVERY = 30.0  # seconds, where standard error goes to a file
 
@@ -17,9 +17,9 @@ class PrepareProgress:
     def __init__(self) -> None:
         self._line = StatusLine(LOG_EVERY)
         self._start = time.monotonic()
-        self._last: Progress | None = None
+        self._last: PreparationState | None = None
 
-    def __call__(self, progress: "Progress") -> None:
+    def __call__(self, progress: "PreparationState") -> None:
         """Show the progress, now and then."""
         self._last = progress
         if self._line.is_due:
@@ -33,11 +33,11 @@ class PrepareProgress:
         if self._last is not None:
             self._line.keep(self._describe(self._last))
 
-    def _describe(self, progress: "Progress") -> str:
+    def _describe(self, progress: "PreparationState") -> str:
         return describe(progress, time.monotonic() - self._start)
 
 
-def describe(progress: "Progress", seconds: float) -> str:
+def describe(progress: "PreparationState", seconds: float) -> str:
     """A run's state after so many seconds."""
     now = progress.recordings - progress.before
     left = round((progress.total - progress.recordings) * seconds / now)

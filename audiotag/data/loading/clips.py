@@ -1,4 +1,4 @@
-"""Batches of waveforms out of a data set, held in memory or read as they are wanted."""
+"""Batches of waveforms out of a data set, held in memory or read when they are wanted."""
 
 from typing import Protocol
 
@@ -6,26 +6,52 @@ import torch
 from torch import Tensor
 
 from audiotag.data.dataset import ClipDataset
-from audiotag.data.loading.resident import BYTES_PER_SAMPLE, ResidentClips
-from audiotag.data.loading.streamed import StreamedClips
+from audiotag.data.loading.crops import Cuts, draw_cuts, head_cuts, play
+from audiotag.data.loading.resident import BYTES_PER_SAMPLE, ResidentSamples
+from audiotag.data.loading.streamed import StreamedSamples
 from audiotag.runtime.free_memory import free_bytes
 
 RESIDENT_SHARE = 0.5  # of the free memory that decoded clips may take; the rest is the model's
 
 
-class Clips(Protocol):
-    """Clips that batches are cut from. One call at a time, from any thread.
-
-    The same numbers come out however the clips are held.
+class Samples(Protocol):
+    """The samples of a data set's clips. One call at a time, from any thread.
 
     Attributes:
         sample_rate: Hz.
+        lengths: Samples of each clip, (N,).
     """
 
     sample_rate: int
+    lengths: Tensor
+
+    def windows(self, clips: Tensor, cuts: Cuts) -> Tensor:
+        """The windows (B, cuts.width), int16, that cuts take of clips (B,), on the device where
+        batches are wanted.
+
+        Raises:
+            DataError: If a clip is missing or damaged.
+        """
+
+
+class Clips:
+    """Clips that batches are cut from, to the same bits however their samples are held.
+
+    One call at a time, from any thread.
+
+    Args:
+        samples: Of the clips.
+
+    Attributes:
+        samples: Of the clips.
+        sample_rate: Hz.
+    """
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples, self.sample_rate = samples, samples.sample_rate
 
     def __len__(self) -> int:
-        """How many clips there are."""
+        return len(self.samples.lengths)
 
     def crops(
         self,
@@ -41,6 +67,8 @@ class Clips(Protocol):
         Raises:
             DataError: If a clip is missing or damaged.
         """
+        lengths = self.samples.lengths[clips]
+        return self._play(clips, draw_cuts(lengths, self._size(seconds), generator, speeds))
 
     def heads(self, clips: Tensor, seconds: float) -> Tensor:
         """The first `seconds` (B, T) of clips (B,), silence after short ones: always the same.
@@ -48,10 +76,17 @@ class Clips(Protocol):
         Raises:
             DataError: If a clip is missing or damaged.
         """
+        return self._play(clips, head_cuts(len(clips), self._size(seconds)))
+
+    def _size(self, seconds: float) -> int:
+        return round(seconds * self.sample_rate)
+
+    def _play(self, clips: Tensor, cuts: Cuts) -> Tensor:
+        return play(self.samples.windows(clips, cuts), cuts)
 
 
 def open_clips(dataset: ClipDataset, device: torch.device, workers: int | None = None) -> Clips:
-    """The clips of a data set: held in memory where half of what is free will do.
+    """The clips of a data set, in memory where they take at most half of what is free.
 
     Args:
         dataset: The clips.
@@ -63,5 +98,5 @@ def open_clips(dataset: ClipDataset, device: torch.device, workers: int | None =
     """
     size = int(dataset.lengths.sum()) * BYTES_PER_SAMPLE
     if size <= RESIDENT_SHARE * free_bytes(device):
-        return ResidentClips(dataset, device, workers)
-    return StreamedClips(dataset, device, workers)
+        return Clips(ResidentSamples(dataset, device, workers))
+    return Clips(StreamedSamples(dataset, device, workers))

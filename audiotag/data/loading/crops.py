@@ -1,7 +1,7 @@
 """Cutting clips to the length of a batch: where to cut, and the cut played at its speed.
 
-A cut is a window of a clip's own samples, 16-bit integers, and a speed at which it is played. How
-the samples got there makes no difference to a bit of the result.
+A cut is a window of a clip's own samples, 16-bit integers, and the speed at which it is played. The
+result is the same to the bit, wherever the samples come from.
 """
 
 from dataclasses import dataclass
@@ -64,8 +64,8 @@ def head_cuts(count: int, size: int) -> Cuts:
 def fill(window: Tensor, clip: Tensor, cuts: Cuts, row: int, first: int = 0) -> None:
     """Write the window (width,) that the cut numbered `row` takes of a clip (T,), both int16.
 
-    What lies behind the cut's own reach is left as it is. Where `clip` is only the part that the
-    cut takes, `first` is the number of its first sample.
+    What lies behind the cut's own reach is left as it is. Where `clip` is only a part of the clip,
+    `first` is the number of its first sample in the whole.
     """
     window, offset = window[: int(cuts.reach[row]) + 1], int(cuts.offsets[row]) - first
     lead = max(0, -offset)

@@ -1,7 +1,6 @@
-"""Clips held decoded in memory.
+"""Clips held decoded in memory, in one 16-bit tensor on the device that trains.
 
-They lie in one 16-bit tensor on the training device. That suits sets of up to some hundred hours:
-an hour at 32 kHz takes 230 MB.
+That suits sets of up to some hundred hours: an hour at 32 kHz takes 230 MB.
 """
 
 import os
@@ -12,14 +11,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from audiotag.data.dataset import ClipDataset
-from audiotag.data.loading.crops import Cuts, draw_cuts, fill, head_cuts, play
+from audiotag.data.loading.crops import Cuts, fill
 from audiotag.errors import DataError
 
 BYTES_PER_SAMPLE = 2
 
 
-class ResidentClips:
-    """A data set's samples on a device; see `clips.Clips`.
+class ResidentSamples:
+    """A data set's samples on a device; see `clips.Samples`.
 
     Args:
         dataset: The clips.
@@ -38,7 +37,7 @@ class ResidentClips:
         self._starts = self.lengths.cumsum(0) - self.lengths
         total = int(self.lengths.sum())
         try:
-            self.samples = torch.empty(total, dtype=torch.int16, device=device)
+            self._samples = torch.empty(total, dtype=torch.int16, device=device)
         except RuntimeError as error:
             raise _too_large(dataset, total) from error
         self._decode(dataset, workers)
@@ -55,32 +54,15 @@ class ResidentClips:
     def _clip(self, index: int) -> Tensor:
         """Samples (T,), int16, of a clip."""
         start = int(self._starts[index])
-        return self.samples[start : start + int(self.lengths[index])]
+        return self._samples[start : start + int(self.lengths[index])]
 
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def crops(
-        self,
-        clips: Tensor,
-        seconds: float,
-        generator: torch.Generator,
-        speeds: Tensor | None = None,
-    ) -> Tensor:
-        """As `clips.Clips.crops`."""
-        size = round(seconds * self.sample_rate)
-        return self._cut(clips, draw_cuts(self.lengths[clips], size, generator, speeds))
-
-    def heads(self, clips: Tensor, seconds: float) -> Tensor:
-        """As `clips.Clips.heads`."""
-        return self._cut(clips, head_cuts(len(clips), round(seconds * self.sample_rate)))
-
-    def _cut(self, clips: Tensor, cuts: Cuts) -> Tensor:
+    def windows(self, clips: Tensor, cuts: Cuts) -> Tensor:
+        """As `clips.Samples.windows`."""
         shape = len(clips), cuts.width
-        windows = torch.empty(shape, dtype=torch.int16, device=self.samples.device)
+        windows = torch.empty(shape, dtype=torch.int16, device=self._samples.device)
         for row, index in enumerate(clips.tolist()):
             fill(windows[row], self._clip(index), cuts, row)
-        return play(windows, cuts)
+        return windows
 
 
 def _too_large(dataset: ClipDataset, samples: int) -> DataError:

@@ -1,4 +1,4 @@
-"""Clips decoded when they are wanted, as far as they are: data sets of any size."""
+"""Clips decoded when they are wanted, and only the part that is: data sets of any size."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from audiotag.data.dataset import ClipDataset
-from audiotag.data.loading.crops import Cuts, draw_cuts, fill, head_cuts, play
+from audiotag.data.loading.crops import Cuts, fill
 
 
-class StreamedClips:
-    """A data set's clips, read and decoded in threads; see `clips.Clips`.
+class StreamedSamples:
+    """A data set's samples, read and decoded in threads; see `clips.Samples`.
 
     Args:
         dataset: The clips.
@@ -27,25 +27,8 @@ class StreamedClips:
         self._dataset, self._device = dataset, device
         self._pool = ThreadPoolExecutor(workers or os.cpu_count())
 
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def crops(
-        self,
-        clips: Tensor,
-        seconds: float,
-        generator: torch.Generator,
-        speeds: Tensor | None = None,
-    ) -> Tensor:
-        """As `clips.Clips.crops`."""
-        size = round(seconds * self.sample_rate)
-        return self._cut(clips, draw_cuts(self.lengths[clips], size, generator, speeds))
-
-    def heads(self, clips: Tensor, seconds: float) -> Tensor:
-        """As `clips.Clips.heads`."""
-        return self._cut(clips, head_cuts(len(clips), round(seconds * self.sample_rate)))
-
-    def _cut(self, clips: Tensor, cuts: Cuts) -> Tensor:
+    def windows(self, clips: Tensor, cuts: Cuts) -> Tensor:
+        """As `clips.Samples.windows`."""
         pinned = self._device.type == "cuda"  # copied while the device computes
         windows = torch.empty(len(clips), cuts.width, dtype=torch.int16, pin_memory=pinned)
 
@@ -55,4 +38,4 @@ class StreamedClips:
             fill(windows[row], samples, cuts, row, first)
 
         list(self._pool.map(place, range(len(clips)), clips.tolist()))
-        return play(windows.to(self._device, non_blocking=True), cuts)
+        return windows.to(self._device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Cutting: a recording becomes encoded clips, or the reason why it gives none."""
+"""Cutting recordings into encoded clips; where one gives none, the reason why."""
 
 import hashlib
 import re
@@ -16,9 +16,9 @@ from audiotag.data.shards import ClipInfo, EncodedClip
 from audiotag.errors import AudioError
 
 SILENCE_PEAK = 1e-3  # of full scale, -60 dB
-SHORTEST_REST = 0.05  # of a clip: what is left of a recording after its last whole clip
-VALID_PERCENT = 20  # of the groups, where no split is given
-MAX_KEY_BYTES = 90  # a longer name would need an extended tar header and move the data
+SHORTEST_REST = 0.05  # of a clip's length: a shorter rest of a recording is left out
+VALID_PERCENT = 20  # of the groups of recordings that have no split
+MAX_KEY_BYTES = 90  # a longer name needs an extended tar header, which would move the data
 STEM_BYTES = 60  # of a recording's name in its clips' keys
 NOT_IN_KEYS = re.compile(r"[^\w-]+")  # WebDataset ends a key at its first dot
 
@@ -29,8 +29,8 @@ class Cutter:
 
     Attributes:
         sample_rate: Hz.
-        seconds: Of a clip at most.
-        keep_silence: Whether silent clips are taken.
+        seconds: Length of a clip at most.
+        keep_silence: Whether silent clips are kept.
         encoding: Of the clips, one of `encoding.ENCODINGS`.
     """
 
@@ -40,7 +40,7 @@ class Cutter:
     encoding: str = FLAC
 
     def clips(self, number: int, recording: Recording) -> Iterator[EncodedClip | Failure]:
-        """The clips of the recording at position `number`, and what of it is not taken."""
+        """The clips of the recording at position `number`, and what of it is left out."""
         recording = _printable(recording)
         pieces = self._pieces(recording.audio)
         if recording.key is not None:
@@ -81,7 +81,7 @@ class Cutter:
         duration = len(samples) / self.sample_rate
         peak = float(np.abs(samples).max())
         if not np.isfinite(peak):
-            return Failure(recording.name, f"holds what is no number, from {start:g} s on")
+            return Failure(recording.name, f"holds NaN or infinite samples from {start:g} s on")
         if peak < SILENCE_PEAK and not self.keep_silence:
             return Failure(recording.name, f"silent from {start:g} s on", "silent")
         if first and duration < SHORTEST_REST * self.seconds:
@@ -108,7 +108,7 @@ def hash_split(group: str) -> str:
 
 
 def clean_key(key: str) -> str:
-    """A key that is a safe file name; one that had to be changed gets a hash to stay unique."""
+    """The key as a safe file name; if it had to be changed, a hash keeps it unique."""
     clean = _cut_bytes(NOT_IN_KEYS.sub("_", key), MAX_KEY_BYTES)
     if key and clean == key:
         return key
@@ -117,7 +117,7 @@ def clean_key(key: str) -> str:
 
 
 def _printable(recording: Recording) -> Recording:
-    """The recording; bytes of file names that are no text are written out in names and labels."""
+    """The recording, its name and labels as `printable` text."""
     labels = tuple(map(printable, recording.labels))
     return replace(recording, name=printable(recording.name), labels=labels)
 
@@ -135,7 +135,7 @@ def _cut_bytes(text: str, size: int) -> str:
 
 
 def _failure(recording: Recording, error: AudioError) -> Failure:
-    """Why nothing of a recording could be decoded, without the name that the failure has."""
+    """Why a recording could not be decoded; the failure names it, so its reason does not."""
     audio = recording.audio
     name = audio.path if isinstance(audio, FileAudio) else "audio data"
     return Failure(recording.name, str(error).removeprefix(f"{name}: "), _kind(audio, str(error)))

@@ -1,4 +1,4 @@
-"""Duplicates: which clips are there already, at 32 bytes a clip."""
+"""Duplicates: clips that are in the data set already, remembered in 32 bytes each."""
 
 import hashlib
 
@@ -6,11 +6,11 @@ import numpy as np
 
 DUPLICATE = "duplicate"  # the kind of failure
 DIGEST_BYTES = 16
-RECENT = 2**15  # digests in a plain set, which takes 7 times the memory, before they are sorted in
+RECENT = 2**15  # digests in a plain set, which takes 7 times the memory, until they are sorted in
 
 
 class Digests:
-    """A set of digests, known by their first bytes, that takes `DIGEST_BYTES` for each."""
+    """A set of digests of which only the first `DIGEST_BYTES` are kept."""
 
     def __init__(self) -> None:
         self._sorted = np.empty(0, f"S{DIGEST_BYTES}")
@@ -24,11 +24,11 @@ class Digests:
         if short in self._recent:
             return True
         place = np.searchsorted(self._sorted, np.array(short, self._sorted.dtype))
-        # Both are filled up with zeros, so zeros that numpy cuts off at the end make no difference.
+        # numpy pads with zeros and strips them, so zeros at the end make no difference.
         return bool(place < len(self._sorted)) and self._sorted[place] == short.rstrip(b"\0")
 
     def add(self, digest: bytes) -> None:
-        """Add one that may be there."""
+        """Add a digest, if it is not in the set."""
         if digest in self:
             return
         self._recent.add(digest[:DIGEST_BYTES])
@@ -39,10 +39,10 @@ class Digests:
 
 
 class Duplicates:
-    """Finds clips that are there already.
+    """Finds clips that are in the data set already.
 
     Args:
-        keep: Whether clips with the same samples are let through; the same key never is.
+        keep: Whether clips with the same samples are kept; clips with the same key never are.
     """
 
     def __init__(self, keep: bool = False) -> None:
@@ -50,7 +50,7 @@ class Duplicates:
         self._keys, self._clips = Digests(), Digests()
 
     def reason(self, key: str, sha256: str) -> str | None:
-        """Why a clip is one too many; None for one that is new, which is remembered."""
+        """Why a clip is a duplicate; None if it is new, and then it is remembered."""
         name, clip = hashlib.sha256(key.encode()).digest(), bytes.fromhex(sha256)
         if name in self._keys:
             return f"a clip with the key {key} is there already"

@@ -1,4 +1,4 @@
-"""Merging: the parts of all processes become the index and the summary of one data set."""
+"""Merging: the parts of all shares become one data set, with its index."""
 
 import json
 import shutil
@@ -20,13 +20,13 @@ from audiotag.data.info import DatasetInfo, SplitInfo
 from audiotag.data.prepare.duplicates import DUPLICATE, Duplicates
 from audiotag.data.prepare.parts import (
     PARTS_FOLDER,
-    Part,
+    FinishedPart,
     clip_rows,
     failure_rows,
     finished_parts,
     read_rows,
 )
-from audiotag.data.prepare.plan import Plan, read_plan
+from audiotag.data.prepare.plan import PreparationPlan, read_plan
 from audiotag.data.shards import (
     DATASET_FILE,
     FAILURES_FILE,
@@ -55,20 +55,20 @@ class _Tally:
 
 
 def merge(out: Path) -> Path:
-    """Join what the processes wrote; a data set that is finished is left as it is.
+    """Join the shares of a data set; one that is finished is left as it is.
 
-    A clip that two processes took stays in the first's shard; the index and `failures.jsonl` say
-    that the other's is not one of the data set.
+    Of a clip that is in two shares, the index has the first; `failures.jsonl` lists the other,
+    which stays in its shard.
 
     Raises:
-        DataError: If processes have not finished.
+        DataError: If a share is missing or not finished.
         OutputError: If it cannot be written.
     """
     out = Path(out)
     if not (out / DATASET_FILE).exists():
         plan = read_plan(out)
         if plan is None:
-            raise DataError(f"{out} holds no shards; make some with audiotag prepare")
+            raise DataError(f"{out} holds no shards; make them with audiotag prepare")
         tally = _write_index(out, plan, _all_parts(out, plan))
         labels = sorted(tally.labels) if plan.labels is None else list(plan.labels)
         with replaced(out / LABELS_FILE, REMEDY) as file:
@@ -78,25 +78,25 @@ def merge(out: Path) -> Path:
     return out
 
 
-def _all_parts(out: Path, plan: Plan) -> list[Part]:
-    ranks = [finished_parts(out, rank) for rank in range(plan.num_shards)]
-    missing = [rank for rank, parts in enumerate(ranks) if not parts]
-    begun = [rank for rank, parts in enumerate(ranks) if parts and parts[-1].next is not None]
-    if missing or begun:
+def _all_parts(out: Path, plan: PreparationPlan) -> list[FinishedPart]:
+    shares = [finished_parts(out, share) for share in range(plan.num_shards)]
+    missing = [share for share, parts in enumerate(shares) if not parts]
+    started = [share for share, parts in enumerate(shares) if parts and parts[-1].next is not None]
+    if missing or started:
         lacks = [f"nothing of {_named(missing)}"] * bool(missing)
-        lacks += [f"only a beginning of {_named(begun)}"] * bool(begun)
+        lacks += [f"only a beginning of {_named(started)}"] * bool(started)
         raise DataError(
-            f"{out} has {' and '.join(lacks)} (of {plan.num_shards}); "
-            "run the same command for it again, it goes on where it stopped"
+            f"{out} has {' and '.join(lacks)} (of {plan.num_shards}); run the same command for it "
+            "again: it resumes where it stopped"
         )
-    return [part for parts in ranks for part in parts]
+    return [part for parts in shares for part in parts]
 
 
-def _named(ranks: list[int]) -> str:
-    return f"share{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"
+def _named(shares: list[int]) -> str:
+    return f"share{'s' * (len(shares) > 1)} {', '.join(map(str, shares))}"
 
 
-def _write_index(out: Path, plan: Plan, parts: list[Part]) -> _Tally:
+def _write_index(out: Path, plan: PreparationPlan, parts: list[FinishedPart]) -> _Tally:
     """Write the index and the failures, a part at a time."""
     tally, failures_path = _Tally(), out / FAILURES_FILE
     with replaced(failures_path, REMEDY) as failures, _index_writer(out / INDEX_FILE) as write:
@@ -114,7 +114,7 @@ def _write_index(out: Path, plan: Plan, parts: list[Part]) -> _Tally:
 
 @contextmanager
 def _index_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
-    """A function that adds rows to the index, in groups of a size that reads well."""
+    """A context that gives a function to add rows to the index, in groups that read fast."""
     held: list[pa.Table] = []
     with replaced(path, REMEDY) as file, pq.ParquetWriter(file, SCHEMA) as writer:
 
@@ -131,8 +131,8 @@ def _index_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
         flush()
 
 
-def _rows(out: Path, plan: Plan, parts: list[Part]) -> Iterator[pa.Table]:
-    """The rows of each part; what another process has taken before becomes a failure."""
+def _rows(out: Path, plan: PreparationPlan, parts: list[FinishedPart]) -> Iterator[pa.Table]:
+    """The rows of each part; a clip that is in an earlier share too becomes a failure."""
     duplicates = Duplicates(plan.keep_duplicates)
     for part in parts:
         rows = read_rows(out, part)
@@ -144,19 +144,19 @@ def _rows(out: Path, plan: Plan, parts: list[Part]) -> Iterator[pa.Table]:
 
 
 def _failed(rows: pa.Table, reasons: pa.Array) -> pa.Table:
-    """Rows of which those that have a reason are failures."""
-    doubled = pc.is_valid(reasons)
+    """The rows, of which those that have a reason become failures."""
+    failed = pc.is_valid(reasons)
     changes = {
-        "key": pc.if_else(doubled, None, rows["key"]),
+        "key": pc.if_else(failed, None, rows["key"]),
         "reason": pc.coalesce(reasons, rows["reason"]),
-        "kind": pc.if_else(doubled, DUPLICATE, rows["kind"]),
+        "kind": pc.if_else(failed, DUPLICATE, rows["kind"]),
     }
     for name, column in changes.items():
         rows = rows.set_column(rows.schema.get_field_index(name), name, column)
     return rows
 
 
-def _info(out: Path, plan: Plan, tally: _Tally, labels: int) -> DatasetInfo:
+def _info(out: Path, plan: PreparationPlan, tally: _Tally, labels: int) -> DatasetInfo:
     versions = {
         "audiotag": __version__,
         "numpy": np.__version__,

@@ -1,10 +1,10 @@
-"""Parts: what stands on disk of a data set that is being prepared, so that a run can go on.
+"""Parts: what is on the disk of a data set that is being prepared, so that a run can resume.
 
     parts/settings.json         what is prepared and how; a run with other settings is refused
-    parts/RRRR-NNNNNN.parquet   of the finished shard NNNNNN of rank RRRR: its rows of the index,
-                                what was not taken meanwhile, and where in the source it ends
+    parts/SSSS-NNNNNN.parquet   of the finished shard NNNNNN of share SSSS: its rows of the index,
+                                what was left out meanwhile, and where in the source it ends
 
-A part is written after its shard: one that is there says that its shard is whole.
+A part is written after its shard: where there is a part, its shard is whole.
 """
 
 import json
@@ -27,15 +27,15 @@ PART_SCHEMA = pa.schema([*SCHEMA, *((name, pa.string()) for name in FAILURE_FIEL
 
 
 @dataclass(frozen=True)
-class Part:
+class FinishedPart:
     """A finished part.
 
     Attributes:
-        rank: Of the process that made it.
-        number: Among the rank's parts.
+        rank: Number of the share that it belongs to.
+        number: Among the share's parts.
         next: Where the next part begins: position in the source, and how many results of that
-            recording are in this part already. None where the rank's share ends with this part.
-        size: Bytes of its shard; 0 where it has none, as no clip was taken.
+            recording are in this part already. None where the share ends with this part.
+        size: Bytes of its shard; 0 where it has none, as it has no clip.
         clips: How many clips it has.
     """
 
@@ -61,7 +61,7 @@ def shard_path(out: Path, name: str) -> Path:
     return out / SHARDS_FOLDER / f"{name}.tar"
 
 
-def write_part(out: Path, part: Part, rows: Sequence[dict]) -> None:
+def write_part(out: Path, part: FinishedPart, rows: Sequence[dict]) -> None:
     """Write a part whose shard is there.
 
     Args:
@@ -78,9 +78,9 @@ def write_part(out: Path, part: Part, rows: Sequence[dict]) -> None:
         pq.write_table(table, file)
 
 
-def finished_parts(out: Path, rank: int) -> list[Part]:
-    """The parts of a rank from the first to the last whose shard is there as it was written."""
-    parts: list[Part] = []
+def finished_parts(out: Path, rank: int) -> list[FinishedPart]:
+    """The parts of a share, from the first to the last whose shard has the size it was given."""
+    parts: list[FinishedPart] = []
     for number in count():
         part = _read_part(_path(out, part_name(rank, number)))
         if part is None or (part.size and not _has_size(shard_path(out, part.name), part.size)):
@@ -91,7 +91,7 @@ def finished_parts(out: Path, rank: int) -> list[Part]:
     raise AssertionError("count() does not end")
 
 
-def read_rows(out: Path, part: Part) -> pa.Table:
+def read_rows(out: Path, part: FinishedPart) -> pa.Table:
     """The rows of a part, in `PART_SCHEMA`; failures have no key."""
     return pq.read_table(_path(out, part.name)).replace_schema_metadata(None)
 
@@ -102,7 +102,7 @@ def clip_rows(rows: pa.Table) -> pa.Table:
 
 
 def failure_rows(rows: pa.Table) -> pa.Table:
-    """The rows of what was not taken: source, reason, kind."""
+    """The rows of what was left out: source, reason, kind."""
     return rows.filter(pc.is_null(rows["key"])).select(FAILURE_FIELDS)
 
 
@@ -110,11 +110,11 @@ def _path(out: Path, name: str) -> Path:
     return out / PARTS_FOLDER / f"{name}.parquet"
 
 
-def _read_part(path: Path) -> Part | None:
+def _read_part(path: Path) -> FinishedPart | None:
     try:
         values = json.loads(pq.read_schema(path).metadata[METADATA])
         following = values.pop("next")
-        return Part(**values, next=None if following is None else tuple(following))
+        return FinishedPart(**values, next=None if following is None else tuple(following))
     except (FileNotFoundError, pa.ArrowInvalid):
         return None
 

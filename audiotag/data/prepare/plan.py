@@ -16,23 +16,23 @@ from audiotag.errors import DataError
 from audiotag.runtime.files import explained, make_folder, replaced
 
 PLAN_FILE = "settings.json"
-FORMER = {"encoding": FLAC}  # of data sets from before there was a choice
-SOURCE = ("recordings", "fingerprint")  # say nothing to a reader that one sentence does not
+FORMER = {"encoding": FLAC}  # settings of data sets that are older than the choice
+SOURCE = ("recordings", "fingerprint")  # mean nothing to a reader: one sentence stands for both
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What decides on the bytes of a data set.
+class PreparationPlan:
+    """Everything that the bytes of a data set depend on.
 
     Attributes:
         sample_rate: Hz.
-        clip_seconds: Of a clip at most.
+        clip_seconds: Length of a clip at most.
         encoding: Of the clips in the shards.
         shard_bytes: A shard ends with the clip that reaches it.
-        limit: Recordings taken into account, all if None.
-        keep_silence: Whether silent clips are taken.
-        keep_duplicates: Whether clips that are there already are taken.
-        num_shards: Between how many processes the source is divided.
+        limit: How many recordings of the source are used; all if None.
+        keep_silence: Whether silent clips are kept.
+        keep_duplicates: Whether clips with the same samples as another are kept.
+        num_shards: Into how many shares the source is divided.
         source: Name of the kind of source.
         recordings: How many the source has.
         fingerprint: The source's.
@@ -58,7 +58,7 @@ class Plan:
         return {name: value for name, value in asdict(self).items() if name != "labels"}
 
 
-def read_plan(out: Path) -> Plan | None:
+def read_plan(out: Path) -> PreparationPlan | None:
     """The plan of a folder that is being prepared; None if there is none.
 
     Raises:
@@ -68,14 +68,14 @@ def read_plan(out: Path) -> Plan | None:
     try:
         values = FORMER | json.loads(path.read_text(encoding="utf-8"))
         labels = values.pop("labels")
-        return Plan(**values, labels=None if labels is None else tuple(labels))
+        return PreparationPlan(**values, labels=None if labels is None else tuple(labels))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path} cannot be read ({error}); remove {out} to begin anew") from error
+        raise DataError(f"{path} cannot be read ({error}); remove {out} to start anew") from error
 
 
-def is_finished(out: Path, plan: Plan) -> bool:
+def is_finished(out: Path, plan: PreparationPlan) -> bool:
     """Whether the folder holds the finished data set of a plan.
 
     Raises:
@@ -84,17 +84,17 @@ def is_finished(out: Path, plan: Plan) -> bool:
     if (out / DATASET_FILE).exists():
         _compare(out, FORMER | read_info(out).settings, plan.settings, "holds a data set")
         return True
-    begun = read_plan(out)
-    if begun is not None:
-        _compare(out, begun.settings, plan.settings, "was begun")
-        if begun.labels != plan.labels:
-            raise DataError(f"{out} was begun with other labels; choose another folder")
+    started = read_plan(out)
+    if started is not None:
+        _compare(out, started.settings, plan.settings, "was started")
+        if started.labels != plan.labels:
+            raise DataError(f"{out} was started with other labels; choose another folder")
     elif out.exists() and set(os.listdir(out)) - {PARTS_FOLDER, SHARDS_FOLDER}:
         raise DataError(f"{out} exists and is not a prepared data set; choose another folder")
     return False
 
 
-def begin(out: Path, plan: Plan) -> None:
+def begin(out: Path, plan: PreparationPlan) -> None:
     """Make the folder, its plan first.
 
     Raises:
@@ -111,10 +111,10 @@ def begin(out: Path, plan: Plan) -> None:
 
 @contextmanager
 def claimed(out: Path, rank: int) -> Iterator[None]:
-    """Keep other processes from doing the same share; a killed one holds nothing back.
+    """A context in which no other process prepares the same share; a kill ends it too.
 
     Raises:
-        DataError: If one is doing it.
+        DataError: If another process does.
         OutputError: If the lock cannot be written.
     """
     path = out / PARTS_FOLDER / f"{rank:04d}.lock"
@@ -128,7 +128,7 @@ def claimed(out: Path, rank: int) -> Iterator[None]:
                 f"{out}: another process prepares share {rank}; wait for it or end it"
             ) from error
         except OSError:
-            pass  # a network's file system without locks: then it is the user's care
+            pass  # a network file system without locks: the user must take care
         yield
 
 
@@ -140,5 +140,5 @@ def _compare(out: Path, old: dict, new: dict, what: str) -> None:
     changes += ["other recordings, labels or splits"] * ("fingerprint" in names)
     raise DataError(
         f"{out} {what} with other settings ({'; '.join(changes)}); "
-        "repeat them, choose another folder, or remove this one"
+        "use those, choose another folder, or remove this one"
     )

@@ -1,8 +1,8 @@
 """Preparing: recordings become a data set of shards, in steps that survive a kill.
 
-Results (clips and failures) come in the source's order however many threads make them, and a
-shard ends where its size or its number of results says so. So the same arguments give the same
-bytes, also where a run goes on after the last part that is on disk.
+Results (clips and failures) come in the source's order, however many threads make them, and a shard
+ends where its size or its number of results says so. So the same arguments give the same bytes,
+also where a run resumes after the last part that is on the disk.
 """
 
 import os
@@ -17,7 +17,7 @@ from audiotag.data.prepare.clips import Cutter
 from audiotag.data.prepare.duplicates import DUPLICATE, Duplicates
 from audiotag.data.prepare.merge import merge
 from audiotag.data.prepare.parts import (
-    Part,
+    FinishedPart,
     clip_rows,
     finished_parts,
     part_name,
@@ -25,8 +25,8 @@ from audiotag.data.prepare.parts import (
     shard_path,
     write_part,
 )
-from audiotag.data.prepare.plan import Plan, begin, claimed, is_finished
-from audiotag.data.progress import Progress
+from audiotag.data.prepare.plan import PreparationPlan, begin, claimed, is_finished
+from audiotag.data.progress import PreparationState
 from audiotag.data.recordings import Failure, Recording, Source
 from audiotag.data.shards import SHARD_BYTES, EncodedClip, ShardWriter
 from audiotag.runtime.ordered_threads import work_ahead
@@ -34,12 +34,12 @@ from audiotag.runtime.shares import WHOLE, Share
 
 SAMPLE_RATE = 32_000  # Hz
 CLIP_SECONDS = 10.0
-PART_RESULTS = 10_000  # of a shard at most: held in memory, and repeated after a kill
+PART_RESULTS = 10_000  # of a part at most: they are held in memory, and made again after a kill
 
 
 @dataclass(frozen=True)
 class _Result:
-    """What came out of a recording, and the place after it, as in `Part.next`."""
+    """A clip or failure of a recording, and the place after it, as in `FinishedPart.next`."""
 
     place: tuple[int, int]
     value: EncodedClip | Failure
@@ -57,28 +57,28 @@ def prepare(
     encoding: str = FLAC,
     workers: int | None = None,
     share: Share = WHOLE,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[PreparationState], None] = lambda progress: None,
 ) -> Path:
     """Decode recordings, cut them into clips and write a data set.
 
     Silent clips, duplicates and what cannot be decoded are left out and recorded in
     `failures.jsonl`. A recording without a split goes to "valid" or "train" by a hash of its
-    group. A run that ended early goes on when it is called again with the same arguments, and
-    the data set is the same to the byte; one that is finished is left as it is.
+    group. A run that ended early resumes when it is called again with the same arguments, and the
+    data set is the same to the byte; one that is finished is left as it is.
 
     Args:
-        source: What to take.
+        source: The recordings.
         out: The data set's folder.
         sample_rate: Hz.
         clip_seconds: Longer recordings become several clips.
         shard_bytes: A shard ends with the clip that reaches it, or after `PART_RESULTS`.
-        limit: How many recordings of the source to look at; all if None.
-        keep_silence: Take clips below -60 dB of full scale too.
-        keep_duplicates: Take clips with the same samples as another too.
+        limit: How many recordings of the source to use; all if None.
+        keep_silence: Keep clips below -60 dB of full scale too.
+        keep_duplicates: Keep clips with the same samples as another too.
         encoding: Of the clips in the shards, one of `encoding.ENCODINGS`.
-        workers: Threads that decode and encode; one a core if None. No matter to the bytes.
-        share: The part of the source that is done; if it is not the whole, `merging.merge` makes
-            the data set when all shares are.
+        workers: Threads that decode and encode; one a core if None. The bytes are the same.
+        share: The share of the source to prepare. If it is not the whole, `merge.merge` makes the
+            data set once all shares are done.
         report: Called after each clip.
 
     Returns:
@@ -88,7 +88,7 @@ def prepare(
         DataError: If `out` holds something else, or the source is damaged.
         OutputError: If `out` cannot be written.
     """
-    plan = Plan(
+    plan = PreparationPlan(
         sample_rate=sample_rate,
         clip_seconds=clip_seconds,
         encoding=encoding,
@@ -115,22 +115,22 @@ def prepare(
 def _write_parts(
     source: Source,
     out: Path,
-    plan: Plan,
+    plan: PreparationPlan,
     share: Share,
     workers: int,
-    report: Callable[[Progress], None],
+    report: Callable[[PreparationState], None],
 ) -> None:
-    """Write the parts of a share that are not on disk."""
+    """Write the parts of a share that are not on the disk yet."""
     size = len(source) if plan.limit is None else min(plan.limit, len(source))
     first, last = share.span(size)
     done = finished_parts(out, share.index)
-    begun = done[-1].next if done else (first, 0)
-    if begun is None:
+    start = done[-1].next if done else (first, 0)
+    if start is None:
         return
     duplicates = _recall(out, done, plan.keep_duplicates)
-    with closing(_results(source, plan, begun, last, workers)) as found:
+    with closing(_results(source, plan, start, last, workers)) as found:
         checked = (_checked(result, duplicates) for result in found)
-        results = _watched(checked, begun[0] - first, first, last - first, report)
+        results = _reported(checked, start[0] - first, first, last - first, report)
         for number in count(len(done)):
             if _write_part(out, share.index, number, plan.shard_bytes, results).next is None:
                 return
@@ -138,7 +138,7 @@ def _write_parts(
 
 def _write_part(
     out: Path, rank: int, number: int, shard_bytes: int, results: Iterator[_Result]
-) -> Part:
+) -> FinishedPart:
     """Take as many results as make a part."""
     rows: list[dict] = []
     following = None
@@ -149,15 +149,15 @@ def _write_part(
             if shard.size >= shard_bytes or len(rows) == PART_RESULTS:
                 following = result.place
                 break
-    part = Part(rank, number, following, shard.size, shard.clips)
+    part = FinishedPart(rank, number, following, shard.size, shard.clips)
     write_part(out, part, rows)
     return part
 
 
 def _results(
-    source: Source, plan: Plan, begun: tuple[int, int], last: int, workers: int
+    source: Source, plan: PreparationPlan, start: tuple[int, int], last: int, workers: int
 ) -> Generator[_Result, None, None]:
-    """What comes out of the recordings from a place on, in order."""
+    """The clips and failures of the recordings from a place on, in order."""
     cutter = Cutter(plan.sample_rate, plan.clip_seconds, plan.keep_silence, plan.encoding)
 
     def results(item: tuple[int, Recording | Failure]) -> Iterator[_Result]:
@@ -166,9 +166,9 @@ def _results(
         for piece, value in enumerate(values, 1):
             yield _Result((position, piece), value)
 
-    items = enumerate(source.recordings(begun[0], last), begun[0])
+    items = enumerate(source.recordings(start[0], last), start[0])
     with closing(work_ahead(results, items, workers)) as found:
-        yield from (result for result in found if result.place > begun)
+        yield from (result for result in found if result.place > start)
 
 
 def _checked(result: _Result, duplicates: Duplicates) -> _Result:
@@ -181,8 +181,8 @@ def _checked(result: _Result, duplicates: Duplicates) -> _Result:
     return _Result(result.place, Failure(clip.info.source, reason, DUPLICATE))
 
 
-def _recall(out: Path, done: list[Part], keep: bool) -> Duplicates:
-    """The duplicates' memory as it was after the last part that is done."""
+def _recall(out: Path, done: list[FinishedPart], keep: bool) -> Duplicates:
+    """What is known of duplicates after the parts that are done."""
     duplicates = Duplicates(keep)
     for part in done:
         clips = clip_rows(read_rows(out, part))
@@ -191,17 +191,17 @@ def _recall(out: Path, done: list[Part], keep: bool) -> Duplicates:
     return duplicates
 
 
-def _watched(
+def _reported(
     results: Iterable[_Result],
     before: int,
     first: int,
     total: int,
-    report: Callable[[Progress], None],
+    report: Callable[[PreparationState], None],
 ) -> Iterator[_Result]:
-    """Hand results on, and report each."""
+    """The results, of which each is reported when it has been used."""
     clips = failures = 0
     for result in results:
         yield result
         clips += isinstance(result.value, EncodedClip)
         failures += isinstance(result.value, Failure)
-        report(Progress(before, result.place[0] + 1 - first, total, clips, failures))
+        report(PreparationState(before, result.place[0] + 1 - first, total, clips, failures))

@@ -1,4 +1,4 @@
-"""Verifying: whether every clip of a prepared data set is on disk as it was written."""
+"""Verifying: whether every clip of a prepared data set is on the disk as it was written."""
 
 import hashlib
 import json
@@ -16,7 +16,13 @@ import pyarrow.parquet as pq
 from audiotag.data.encoding import ENCODINGS
 from audiotag.data.info import read_info
 from audiotag.data.prepare.merge import read_splits
-from audiotag.data.prepare.parts import Part, clip_rows, finished_parts, read_rows, shard_path
+from audiotag.data.prepare.parts import (
+    FinishedPart,
+    clip_rows,
+    finished_parts,
+    read_rows,
+    shard_path,
+)
 from audiotag.data.prepare.plan import read_plan
 from audiotag.data.shards import (
     DATASET_FILE,
@@ -31,12 +37,12 @@ from audiotag.errors import DataError
 from audiotag.runtime.ordered_threads import work_ahead
 
 COLUMNS = ["key", "offset", "length", "sha256", "labels"]
-Shard = tuple[Path, Callable[[], pa.Table]]  # and what gives its rows
+Shard = tuple[Path, Callable[[], pa.Table]]  # the tar file, and what gives its rows
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that is not as it was written: a file, or a clip in it, and what is wrong."""
+    """A file, or a clip in it, that is not as it was written, and what is wrong with it."""
 
     file: str
     key: str | None
@@ -45,7 +51,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Checked:
-    """A file that was looked at, the number of clips it should have, and what is wrong with it."""
+    """A file that was checked, the number of clips that it should have, and what is damaged."""
 
     file: str
     clips: int
@@ -53,24 +59,24 @@ class Checked:
 
 
 def verify(folder: Path, workers: int | None = None, rank: int | None = None) -> Iterator[Checked]:
-    """Compare every clip with its sha256 in the index, its json with its row, and see that the
-    shards end as tar files do.
+    """Compare every clip with its sha256 in the index, and its json with its row, and check that
+    the shards end as tar files do.
 
-    Of a data set that is not finished the shards that are get checked.
+    Of a data set that is not finished, the finished shards are checked.
 
     Args:
         folder: The data set.
         workers: Shards read at once; one a core if None.
-        rank: Where the data set is not finished, the process whose shards are meant; all if None.
+        rank: Of a data set that is not finished, the share to check; all if None.
 
     Yields:
-        The summary's result, if there is one, then each shard's.
+        First what was found in the index, if the data set is finished, then in each shard.
 
     Raises:
         DataError: If the folder is no data set, or its index cannot be read.
     """
     folder = Path(folder)
-    shards = _begun_shards(folder, rank)
+    shards = _unfinished_shards(folder, rank)
     try:
         if shards is None:
             yield _check_summary(folder)
@@ -82,8 +88,8 @@ def verify(folder: Path, workers: int | None = None, rank: int | None = None) ->
         ) from error
 
 
-def _begun_shards(folder: Path, rank: int | None) -> list[Shard] | None:
-    """Shards and their rows where the data set is not finished; else None."""
+def _unfinished_shards(folder: Path, rank: int | None) -> list[Shard] | None:
+    """Shards, and what gives their rows, of a data set that is not finished; else None."""
     plan = None if (folder / DATASET_FILE).exists() else read_plan(folder)
     if plan is None:
         return None
@@ -102,7 +108,7 @@ def _finished_shards(folder: Path) -> list[Shard]:
     return [(folder / SHARDS_FOLDER / name, partial(_index_rows, index, name)) for name in names]
 
 
-def _part_rows(folder: Path, part: Part) -> pa.Table:
+def _part_rows(folder: Path, part: FinishedPart) -> pa.Table:
     return clip_rows(read_rows(folder, part))
 
 
@@ -111,7 +117,7 @@ def _index_rows(index: Path, shard: str) -> pa.Table:
 
 
 def _check_summary(folder: Path) -> Checked:
-    """Whether the index holds the keys that the summary counts."""
+    """Whether the index has the clips that `dataset.json` says."""
     found = read_splits(folder / INDEX_FILE)
     try:
         expected = read_info(folder).splits

@@ -1,4 +1,4 @@
-"""Listings: collections that say in a table of theirs what each of their files is."""
+"""Published collections that come with a table of their files."""
 
 import csv
 import hashlib
@@ -31,12 +31,12 @@ _LISTED = pa.schema(
 
 
 class ListedSource:
-    """Recordings of a collection, all known beforehand; some 120 bytes are held of each.
+    """Recordings of a collection that are all known beforehand; each takes some 120 bytes.
 
     Args:
-        folder: That the recordings' names are paths below.
-        recordings: Of files, in a fixed order; a failure for one that is known not to be there.
-        labels: The collection's label set in order; what the recordings have if nothing.
+        folder: The recordings' names are paths below it.
+        recordings: Recordings of files, in a fixed order; a failure for one that is missing.
+        labels: The collection's label set in order; if None, the labels that the recordings have.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ def read_table(path: Path, columns: Iterable[str], home: str) -> list[dict[str, 
     Args:
         path: The file.
         columns: What it must have.
-        home: Where the collection is to be had.
+        home: Where the collection can be downloaded.
 
     Raises:
         DataError: If it cannot be read, lacks a column or a value, or has no row.
@@ -106,10 +106,10 @@ def read_table(path: Path, columns: Iterable[str], home: str) -> list[dict[str, 
             f"there is no {path}; give the folder that {home} is unpacked into"
         ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error}); get it anew from {home}") from error
+        raise DataError(f"{path} cannot be read ({error}); get it again from {home}") from error
     missing = [name for name in columns if name not in (rows[0] if rows else ())]
     if missing:
-        raise DataError(f"{path} lacks {' and '.join(missing)}; get it anew from {home}")
+        raise DataError(f"{path} lacks {' and '.join(missing)}; get it again from {home}")
     for number, row in enumerate(rows, 2):
         _check(row, columns, f"{path}, row {number}")
     return rows
@@ -124,8 +124,8 @@ def _check(row: dict[str, str], columns: Iterable[str], place: str) -> None:
 
 
 def valid_first(fold: int) -> str:
-    """The split of a clip in a collection of folds: the first is for validation.
+    """The split of a clip in a collection that has folds: the first is for validation.
 
-    A cross-validation goes by the folds whatever the splits.
+    A cross-validation uses the folds alone.
     """
     return "valid" if fold == 1 else "train"

@@ -1,4 +1,4 @@
-"""Your own recordings: a folder with a sub-folder for each class, or a table."""
+"""Your own recordings, listed in a table."""
 
 import csv
 import hashlib
@@ -14,17 +14,17 @@ COLUMNS = ("path", "label")
 
 
 class CsvSource:
-    """Recordings that a table lists, one a row.
+    """Recordings that a table lists, one in each row.
 
-    Its columns are path (relative to the table), label (several joined by `;`), and what else it
-    has of split, fold, group, start and end (seconds).
+    Its columns are path (relative to the table) and label (several joined by `;`), and optionally
+    split, fold, group, start and end (seconds).
 
     Args:
         table: A csv file in UTF-8.
 
     Raises:
-        DataError: If it cannot be read, lacks a column, or has a value that cannot be; names the
-            row, where the header is row 1.
+        DataError: If it cannot be read, lacks a column, or has an impossible value; names the row,
+            of which the header is the first.
     """
 
     labels: tuple[str, ...] | None = None

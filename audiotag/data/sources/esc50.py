@@ -1,6 +1,6 @@
 """ESC-50, environmental sounds: 2000 clips of 5 s, 50 classes, 5 folds (Piczak, 2015).
 
-Its ten-class part, ESC-10, where it has a folder of its own: `esc10.csv` with path, fold, label.
+Also its ten-class part, ESC-10, in a folder of its own: `esc10.csv` with path, fold, label.
 """
 
 from collections.abc import Iterator

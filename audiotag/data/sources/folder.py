@@ -15,7 +15,7 @@ class FolderSource:
     """Audio files below a folder, each labelled with the sub-folder that it lies in.
 
     Args:
-        folder: Searched to the bottom, hidden files left out.
+        folder: Searched recursively; hidden files are skipped.
 
     Raises:
         DataError: If no sub-folder holds audio files.
@@ -27,7 +27,7 @@ class FolderSource:
         self._folder = folder
         self._paths = [path.relative_to(folder).as_posix() for path in find_files([folder])]
         if not any("/" in path for path in self._paths):
-            raise DataError(f"{folder}: no audio files in sub-folders; make one sub-folder a class")
+            raise DataError(f"{folder}: no audio files in sub-folders; make one for each class")
         names = "\n".join(self._paths).encode(errors="surrogateescape")
         self.fingerprint = hashlib.sha256(names).hexdigest()
 

@@ -47,4 +47,4 @@ def _labels(path: Path) -> tuple[str, ...]:
         with path.open(encoding="utf-8", newline="") as file:
             return tuple(name for _, name, _ in csv.reader(file))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); get it anew from {HOME}") from error
+        raise DataError(f"{path} cannot be read ({error}); get it again from {HOME}") from error

@@ -6,7 +6,7 @@ import torch
 
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.loading import clips as clips_module
-from audiotag.data.loading.clips import ResidentClips, StreamedClips, open_clips
+from audiotag.data.loading.clips import Clips, ResidentSamples, StreamedSamples, open_clips
 from audiotag.data.loading.crops import Cuts, draw_cuts, fill, play
 from audiotag.errors import DataError
 from audiotag.runtime import free_memory
@@ -24,7 +24,7 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def resident(dataset):
-    return ResidentClips(dataset, CPU)
+    return Clips(ResidentSamples(dataset, CPU))
 
 
 def full_scale(samples):
@@ -33,7 +33,7 @@ def full_scale(samples):
 
 @pytest.mark.parametrize("limits", [(1.0, 1.0), (0.5, 1.5)])
 def test_streamed_and_resident_crops_are_the_same_bits(dataset, resident, limits):
-    streamed = StreamedClips(dataset, CPU, workers=3)
+    streamed = Clips(StreamedSamples(dataset, CPU, workers=3))
     assert len(streamed) == len(resident) == len(LENGTHS)
     source = torch.Generator().manual_seed(0)
     for seed in range(20):
@@ -50,7 +50,7 @@ def test_streamed_and_resident_crops_are_the_same_bits(dataset, resident, limits
 def test_streamed_and_resident_heads_are_the_beginnings(dataset, resident):
     clips = torch.arange(len(LENGTHS))
     heads = resident.heads(clips, 0.5)
-    assert torch.equal(heads, StreamedClips(dataset, CPU).heads(clips, 0.5))
+    assert torch.equal(heads, Clips(StreamedSamples(dataset, CPU)).heads(clips, 0.5))
     for head, clip in zip(heads, clips.tolist(), strict=True):
         assert torch.equal(head, full_scale(np.pad(dataset.read(clip), (0, 4000))[:4000]))
 
@@ -117,7 +117,7 @@ def test_the_same_generator_gives_the_same_crops(resident):
 def test_speed_moves_the_pitch(tmp_path):
     tone = np.round(20_000 * np.sin(2 * np.pi * 500 * np.arange(4 * RATE) / RATE))
     folder = write_dataset(tmp_path / "tone", [Clip("tone", tone.astype(np.int16))], shards=1)
-    clips = StreamedClips(ClipDataset(folder), CPU)
+    clips = Clips(StreamedSamples(ClipDataset(folder), CPU))
     speeds = torch.tensor([0.5, 1.0, 1.5])
     crops = clips.crops(torch.zeros(3, dtype=torch.long), 1.0, torch.Generator(), speeds)
     peaks = torch.fft.rfft(crops).abs().argmax(1).float()
@@ -127,12 +127,12 @@ def test_speed_moves_the_pitch(tmp_path):
 def test_what_does_not_fit_in_half_of_the_free_memory_is_streamed(dataset, monkeypatch):
     size = 2 * sum(LENGTHS)
     monkeypatch.setattr(clips_module, "free_bytes", lambda device: 2 * size)
-    assert isinstance(open_clips(dataset, CPU), ResidentClips)
+    assert isinstance(open_clips(dataset, CPU).samples, ResidentSamples)
     monkeypatch.setattr(clips_module, "free_bytes", lambda device: 2 * size - 1)
-    assert isinstance(open_clips(dataset, CPU, workers=1), StreamedClips)
+    assert isinstance(open_clips(dataset, CPU, workers=1).samples, StreamedSamples)
 
 
-@pytest.mark.parametrize("kind", [ResidentClips, StreamedClips])
+@pytest.mark.parametrize("kind", [ResidentSamples, StreamedSamples])
 def test_damage_is_named(tmp_path, kind):
     clips = [Clip(f"{i}", noise(99, i)) for i in range(4)]
     folder = write_dataset(tmp_path / "data", clips, shards=1)
@@ -140,14 +140,14 @@ def test_damage_is_named(tmp_path, kind):
     shard.write_bytes(shard.read_bytes()[:700])
     dataset = ClipDataset(folder)
     with pytest.raises(DataError, match=r"000000\.tar: clip [0-3] is missing or damaged"):
-        kind(dataset, CPU).heads(torch.arange(4), 0.01)
+        Clips(kind(dataset, CPU)).heads(torch.arange(4), 0.01)
 
 
 def test_clips_that_no_memory_holds_are_named(dataset, tmp_path):
     huge = ClipDataset(dataset.folder)
     huge.lengths = huge.lengths + 2**58
     with pytest.raises(DataError, match="more than the memory there is"):
-        ResidentClips(huge, CPU)
+        ResidentSamples(huge, CPU)
 
 
 def test_processes_of_one_machine_share_its_free_memory(monkeypatch):
@@ -184,7 +184,11 @@ def test_gpu_gives_the_crops_of_the_cpu(dataset, resident):
     speeds = torch.linspace(0.5, 1.5, len(clips))
     on_cpu, held, streamed = (
         x.crops(clips, 0.5, torch.Generator().manual_seed(0), speeds)
-        for x in (resident, ResidentClips(dataset, device), StreamedClips(dataset, device))
+        for x in (
+            resident,
+            Clips(ResidentSamples(dataset, device)),
+            Clips(StreamedSamples(dataset, device)),
+        )
     )
     assert held.is_cuda and torch.equal(held, streamed)
     torch.testing.assert_close(held.cpu(), on_cpu, rtol=0, atol=1e-6)

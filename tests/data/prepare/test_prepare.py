@@ -19,7 +19,7 @@ from audiotag.data.encoding import ENCODINGS
 from audiotag.data.prepare.merge import merge
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.prepare.verify import verify
-from audiotag.data.progress import Progress
+from audiotag.data.progress import PreparationState
 from audiotag.data.recordings import Failure, Recording, SamplesAudio
 from audiotag.data.shards import hash_keys
 from audiotag.data.sources.folder import FolderSource
@@ -224,7 +224,11 @@ def test_failures_of_a_source_and_numbers_that_are_none(tmp_path):
     assert failures_of(out) == [
         {"source": "v=1", "reason": "is gone", "kind": "gone"},
         {"source": "a:b", "reason": "cannot be decoded (made so)", "kind": "unreadable"},
-        {"source": "nan", "reason": "holds what is no number, from 0 s on", "kind": "unreadable"},
+        {
+            "source": "nan",
+            "reason": "holds NaN or infinite samples from 0 s on",
+            "kind": "unreadable",
+        },
         {"source": "none", "reason": "holds no audio samples", "kind": "empty"},
     ]
     assert rows_of(out) == [] and not list((out / "shards").iterdir())
@@ -260,7 +264,7 @@ def test_what_stopped_in_the_middle_goes_on_only_with_the_same_settings(tmp_path
     with pytest.raises(KeyboardInterrupt):
         prepare(Stopping(items), out, RATE, shard_bytes=50_000)
     assert 0 < len(list((out / "shards").iterdir())) < len(list((whole / "shards").iterdir()))
-    with pytest.raises(DataError, match="was begun with other settings .keep_silence False, now"):
+    with pytest.raises(DataError, match="was started with other settings .keep_silence False, now"):
         prepare(ListSource(items), out, RATE, shard_bytes=50_000, keep_silence=True)
     with pytest.raises(DataError, match="other recordings"):
         prepare(ListSource(items, fingerprint="new"), out, RATE, shard_bytes=50_000)
@@ -288,7 +292,7 @@ def test_limit_takes_the_first_recordings(tmp_path):
     seen = []
     out = prepare(source, tmp_path / "data", RATE, limit=4, report=seen.append)
     assert len(rows_of(out)) == 4
-    assert seen[-1] == Progress(before=0, recordings=4, total=4, clips=4, failures=0)
+    assert seen[-1] == PreparationState(before=0, recordings=4, total=4, clips=4, failures=0)
 
 
 @pytest.mark.parametrize("name", command.commands)
@@ -299,7 +303,7 @@ def test_every_kind_has_help_with_an_example(name):
 
 
 def test_progress_knows_what_earlier_runs_did():
-    progress = Progress(before=1000, recordings=3000, total=9000, clips=4000, failures=12)
+    progress = PreparationState(before=1000, recordings=3000, total=9000, clips=4000, failures=12)
     assert describe(progress, 20.0) == (
         "3,000 of 9,000 recordings, 4,000 clips, 200 clips/s, 12 left out, 0:01:00 left"
     )

@@ -54,7 +54,7 @@ def test_split_by_hash_keeps_a_group_together(tmp_path, make_wav):
 
 def test_wrong_sources_are_named(tmp_path, make_wav):
     make_wav(tmp_path / "flat" / "a.wav")
-    with pytest.raises(DataError, match="one sub-folder a class"):
+    with pytest.raises(DataError, match="make one for each class"):
         FolderSource(tmp_path / "flat")
 
 

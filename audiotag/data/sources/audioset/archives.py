@@ -1,4 +1,4 @@
-"""Archives: large files of many clips, a row each, of which parts are read without the rest."""
+"""Archives: large files of many clips, each in a row, which can be read without the others."""
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
@@ -20,7 +20,7 @@ class Archive:
         path: Where it is.
         name: What messages call it.
         split: Of its clips.
-        rows: Numbers of the rows that are taken; nothing if it cannot be opened.
+        rows: Numbers of the rows that are used; None if the file cannot be opened.
     """
 
     path: Path
@@ -32,12 +32,12 @@ class Archive:
         return 1 if self.rows is None else len(self.rows)
 
 
-class Layout(Protocol):
+class ArchiveLayout(Protocol):
     """How clips lie in a kind of file.
 
     Attributes:
         names: Label name of each mid, in order.
-        wanted: Only clips that have one of these mids; all if none.
+        wanted: Mids; only clips that have one of them are used. All clips if it is empty.
     """
 
     @property
@@ -47,22 +47,22 @@ class Layout(Protocol):
     def wanted(self) -> Collection[str]: ...
 
     def rows(self, path: Path) -> np.ndarray | None:
-        """Numbers of the rows that are wanted; nothing if the file cannot be opened."""
+        """Numbers of the rows that are wanted; None if the file cannot be opened."""
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
-        """The clips of some rows, in order, a failure for each that cannot be read."""
+        """The clips of some rows, in order, with a failure for each that cannot be read."""
 
 
 class ArchiveSource:
     """Clips of archives, read a few at a time.
 
     Args:
-        folder: That the files are below.
+        folder: The files lie below it.
         splits: Split of each file, by its path below the folder, in order.
         layout: How the clips lie in them.
     """
 
-    def __init__(self, folder: Path, splits: Mapping[str, str], layout: Layout) -> None:
+    def __init__(self, folder: Path, splits: Mapping[str, str], layout: ArchiveLayout) -> None:
         self._layout = layout
         self.labels: tuple[str, ...] | None = tuple(layout.names.values())
         self._archives = [
@@ -81,7 +81,7 @@ class ArchiveSource:
         for archive in self._archives:
             begin, end = max(first - position, 0), min(last - position, len(archive))
             if begin < end and archive.rows is None:
-                yield Failure(archive.name, "cannot be opened; get it anew")
+                yield Failure(archive.name, "cannot be opened; download it again")
             elif begin < end and archive.rows is not None:
                 yield from self._layout.read(archive, archive.rows[begin:end])
             position += len(archive)

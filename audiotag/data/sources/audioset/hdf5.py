@@ -1,4 +1,4 @@
-"""AudioSet as HDF5 files, as PANNs (arXiv 1912.10211) or PaSST (arXiv 2110.05069) make them.
+"""AudioSet in HDF5 files, as PANNs (arXiv 1912.10211) or PaSST (arXiv 2110.05069) make them.
 
 PANNs: audio_name, waveform (N, samples) of int16 at 32 kHz, target (N, 527) of bool.
 PaSST: audio_name, mp3 (N,) of bytes, target (N, 66) of packed bits.
@@ -20,18 +20,18 @@ from audiotag.errors import DataError
 
 SUFFIXES = (".h5", ".hdf", ".hdf5")
 RATE = 32_000  # Hz, of PANNs' waveforms
-ROWS = 65_536  # whose targets are held at once
+ROWS = 65_536  # whose targets are in memory at once
 
 
 @dataclass(frozen=True)
 class Hdf5Layout:
-    """As `archives.Layout`; the mids are in the order of the targets."""
+    """As `archives.ArchiveLayout`; the mids are in the order of the targets."""
 
     names: Mapping[str, str]
     wanted: Collection[str]
 
     def rows(self, path: Path) -> np.ndarray | None:
-        """As `Layout.rows`.
+        """As `ArchiveLayout.rows`.
 
         Raises:
             DataError: If h5py is not installed, or the file has another layout.
@@ -52,7 +52,7 @@ class Hdf5Layout:
         return np.flatnonzero(np.concatenate(has_one).any(1))
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
-        """As `Layout.read`."""
+        """As `ArchiveLayout.read`."""
         labels = tuple(self.names.values())
         with _h5py().File(archive.path) as opened:
             for row in rows.tolist():

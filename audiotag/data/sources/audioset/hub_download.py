@@ -23,7 +23,7 @@ def download_audioset(source: str, subsets: Sequence[str] = ()) -> Path:
 
     Raises:
         DataError: If it has no such files.
-        HubError: If they cannot be had.
+        HubError: If they cannot be downloaded.
     """
     found = HubId.parse(source)
     api = open_client(None)

@@ -1,4 +1,4 @@
-"""AudioSet as people have it: parquet, HDF5, tars, or audio files with Google's segment lists."""
+"""AudioSet in any of its usual forms: parquet, HDF5, tars, or audio files and segment lists."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,13 @@ from audiotag.data.recordings import Failure, FileAudio, Recording, Source
 from audiotag.data.sources.audioset.archives import ArchiveSource
 from audiotag.data.sources.audioset.hdf5 import Hdf5Layout, find_hdf5
 from audiotag.data.sources.audioset.parquet import ParquetLayout, find_parquet
-from audiotag.data.sources.audioset.segments import FILES, HOME, Segment, files_by_id, read_segments
+from audiotag.data.sources.audioset.segments import (
+    FILES,
+    HOME,
+    AudioSetSegment,
+    files_by_id,
+    read_segments,
+)
 from audiotag.data.sources.audioset.webdataset import WebDatasetLayout, find_tars
 from audiotag.data.sources.audioset.youtube import GONE, read_gone
 from audiotag.data.sources.collections import ListedSource
@@ -18,7 +24,7 @@ from audiotag.labels import Labels
 from audiotag.runtime.shares import Share
 
 SPLITS = {"balanced": "train", "unbalanced": "train", "eval": "eval"}
-LAYOUTS = (  # the first that there are files of
+LAYOUTS = (  # the first one that a folder has files of is used
     (find_parquet, ParquetLayout),
     (find_hdf5, Hdf5Layout),
     (find_tars, WebDatasetLayout),
@@ -32,19 +38,19 @@ def open_audioset(
     classes: Sequence[str] = (),
     metadata: Path | None = None,
 ) -> Source:
-    """The clips of a copy of AudioSet: of its parquet, HDF5 or tar files where it has some, else of
-    the segment lists, each with the file that is named by its id.
+    """The clips of a copy of AudioSet: those in its parquet, HDF5 or tar files, or, where it has
+    none, those in the segment lists, with the audio files that are named by their ids.
 
-    Keys are the ids; "balanced" and "unbalanced" are the split "train", "eval" is "eval". Labels
-    are the 527 of AudioSet, by name. A clip without a file is a failure of kind "gone",
-    where `youtube.download` has found out why, or else "missing".
+    The ids are the keys. "balanced" and "unbalanced" become the split "train", "eval" stays. The
+    labels are AudioSet's 527. A clip without a file is a failure: of kind "gone" where
+    `youtube.download` has found out why, else "missing".
 
     Args:
-        source: A folder, searched to the bottom for parquet, HDF5 or tar files, else for audio
+        source: A folder, searched recursively for parquet, HDF5 or tar files, then for audio
             files; or one parquet, HDF5 or tar file.
-        subsets: Of "balanced", "unbalanced", "eval"; those that there are unless given.
+        subsets: Of "balanced", "unbalanced", "eval"; all that there are unless given.
         classes: Names or mids; only clips that have one of them. All clips unless given.
-        metadata: Where the lists are; unless given, the folder or the one it lies in.
+        metadata: Folder of the segment lists; unless given, the source's or the one above it.
 
     Raises:
         DataError: If a list is missing or cannot be read, if there is no such class, or if the
@@ -82,7 +88,7 @@ def listed_segments(
     subsets: Sequence[str] = (),
     classes: Sequence[str] = (),
     metadata: Path | None = None,
-) -> Iterator[tuple[str, Segment]]:
+) -> Iterator[tuple[str, AudioSetSegment]]:
     """Subset and segment of each clip in the lists; arguments and errors as of `open_audioset`."""
     wanted = _mids_of(classes, Labels.audioset())
     for subset, path in _find_lists(folder, subsets, metadata).items():
@@ -118,7 +124,7 @@ def _find_lists(folder: Path, subsets: Sequence[str], metadata: Path | None) -> 
     if missing or not found:
         raise DataError(
             f"there is no {' or '.join(missing or FILES.values())} in "
-            f"{' or '.join(map(str, places))}; get it from {HOME} and say where it is with "
+            f"{' or '.join(map(str, places))}; download it from {HOME} and say where it is with "
             "--metadata"
         )
     return {subset: path for subset, path in found.items() if not subsets or subset in subsets}
@@ -135,7 +141,7 @@ def _mids_of(classes: Sequence[str], labels: Labels) -> set[str]:
 
 
 def _clip(
-    segment: Segment,
+    segment: AudioSetSegment,
     split: str,
     names: dict[str, str],
     files: dict[str, str],

@@ -1,7 +1,7 @@
-"""AudioSet as parquet files, in the layout of the Hub data set agkphysics/AudioSet.
+"""AudioSet in parquet files, in the layout of the Hub data set agkphysics/AudioSet.
 
 `bal_train/NN.parquet`, `unbal_train/NN.parquet`, `eval/NN.parquet`; columns video_id, audio (bytes
-and path) and labels (mids). The files say nothing of the times in the videos.
+and path) and labels (mids). The files do not say when in its video a clip begins.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -16,20 +16,20 @@ import pyarrow.parquet as pq
 from audiotag.data.recordings import BytesAudio, Failure, Recording
 from audiotag.data.sources.audioset.archives import Archive
 
-FOLDERS = {"bal_train": "balanced", "unbal_train": "unbalanced", "eval": "eval"}  # to subset
-BATCH = 16  # rows held at once; their audio takes up to some 20 MB
+FOLDERS = {"bal_train": "balanced", "unbal_train": "unbalanced", "eval": "eval"}  # to subsets
+BATCH = 16  # rows in memory at once; their audio takes up to some 20 MB
 DAMAGE = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError)
 
 
 @dataclass(frozen=True)
 class ParquetLayout:
-    """As `archives.Layout`."""
+    """As `archives.ArchiveLayout`."""
 
     names: Mapping[str, str]
     wanted: Collection[str]
 
     def rows(self, path: Path) -> np.ndarray | None:
-        """As `Layout.rows`."""
+        """As `ArchiveLayout.rows`."""
         try:
             with pq.ParquetFile(path) as parquet:
                 if not self.wanted:
@@ -41,7 +41,7 @@ class ParquetLayout:
         return np.unique(pc.list_parent_indices(labels).to_numpy()[has_one.to_numpy(False)])
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
-        """As `Layout.read`."""
+        """As `ArchiveLayout.read`."""
         with pq.ParquetFile(archive.path) as parquet:
             start = 0
             for group in range(parquet.num_row_groups):
@@ -54,7 +54,7 @@ class ParquetLayout:
     def _of_group(
         self, archive: Archive, parquet: pq.ParquetFile, group: int, rows: np.ndarray, start: int
     ) -> Iterator[Recording | Failure]:
-        """Rows of a row group, which begins with row `start`."""
+        """The clips of some rows of a row group, whose first row is number `start`."""
         done = 0
         try:
             for batch in parquet.iter_batches(BATCH, [group], ["video_id", "audio", "labels"]):

@@ -21,11 +21,11 @@ YOUTUBE_ID = re.compile(rf"[A-Za-z0-9_-]{{{ID_LENGTH}}}")
 
 
 @dataclass(frozen=True)
-class Segment:
+class AudioSetSegment:
     """A clip of AudioSet.
 
     Attributes:
-        id: Of the video: 11 characters, `_` and `-` among them, also in front.
+        id: Of the video: 11 characters, which may be `_` or `-`, the first too.
         start, end: Seconds of the video.
         mids: Machine ids of its labels.
     """
@@ -36,13 +36,13 @@ class Segment:
     mids: tuple[str, ...]
 
 
-def read_segments(path: Path) -> Iterator[Segment]:
-    """The segments that a list has, in its order.
+def read_segments(path: Path) -> Iterator[AudioSetSegment]:
+    """The segments of a list, in its order.
 
-    Its first lines begin with `#`; the others are `id, start, end, "mid,mid"`.
+    Its first lines begin with `#`; the others have the form `id, start, end, "mid,mid"`.
 
     Raises:
-        DataError: If it cannot be read, or a line is of another form; names the line.
+        DataError: If it cannot be read, or a line has another form; names the line.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -51,14 +51,14 @@ def read_segments(path: Path) -> Iterator[Segment]:
                 if row and not row[0].startswith("#"):
                     yield _segment(row, f"{path}, line {number}")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error}); get it from {HOME}") from error
+        raise DataError(f"{path} cannot be read ({error}); download it from {HOME}") from error
 
 
 def youtube_ids(name: str) -> Iterator[str]:
-    """What may be the id in a file's name: its first 11 characters, or those after a Y.
+    """What may be the YouTube id in a file's name: its first 11 characters, or those after a Y.
 
-    What follows is the suffix, or the times of the clip: `<id>.wav`, `Y<id>.flac`,
-    `<id>_30.000_40.000.m4a`, `<id>_30000.wav`.
+    The suffix or the times of the clip follow: `<id>.wav`, `Y<id>.flac`, `<id>_30.000_40.000.m4a`,
+    `<id>_30000.wav`.
     """
     for start in (0, 1) if name.startswith("Y") else (0,):
         candidate, rest = name[start : start + ID_LENGTH], name[start + ID_LENGTH :]
@@ -67,7 +67,7 @@ def youtube_ids(name: str) -> Iterator[str]:
 
 
 def files_by_id(folder: Path) -> dict[str, str]:
-    """Audio files below a folder, their paths below it, by every id that a name may begin with."""
+    """Paths of the audio files below a folder, relative to it, by every id that they may have."""
     found: dict[str, str] = {}
     for path in find_files([folder]):
         for name in youtube_ids(path.name):
@@ -75,7 +75,7 @@ def files_by_id(folder: Path) -> dict[str, str]:
     return found
 
 
-def _segment(row: list[str], place: str) -> Segment:
+def _segment(row: list[str], place: str) -> AudioSetSegment:
     try:
         name, start, end, mids = row
         times = float(start), float(end)
@@ -83,4 +83,4 @@ def _segment(row: list[str], place: str) -> Segment:
         raise DataError(f'{place}: not of the form id, start, end, "mid,mid"') from None
     if not YOUTUBE_ID.fullmatch(name):
         raise DataError(f"{place}: {name!r} is not a YouTube id")
-    return Segment(name, *times, tuple(mids.split(",")))
+    return AudioSetSegment(name, *times, tuple(mids.split(",")))

@@ -1,6 +1,6 @@
-"""WebDataset's tar files: neighbouring members with one key belong together; damage is passed over.
+"""WebDataset's tar files: neighbouring members with the same key are a group; damage is skipped.
 
-Nothing is ever unpacked: what a member's name says has no effect on any file.
+Nothing is ever unpacked, so no member's name can have an effect on any file.
 """
 
 import os
@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from audiotag.data.shards import TAR_BLOCK, TAR_END, padded, read_header
 
-BLANK = tarfile.RECORDSIZE + len(TAR_END)  # bytes of zeros that the end of a tar file has at most
-NAME_BYTES = 2**16  # of a header that holds the next member's name; more is damage
+BLANK = tarfile.RECORDSIZE + len(TAR_END)  # zeros that a tar file ends with, at most
+NAME_BYTES = 2**16  # of a header with the next member's name, at most; more is damage
 WITHOUT_DATA = b"123456"  # types: links, devices, folders
 LONG_NAME, EXTENDED = tarfile.GNUTYPE_LONGNAME, (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
 BEFORE_A_MEMBER = (LONG_NAME, *EXTENDED, tarfile.GNUTYPE_LONGLINK, tarfile.XGLTYPE)
@@ -32,12 +32,12 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring members of a tar file with one key, or what lies there and is no member.
+    """Neighbouring members of a tar file with the same key, or a damaged place.
 
     Attributes:
         offset: Of its first byte in the file.
-        key: The members' path up to the first dot of the name; None where there is damage.
-        members: By suffix, in lower case; the first where there are several.
+        key: The members' path up to the first dot of the name; None for a damaged place.
+        members: By suffix, in lower case; the first where several have the same.
     """
 
     offset: int
@@ -47,7 +47,7 @@ class Group:
 
 @dataclass(frozen=True)
 class _Place:
-    """A member, or damage, and where it begins."""
+    """A member, or a damaged place, and where it begins."""
 
     offset: int
     key: str | None = None
@@ -55,7 +55,7 @@ class _Place:
 
 
 def read_groups(file: BinaryIO, start: int = 0) -> Iterator[Group]:
-    """The groups of a tar file from the one on that begins at byte `start`."""
+    """The groups of a tar file, from the one that begins at byte `start` on."""
     for key, places in groupby(_places(file, start), lambda place: place.key):
         first, *others = places
         members: dict[str, Member] = {}
@@ -80,9 +80,9 @@ def _places(file: BinaryIO, start: int) -> Iterator[_Place]:
 
 
 def _headers(file: BinaryIO, start: int) -> Iterator[tuple[int, tarfile.TarInfo]]:
-    """Where each member begins, and its header; what is none is skipped.
+    """Where each member begins, and its header; what is no header is skipped.
 
-    `tarfile` itself raises all kinds of errors where sizes are damaged, or takes all memory.
+    `tarfile`'s own reader raises all kinds of errors on damaged sizes, or takes all memory.
     """
     place, begin, name = start, start, None
     while place < os.fstat(file.fileno()).st_size:
@@ -107,7 +107,7 @@ def _end(header: tarfile.TarInfo) -> int:
 
 
 def _name(file: BinaryIO, header: tarfile.TarInfo) -> str | None:
-    """The next member's name, where this header is there to say it."""
+    """The next member's name, if this header holds it."""
     data = os.pread(file.fileno(), min(header.size, NAME_BYTES), header.offset + TAR_BLOCK)
     if header.type == LONG_NAME:
         return os.fsdecode(data.rstrip(b"\0"))

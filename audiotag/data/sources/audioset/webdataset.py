@@ -1,7 +1,7 @@
-"""AudioSet as WebDataset tars, such as those of the Hub data set confit/audioset-16khz-wds.
+"""AudioSet in WebDataset tars, such as those of the Hub data set confit/audioset-16khz-wds.
 
-`<key>.wav` (or flac, mp3, ogg, ...) and, beside it, `<key>.json`, `.cls` or `.txt`, which name the
-clip's classes: mids, names, or numbers in the order of the 527.
+A clip is `<key>.wav` (or flac, mp3, ogg, ...) and, beside it, `<key>.json`, `.cls` or `.txt`, which
+names its classes: by mids, names, or numbers in the order of the 527.
 """
 
 import json
@@ -24,15 +24,15 @@ from audiotag.data.sources.audioset.tar_groups import Group, Member, read_groups
 
 LABEL_FIELDS = ("labels", "label", "mids", "mid", "label_ids", "label_id", "classes", "class")
 ID_FIELDS = ("id", "video_id", "youtube_id", "ytid", "YTID")
-ABOUT = ("json", "cls", "txt")  # suffixes of what may name the classes, the first there is counts
+ABOUT = ("json", "cls", "txt")  # suffixes of the file that names the classes; the first counts
 SEPARATORS = ("\n", ";", ",")  # of classes in a text; names have commas too, so they come last
-MEMBER_BYTES = 2**28  # more is no clip
+MEMBER_BYTES = 2**28  # of a clip, at most
 EVAL, UNBALANCED = {"eval", "evaluation", "test"}, {"unbal", "unbalanced", "2m", "500k"}
 WORDS = re.compile(r"[a-z0-9]+")
 
 
 class _Unusable(Exception):
-    """Why a clip cannot be taken, and the kind of failure."""
+    """Why a clip cannot be used, and the kind of failure."""
 
     def __init__(self, reason: str, kind: str = "unreadable") -> None:
         super().__init__(reason)
@@ -41,13 +41,13 @@ class _Unusable(Exception):
 
 @dataclass(frozen=True)
 class WebDatasetLayout:
-    """As `archives.Layout`; rows are numbered by their first byte in the file."""
+    """As `archives.ArchiveLayout`; rows are numbered by their first byte in the file."""
 
     names: Mapping[str, str]
     wanted: Collection[str]
 
     def rows(self, path: Path) -> np.ndarray | None:
-        """As `Layout.rows`."""
+        """As `ArchiveLayout.rows`."""
         try:
             with path.open("rb") as file:
                 groups = (group for group in read_groups(file) if self._is_wanted(file, group))
@@ -59,7 +59,7 @@ class WebDatasetLayout:
         return np.array([offset for offset, _ in found], dtype=np.int64)
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
-        """As `Layout.read`."""
+        """As `ArchiveLayout.read`."""
         with archive.path.open("rb") as file:
             for row in rows.tolist():
                 group = next(read_groups(file, row))
@@ -72,7 +72,7 @@ class WebDatasetLayout:
                     yield Failure(f"{archive.name}/{place}", f"cannot be read ({error.strerror})")
 
     def _is_wanted(self, file: BinaryIO, group: Group) -> bool:
-        """Whether it has a wanted class, or cannot be used, which is to be recorded."""
+        """Whether it has a wanted class, or cannot be used: then it is recorded as a failure."""
         if group.key is not None and not (_audio(group) or _about(group)):
             return False  # a file that has nothing to do with clips
         try:
@@ -83,7 +83,7 @@ class WebDatasetLayout:
 
     def _recording(self, archive: Archive, file: BinaryIO, group: Group) -> Recording:
         if group.key is None:
-            raise _Unusable("is no member of the tar file: it is damaged here; get it anew")
+            raise _Unusable("is no member of the tar file: it is damaged here; download it again")
         audio = _audio(group)
         if audio is None:
             raise _Unusable("has no audio file beside it", "missing")
@@ -127,8 +127,8 @@ class WebDatasetLayout:
 def find_tars(folder: Path) -> dict[str, str]:
     """Subset of each tar file below a folder, by its path below the folder, in order.
 
-    A file or a folder, this one included, with a word such as "test" is of "eval"; with "2m",
-    "500k", "unbalanced" or "unbal" it is of "unbalanced", else "balanced".
+    A path, this folder's name included, with a word such as "test" belongs to "eval"; with "2m",
+    "500k", "unbalanced" or "unbal" to "unbalanced", else to "balanced".
     """
     tars = (path for path in sorted(folder.rglob("*.tar")) if not _is_prepared(path, folder))
     paths = (path.relative_to(folder).as_posix() for path in tars)
@@ -136,7 +136,7 @@ def find_tars(folder: Path) -> dict[str, str]:
 
 
 def _is_prepared(path: Path, folder: Path) -> bool:
-    """Whether a tar is of a data set that was, or is being, prepared into a place in the folder."""
+    """Whether a tar is a shard of a data set that was, or is being, prepared inside the folder."""
     out = path.parent.parent
     marks = (out / DATASET_FILE, out / PARTS_FOLDER)
     return path.parent.name == SHARDS_FOLDER and out != folder and any(x.exists() for x in marks)
@@ -155,12 +155,12 @@ def _audio(group: Group) -> Member | None:
 
 
 def _about(group: Group) -> str | None:
-    """The suffix of what names the classes."""
+    """The suffix of the file that names the classes."""
     return next((suffix for suffix in ABOUT if suffix in group.members), None)
 
 
 def _parsed(file: BinaryIO, group: Group) -> Any:
-    """What a clip's json holds, or its text."""
+    """What a clip's json holds, or the text of its other file."""
     suffix = _about(group)
     if suffix is None:
         raise _Unusable(f"has no {' or '.join(ABOUT)} beside it that names its classes", "class")
@@ -182,7 +182,7 @@ def _read(file: BinaryIO, member: Member) -> bytes:
 
 
 def _clip_key(archive: Archive, key: str, about: Any) -> str:
-    """The YouTube id that the json or the key gives, else the key, which other files may have."""
+    """The YouTube id in the json or in the key; else the archive's name and the key."""
     for field in ID_FIELDS if isinstance(about, dict) else ():
         if YOUTUBE_ID.fullmatch(str(about.get(field))):
             return str(about[field])

@@ -1,7 +1,7 @@
 """AudioSet's clips from YouTube by yt-dlp: of each video only the clip's seconds, at a slow pace.
 
-A clip becomes the file `<id>_<start>_<end>.<suffix>`, as YouTube has it, not recoded; it has its
-name when it is whole. `failures.jsonl` beside them lists the clips that YouTube does not give.
+A clip becomes the file `<id>_<start>_<end>.<suffix>`, encoded as YouTube has it; it has this name
+once it is whole. `failures.jsonl` beside the clips lists those that are gone from YouTube.
 """
 
 import io
@@ -19,10 +19,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from audiotag.data.progress import Progress
+from audiotag.data.progress import PreparationState
 from audiotag.data.recordings import Failure
 from audiotag.data.shards import FAILURES_FILE, REMEDY
-from audiotag.data.sources.audioset.segments import ID_LENGTH, Segment, files_by_id
+from audiotag.data.sources.audioset.segments import ID_LENGTH, AudioSetSegment, files_by_id
 from audiotag.errors import DataError
 from audiotag.runtime.files import appended, make_folder
 from audiotag.runtime.ordered_threads import work_ahead
@@ -31,11 +31,11 @@ PAGE = "https://www.youtube.com/watch?v={id}"
 GONE = "gone"  # the kind of failure
 PAUSE = 1.0  # s from one video to the next
 RETRIES, WAIT = 3, 5.0  # of a clip; s before the first one, doubled each time
-REFUSALS = 10  # clips in a row that say that the trouble is not theirs
+REFUSALS = 10  # clips in a row, after which the run stops: the cause is not the clips
 TIMEOUT = 30.0  # s that a server may be silent
 DOWNLOADS = 4  # at once
 GONE_STATUS = (404, 410)
-# YouTube says of these that the asker is the trouble, not the video.
+# In errors that are about the client, not about the video.
 REFUSED = re.compile(r"not a bot|rate-limited|try again later|too many requests", re.IGNORECASE)
 # What yt-dlp adds to a reason: colours, "ERROR:", the exception, how to report a bug.
 NOISE = re.compile(r"\x1b\[[0-9;]*m|^ERROR: | \(caused by .*|; please report .*", re.DOTALL)
@@ -43,7 +43,7 @@ NOISE = re.compile(r"\x1b\[[0-9;]*m|^ERROR: | \(caused by .*|; please report .*"
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What came of a clip: why it is not there, if it is not, and whether that is for good."""
+    """What became of a clip: if it was not downloaded, why, and whether it is gone for good."""
 
     id: str
     reason: str | None = None
@@ -55,32 +55,32 @@ class _Outcome:
 
 
 def download(
-    segments: Iterable[Segment],
+    segments: Iterable[AudioSetSegment],
     folder: Path,
     cookies: Path | None = None,
     pause: float = PAUSE,
     downloads: int = DOWNLOADS,
     again: bool = False,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[PreparationState], None] = lambda progress: None,
     page: str = PAGE,
     wait: float = WAIT,
 ) -> None:
-    """Download the clips that a folder has no file of.
+    """Download the clips that a folder lacks.
 
     Args:
         segments: The clips.
-        folder: Where they go; what it has already is found as `open_audioset` finds it.
+        folder: Where they go; what it has already is found as by `open_audioset`.
         cookies: A file in Netscape's format, as browsers' extensions export it; only read.
         pause: Seconds from one video to the next.
         downloads: How many are downloaded at once.
-        again: Ask for those again that were gone.
+        again: Try those again that were gone.
         report: Called after each clip.
         page: Address of a video, with `{id}`.
         wait: Seconds before a clip is tried again, doubled each time.
 
     Raises:
         DataError: If yt-dlp or ffmpeg is not installed, a file cannot be read, or clips could not
-            be had for a reason that may pass: a later call tries them again.
+            be downloaded for a reason that may pass: a later call tries them again.
         OutputError: If a file cannot be written.
     """
     yt_dlp = _yt_dlp()
@@ -101,36 +101,36 @@ def download(
             report(progress)
     if refused:
         raise DataError(
-            f"{len(refused):,} clips could not be had now (the last: {refused[-1]}); run the same "
-            "command again later, slower with --pause, or signed in with --cookies"
+            f"{len(refused):,} clips could not be downloaded (the last: {refused[-1]}); run the "
+            "same command again later, slower with --pause, or signed in with --cookies"
         )
 
 
 def _outcomes(
-    fetcher: "_Fetcher", missing: list[Segment], total: int, downloads: int
-) -> Iterator[tuple[Progress, _Outcome]]:
-    """What came of each clip, and how far the run is then; it ends where all are refused."""
+    fetcher: "_Fetcher", missing: list[AudioSetSegment], total: int, downloads: int
+) -> Iterator[tuple[PreparationState, _Outcome]]:
+    """What became of each clip, and how far the run is then; stops when all are refused."""
     before = total - len(missing)
     failures = in_a_row = 0
     outcomes = work_ahead(fetcher.outcomes, missing, downloads, fetcher.stopped)
     with closing(outcomes):
         for done, outcome in enumerate(outcomes, 1):
             failures += outcome.reason is not None
-            yield Progress(before, before + done, total, done - failures, failures), outcome
+            yield PreparationState(before, before + done, total, done - failures, failures), outcome
             in_a_row = in_a_row + 1 if outcome.is_refused else 0
             if in_a_row == REFUSALS:
                 break
 
 
 def _remove_partial(folder: Path, ids: Collection[str]) -> None:
-    """Remove what a killed run left of clips: its ffmpeg, if it lives on, writes to no name."""
+    """Remove what a killed run left of clips; if its ffmpeg still runs, it writes to no name."""
     for path in folder.glob("*.part"):
         if path.name[:ID_LENGTH] in ids:
             path.unlink(missing_ok=True)
 
 
 def read_gone(folder: Path) -> dict[str, str]:
-    """Why YouTube does not give some clips, by id."""
+    """Why clips are gone from YouTube, by id."""
     found: dict[str, str] = {}
     path = folder / FAILURES_FILE
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
@@ -139,7 +139,7 @@ def read_gone(folder: Path) -> dict[str, str]:
             values = json.loads(line)
             found[values["source"]] = values["reason"]
         except (ValueError, KeyError, TypeError):
-            continue  # a line that a kill or a full disk cut off: its clip is asked for again
+            continue  # a line that a kill or a full disk has cut off: its clip is tried again
     return found
 
 
@@ -158,13 +158,13 @@ def _is_torn(path: Path) -> bool:
 
 
 class _Pace:
-    """Gives threads their turns, so many seconds apart."""
+    """Gives threads their turns, `pause` seconds apart."""
 
     def __init__(self, pause: float) -> None:
         self._pause, self._next, self._lock = pause, 0.0, threading.Lock()
 
     def seconds(self) -> float:
-        """How long it is until this thread's turn."""
+        """Seconds until this thread's turn."""
         with self._lock:
             now = time.monotonic()
             turn = max(self._next, now)
@@ -174,7 +174,7 @@ class _Pace:
 
 @dataclass(frozen=True)
 class _Fetcher:
-    """Downloads a clip, several times if need be; in any thread."""
+    """Downloads clips, each with several attempts if need be; in any thread."""
 
     yt_dlp: ModuleType
     folder: Path
@@ -184,8 +184,8 @@ class _Fetcher:
     page: str
     wait: float
 
-    def outcomes(self, segment: Segment) -> Iterator[_Outcome]:
-        """What came of it: one outcome; none where the run is stopped."""
+    def outcomes(self, segment: AudioSetSegment) -> Iterator[_Outcome]:
+        """What became of a clip: one outcome; none if the run is stopped."""
         for attempt in range(RETRIES + 1):
             if attempt:
                 self._sleep(self.wait * 2 ** (attempt - 1))
@@ -200,7 +200,7 @@ class _Fetcher:
     def _sleep(self, seconds: float) -> None:
         self.stopped.wait(seconds)
 
-    def _try(self, segment: Segment) -> _Outcome:
+    def _try(self, segment: AudioSetSegment) -> _Outcome:
         options = {
             "format": "bestaudio/best",
             "paths": {"home": str(self.folder)},
@@ -214,7 +214,7 @@ class _Fetcher:
             "fixup": "never",
             "quiet": True,
             "noprogress": True,
-            "logger": _Silence(),
+            "logger": _NoLog(),
         }
         try:
             with self.yt_dlp.YoutubeDL(options) as client:
@@ -224,17 +224,17 @@ class _Fetcher:
         return _Outcome(segment.id)
 
 
-class _Silence:
-    """Takes yt-dlp's messages; its errors are raised too."""
+class _NoLog:
+    """A logger that drops yt-dlp's messages; its errors are raised as well."""
 
     def debug(self, message: str) -> None:
-        """Nothing."""
+        """Drop a message."""
 
     warning = error = debug
 
 
 def _is_gone(error: Any) -> bool:
-    """Whether yt-dlp's error says that the video is not to be had, now or later."""
+    """Whether yt-dlp's error says that the video is gone for good."""
     from yt_dlp.networking.exceptions import HTTPError
     from yt_dlp.utils import ExtractorError
 
@@ -245,11 +245,11 @@ def _is_gone(error: Any) -> bool:
 
 
 def _text(cookies: Path | None) -> str | None:
-    """yt-dlp writes into a cookie file that it is given; of the text it has a copy each time."""
+    """The text of a cookie file: yt-dlp would write into the file, so it is given a copy."""
     try:
         return None if cookies is None else cookies.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{cookies} cannot be read ({error}); export the cookies anew") from error
+        raise DataError(f"{cookies} cannot be read ({error}); export the cookies again") from error
 
 
 def _yt_dlp() -> ModuleType:
@@ -264,7 +264,7 @@ def _yt_dlp() -> ModuleType:
 
 @contextmanager
 def _ffmpeg() -> Iterator[None]:
-    """Have an ffmpeg on the search path, where yt-dlp looks for the one that cuts."""
+    """A context with an ffmpeg on the search path, where yt-dlp looks for it."""
     if shutil.which("ffmpeg"):
         yield
         return

@@ -8,7 +8,7 @@ from audiotag.cli import cli
 from audiotag.data.dataset import read_labels
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.audioset.open import open_audioset
-from audiotag.data.sources.audioset.segments import Segment, read_segments
+from audiotag.data.sources.audioset.segments import AudioSetSegment, read_segments
 from audiotag.errors import DataError
 from audiotag.labels import Labels
 from tests.support.made_recordings import failures_of, noise, rows_of
@@ -49,9 +49,9 @@ def folder(tmp_path):
 
 def test_lists_are_read_as_they_ship(folder):
     assert list(read_segments(folder / "balanced_train_segments.csv")) == [
-        Segment("--4gqARaEJE", 0, 10, ("/m/068hy", "/m/07q6cd_", "/m/0bt9lr", "/m/0jbk")),
-        Segment("-_0A_B-_xyZ", 30.5, 40.5, ("/m/0bt9lr",)),
-        Segment("Y1234567890", 20, 30, ("/m/04rlf",)),
+        AudioSetSegment("--4gqARaEJE", 0, 10, ("/m/068hy", "/m/07q6cd_", "/m/0bt9lr", "/m/0jbk")),
+        AudioSetSegment("-_0A_B-_xyZ", 30.5, 40.5, ("/m/0bt9lr",)),
+        AudioSetSegment("Y1234567890", 20, 30, ("/m/04rlf",)),
     ]
 
 

@@ -22,7 +22,7 @@ from audiotag.data.dataset import ClipDataset
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.audioset import youtube
 from audiotag.data.sources.audioset.open import listed_segments, open_audioset
-from audiotag.data.sources.audioset.segments import Segment
+from audiotag.data.sources.audioset.segments import AudioSetSegment
 from audiotag.data.sources.audioset.youtube import download, read_gone
 from audiotag.errors import DataError
 from tests.support.made_recordings import failures_of, rows_of
@@ -38,7 +38,7 @@ def video(name):
 
 
 def segment(name, start=2.0):
-    return Segment(name, start, start + 2, ("/m/04rlf",))
+    return AudioSetSegment(name, start, start + 2, ("/m/04rlf",))
 
 
 class Tube(http.server.ThreadingHTTPServer):
@@ -182,7 +182,7 @@ def test_many_refusals_in_a_row_end_the_run(tube, fetch, monkeypatch):
     names = [f"-0000000{number:02d}_" for number in range(30)]
     for name in names:
         tube.faults[name] = [429]
-    with pytest.raises(DataError, match="3 clips could not be had now"):
+    with pytest.raises(DataError, match="3 clips could not be downloaded"):
         fetch(map(segment, names), downloads=1)
     assert len(tube.names) < 15
 
@@ -228,9 +228,9 @@ def test_a_killed_run_goes_on(tube, fetch, tmp_path):
     tube.stalled.add(NAMES[1])
     code = (
         "import sys; from pathlib import Path\n"
-        "from audiotag.data.sources.audioset.segments import Segment\n"
+        "from audiotag.data.sources.audioset.segments import AudioSetSegment\n"
         "from audiotag.data.sources.audioset.youtube import download\n"
-        "clips = [Segment(name, 2.0, 4.0, ()) for name in sys.argv[3:]]\n"
+        "clips = [AudioSetSegment(name, 2.0, 4.0, ()) for name in sys.argv[3:]]\n"
         "download(clips, Path(sys.argv[1]), page=sys.argv[2], pause=0, downloads=1)\n"
     )
     words = [sys.executable, "-c", code, str(folder), tube.page, *NAMES[:3]]
