@@ -20,7 +20,8 @@ from audiotag.training.batches import MicroBatch, prepared
 from audiotag.training.loss_watch import Watch
 from audiotag.training.optim.freezing import set_training
 from audiotag.training.recipe.checks import check_resumed
-from audiotag.training.recipe.toml import Recipe, dump_recipe, load_recipe
+from audiotag.training.recipe.sections import Recipe
+from audiotag.training.recipe.toml import dump_recipe, load_recipe
 from audiotag.training.run import Run
 from audiotag.training.run_folder.history import check_wandb
 from audiotag.training.run_folder.state import STATE_FILE, Position, load_state

@@ -12,7 +12,7 @@ from audiotag.layers.swap import swap_convs
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.tagging.locate import model_folder
-from audiotag.training.recipe.toml import Recipe
+from audiotag.training.recipe.sections import Recipe
 
 RAREST = 1e-4  # a class is taken to be at least this frequent when the head starts
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from audiotag.data.dataset import ClipDataset
 from audiotag.models.folder import RECIPE_FILE
-from audiotag.training.recipe.toml import Recipe, load_recipe, override, parse_recipe
+from audiotag.training.recipe.sections import Recipe
+from audiotag.training.recipe.toml import load_recipe, override, parse_recipe
 
 SECTIONS = """
 [augment]
