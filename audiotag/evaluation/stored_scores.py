@@ -1,4 +1,4 @@
-"""Scores of clips in files that `audiotag evaluate --scores` wrote, as a teacher's word on them."""
+"""A teacher's scores of clips, in files that `audiotag evaluate --scores` wrote."""
 
 import zipfile
 from collections.abc import Iterable, Sequence

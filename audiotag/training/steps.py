@@ -58,7 +58,7 @@ def learn(
     return torch.as_tensor(total)
 
 
-def step_of(run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: Watch) -> Tensor:
+def train_step(run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: Watch) -> Tensor:
     """Learn from a batch; returns this process's share of the loss, on the device."""
     student = run.student
     set_learning_rate(student.optimizer, run.rate(step))
@@ -76,9 +76,9 @@ def step_of(run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: Wat
 
 
 def sum_gradients(model: nn.Module) -> None:
-    """Add up the gradients of all processes, and take the mean of batch norms' running statistics.
+    """Add up the gradients of all processes, and average the running statistics of batch norms.
 
-    All other buffers stay each process's own.
+    Each process keeps all other buffers as they are.
     """
     _sum([p.grad for p in model.parameters() if p.grad is not None])
     norms = [x for x in model.modules() if isinstance(x, _BatchNorm) and x.track_running_stats]
@@ -89,7 +89,7 @@ def sum_gradients(model: nn.Module) -> None:
 
 
 def _sum(tensors: list[Tensor]) -> None:
-    """Put the sums over all processes into tensors of one type, in one exchange."""
+    """Replace tensors of one type by their sums over all processes, in one exchange."""
     if not tensors:
         return
     flat = torch._utils._flatten_dense_tensors(tensors)
@@ -102,5 +102,5 @@ def _sum(tensors: list[Tensor]) -> None:
 def _watched_loss(run: Run, batch: MicroBatch, step: int, watch: Watch) -> Tensor:
     torch.manual_seed(batch.seed)
     loss = loss_of(run, batch)
-    watch.note(step, batch.clips, loss)
+    watch.add(step, batch.clips, loss)
     return loss * batch.share

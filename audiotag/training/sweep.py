@@ -104,7 +104,7 @@ def sweep(
         data: A prepared data set.
         out: Folder for a run, or a cross-validation, of each.
         device: Where to train and to measure.
-        resume: Go on with what was begun.
+        resume: Resume what was started.
         folds: Cross-validate each.
         report: Called with what is being done, in the first process.
 
@@ -156,12 +156,12 @@ def _throughputs(runs: Sequence[Path], points: Sequence[Point], device: str) -> 
 
 
 def _model(run: Path) -> Path:
-    """A model of a run, or of a cross-validation: its first."""
+    """The model of a run, or of the first run of a cross-validation."""
     return next(iter(fold_runs(run).values()), run)
 
 
 def _outcome(run: Path, recipe: DataRecipe, data: Path, device: str) -> Outcome:
-    """What the clips that were not trained on say."""
+    """How good a combination is on the clips that it was not trained on."""
     part = _part(run, recipe)
     clips = ClipDataset(data, **part)
     if not clips.targets(Model.load(_model(run)).labels).counts.any():

@@ -82,7 +82,9 @@ def training_durations(folder: Path, overrides: Iterable[str] = ()) -> Sequence[
 
 
 def resumed_recipe(run: Path, model: str, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe of a run folder with what was given again; training looks whether it is the same.
+    """The recipe of a run folder with the changes that were given again.
+
+    `loop.train` refuses it if they differ from what the run began with.
 
     Args:
         run: The run folder.
