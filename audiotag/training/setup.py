@@ -60,9 +60,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         student=build_student(recipe, tagger, _matching(recipe, tagger, answer)),
         teachers=teachers,
         training=training,
-        validation=_validation_clips(
-            valid_set, _targets(recipe, valid_set, labels), stored, device
-        ),
+        validation=_validation_clips(valid_set, valid_targets, stored, device),
         weights=_clip_weights(recipe, training, answer),
         augmentations=build_augmentations(recipe.augment, tagger.sample_rate),
         trained_on=_trained_on(recipe, data, train_set, valid_set),
