@@ -1,4 +1,4 @@
-"""Micro batches as they are learnt, prepared in the background."""
+"""Micro batches: clips cropped, augmented and answered by teachers, in the background."""
 
 from collections import deque
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A step: gradients of its micro batches, added up over processes, move the weights."""
+"""A step: the gradients of its micro batches, summed over processes, move the weights."""
 
 from collections.abc import Callable, Iterable
 

@@ -42,19 +42,19 @@ from audiotag.training.sweep_table import (
     write_table,
 )
 
-TIMED_CLIPS = 4  # of a batch
-TIMED_RUNS = 5
+TIMED_CLIPS = 4  # in a batch
+TIMED_RUNS = 5  # of each model
 SEPARATOR = re.compile(r",(?![^\[]*\])")  # a comma that is not inside a list
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One combination.
+    """One combination of values.
 
     Attributes:
-        values: What it sets, as `key=value`.
-        recipe: The recipe with them.
+        values: The values, as `key=value`.
+        recipe: The recipe with these values.
     """
 
     values: tuple[str, ...]
@@ -62,7 +62,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of its folder."""
         return ",".join(self.values).replace("/", "_")
 
 
@@ -141,7 +141,7 @@ def _choices(axis: str) -> list[str]:
 
 
 def _throughputs(runs: Sequence[Path], points: Sequence[Point], device: str) -> list[float]:
-    """Clips a second of each, timed in turn."""
+    """Clips a second of each run's model, timed in turn."""
     works: dict[str, Callable[[], object]] = {}
     for run, point in zip(runs, points, strict=True):
         tagger = load_tagger(_model(run), device)

@@ -42,7 +42,7 @@ class History:
             file.write(event_file_header() + b"".join(_event(row) for row in self.rows))
 
     def add(self, row: MetricsRow) -> None:
-        """Write a row, with the time, to wherever it is looked at."""
+        """Write a row, with the time, to `metrics.jsonl`, for TensorBoard and for W&B."""
         row = replace(row, time=time.time())
         self.rows.append(row)
         for name, data in ((METRICS_FILE, _line(row)), (EVENTS_FILE, _event(row))):
