@@ -18,7 +18,12 @@ from audiotag.training.recipe.sections import (
 )
 
 # What may be changed when a run is resumed: memory, what is saved on the way, where it is shown.
-FREE_WHEN_RESUMED = {f"train.{key}" for key in "micro_batch save_steps keep wandb_project".split()}
+FREE_WHEN_RESUMED = {
+    ("train", "micro_batch"),
+    ("train", "save_steps"),
+    ("train", "keep"),
+    ("train", "wandb_project"),
+}
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -39,7 +44,9 @@ def check_resumed(run: Path, original: Recipe, recipe: Recipe) -> None:
     """
     before, now = dict(_values(asdict(original))), dict(_values(asdict(recipe)))
     differing = [key for key in before | now if before.get(key) != now.get(key)]
-    changes = [f"{key} = {now.get(key)} (it began with {before.get(key)})" for key in differing]
+    changes = [
+        f"{'.'.join(key)} = {now.get(key)} (it began with {before.get(key)})" for key in differing
+    ]
     if not FREE_WHEN_RESUMED.issuperset(differing):
         raise RecipeError(
             f"the run in {run} is resumed as it began, not with {', '.join(changes)}; "
@@ -47,12 +54,15 @@ def check_resumed(run: Path, original: Recipe, recipe: Recipe) -> None:
         )
 
 
-def _values(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _values(
+    table: dict[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The values of nested tables, each with the keys that lead to it."""
     for key, value in table.items():
         if isinstance(value, dict):
-            yield from _values(value, f"{prefix}{key}.")
+            yield from _values(value, (*path, key))
         else:
-            yield f"{prefix}{key}", value
+            yield (*path, key), value
 
 
 def _problems(recipe: Recipe) -> Iterator[str]:

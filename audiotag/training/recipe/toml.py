@@ -31,13 +31,21 @@ def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         RecipeError: If the file cannot be read, or a key or a value does not fit.
     """
+    return parse_recipe(override(read_values(path), overrides))
+
+
+def read_values(path: Path | str) -> dict[str, Any]:
+    """The values of a recipe file as nested dicts, not checked.
+
+    Raises:
+        RecipeError: If the file cannot be read or is not TOML.
+    """
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"recipe {path} cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {path} is not TOML: {error}") from error
-    return parse_recipe(override(values, overrides))
 
 
 def parse_recipe(values: dict[str, Any]) -> Recipe:

@@ -79,6 +79,15 @@ def test_any_value_is_read_back(value):
     assert again == recipe and spelt(again.model.args) == spelt(recipe.model.args)
 
 
+def test_a_dot_in_a_key_is_not_taken_for_a_table_when_a_run_is_resumed(tmp_path):
+    dotted, nested = (
+        parse_recipe({"model": {"args": args}}) for args in ({"a.b": 1}, {"a": {"b": 1}})
+    )
+    with pytest.raises(RecipeError, match="is resumed as it began, not with model.args.a.b"):
+        check_resumed(tmp_path, dotted, nested)
+    check_resumed(tmp_path, dotted, dotted)
+
+
 # What earlier versions wrote, whose TOML no library wrote.
 OLDER = """\
 [model]
