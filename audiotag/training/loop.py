@@ -17,7 +17,7 @@ from audiotag.models.metrics_row import MetricsRow
 from audiotag.runtime.distributed import joined_processes
 from audiotag.runtime.files import replaced
 from audiotag.training.batches import MicroBatch, prepared
-from audiotag.training.loss_watch import Watch
+from audiotag.training.loss_watch import LossWatch
 from audiotag.training.optim.freezing import set_training
 from audiotag.training.recipe.checks import check_resumed
 from audiotag.training.recipe.sections import Recipe
@@ -33,7 +33,7 @@ REPORT_STEPS = 20  # reading the loss waits for the device: not every step
 
 
 @dataclass
-class Progress:
+class EpochProgress:
     """How an epoch goes.
 
     Attributes:
@@ -139,10 +139,10 @@ def _train_epochs(run: Run, saver: Saver, position: Position) -> None:
 def _train_epoch(run: Run, saver: Saver, position: Position, bar: tqdm) -> MetricsRow:
     """Train from a position in an epoch to its end; returns its figures."""
     set_training(run.student.tagger)
-    epoch, watch = position.step // run.schedule.steps_per_epoch, Watch(run.training.keys)
+    epoch, watch = position.step // run.schedule.steps_per_epoch, LossWatch(run.training.keys)
     end = (epoch + 1) * run.schedule.steps_per_epoch
     loss = torch.tensor(0.0 if run.schedule.rank else position.loss, device=run.device)
-    progress = Progress(loss, time.monotonic(), position.step)
+    progress = EpochProgress(loss, time.monotonic(), position.step)
     micro_batches = prepared(run, epoch, position.step)
     for step in range(position.step, end):
         of_step = _micro_batches_of_step(run, micro_batches, progress)
@@ -158,7 +158,7 @@ def _train_epoch(run: Run, saver: Saver, position: Position, bar: tqdm) -> Metri
 
 
 def _micro_batches_of_step(
-    run: Run, micro_batches: Iterator[MicroBatch], progress: Progress
+    run: Run, micro_batches: Iterator[MicroBatch], progress: EpochProgress
 ) -> Iterator[MicroBatch]:
     """This process's micro batches of a step; notes how long each is waited for."""
     for _ in range(run.schedule.micro_batches // run.schedule.processes):
@@ -168,14 +168,14 @@ def _micro_batches_of_step(
         yield micro_batch
 
 
-def _show_progress(run: Run, bar: tqdm, progress: Progress, step: int) -> None:
+def _show_progress(run: Run, bar: tqdm, progress: EpochProgress, step: int) -> None:
     steps = step + 1 - run.schedule.steps_per_epoch * (step // run.schedule.steps_per_epoch)
     loss = float(progress.loss) * run.schedule.processes / steps
     waits = progress.waited / max(time.monotonic() - progress.started, 1e-9)
     bar.set_postfix(loss=f"{loss:.4f}", lr=f"{run.rate(step):.2e}", data_wait=f"{waits:.0%}")
 
 
-def _figures(run: Run, progress: Progress, end: int) -> MetricsRow:
+def _figures(run: Run, progress: EpochProgress, end: int) -> MetricsRow:
     """The epoch's figures at its last step; speed and waiting since it was started or resumed."""
     steps = run.schedule.steps_per_epoch
     loss = _sum_of_losses(run, progress)
@@ -190,7 +190,7 @@ def _figures(run: Run, progress: Progress, end: int) -> MetricsRow:
     )
 
 
-def _sum_of_losses(run: Run, progress: Progress) -> float:
+def _sum_of_losses(run: Run, progress: EpochProgress) -> float:
     """The sum of the epoch's losses so far, over all processes.
 
     From here on the first process alone holds it, as it does after a resume.

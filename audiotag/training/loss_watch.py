@@ -11,7 +11,7 @@ from audiotag.errors import RecipeError
 
 
 @dataclass
-class Watch:
+class LossWatch:
     """The losses of the latest micro batches, checked together: reading one waits for the device.
 
     Attributes:

@@ -26,9 +26,11 @@ from audiotag.training.distill.teachers import Answer, Teachers, load_others
 from audiotag.training.model import build_tagger, check_crops, check_erasing, set_priors
 from audiotag.training.optim.freezing import freeze
 from audiotag.training.recipe.sections import Recipe
-from audiotag.training.run import ACCURACY, LabelledClips, Run
+from audiotag.training.run import LabelledClips, Run
 from audiotag.training.schedule import plan_schedule
 from audiotag.training.student import build_student
+
+ACCURACY = "valid_accuracy"  # a metric of single labels alone
 
 
 def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:

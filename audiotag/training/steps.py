@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from audiotag.layers.dcls import clamp_positions
 from audiotag.training.batches import MicroBatch
-from audiotag.training.loss_watch import Watch
+from audiotag.training.loss_watch import LossWatch
 from audiotag.training.losses import loss_of
 from audiotag.training.optim.optim import set_learning_rate
 from audiotag.training.run import Run
@@ -58,7 +58,9 @@ def learn(
     return torch.as_tensor(total)
 
 
-def train_step(run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: Watch) -> Tensor:
+def train_step(
+    run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: LossWatch
+) -> Tensor:
     """Learn from a batch; returns this process's share of the loss, on the device."""
     student = run.student
     set_learning_rate(student.optimizer, run.rate(step))
@@ -99,7 +101,7 @@ def _sum(tensors: list[Tensor]) -> None:
         tensor.copy_(part)
 
 
-def _watched_loss(run: Run, batch: MicroBatch, step: int, watch: Watch) -> Tensor:
+def _watched_loss(run: Run, batch: MicroBatch, step: int, watch: LossWatch) -> Tensor:
     torch.manual_seed(batch.seed)
     loss = loss_of(run, batch)
     watch.add(step, batch.clips, loss)
