@@ -39,8 +39,8 @@ class LossWatch:
         bad = min((x for x in found if x is not None), default=None)
         if bad is not None:
             raise RecipeError(
-                f"the loss is not a number at step {bad[0]}, clips {bad[1]}; lower optim.lr, set "
-                "optim.clip_grad, or look at these clips"
+                f"the loss is not finite at step {bad[0]}, clips {bad[1]}; lower optim.lr, set "
+                "optim.clip_grad, or check these clips"
             )
         self.seen.clear()
 
