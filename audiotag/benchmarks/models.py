@@ -30,7 +30,7 @@ from audiotag.runtime.devices import select_device
 from audiotag.tagging.locate import model_folder
 from audiotag.training.losses import label_loss
 from audiotag.training.optim.optim import build_optimizer
-from audiotag.training.recipe.toml import OptimRecipe
+from audiotag.training.recipe.sections import OptimRecipe
 from audiotag.training.steps import learn
 
 NUM_CLASSES = 527  # AudioSet

@@ -1,7 +1,7 @@
 """The bootstrap over clips: how far a figure would move on other clips of the same kind.
 
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993. Of N clips, N are drawn with
-replacement, many times. Two models measured with the same seed meet the same draws: their
+replacement, many times. Two models measured with the same seed get the same draws: their
 differences are paired.
 """
 
@@ -18,11 +18,11 @@ BLOCK = 64  # resamples computed at once
 
 @dataclass(frozen=True, eq=False)
 class Statistic:
-    """A figure and what it becomes on resampled clips.
+    """A figure, on the clips and on resamples of them.
 
     Attributes:
         value: The figure, of any shape.
-        draws: The same of each resample, (R, *shape); R may be 0.
+        draws: The figure of each resample, (R, *shape); R may be 0.
     """
 
     value: np.ndarray
@@ -57,7 +57,7 @@ class Statistic:
         """Two-sided, of the hypothesis that the expected figure is 0.
 
         Twice the share of draws, moved to the value, on the other side of 0; never below
-        2 / (R + 1); NaN without draws. It is below 0.05 where the interval leaves 0 out.
+        2 / (R + 1); NaN without draws. It is below 0.05 where the interval excludes 0.
         """
         if not len(self.draws):
             return float("nan")

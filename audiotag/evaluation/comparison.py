@@ -1,10 +1,10 @@
 """Two models on the same clips: by how much they differ, and whether that is more than chance.
 
-The bootstrap over clips is paired: in every resample both models meet the same clips. Where several
+The bootstrap over clips is paired: every resample has the same clips for both. Where several
 runs of a model are given, trained from other seeds, its figure is their mean; how far that would
 move with other seeds is drawn, for each resample, from the t distribution that fits their spread.
 Equally many runs of both models are paired in their order, and the spread is that of the pairs'
-differences: runs of one seed meet the same clips in the same order.
+differences: runs with the same seed are trained on the same clips in the same order.
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ def compare(
         first: One run of the first model, or several.
         second: As `first`, of the second; where they are equally many, each with the same seed as
             its counterpart, if it can.
-        seed: Of what stands for other seeds of training.
+        seed: Of the draws that stand for other seeds of training.
 
     Raises:
         ModelError: If two runs do not have the same labels.
@@ -105,7 +105,7 @@ def compare_figure(
     second: Sequence[Statistic],
     rng: np.random.Generator,
 ) -> Difference:
-    """Compare one figure, of the runs of two models that met the same resamples."""
+    """Compare one figure, of the runs of two models that were measured on the same resamples."""
     values = [np.array([run.value for run in runs]) for runs in (first, second)]
     draws = [np.mean([run.draws for run in runs], axis=0) for runs in (first, second)]
     moved = draws[0] - draws[1] + _seed_errors(first, second, rng)

@@ -1,4 +1,4 @@
-"""Which clips of a data set a run has learnt, and which it was validated on."""
+"""Which clips of a data set a run was trained on, and which it was validated on."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -42,7 +42,7 @@ def measure(scores: Scores, count: int = RESAMPLES, seed: int = 0) -> Measuremen
     Args:
         scores: Of one model.
         count: Resamples; 0 for none.
-        seed: Of the resamples. Two models measured with one seed meet the same resamples.
+        seed: Of the resamples. Two models measured with one seed get the same resamples.
     """
     targets, values = scores.targets, scores.values
     present = np.flatnonzero(targets.any(0))

@@ -1,4 +1,4 @@
-"""Scoring: what a tagger says of every clip of a prepared data set, on one process or many."""
+"""Scoring: a model's scores of every clip of a prepared data set, by one process or many."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -27,10 +27,10 @@ READERS = 4  # threads; decoding FLAC is some 100 times faster than a CPU model
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a model says of clips, and what is in them.
+    """A model's scores of clips, and the labels of these.
 
     Attributes:
-        model: How messages call the model.
+        model: The model's name in messages.
         data: Name of the data set's folder.
         split: Split that was scored; None for all.
         fold: Fold that was scored; None for all.
@@ -111,7 +111,7 @@ def score(
         split: Its clips only.
         fold: Its clips only.
         batch_size: Clips scored at once.
-        unlabelled: Score clips none of which has a label too; there is nothing to measure then.
+        unlabelled: Score clips even if none of them has a label, so that nothing can be measured.
 
     Raises:
         DataError: If the data do not fit the model, or no clip has a label.
@@ -133,7 +133,7 @@ def score(
 
 
 def _score_clips(tagger: Engine, dataset: ClipDataset, batch_size: int) -> np.ndarray:
-    """Scores (N, classes) of all clips, this process's share computed, the rest gathered."""
+    """Scores (N, classes) of all clips, of which this process computes its share."""
     batches = list(_equal_lengths(dataset, batch_size))
     mine = batches[process_rank() :: process_count()]
     values = np.zeros((len(dataset), len(tagger.labels)))

@@ -1,4 +1,4 @@
-"""Scores of clips in files that `audiotag evaluate --scores` wrote, as a teacher's word on them."""
+"""A teacher's scores of clips, in files that `audiotag evaluate --scores` wrote."""
 
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ class StoredScores:
         """Scores (clips, classes) of clips.
 
         Raises:
-            DataError: If there is none of a clip.
+            DataError: If a clip has none.
         """
         wanted = [str(key) for key in keys]
         missing = [key for key in wanted if key not in self.places]

@@ -1,4 +1,4 @@
-"""Thresholds: from which score on each class counts as heard, fitted where F1 is highest."""
+"""Thresholds: the score from which on each class counts as heard, fitted for the highest F1."""
 
 from dataclasses import dataclass
 from pathlib import Path

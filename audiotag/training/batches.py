@@ -1,4 +1,4 @@
-"""Micro batches as they are learnt, prepared in the background."""
+"""Micro batches: clips cropped, augmented and answered by teachers, in the background."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -88,32 +88,39 @@ def draws(run: Run, epoch: int, step: int) -> Iterator[Draw]:
 def prepare(run: Run, draw: Draw) -> MicroBatch:
     """The clips augmented, on the device, with what teachers say of them."""
     seed = _seed(run, draw.step) + draw.number * MICRO_STRIDE
-    clips, generator = draw.clips, torch.Generator().manual_seed(seed)
-    speeds = run.augmentations.speed.draw(len(clips), generator)
-    seconds = _crop_seconds(run, draw.step)
-    waveform = run.training.clips.crops(clips, seconds, generator, speeds)
-    targets = _targets(run.training, clips, len(run.student.tagger.labels))
-    targets = targets.to(run.device, non_blocking=True)
-    for augmentation in run.augmentations.waveform:
-        waveform, targets = augmentation(waveform, targets, generator)
+    generator = torch.Generator().manual_seed(seed)
+    waveform, targets = _augmented(run, draw, generator)
     answer = features = None
     if run.training.scores is not None:
         targets, scores = targets.chunk(2, dim=1)
         answer = Answer(scores)
     elif run.teachers is not None:
-        features = run.teachers.first.features(waveform)
-        answer = run.teachers.answer(waveform, features)
+        heard = run.teachers.first.features(waveform)
+        answer = run.teachers.answer(waveform, heard)
+        features = heard if run.teachers.shares_front_end else None
     return MicroBatch(
-        clips=clips,
+        clips=draw.clips,
         waveform=waveform,
         targets=targets,
         answer=answer,
-        features=features if run.teachers is not None and run.teachers.shares_front_end else None,
+        features=features,
         is_blockwise=draw.step < run.schedule.blockwise_steps,
         generator=generator,
         seed=seed,
-        share=len(clips) / run.schedule.batch_size,
+        share=len(draw.clips) / run.schedule.batch_size,
     )
+
+
+def _augmented(run: Run, draw: Draw, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Waveforms (B, T) and targets, see `_targets`, of clips, cropped and augmented."""
+    clips, seconds = draw.clips, _crop_seconds(run, draw.step)
+    speeds = run.augmentations.speed.draw(len(clips), generator)
+    waveform = run.training.clips.crops(clips, seconds, generator, speeds)
+    targets = _targets(run.training, clips, len(run.student.tagger.labels))
+    targets = targets.to(run.device, non_blocking=True)
+    for augmentation in run.augmentations.waveform:
+        waveform, targets = augmentation(waveform, targets, generator)
+    return waveform, targets
 
 
 def _targets(training: LabelledClips, clips: Tensor, classes: int) -> Tensor:

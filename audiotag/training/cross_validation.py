@@ -64,7 +64,7 @@ def train_folds(
         data: A prepared data set with folds.
         out: Folder of the runs.
         device: Where to train.
-        resume: Go on with the runs that were begun.
+        resume: Resume the runs that were started.
 
     Returns:
         `out`.

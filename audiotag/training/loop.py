@@ -17,33 +17,34 @@ from audiotag.models.metrics_row import MetricsRow
 from audiotag.runtime.distributed import joined_processes
 from audiotag.runtime.files import replaced
 from audiotag.training.batches import MicroBatch, prepared
-from audiotag.training.loss_watch import Watch
+from audiotag.training.loss_watch import LossWatch
 from audiotag.training.optim.freezing import set_training
 from audiotag.training.recipe.checks import check_resumed
-from audiotag.training.recipe.toml import Recipe, dump_recipe, load_recipe
+from audiotag.training.recipe.sections import Recipe
+from audiotag.training.recipe.toml import dump_recipe, load_recipe
 from audiotag.training.run import Run
 from audiotag.training.run_folder.history import check_wandb
 from audiotag.training.run_folder.state import STATE_FILE, Position, load_state
 from audiotag.training.saver import Saver
 from audiotag.training.setup import start
-from audiotag.training.steps import step_of
+from audiotag.training.steps import train_step
 
 REPORT_STEPS = 20  # reading the loss waits for the device: not every step
 
 
 @dataclass
-class Progress:
+class EpochProgress:
     """How an epoch goes.
 
     Attributes:
-        loss: Sum over its steps, of this process's share.
-        began: When it was begun or gone on with, in seconds.
-        first: Step that was the first since then.
+        loss: Sum of its steps' losses, of this process's share.
+        started: When it was started or resumed, in seconds of the monotonic clock.
+        first: First step since then.
         waited: Seconds spent waiting for data since then.
     """
 
     loss: Tensor
-    began: float
+    started: float
     first: int
     waited: float = 0.0
 
@@ -59,8 +60,8 @@ def train(
         out: The run folder: model, resolved recipe, `data.json` (the clips), `metrics.jsonl`,
             TensorBoard's events, resumable state, and the weights of the last and best epochs.
         device: Where to train.
-        resume: Go on from the state in `out`; from the beginning where the run was ended before it
-            had left any.
+        resume: Continue from the state in `out`, or from the beginning where the run ended before
+            it had saved any.
 
     Returns:
         `out`.
@@ -69,7 +70,7 @@ def train(
 
     Raises:
         RecipeError, DataError, ModelError: If the parts do not fit, the loss is not finite, or the
-            device's memory does not do.
+            device has too little memory.
     """
     _check_folder(out, resume, recipe)
     check_wandb(recipe)
@@ -90,7 +91,7 @@ def train(
 def _train(
     recipe: Recipe, data: Path, out: Path, device: torch.device, rank: int, resume: bool
 ) -> None:
-    """What `train` does in each process."""
+    """Train in one process."""
     run = start(recipe, data, device, rank)
     position = Position()
     if resume and (out / STATE_FILE).exists():
@@ -137,46 +138,47 @@ def _train_epochs(run: Run, saver: Saver, position: Position) -> None:
 def _train_epoch(run: Run, saver: Saver, position: Position, bar: tqdm) -> MetricsRow:
     """Train from a position in an epoch to its end; returns its figures."""
     set_training(run.student.tagger)
-    epoch, watch = position.step // run.schedule.steps_per_epoch, Watch(run.training.keys)
+    epoch, watch = position.step // run.schedule.steps_per_epoch, LossWatch(run.training.keys)
     end = (epoch + 1) * run.schedule.steps_per_epoch
     loss = torch.tensor(0.0 if run.schedule.rank else position.loss, device=run.device)
-    progress = Progress(loss, time.monotonic(), position.step)
+    progress = EpochProgress(loss, time.monotonic(), position.step)
     micro_batches = prepared(run, epoch, position.step)
     for step in range(position.step, end):
-        progress.loss += step_of(run, _of_step(run, micro_batches, progress), step, watch)
+        of_step = _micro_batches_of_step(run, micro_batches, progress)
+        progress.loss += train_step(run, of_step, step, watch)
         bar.update(run.schedule.batch_size)
         saves = saver.saves_after(step + 1) and step + 1 < end
         if step % REPORT_STEPS == 0 or saves or step + 1 == end:
-            watch.look()
-            _report(run, bar, progress, step)
+            watch.check()
+            _show_progress(run, bar, progress, step)
         if saves:
-            saver.save(Position(step + 1, _over_processes(run, progress)))
+            saver.save(Position(step + 1, _sum_of_losses(run, progress)))
     return _figures(run, progress, end)
 
 
-def _of_step(
-    run: Run, micro_batches: Iterator[MicroBatch], progress: Progress
+def _micro_batches_of_step(
+    run: Run, micro_batches: Iterator[MicroBatch], progress: EpochProgress
 ) -> Iterator[MicroBatch]:
-    """This process's micro batches of a step, the time that they are waited for measured."""
+    """This process's micro batches of a step; notes how long each is waited for."""
     for _ in range(run.schedule.micro_batches // run.schedule.processes):
-        began = time.monotonic()
+        asked = time.monotonic()
         micro_batch = next(micro_batches)
-        progress.waited += time.monotonic() - began
+        progress.waited += time.monotonic() - asked
         yield micro_batch
 
 
-def _report(run: Run, bar: tqdm, progress: Progress, step: int) -> None:
+def _show_progress(run: Run, bar: tqdm, progress: EpochProgress, step: int) -> None:
     steps = step + 1 - run.schedule.steps_per_epoch * (step // run.schedule.steps_per_epoch)
     loss = float(progress.loss) * run.schedule.processes / steps
-    waits = progress.waited / max(time.monotonic() - progress.began, 1e-9)
+    waits = progress.waited / max(time.monotonic() - progress.started, 1e-9)
     bar.set_postfix(loss=f"{loss:.4f}", lr=f"{run.rate(step):.2e}", data_wait=f"{waits:.0%}")
 
 
-def _figures(run: Run, progress: Progress, end: int) -> MetricsRow:
+def _figures(run: Run, progress: EpochProgress, end: int) -> MetricsRow:
     """The epoch's figures at its last step; speed and waiting since it was started or resumed."""
     steps = run.schedule.steps_per_epoch
-    loss = _over_processes(run, progress)
-    seconds = time.monotonic() - progress.began
+    loss = _sum_of_losses(run, progress)
+    seconds = time.monotonic() - progress.started
     return MetricsRow(
         epoch=end // steps,
         step=end,
@@ -187,8 +189,11 @@ def _figures(run: Run, progress: Progress, end: int) -> MetricsRow:
     )
 
 
-def _over_processes(run: Run, progress: Progress) -> float:
-    """The epoch's loss so far, which the first process has from here on, as after a resume."""
+def _sum_of_losses(run: Run, progress: EpochProgress) -> float:
+    """The sum of the epoch's losses so far, over all processes.
+
+    From here on the first process alone holds it, as it does after a resume.
+    """
     if run.schedule.processes > 1:
         dist.all_reduce(progress.loss)
     loss = float(progress.loss)

@@ -1,4 +1,4 @@
-"""Watching the loss: the clips of a batch whose loss is no number are named."""
+"""Watching the loss: where it is not finite, the clips of the batch are named."""
 
 from dataclasses import dataclass, field
 
@@ -11,23 +11,23 @@ from audiotag.errors import RecipeError
 
 
 @dataclass
-class Watch:
-    """The losses of the latest micro batches, looked at together: reading one waits for the device.
+class LossWatch:
+    """The losses of the latest micro batches, checked together: reading one waits for the device.
 
     Attributes:
         keys: Names of all clips.
-        seen: Step, clips (B,) and loss of each micro batch since the last look.
+        seen: Step, clips (B,) and loss of each micro batch since the last check.
     """
 
     keys: np.ndarray
     seen: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)
 
-    def note(self, step: int, clips: Tensor, loss: Tensor) -> None:
-        """Keep a micro batch's loss until the next look."""
+    def add(self, step: int, clips: Tensor, loss: Tensor) -> None:
+        """Keep a micro batch's loss until the next check."""
         self.seen.append((step, clips, loss.detach()))
 
-    def look(self) -> None:
-        """Forget what is finite; with several processes all look at once.
+    def check(self) -> None:
+        """Check the losses since the last check, in all processes at once, and forget them.
 
         Raises:
             RecipeError: In all processes, if a loss is not finite in one, naming its clips.
@@ -39,8 +39,8 @@ class Watch:
         bad = min((x for x in found if x is not None), default=None)
         if bad is not None:
             raise RecipeError(
-                f"the loss is not a number at step {bad[0]}, clips {bad[1]}; lower optim.lr, set "
-                "optim.clip_grad, or look at these clips"
+                f"the loss is not finite at step {bad[0]}, clips {bad[1]}; lower optim.lr, set "
+                "optim.clip_grad, or check these clips"
             )
         self.seen.clear()
 

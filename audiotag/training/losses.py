@@ -1,4 +1,4 @@
-"""What is made small: the difference to the labels, to a teacher's scores, or to both."""
+"""The loss: the distance to the labels, to what a teacher says, or to both."""
 
 from typing import Any, cast
 

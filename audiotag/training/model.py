@@ -1,4 +1,4 @@
-"""The model of a recipe, ready to learn."""
+"""The model of a recipe, ready to be trained."""
 
 from dataclasses import asdict, replace
 from typing import Any, cast
@@ -12,7 +12,7 @@ from audiotag.layers.swap import swap_convs
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.tagging.locate import model_folder
-from audiotag.training.recipe.toml import Recipe
+from audiotag.training.recipe.sections import Recipe
 
 RAREST = 1e-4  # a class is taken to be at least this frequent when the head starts
 
@@ -68,7 +68,7 @@ def check_crops(tagger: Model, recipe: Recipe) -> None:
 
 
 def check_erasing(tagger: Model, recipe: Recipe) -> None:
-    """Raise a RecipeError if parts of a power spectrogram are to be erased and there is none."""
+    """Raise a RecipeError if power spectrograms are to be erased and the front end has none."""
     if recipe.augment.erase_prob and not hasattr(tagger.features, "from_power"):
         raise RecipeError(
             f"augment.erase_prob needs the front end log_mel; {tagger.name} has another"
@@ -76,8 +76,16 @@ def check_erasing(tagger: Model, recipe: Recipe) -> None:
 
 
 def set_priors(backbone: nn.Module, frequencies: Tensor, temperature: float = 1.0) -> None:
-    """Start each class at its frequency, (classes,): learning it, as the head's bias moves one
-    learning rate a step, would take the first thousands of steps (arXiv 1708.02002, 4.1)."""
+    """Set the biases of a new head so that each class starts with its frequency as its score.
+
+    Else it would take thousands of steps to learn the frequencies, as a bias moves by one learning
+    rate a step (arXiv 1708.02002, 4.1).
+
+    Args:
+        backbone: Whose head it is.
+        frequencies: Share of the clips that have each class, (classes,).
+        temperature: Scores are those of logits divided by it.
+    """
     head = cast(Any, backbone).get_classifier()  # a layer, or a small network
     last = [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
     with torch.no_grad():

@@ -16,8 +16,6 @@ from audiotag.training.recipe.sections import Recipe
 from audiotag.training.schedule import Schedule
 from audiotag.training.student import Student
 
-ACCURACY = "valid_accuracy"  # a metric of single labels alone
-
 
 @dataclass(frozen=True)
 class LabelledClips:

@@ -1,6 +1,6 @@
 """The order in which training sees clips: a pure function of seed and epoch.
 
-A resumed run computes the epoch's order again and skips what it had seen.
+A resumed run computes the epoch's order again and skips the clips that it has seen.
 """
 
 import torch
@@ -15,8 +15,8 @@ def epoch_order(size: int, count: int, weights: Tensor | None, seed: int, epoch:
     Args:
         size: How many clips there are.
         count: How many are drawn.
-        weights: How often to draw each clip, (size,), with replacement. Without weights none comes
-            a second time before all have come once.
+        weights: How often to draw each clip, (size,), with replacement. Without
+            weights no clip is drawn twice before all have been drawn once.
         seed: Of the run.
         epoch: Number of the epoch, from 0.
     """

@@ -1,6 +1,6 @@
-"""What a run leaves in its folder, in an order that a kill at any moment does no harm to.
+"""Writing a run's folder, in an order in which a kill at any moment does no harm.
 
-The resumable state is written last: what lies beside it of later steps is dropped or written again.
+The resumable state is written last. A resumed run drops or rewrites what is there of later steps.
 """
 
 from dataclasses import replace
@@ -31,7 +31,7 @@ class Saver:
         self.run, self.folder = run, folder
         if run.schedule.rank == 0:
             for path in (*folder.glob(PARTIAL), *(folder / FOLDER).glob(PARTIAL)):
-                path.unlink()  # what a kill has left half written
+                path.unlink()  # half written when the run was killed
         self.history = None if run.schedule.rank else History(folder, step, run.recipe)
 
     def saves_after(self, step: int) -> bool:

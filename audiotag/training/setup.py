@@ -26,9 +26,11 @@ from audiotag.training.distill.teachers import Answer, Teachers, load_others
 from audiotag.training.model import build_tagger, check_crops, check_erasing, set_priors
 from audiotag.training.optim.freezing import freeze
 from audiotag.training.recipe.sections import Recipe
-from audiotag.training.run import ACCURACY, LabelledClips, Run
+from audiotag.training.run import LabelledClips, Run
 from audiotag.training.schedule import plan_schedule
 from audiotag.training.student import build_student
+
+ACCURACY = "valid_accuracy"  # a metric of single labels alone
 
 
 def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:
@@ -60,9 +62,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         student=build_student(recipe, tagger, _matching(recipe, tagger, answer)),
         teachers=teachers,
         training=training,
-        validation=_validation_clips(
-            valid_set, _targets(recipe, valid_set, labels), stored, device
-        ),
+        validation=_validation_clips(valid_set, valid_targets, stored, device),
         weights=_clip_weights(recipe, training, answer),
         augmentations=build_augmentations(recipe.augment, tagger.sample_rate),
         trained_on=_trained_on(recipe, data, train_set, valid_set),

@@ -1,4 +1,4 @@
-"""A step: gradients of its micro batches, added up over processes, move the weights."""
+"""A step: the gradients of its micro batches, summed over processes, move the weights."""
 
 from collections.abc import Callable, Iterable
 
@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from audiotag.layers.dcls import clamp_positions
 from audiotag.training.batches import MicroBatch
-from audiotag.training.loss_watch import Watch
+from audiotag.training.loss_watch import LossWatch
 from audiotag.training.losses import loss_of
 from audiotag.training.optim.optim import set_learning_rate
 from audiotag.training.run import Run
@@ -58,7 +58,9 @@ def learn(
     return torch.as_tensor(total)
 
 
-def step_of(run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: Watch) -> Tensor:
+def train_step(
+    run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: LossWatch
+) -> Tensor:
     """Learn from a batch; returns this process's share of the loss, on the device."""
     student = run.student
     set_learning_rate(student.optimizer, run.rate(step))
@@ -76,9 +78,9 @@ def step_of(run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: Wat
 
 
 def sum_gradients(model: nn.Module) -> None:
-    """Add up the gradients of all processes, and take the mean of batch norms' running statistics.
+    """Add up the gradients of all processes, and average the running statistics of batch norms.
 
-    All other buffers stay each process's own.
+    Each process keeps all other buffers as they are.
     """
     _sum([p.grad for p in model.parameters() if p.grad is not None])
     norms = [x for x in model.modules() if isinstance(x, _BatchNorm) and x.track_running_stats]
@@ -89,7 +91,7 @@ def sum_gradients(model: nn.Module) -> None:
 
 
 def _sum(tensors: list[Tensor]) -> None:
-    """Put the sums over all processes into tensors of one type, in one exchange."""
+    """Replace tensors of one type by their sums over all processes, in one exchange."""
     if not tensors:
         return
     flat = torch._utils._flatten_dense_tensors(tensors)
@@ -99,8 +101,8 @@ def _sum(tensors: list[Tensor]) -> None:
         tensor.copy_(part)
 
 
-def _watched_loss(run: Run, batch: MicroBatch, step: int, watch: Watch) -> Tensor:
+def _watched_loss(run: Run, batch: MicroBatch, step: int, watch: LossWatch) -> Tensor:
     torch.manual_seed(batch.seed)
     loss = loss_of(run, batch)
-    watch.note(step, batch.clips, loss)
+    watch.add(step, batch.clips, loss)
     return loss * batch.share

@@ -42,19 +42,19 @@ from audiotag.training.sweep_table import (
     write_table,
 )
 
-TIMED_CLIPS = 4  # of a batch
-TIMED_RUNS = 5
+TIMED_CLIPS = 4  # in a batch
+TIMED_RUNS = 5  # of each model
 SEPARATOR = re.compile(r",(?![^\[]*\])")  # a comma that is not inside a list
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Point:
-    """One combination.
+    """One combination of values.
 
     Attributes:
-        values: What it sets, as `key=value`.
-        recipe: The recipe with them.
+        values: The values, as `key=value`.
+        recipe: The recipe with these values.
     """
 
     values: tuple[str, ...]
@@ -62,7 +62,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of its folder."""
         return ",".join(self.values).replace("/", "_")
 
 
@@ -104,7 +104,7 @@ def sweep(
         data: A prepared data set.
         out: Folder for a run, or a cross-validation, of each.
         device: Where to train and to measure.
-        resume: Go on with what was begun.
+        resume: Resume what was started.
         folds: Cross-validate each.
         report: Called with what is being done, in the first process.
 
@@ -141,7 +141,7 @@ def _choices(axis: str) -> list[str]:
 
 
 def _throughputs(runs: Sequence[Path], points: Sequence[Point], device: str) -> list[float]:
-    """Clips a second of each, timed in turn."""
+    """Clips a second of each run's model, timed in turn."""
     works: dict[str, Callable[[], object]] = {}
     for run, point in zip(runs, points, strict=True):
         tagger = load_tagger(_model(run), device)
@@ -156,12 +156,12 @@ def _throughputs(runs: Sequence[Path], points: Sequence[Point], device: str) -> 
 
 
 def _model(run: Path) -> Path:
-    """A model of a run, or of a cross-validation: its first."""
+    """The model of a run, or of the first run of a cross-validation."""
     return next(iter(fold_runs(run).values()), run)
 
 
 def _outcome(run: Path, recipe: DataRecipe, data: Path, device: str) -> Outcome:
-    """What the clips that were not trained on say."""
+    """How good a combination is on the clips that it was not trained on."""
     part = _part(run, recipe)
     clips = ClipDataset(data, **part)
     if not clips.targets(Model.load(_model(run)).labels).counts.any():

@@ -1,4 +1,4 @@
-"""What came out of a sweep, a row for each combination, and the table of it."""
+"""The results of a sweep, a row for each combination of values, and their table."""
 
 import csv
 import io
@@ -35,11 +35,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class SweepRow:
-    """What came out of one combination.
+    """The result of one combination.
 
     Attributes:
-        name: Its folder.
-        values: What it sets, as `key=value`.
+        name: The name of its folder.
+        values: Its values, as `key=value`.
         outcome: How good it is.
         parameters: Trainable numbers.
         clips_per_second: From waveforms to scores, kernels built, timed with the others in turn.

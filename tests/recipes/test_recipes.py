@@ -25,7 +25,8 @@ from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.training import loop
 from audiotag.training.optim.optim import learning_rate, parameter_groups
-from audiotag.training.recipe.toml import FeaturesRecipe, ModelRecipe, load_recipe
+from audiotag.training.recipe.sections import FeaturesRecipe, ModelRecipe
+from audiotag.training.recipe.toml import load_recipe
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = sorted(FOLDER.rglob("*.toml"))

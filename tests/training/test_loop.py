@@ -368,7 +368,7 @@ def test_any_timm_model_trains_with_dcls_and_tags(data, tmp_path, name, dcls):
         train={"epochs": 1},
     )
     run = loop.train(changed, data, tmp_path / "run", CPU)
-    tagger = Model.load(run)
+    tagger = load_tagger(run, "cpu", folded=False)
     convs = [module for module in tagger.modules() if isinstance(module, DclsConv2d)]
     assert convs and all(conv.dilated_kernel_size[0] == dcls["kernel_size"] for conv in convs)
     expected = tagger.tag(data.parent / "0.wav")

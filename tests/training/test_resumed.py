@@ -1,4 +1,4 @@
-"""Training killed at any moment and gone on with ends in the bits of the run that was not."""
+"""Training killed at any moment and resumed ends in the bits of the run that was not."""
 
 import json
 import os

@@ -162,7 +162,7 @@ def test_clips_of_a_loss_that_is_no_number_are_named(data, tmp_path, monkeypatch
         loop.train(settings, data, tmp_path / "run", CPU)
 
 
-@pytest.mark.parametrize("where", ["start", "step_of"])
+@pytest.mark.parametrize("where", ["start", "train_step"])
 def test_memory_that_does_not_do_names_what_to_lower(data, tmp_path, monkeypatch, where):
     def no_room(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")

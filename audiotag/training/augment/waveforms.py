@@ -40,7 +40,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Roll:
-    """Turns each waveform round by a random number of samples: its end comes to the front."""
+    """Shifts each waveform circularly by a random number of samples: its end comes to the front."""
 
     def __call__(
         self, waveform: Tensor, targets: Tensor, generator: torch.Generator

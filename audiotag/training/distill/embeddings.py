@@ -1,7 +1,7 @@
 """Learning a teacher's embeddings beside its scores.
 
-An embedding says of every clip what a score says of few: most of AudioSet's classes are absent from
-most recordings.
+Scores tell little of a clip that has few of the classes, as most recordings have few of AudioSet's;
+an embedding describes every clip.
 """
 
 from typing import Any, cast
@@ -26,7 +26,7 @@ class Matching(nn.Module):
 
     Args:
         width: Of the student's embeddings.
-        reference: The teacher's embeddings of clips (N, D), whose mean and deviation count.
+        reference: The teacher's embeddings of clips (N, D), whose mean and deviation standardise.
     """
 
     mean: Tensor
@@ -39,7 +39,7 @@ class Matching(nn.Module):
         self.register_buffer("deviation", reference.std(0) + SMALLEST_DEVIATION)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Mean squared difference of embeddings (B, width) and (B, D); 1 for one that says only
-        what the mean does."""
+        """Mean squared difference of embeddings (B, width) and (B, D), standardised; 1 for a
+        student that always gives the teacher's mean."""
         wanted = (teacher - self.mean) / self.deviation
         return F.mse_loss(self.projection(student), wanted)

@@ -1,8 +1,8 @@
 """Learning a teacher's maps layer by layer: the hints of FitNets (arXiv 1412.6550).
 
-A score says little of how it came about, a map of features much: each of its positions is an
-example. Layers that go on from the teacher's maps instead of their own learn side by side, none
-waiting for the ones before it (blockwise distillation, as in arXiv 1911.13053).
+A feature map teaches more than a score: each of its positions is an example. Layers that continue
+from the teacher's maps instead of the student's learn side by side, none waiting for the ones
+before it (blockwise distillation, as in arXiv 1911.13053).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +37,7 @@ def tapped(
     Args:
         backbone: Whose modules they are.
         layers: Names of the modules.
-        given: Maps by name that what follows a layer goes on from, instead of what it gave.
+        given: Maps by name that take the place of the layers' outputs in what follows them.
     """
     maps: dict[str, Tensor] = {}
 
@@ -55,8 +55,11 @@ def tapped(
 
 
 def distance(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
-    """Squared difference of maps, as a share of how the teacher's vary over clips and positions;
-    mean over the layers, 1 for a student that says only what the mean of each channel does."""
+    """Mean squared difference of maps over the variance of the teacher's, averaged over layers.
+
+    The variance is over clips and positions: the distance is 1 for a student that always gives the
+    teacher's mean of each channel.
+    """
     shares = []
     for name, wanted in teacher.items():
         spread = wanted.var((0, 2, 3), correction=0).mean()

@@ -110,7 +110,7 @@ def load_others(
 
     Raises:
         ModelError: If there is no such model.
-        RecipeError: If it shares none, or its scores are not of each label by itself.
+        RecipeError: If it shares none, or gives each clip one label.
     """
     return tuple(_load(name, labels, device) for name in names)
 

@@ -22,7 +22,7 @@ def parameter_depths(model: nn.Module, *, by_stage: bool = False) -> dict[str, i
     """
     if not hasattr(model, "group_matcher"):
         raise RecipeError(
-            f"{type(model).__name__} does not tell its layers' order; "
+            f"{type(model).__name__} does not say in which order its layers come; "
             'leave out optim.layer_decay, and freeze nothing or "backbone"'
         )
     matcher = cast(Any, model).group_matcher(coarse=by_stage)

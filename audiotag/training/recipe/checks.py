@@ -1,4 +1,4 @@
-"""What values of a recipe must be together, each rule with what to do about it."""
+"""Rules that the values of a recipe must keep together, each with the remedy."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,12 +17,17 @@ from audiotag.training.recipe.sections import (
     TrainRecipe,
 )
 
-# What a run may be gone on with: where memory ends, what is left on the way, where it is shown.
-FREE_WHEN_RESUMED = {f"train.{key}" for key in "micro_batch save_steps keep wandb_project".split()}
+# What may be changed when a run is resumed: memory, what is saved on the way, where it is shown.
+FREE_WHEN_RESUMED = {
+    ("train", "micro_batch"),
+    ("train", "save_steps"),
+    ("train", "keep"),
+    ("train", "wandb_project"),
+}
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Look at the values of all sections together.
+    """Check the values of all sections together.
 
     Raises:
         RecipeError: If some exclude each other.
@@ -31,28 +36,33 @@ def check_recipe(recipe: Recipe) -> None:
         raise RecipeError(f"recipe: {problem}")
 
 
-def check_resumed(run: Path, began: Recipe, recipe: Recipe) -> None:
-    """Look at the recipe that a run is to go on with.
+def check_resumed(run: Path, original: Recipe, recipe: Recipe) -> None:
+    """Check the recipe that a run is to be resumed with.
 
     Raises:
-        RecipeError: If it differs from the one that the run began with, in more than memory.
+        RecipeError: If more than `FREE_WHEN_RESUMED` differs from what the run began with.
     """
-    before, now = dict(_values(asdict(began))), dict(_values(asdict(recipe)))
+    before, now = dict(_values(asdict(original))), dict(_values(asdict(recipe)))
     differing = [key for key in before | now if before.get(key) != now.get(key)]
-    told = [f"{key} = {now.get(key)} (it began with {before.get(key)})" for key in differing]
+    changes = [
+        f"{'.'.join(key)} = {now.get(key)} (it began with {before.get(key)})" for key in differing
+    ]
     if not FREE_WHEN_RESUMED.issuperset(differing):
         raise RecipeError(
-            f"the run in {run} goes on as it began, not with {', '.join(told)}; "
+            f"the run in {run} is resumed as it began, not with {', '.join(changes)}; "
             "leave that out, or choose another --out"
         )
 
 
-def _values(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _values(
+    table: dict[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The values of nested tables, each with the keys that lead to it."""
     for key, value in table.items():
         if isinstance(value, dict):
-            yield from _values(value, f"{prefix}{key}.")
+            yield from _values(value, (*path, key))
         else:
-            yield f"{prefix}{key}", value
+            yield (*path, key), value
 
 
 def _problems(recipe: Recipe) -> Iterator[str]:

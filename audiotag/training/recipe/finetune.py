@@ -4,7 +4,6 @@ The fewer clips, the more often each is seen; layers near the input, which know 
 learn more slowly than the head, which is new.
 """
 
-import json
 import math
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,8 @@ from typing import Any
 
 from audiotag.data.dataset import ClipDataset
 from audiotag.models.folder import RECIPE_FILE
-from audiotag.training.recipe.toml import Recipe, load_recipe, override, parse_recipe
+from audiotag.training.recipe.sections import Recipe
+from audiotag.training.recipe.toml import override, parse_recipe, read_values
 
 SECTIONS = """
 [augment]
@@ -81,7 +81,9 @@ def training_durations(folder: Path, overrides: Iterable[str] = ()) -> Sequence[
 
 
 def resumed_recipe(run: Path, model: str, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe of a run folder with what was given again; training looks whether it is the same.
+    """The recipe of a run folder with the changes that were given again.
+
+    `loop.train` refuses it if they differ from what the run began with.
 
     Args:
         run: The run folder.
@@ -91,7 +93,9 @@ def resumed_recipe(run: Path, model: str, overrides: Iterable[str] = ()) -> Reci
     Raises:
         RecipeError: If there is no recipe, or a key or a value does not fit.
     """
-    return load_recipe(run / RECIPE_FILE, [f"model.init={json.dumps(model)}", *overrides])
+    values = read_values(run / RECIPE_FILE)
+    values.setdefault("model", {})["init"] = model
+    return parse_recipe(override(values, overrides))
 
 
 def _clamp(value: float, limits: tuple[float, float]) -> Any:

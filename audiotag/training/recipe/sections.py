@@ -1,4 +1,4 @@
-"""What a recipe says, a section a frozen dataclass: its values, their defaults and their limits."""
+"""The sections of a recipe, each a frozen dataclass: its values, their defaults and limits."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +32,7 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class DclsRecipe:
-    """Which convolutions of the model become DCLS ones, and how (`swap.swap_convs`)."""
+    """Which convolutions of the model become DCLS ones, and how (`layers.swap.swap_convs`)."""
 
     match_kernel: int | None = None  # only convolutions of this size; any above 1x1 unless given
     depthwise: bool = True  # only depthwise ones; false: all
@@ -53,7 +53,7 @@ class FeaturesRecipe:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """Which clips, and how they are cut and drawn."""
+    """Which clips, and how they are cropped and drawn."""
 
     train_split: str = "train"
     valid_split: str = "valid"
@@ -72,7 +72,7 @@ class AugmentRecipe:
     """What is done to waveforms (speed, roll, mix, reverb, filter, noise, gain), to power
     spectrograms (erasing) and to maps (masks, mixup), in this order."""
 
-    roll: bool = False  # turn each waveform round by a random number of samples
+    roll: bool = False  # shift each waveform circularly by a random number of samples
     speed_prob: float = _number(0.0, 0.0, 1.0)  # chance that a clip is played faster or slower
     speed: tuple[float, float] = (0.5, 1.5)  # by a factor uniform between these
     mix_prob: float = _number(0.0, 0.0, 1.0)  # chance that other clips of the batch are added
@@ -130,7 +130,8 @@ class TrainRecipe:
     save_every: int = _number(1, 1)  # epochs from one validation and checkpoint to the next
     save_steps: int | None = _number(None, 1)  # steps from one resumable state to the next
     keep: int = _number(1, 1)  # weights that are kept: of so many last and so many best validations
-    metric: str = _one_of("valid_map", "valid_accuracy", "valid_loss")  # what is best
+    # The figure that says which validation is best.
+    metric: str = _one_of("valid_map", "valid_accuracy", "valid_loss")
     patience: int | None = _number(None, 1)  # validations without a better one that end the run
     # The weights that the run ends with; the averages are of the `keep` last or best.
     final: str = _one_of("last", "best", "average_last", "average_best")
@@ -140,8 +141,8 @@ class TrainRecipe:
 
 @dataclass(frozen=True)
 class DistillRecipe:
-    """Learning from a trained model's scores: of the very audio that is learnt (`teacher`), or of
-    the whole clips, stored before (`scores`)."""
+    """Learning from a trained model's scores: of the augmented crops, computed as they are learnt
+    (`teacher`), or of the whole clips, stored before (`scores`)."""
 
     teacher: str | None = None  # model folder or Hub id
     # More models: the scores that are learnt are of the mean of all their logits, for each label
@@ -152,11 +153,11 @@ class DistillRecipe:
     scores: tuple[str, ...] | None = None
     temperature: float = 1.0  # logits of both are divided by it
     weight: float = _number(1.0, 0.0, 1.0)  # share of the loss; the rest is the labels'
-    # Weight of the distance to the teacher's embeddings, which comes on top; see training.matching.
+    # Weight of the distance to the teacher's embeddings, which is added; see distill.embeddings.
     embedding_weight: float = _number(0.0, 0.0)
     # Modules of both backbones whose maps are learnt too, by a dotted name in which * stands for
-    # any part; see training.hints. In the first `blockwise_epochs` each of them goes on from the
-    # teacher's map of the one before.
+    # any part; see distill.feature_maps. In the first `blockwise_epochs` each of them continues
+    # from the teacher's map of the one before.
     layers: str | None = None
     layer_weight: float = _number(1.0, 0.0)
     blockwise_epochs: float = _number(0.0, 0.0)

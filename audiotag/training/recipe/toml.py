@@ -5,7 +5,6 @@ An unknown key or a value that does not fit is refused by its name, with what wo
 
 import dataclasses
 import difflib
-import json
 import tomllib
 import types
 import typing
@@ -13,39 +12,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from audiotag.errors import RecipeError
-from audiotag.models.folder import RECIPE_FILE
-from audiotag.training.recipe.checks import check_recipe
-from audiotag.training.recipe.sections import (
-    BACKBONE,
-    AugmentRecipe,
-    DataRecipe,
-    DclsRecipe,
-    DistillRecipe,
-    FeaturesRecipe,
-    ModelRecipe,
-    OptimRecipe,
-    Recipe,
-    TrainRecipe,
-)
+import tomli_w
 
-__all__ = [
-    "RECIPE_FILE",
-    "BACKBONE",
-    "AugmentRecipe",
-    "DataRecipe",
-    "DclsRecipe",
-    "DistillRecipe",
-    "FeaturesRecipe",
-    "ModelRecipe",
-    "OptimRecipe",
-    "Recipe",
-    "TrainRecipe",
-    "dump_recipe",
-    "load_recipe",
-    "override",
-    "parse_recipe",
-]
+from audiotag.errors import RecipeError
+from audiotag.training.recipe.checks import check_recipe
+from audiotag.training.recipe.sections import Recipe
+
 NO_SECTION = "none"
 
 
@@ -59,13 +31,21 @@ def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         RecipeError: If the file cannot be read, or a key or a value does not fit.
     """
+    return parse_recipe(override(read_values(path), overrides))
+
+
+def read_values(path: Path | str) -> dict[str, Any]:
+    """The values of a recipe file as nested dicts, not checked.
+
+    Raises:
+        RecipeError: If the file cannot be read or is not TOML.
+    """
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"recipe {path} cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"recipe {path} is not TOML: {error}") from error
-    return parse_recipe(override(values, overrides))
 
 
 def parse_recipe(values: dict[str, Any]) -> Recipe:
@@ -106,13 +86,16 @@ def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as TOML with every default written out; `parse_recipe` reads it back."""
-    lines: list[str] = []
-    for section in dataclasses.fields(recipe):
-        values = getattr(recipe, section.name)
-        if values is not None:
-            lines += _dump_table(section.name, dataclasses.asdict(values))
-    return "\n".join(lines)
+    """The recipe as TOML with every default written out; `parse_recipe` reads it back.
+
+    TOML has no word for nothing: what is None is left out.
+    """
+    sections = {
+        name: {key: value for key, value in section.items() if value is not None}
+        for name, section in dataclasses.asdict(recipe).items()
+        if section is not None
+    }
+    return tomli_w.dumps(sections)
 
 
 def _parse_value(text: str) -> Any:
@@ -182,20 +165,3 @@ def _check(field: dataclasses.Field, value: Any, where: str) -> None:
     if low is not None and not low <= value <= high:
         limits = f"{low} or more" if high == float("inf") else f"between {low} and {high}"
         raise RecipeError(f"recipe: {where} must be {limits}, got {value!r}")
-
-
-def _dump_table(name: str, values: dict[str, Any]) -> list[str]:
-    lines = [f"[{name}]"]
-    tables = {k: v for k, v in values.items() if isinstance(v, dict)}
-    for key, value in values.items():
-        if key not in tables and value is not None:
-            lines.append(f"{key} = {_dump_value(value)}")
-    for key, value in tables.items():
-        lines += _dump_table(f"{name}.{key}", value) if value else []
-    return [*lines, ""] if lines[-1] else lines
-
-
-def _dump_value(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_dump_value(item) for item in value)}]"
-    return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

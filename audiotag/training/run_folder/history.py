@@ -24,7 +24,7 @@ class History:
 
     Args:
         folder: Of the run.
-        step: Steps done; rows of later ones, which a killed run has left, are dropped.
+        step: Steps done; rows of later ones, which a killed run may have left, are dropped.
         recipe: Of the run; says which metric is to be best, and the W&B project.
 
     Attributes:
@@ -42,7 +42,7 @@ class History:
             file.write(event_file_header() + b"".join(_event(row) for row in self.rows))
 
     def add(self, row: MetricsRow) -> None:
-        """Write a row, with the time, to wherever it is looked at."""
+        """Write a row, with the time, to `metrics.jsonl`, for TensorBoard and for W&B."""
         row = replace(row, time=time.time())
         self.rows.append(row)
         for name, data in ((METRICS_FILE, _line(row)), (EVENTS_FILE, _event(row))):
@@ -52,7 +52,7 @@ class History:
             self._wandb.log(row.curves, row.step)
 
     def close(self) -> None:
-        """Say that the run has ended."""
+        """Tell W&B that the run has ended."""
         if self._wandb is not None:
             self._wandb.finish()
 

@@ -1,4 +1,4 @@
-"""The weights that a run keeps beside its latest, and what is made of them in the end."""
+"""The weights that a run keeps of its last and best validations, and those that it ends with."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -38,7 +38,7 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
 ) -> None:
-    """Write a state, moved into place when it is whole."""
+    """Write a state; a file of it is replaced when the new one is whole."""
     tensors = {
         f"{name}/{key}": tensor
         for name, module in modules.items()
@@ -101,7 +101,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 
 
 def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """The tensor in a parameter's order in memory: norms are summed in it, and round by it."""
+    """The tensor in a parameter's memory layout: norms are summed in its order, and so rounded."""
     if tensor.shape != parameter.shape:
         return tensor
     return torch.empty_like(parameter, dtype=tensor.dtype, requires_grad=False).copy_(tensor)

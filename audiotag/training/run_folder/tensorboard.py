@@ -1,5 +1,10 @@
 """TensorBoard's event files: records of TensorFlow's format around messages of protobuf.
 
+Written here, not by a library, because a resumed run cuts and continues its one file: rows after
+the state that it resumes from are dropped, and later ones appended. Writers such as tensorboardX's
+and torch's name their files by time and host, start another one at each resume, and can only hide
+the rows that should be gone; torch's needs the package tensorboard besides.
+
 A record is its length, a checksum of the length, the message, and a checksum of it
 (tensorflow/core/lib/io/record_writer.h); the messages are those of tensorflow/core/util/event.proto
 and framework/summary.proto.

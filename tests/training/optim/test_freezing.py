@@ -73,5 +73,5 @@ def test_too_many_stages_are_refused_with_how_many_there_are():
 
 
 def test_model_of_unknown_order_is_refused():
-    with pytest.raises(RecipeError, match="Sequential does not tell its layers' order"):
+    with pytest.raises(RecipeError, match="Sequential does not say in which order its layers come"):
         freeze(nn.Sequential(nn.Linear(2, 2)), 1)

@@ -15,7 +15,7 @@ from audiotag.training.optim.optim import (
     parameter_groups,
     set_learning_rate,
 )
-from audiotag.training.recipe.toml import OptimRecipe
+from audiotag.training.recipe.sections import OptimRecipe
 from audiotag.training.run_folder.state import Position, load_state, save_state
 
 RECIPE = OptimRecipe()

@@ -107,6 +107,9 @@ def test_what_is_given_again_on_resume_is_put_into_the_runs_recipe(tmp_path):
     assert resumed_recipe(tmp_path, "default") == recipe
     assert resumed_recipe(tmp_path, "default", ["train.epochs=3", "optim.lr=1e-3"]) == recipe
     assert resumed_recipe(tmp_path, "2026", ["train.epochs=4"]).model.init == "2026"
+    odd = 'models/höhe 𝄞 "\x7f'
+    (tmp_path / RECIPE_FILE).write_text(dump_recipe(finetune_recipe(odd, [5.0])), encoding="utf-8")
+    assert resumed_recipe(tmp_path, odd) == finetune_recipe(odd, [5.0])
     with pytest.raises(RecipeError, match="recipe.toml cannot be read"):
         resumed_recipe(tmp_path / "none", "default")
 

@@ -1,12 +1,16 @@
 """Recipes: what is read is what is written, and mistakes are named."""
 
+import datetime
+import math
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from audiotag.errors import RecipeError
-from audiotag.training.recipe.toml import Recipe, dump_recipe, load_recipe, parse_recipe
+from audiotag.training.recipe.checks import check_resumed
+from audiotag.training.recipe.sections import Recipe
+from audiotag.training.recipe.toml import dump_recipe, load_recipe, parse_recipe
 
 RECIPES = sorted((Path(__file__).parents[3] / "recipes").rglob("*.toml"))
 
@@ -27,6 +31,103 @@ def write(tmp_path):
 def test_resolved_form_of_every_recipe_reads_back_equal(path):
     recipe = load_recipe(path)
     assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
+
+
+KEYS = ["plain", "a b", "a.b", "", "höhe", '"quoted"', "back\\slash", "tab\t", "new\nline", "\x7f"]
+VALUES = [
+    "",
+    "\x7f",
+    "\x00\x1f",
+    "\r\n",
+    "a \"b\" \\ 'c'",
+    "höhe 𝄞",
+    '"""',
+    True,
+    -(2**62),
+    1e-300,
+    1e22,
+    -0.0,
+    math.inf,
+    datetime.date(2026, 11, 30),
+    [],
+    {},
+    [1, 2.5, "x", [True]],
+    [{"a": 1}, {"b c": [{"d": "\x7f"}]}],
+    [{"long": "x" * 200}, {}],
+    [[{"a": 1}], {"b": 2}],
+    {"a": {"b.c": {"d": 1}}, "a.b": {"c": 2}},
+]
+
+
+def spelt(value):
+    """A value with its types and the signs of its zeros, which == does not tell apart."""
+    if isinstance(value, dict):
+        return {key: spelt(x) for key, x in value.items()}
+    return [spelt(x) for x in value] if isinstance(value, list) else repr(value)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=repr)
+def test_any_key_is_read_back(key):
+    recipe = parse_recipe({"model": {"args": {key: 1, "in": {key: {key: [{key: 2}]}}}}})
+    assert parse_recipe(tomllib.loads(dump_recipe(recipe))) == recipe
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_any_value_is_read_back(value):
+    recipe = parse_recipe({"model": {"args": {"x": value, "y": [value], "z": {"x": value}}}})
+    again = parse_recipe(tomllib.loads(dump_recipe(recipe)))
+    assert again == recipe and spelt(again.model.args) == spelt(recipe.model.args)
+
+
+def test_a_dot_in_a_key_is_not_taken_for_a_table_when_a_run_is_resumed(tmp_path):
+    dotted, nested = (
+        parse_recipe({"model": {"args": args}}) for args in ({"a.b": 1}, {"a": {"b": 1}})
+    )
+    with pytest.raises(RecipeError, match="is resumed as it began, not with model.args.a.b"):
+        check_resumed(tmp_path, dotted, nested)
+    check_resumed(tmp_path, dotted, dotted)
+
+
+# What earlier versions wrote, whose TOML no library wrote.
+OLDER = """\
+[model]
+architecture = "convnext_dcls_audio_atto"
+pretrained = false
+freeze = 0
+[model.args]
+ls_init_value = 0.1
+depths = [1, 1, 1, 1]
+[model.args.dcls]
+version = "höhe"
+
+[features]
+name = "log_mel"
+
+[data]
+train_split = "train"
+crop_seconds = [5.0]
+
+[augment]
+speed = [0.8, 1.25]
+
+[optim]
+min_lr = 1e-06
+betas = [0.9, 0.999]
+"""
+
+
+def test_the_recipe_of_an_older_run_is_read_and_may_be_resumed(write, tmp_path):
+    values = {
+        "model": {
+            "architecture": "convnext_dcls_audio_atto",
+            "args": {"ls_init_value": 0.1, "depths": [1] * 4, "dcls": {"version": "höhe"}},
+        },
+        "data": {"crop_seconds": [5.0]},
+        "augment": {"speed": [0.8, 1.25]},
+    }
+    older = load_recipe(write(OLDER))
+    assert older == parse_recipe(values)
+    check_resumed(tmp_path, older, load_recipe(write(dump_recipe(older))))
 
 
 def test_resolved_form_spells_out_defaults_and_nested_arguments(write):

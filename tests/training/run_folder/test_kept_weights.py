@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
 from audiotag.errors import RecipeError
+from audiotag.models.metrics_row import MetricsRow
 from audiotag.models.model import Model
 from audiotag.training import loop
 from audiotag.training.recipe.toml import parse_recipe
+from audiotag.training.run_folder.history import History
 
 CPU = torch.device("cpu")
 TINY = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}
@@ -98,6 +100,27 @@ def test_tensorboard_reads_the_rows(data, tmp_path):
         assert [event.step for event in events] == [row["step"] for row in rows]
         np.testing.assert_allclose([x.value for x in events], [r[name] for r in rows], rtol=1e-6)
         np.testing.assert_allclose([x.wall_time for x in events], [r["time"] for r in rows])
+
+
+def test_tensorboard_reads_what_a_resumed_run_has_cut_and_continued(tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    rows = [
+        MetricsRow(epoch=i, step=4 * i, valid_loss=1 / i, valid_map=0.1 * i) for i in range(1, 7)
+    ]
+    killed = History(tmp_path, 0, recipe())
+    for row in rows[:4]:
+        killed.add(row)
+    resumed = History(tmp_path, 8, recipe())  # the state that was saved last is of the second row
+    for row in rows[4:]:
+        resumed.add(row)
+    expected = [rows[0], rows[1], rows[4], rows[5]]
+    assert [row["step"] for row in rows_of(tmp_path)] == [row.step for row in expected]
+    assert len(list(tmp_path.glob("*tfevents*"))) == 1
+    log = reader.EventAccumulator(str(tmp_path)).Reload()
+    for name in ("valid_loss", "valid_map"):
+        assert [event.step for event in log.Scalars(name)] == [row.step for row in expected]
+        values = [event.value for event in log.Scalars(name)]
+        np.testing.assert_allclose(values, [row.figures[name] for row in expected], rtol=1e-6)
 
 
 def test_missing_wandb_is_named(data, tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ def segments_of_share(
     metadata: Path | None,
     share: Share,
     limit: int | None = None,
-) -> list[Segment]:
+) -> list[AudioSetSegment]:
     """The part of `listed_segments`, or of the first `limit` of them, that falls to a share."""
     lists = (folder, subsets, classes, metadata)
     size = sum(1 for _ in listed_segments(*lists))
