@@ -3,7 +3,7 @@
 PyAV gives Python's lock away and takes it back four times for each packet, some 20 ms of sound:
 threads that decode at once wait for it more than they decode, and keep those that compute waiting.
 
-    thread --(source, start, duration), pickled--> helper
+    thread --sys.path; (source, start, duration); ..., pickled--> helper
     thread <--READY; rate, samples; rate, samples; ...; END, reason-- helper
 """
 
@@ -31,7 +31,11 @@ IDLE = 30.0  # s without a request after which a helper ends
 READY = b"r"
 HEADER = struct.Struct("<qq")  # rate in Hz and number of samples; or END and bytes of the reason
 END = 0
-PROGRAM = "import sys; sys.path[:] = {path}; import {module} as helper; helper.serve()"
+# Modules are found as in the process that asks, which may have changed its path since it began.
+PROGRAM = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
+    f"import {__name__} as helper; helper.serve()"
+)
 
 
 def with_ffmpeg(source: Source, start: float, duration: float) -> Iterator[Block]:
@@ -59,9 +63,7 @@ class Helper:
     def __init__(self) -> None:
         if getattr(sys, "frozen", False):
             raise OSError("the program that runs is not Python alone")
-        path = [str(place) for place in sys.path]  # to find the same modules
-        program = PROGRAM.format(path=path, module=__name__)
-        command = [sys.executable, "-P", "-c", program]
+        command = [sys.executable, "-P", "-c", PROGRAM]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere)
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -69,7 +71,7 @@ class Helper:
         self._answers: Any = self.process.stdout
         _widen(self._answers)
         self._is_free = True
-        self._await()
+        self._send([str(place) for place in sys.path])
 
     @property
     def is_free(self) -> bool:
@@ -84,13 +86,7 @@ class Helper:
         """
         self._is_free = False
         place = source if isinstance(source, bytes) else source.absolute()
-        try:
-            pickle.dump((place, start, duration), self._requests)
-            self._requests.flush()
-        except OSError:
-            self.stop()
-            raise
-        self._await()
+        self._send((place, start, duration))
 
     def blocks(self) -> Iterator[Block]:
         """What it was asked for.
@@ -115,8 +111,18 @@ class Helper:
         self.process.kill()
         self.process.communicate()
 
-    def _await(self) -> None:
-        """Wait until it is ready."""
+    def _send(self, message: object) -> None:
+        """Send what it waits for, and wait until it has taken that.
+
+        Raises:
+            OSError: It has ended.
+        """
+        try:
+            pickle.dump(message, self._requests)
+            self._requests.flush()
+        except OSError:
+            self.stop()
+            raise
         if self._answers.read(len(READY)) != READY:
             self.stop()
             raise OSError("the process has ended")
