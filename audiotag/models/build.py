@@ -17,24 +17,26 @@ from audiotag.layers.folding import take_folded_form
 from audiotag.layers.swap import swap_convs
 from audiotag.models.config import ModelConfig
 
-# What weights are initialised with.
-VALUE_SETTERS = {"uniform_", "normal_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_"}
-VALUE_SETTERS |= {"kaiming_uniform_", "__setitem__"}
-ARITHMETIC = {"add", "sub", "mul", "div", "sqrt"}
+# The functions themselves: one that PyTorch no longer has fails here.
+ARITHMETIC = {getattr(torch.Tensor, name) for name in ("add", "sub", "mul", "div", "sqrt")}
 
 
 class _NoInitialisation(TorchFunctionMode):
     """Leaves out what only sets or computes values: on the meta device there are none, and PyTorch
-    takes most of the time of building a network for pretending."""
+    takes most of the time of building a network for pretending.
+
+    What sets values is told by PyTorch's convention: its name ends in one underscore.
+    """
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name in VALUE_SETTERS:
+        is_in_place = name.endswith("_") and not name.endswith("__")
+        if is_in_place or func is Tensor.__setitem__:
             return args[0] if args else kwargs["tensor"]  # as torch.nn.init passes it
-        if name in ARITHMETIC:
+        if func in ARITHMETIC:
             tensors = [x for x in args if isinstance(x, Tensor)]
             if all(x.is_meta for x in tensors):
                 return tensors[0].new_empty(torch.broadcast_shapes(*(x.shape for x in tensors)))
