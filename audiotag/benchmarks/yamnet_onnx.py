@@ -28,17 +28,18 @@ IN_SCALE, IN_ZERO, OUT_SCALE, OUT_ZERO = 0.04793788, 144, 0.7565417, 190
 
 
 class Yamnet:
-    """An engine, as `audiotag.models.engine.Engine`, with numbers for names.
+    """An engine, as `audiotag.models.engine.Engine`.
 
     Args:
         path: The ONNX file, beside the file with its weights.
+        labels: Names of its classes; their numbers unless given.
     """
 
     name, is_gpu = "yamnet", False
     sample_rate, min_duration, thresholds = SAMPLE_RATE, 1.0, None
 
-    def __init__(self, path: Path) -> None:
-        self.labels = Labels(Label(str(i)) for i in range(NUM_CLASSES))
+    def __init__(self, path: Path, labels: Labels | None = None) -> None:
+        self.labels = labels or Labels(Label(str(i)) for i in range(NUM_CLASSES))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # 0: all cores
         self._session = onnxruntime.InferenceSession(
@@ -46,9 +47,10 @@ class Yamnet:
         )
         self._bands, self._window = _bands(), np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
-    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Scores (B, 521) in [0, 1] of waveforms (B, T)."""
-        return np.stack([self._score(waveform) for waveform in waveforms])
+    def score_windows(self, waveforms: np.ndarray, double: bool = False) -> np.ndarray:
+        """Scores (B, 521) in [0, 1] of waveforms (B, T), in float64 if `double`."""
+        scores = np.stack([self._score(waveform) for waveform in waveforms])
+        return scores.astype(np.float64) if double else scores
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """The same: the file gives nothing else."""

@@ -121,9 +121,11 @@ def bench(
         _data(data, runs, as_json)
         return
     from audiotag.benchmarks.models import Setting
+    from audiotag.cli.process import prepare_to_train
     from audiotag.runtime.devices import select_device
 
     where = select_device(device).type
+    prepare_to_train(where)
     settings = [
         Setting(where, dtype, threads, batch_size, seconds, train)
         for batch_size, seconds in product(dict.fromkeys(batch_sizes), dict.fromkeys(lengths))
@@ -229,8 +231,10 @@ def _files(
 
 def _data(folder: Path, runs: int | None, as_json: bool) -> None:
     from audiotag.benchmarks import reading
+    from audiotag.cli.process import prepare_to_compute
     from audiotag.cli.tables.bench import print_data
 
+    prepare_to_compute("cpu")
     table = reading.measure(folder, runs=runs or reading.RUNS, report=_report)
     _print_json([table]) if as_json else print_data(table)
 

@@ -57,11 +57,13 @@ def _run(
     chosen: tuple[str | None, str, str, str],
     options: dict,
 ) -> None:
+    from audiotag.cli.process import prepare_to_compute
     from audiotag.tagging.embeddings import embedding_file
     from audiotag.tagging.open import open_engine
     from audiotag.tagging.tag import TagOptions, embed_files
 
     engine = open_engine(*chosen)
+    prepare_to_compute("cuda" if engine.is_gpu else "cpu")
     with embedding_file(output) as out, progress:
         results = embed_files(engine, files, TagOptions(**options), progress.heard)
         with closing(results):

@@ -97,9 +97,12 @@ def evaluate(
     if save and precision != "fp32":
         raise click.UsageError(f"--save keeps figures of fp32; leave out --precision {precision}")
     _check_usage(models, compare, resamples, save or fit_thresholds, scores)
+    from audiotag.cli.process import prepare_to_compute
     from audiotag.evaluation.measurement import measure
+    from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import joined_processes
 
+    prepare_to_compute(select_device(device).type)
     with joined_processes() as rank:
         where, unlabelled = (data, split, fold, batch_size, device, precision), scores is not None
         runs = [_score(model, *where, unlabelled) for model in models + compare]
@@ -171,8 +174,7 @@ def _score(
     if split is None and fold is None:
         split, fold = validation_part(folder, data)
     engine = "onnx" if folder.suffix == ".onnx" else "torch"
-    tagger = open_engine(str(folder), device, engine, precision)
-    tagger.name = model
+    tagger = open_engine(str(folder), device, engine, precision, name=model)
     scores = score(tagger, data, split, fold, batch_size, unlabelled)
     return replace(scores, learnt=count_learnt(folder, data, scores.keys))
 

@@ -38,6 +38,7 @@ def finetune(
 
     Example: audiotag finetune default --data data/mine --out runs/mine
     """
+    from audiotag.cli.process import prepare_to_train
     from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import launched_rank
     from audiotag.training import loop
@@ -47,12 +48,14 @@ def finetune(
         training_durations,
     )
 
+    chosen = select_device(device)
+    prepare_to_train(chosen.type)
     given = [*(f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None), *overrides]
     if resume:
         recipe = resumed_recipe(out, model, given)
     else:
         recipe = finetune_recipe(model, training_durations(data, given), given)
-    run = loop.train(recipe, data, out, select_device(device), resume)
+    run = loop.train(recipe, data, out, chosen, resume)
     if not launched_rank():
         click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
 

@@ -97,11 +97,13 @@ def _run(
     chosen: tuple[str | None, str, str, str],
     options: dict,
 ) -> None:
+    from audiotag.cli.process import prepare_to_compute
     from audiotag.tagging.open import open_engine
     from audiotag.tagging.tag import TagOptions, tag_files
 
     options["timeline"] |= plan.format in TIMELINES
     engine = open_engine(*chosen)
+    prepare_to_compute("cuda" if engine.is_gpu else "cpu")
     with _open(plan, engine.sample_rate) as out, progress:
         left = _left(files, out, progress)
         with closing(tag_files(engine, left, TagOptions(**options), progress.heard)) as results:

@@ -22,8 +22,8 @@ from audiotag.features.front_ends import FRONT_ENDS, build_features
 from audiotag.layers.folding import fold
 from audiotag.models.build import build_backbone, build_folded
 from audiotag.models.config import ModelConfig, read_config
+from audiotag.models.engine import Configured
 from audiotag.models.folder import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
-from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.runtime.files import replaced
 from audiotag.runtime.precision import autocast
 
@@ -31,13 +31,12 @@ from audiotag.runtime.precision import autocast
 TIMM_KEYS = ("first_conv", "classifier", "pool_size", "fixed_input_size")
 
 
-class Model(nn.Module):
+class Model(Configured, nn.Module):
     """Waveforms in, logits of named classes out.
 
     Attributes:
         features: Front end, waveform (B, T) -> maps (B, 1, n_mels, frames).
         backbone: Maps -> logits (B, classes).
-        labels: The classes.
         config: What `config.json` holds.
         name: How messages call this model.
         precision: Of matrix products where windows are scored, a key of `PRECISIONS`: "fp32"
@@ -50,7 +49,7 @@ class Model(nn.Module):
         self, config: ModelConfig, features: nn.Module, backbone: nn.Module, name: str = "model"
     ) -> None:
         super().__init__()
-        self.config, self.labels, self.name = config, config.labels, name
+        self.config, self.name = config, name
         self.features = features
         self.backbone = backbone
 
@@ -66,17 +65,35 @@ class Model(nn.Module):
 
         Raises:
             ModelError: If the architecture, the front end or an argument of either is unknown.
+
+        Example:
+            >>> import audiotag
+            >>> from audiotag.labels import Labels
+            >>> from audiotag.models.config import ModelConfig
+            >>> tagger = audiotag.Tagger.create(ModelConfig("mn04_as", Labels(["cat", "dog"])))
+            >>> tagger.name, tagger.labels.names
+            ('mn04_as', ('cat', 'dog'))
         """
         features = build_features(config.front_end, config.front_end_args)
         backbone = build_backbone(config, pretrained)
         return cls(config, features, backbone, name or config.architecture)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Self:
-        """The tagger of a model folder, in evaluation mode, on the CPU.
+    def load(cls, folder: Path | str, name: str | None = None) -> Self:
+        """The model of a model folder, in evaluation mode, on the CPU.
+
+        Args:
+            folder: Where it lies.
+            name: How messages call it; by its folder unless given.
 
         Raises:
             ModelError: If a file is missing or damaged, or weights and config do not fit.
+
+        Example:
+            >>> import audiotag
+            >>> audiotag.Tagger.from_pretrained().save("mine")
+            >>> audiotag.Tagger.load("mine").name
+            'mine'
         """
         folder = Path(folder)
         config, state = read_config(folder), _read_weights(folder)
@@ -86,7 +103,7 @@ class Model(nn.Module):
         if config.folded:
             state = {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
         backbone.load_state_dict(state, assign=config.folded)
-        return cls(config, features, backbone, folder.name).eval()
+        return cls(config, features, backbone, name or folder.name).eval()
 
     def save(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
         """Write `config.json` and `model.safetensors` into `folder`, each moved into place.
@@ -101,6 +118,12 @@ class Model(nn.Module):
         Raises:
             ModelError: If the DCLS convolutions have been folded and the config does not say so:
                 positions would be lost. If a weight is too large for `dtype`.
+
+        Example:
+            >>> import audiotag, pathlib, torch
+            >>> audiotag.Tagger.from_pretrained().save("half", torch.float16)
+            >>> sorted(path.name for path in pathlib.Path("half").iterdir())
+            ['config.json', 'model.safetensors']
         """
         if getattr(self.backbone, "is_folded", False) and not self.config.folded:
             raise ModelError(
@@ -118,8 +141,17 @@ class Model(nn.Module):
             file.write(f"{self.resolved_config().to_json(self.timm_config())}\n".encode())
 
     def timm_config(self) -> dict[str, Any] | None:
-        """What timm needs to build the backbone from `config.json`, its "pretrained_cfg"; nothing
-        for a backbone that timm alone cannot build."""
+        """What timm needs to build the backbone from `config.json`, its "pretrained_cfg"; None
+        for a backbone that timm alone cannot build.
+
+        Example:
+            >>> import audiotag
+            >>> from audiotag.labels import Labels
+            >>> from audiotag.models.config import ModelConfig
+            >>> tagger = audiotag.Tagger.create(ModelConfig("mn04_as", Labels(["cat", "dog"])))
+            >>> tagger.timm_config()["num_classes"]
+            2
+        """
         if self.config.dcls is not None or self.config.folded:
             return None
         own = cast(dict[str, Any], self.backbone.default_cfg)
@@ -133,17 +165,6 @@ class Model(nn.Module):
         return cast(int, self.features.sample_rate)
 
     @property
-    def min_duration(self) -> float:
-        """Seconds; shorter clips are followed by silence up to this."""
-        return self.config.min_duration
-
-    @property
-    def thresholds(self) -> np.ndarray | None:
-        """Score from which on each class counts as heard, (classes,); None if none were fitted."""
-        fitted = self.config.thresholds
-        return None if fitted is None else np.array(fitted)
-
-    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.backbone.parameters()).device
@@ -154,38 +175,82 @@ class Model(nn.Module):
         return self.device.type == "cuda"
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Logits (B, classes) of waveforms (B, T)."""
+        """Logits (B, classes) of waveforms (B, T), which `model(waveform)` gives too.
+
+        Example:
+            >>> import audiotag, torch
+            >>> tagger = audiotag.load_tagger(device="cpu")
+            >>> tagger(torch.zeros(2, 96_000)).shape
+            torch.Size([2, 527])
+        """
         return self.backbone(self.features(waveform))
 
     def embed(self, waveform: Tensor) -> Tensor:
-        """What the classifier sees, (B, D), of waveforms (B, T)."""
+        """What the classifier sees, (B, D), of waveforms (B, T).
+
+        Example:
+            >>> import audiotag, torch
+            >>> tagger = audiotag.load_tagger(device="cpu")
+            >>> embedding = tagger.embed(torch.zeros(2, 96_000))
+            >>> embedding.shape[0], embedding.ndim
+            (2, 2)
+        """
         backbone = cast(Any, self.backbone)  # timm's interface, which nn.Module does not declare
         maps = backbone.forward_features(self.features(waveform))
         return backbone.forward_head(maps, pre_logits=True)
 
     def scores_of(self, logits: Tensor) -> Tensor:
-        """Scores (B, classes) in [0, 1] of logits (B, classes)."""
+        """Scores (B, classes) in [0, 1] of logits (B, classes).
+
+        Example:
+            >>> import audiotag, torch
+            >>> tagger = audiotag.load_tagger(device="cpu")
+            >>> tagger.scores_of(torch.zeros(1, 3))
+            tensor([[0.5000, 0.5000, 0.5000]])
+        """
         return logits.softmax(1) if self.config.softmax else logits.sigmoid()
 
-    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Scores (B, classes) in [0, 1] of waveforms (B, T).
+    def score_windows(self, waveforms: np.ndarray, double: bool = False) -> np.ndarray:
+        """Scores (B, classes) in [0, 1] of waveforms (B, T), as of any `Engine`.
 
         Raises:
             ModelError: If they do not fit on the device at once.
-        """
-        return self._compute(lambda x: self.scores_of(self(x).float()), waveforms)
 
-    def logit_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Logits (B, classes) of waveforms (B, T); errors as `score_windows`."""
-        return self._compute(lambda x: self(x).float(), waveforms)
+        Example:
+            >>> import audiotag
+            >>> from audiotag.audio.streams import read
+            >>> tagger = audiotag.load_tagger()
+            >>> samples = read("guitar.mp3", tagger.sample_rate)
+            >>> scores = tagger.score_windows(samples[None])
+            >>> tagger.labels[scores[0].argmax()].name
+            'Music'
+        """
+        dtype = torch.float64 if double else torch.float32
+        return self._compute(lambda x: self.scores_of(self(x).to(dtype)), waveforms)
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Embeddings (B, D) of waveforms (B, T); errors as `score_windows`."""
+        """Embeddings (B, D) of waveforms (B, T); errors as `score_windows`.
+
+        Example:
+            >>> import audiotag, numpy
+            >>> tagger = audiotag.load_tagger()
+            >>> len(tagger.embed_windows(numpy.zeros((2, 96_000), numpy.float32)))
+            2
+        """
         return self._compute(lambda x: self.embed(x).float(), waveforms)
 
     def fold(self) -> Self:
         """Turn, in place, the backbone into the plain one that computes the same, for use only:
-        DCLS kernels built, branches and batch norms merged."""
+        DCLS kernels built, branches and batch norms merged.
+
+        Example:
+            >>> import audiotag, torch
+            >>> tagger = audiotag.Tagger.from_pretrained()
+            >>> noise = 0.1 * torch.randn(1, 96_000)
+            >>> scores = tagger.scores_of(tagger(noise))
+            >>> torch.allclose(tagger.scores_of(tagger.fold()(noise)), scores, atol=1e-3)
+            True
+        """
         fold(self.backbone.eval())
         return self
 
@@ -201,7 +266,13 @@ class Model(nn.Module):
             ) from error
 
     def resolved_config(self) -> ModelConfig:
-        """The config with the front end's defaults spelled out: they are part of every figure."""
+        """The config with the front end's defaults spelled out: they are part of every figure.
+
+        Example:
+            >>> import audiotag
+            >>> audiotag.Tagger.from_pretrained().resolved_config().front_end_args["n_mels"]
+            128
+        """
         parameters = inspect.signature(FRONT_ENDS[self.config.front_end]).parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         return ModelConfig(
@@ -250,7 +321,5 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 def to_device(tagger: AnyModel, device: torch.device) -> AnyModel:
     """Move a tagger, its convolutions in the channels-last layout that is fast everywhere."""
-    if device.type == "cpu":
-        keep_freed_memory()
     tagger.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return tagger.to(device)

@@ -32,6 +32,11 @@ def model_folder(model: str | Path | None) -> Path:
     raise ModelError(_unknown(str(model)))
 
 
+def model_name(model: str | Path | None, folder: Path) -> str:
+    """How messages call a model that lies in this folder."""
+    return DEFAULT_NAME if model in (None, DEFAULT_NAME) else folder.name
+
+
 def _unknown(model: str) -> str:
     if Path(model).suffix == ".onnx":
         return f"{model} can only tag and embed; give the model folder that it was exported from"

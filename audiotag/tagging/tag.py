@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from audiotag.audio import streams, windows
 from audiotag.errors import AudioError
 from audiotag.labels import Labels
 from audiotag.models.engine import Engine
+from audiotag.runtime.keywords import check_keywords
 from audiotag.tagging.pipeline import Computed, Ended, compute_windows
 from audiotag.tagging.results import FileEmbedding, FileTags, Segment, Tag
 
@@ -56,6 +58,30 @@ class TagOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0")
+
+
+class TagKeywords(TypedDict, total=False):
+    """The fields of `TagOptions` as keyword arguments."""
+
+    top_k: int
+    threshold: float | None
+    window: float
+    hop: float | None
+    timeline: bool
+    pool: str
+    batch_size: int | None
+    workers: int | None
+
+
+def options_from(function: str, keywords: TagKeywords) -> TagOptions:
+    """The options that a function was given.
+
+    Raises:
+        TypeError: If one is unknown; names the function and the nearest option.
+        ValueError: If a value is impossible.
+    """
+    check_keywords(function, keywords, TagKeywords.__annotations__)
+    return TagOptions(**keywords)
 
 
 def tag_files(

@@ -37,7 +37,6 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
     Raises:
         RecipeError, DataError, ModelError: If they do not fit.
     """
-    torch.backends.cudnn.benchmark = True
     teacher, stored = _load_teacher(recipe, device), _read_stored(recipe)
     follows = stored if teacher is None else teacher
     labels = _label_set(recipe, data) if follows is None else follows.labels

