@@ -1,5 +1,5 @@
-"""A tagger out of an ONNX file: onnxruntime on the CPU, without the seconds that torch takes to
-import."""
+"""A model in an ONNX file: onnxruntime computes it on the CPU, without the seconds that importing
+torch takes."""
 
 import json
 import os
@@ -13,14 +13,16 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from audiotag.errors import ModelError
-from audiotag.features.numpy_front_ends import numpy_front_end
+from audiotag.features.mel_bank import MelBank
+from audiotag.features.numpy_front_ends import FRONT_ENDS, check_numpy_front_end
 from audiotag.models.config import ModelConfig
 from audiotag.models.engine import Configured
 
 METADATA_KEY = "audiotag"  # config.json's text and "input"
+MEL_BANK_KEY = "audiotag.mel_bank"  # of a file that takes log-mel maps
 WAVEFORM, LOG_MEL = "waveform", "log_mel"  # inputs
 SCORES, EMBEDDING = "scores", "embedding"  # outputs
-FATAL_ONLY = 4  # onnxruntime's severity; its errors are raised, and said in our words
+FATAL_ONLY = 4  # onnxruntime's log severity; its errors are raised, and reported in our words
 UNREADABLE = (
     failures.InvalidProtobuf,
     failures.InvalidGraph,
@@ -34,12 +36,12 @@ UNREADABLE = (
 class OnnxModel(Configured):
     """Waveforms in, scores of named classes out; computes on the CPU.
 
-    Each window is computed in one thread, several of them at once: a thread that shares a window
-    with others mostly waits for them, the more so where the others' cores have more to do.
+    Each window is computed in one thread, and several windows at once: threads that share a window
+    mostly wait for each other, all the more on busy cores.
 
     Attributes:
         name: How messages call it.
-        config: What the file's metadata hold, as a model folder's `config.json`.
+        config: As in a model folder's `config.json`; the file's metadata hold it.
         is_gpu: False.
     """
 
@@ -50,15 +52,13 @@ class OnnxModel(Configured):
         session: onnxruntime.InferenceSession,
         config: ModelConfig,
         input: str,
+        features: Callable[[np.ndarray], np.ndarray] | None,
         name: str,
         threads: int,
     ) -> None:
         self.name, self.config = name, config
-        self._session, self._input = session, input
+        self._session, self._input, self._features = session, input, features
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="onnx")
-        self._features: Callable[[np.ndarray], np.ndarray] | None = None
-        if input == LOG_MEL:
-            self._features = numpy_front_end(config.front_end, config.front_end_args)
 
     @classmethod
     def load(
@@ -95,9 +95,11 @@ class OnnxModel(Configured):
                 f"{source}: not an ONNX file that onnxruntime can run, or a damaged one; copy it "
                 "again, or make it again with audiotag export"
             ) from error
-        config, input = _read_metadata(session, source)
+        metadata = session.get_modelmeta().custom_metadata_map
+        config, input = _read_metadata(metadata, source)
+        features = _front_end(metadata, config, source) if input == LOG_MEL else None
         count = _threads() if threads is None else threads
-        return cls(session, config, input, name or source, count)
+        return cls(session, config, input, features, name or source, count)
 
     @property
     def sample_rate(self) -> int:
@@ -152,19 +154,43 @@ def _threads() -> int:
     return os.cpu_count() or 1
 
 
-def _read_metadata(session: onnxruntime.InferenceSession, name: str) -> tuple[ModelConfig, str]:
-    """Config and input of a session's model."""
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
+def _read_metadata(metadata: dict[str, str], source: str) -> tuple[ModelConfig, str]:
+    """Config and input of a model."""
+    if METADATA_KEY not in metadata:
         raise ModelError(
-            f"{name}: an ONNX file without audiotag's labels and front end; make one with "
+            f"{source}: an ONNX file without audiotag's labels and front end; make one with "
             "audiotag export MODEL OUT.onnx"
         )
+    text = metadata[METADATA_KEY]
     try:
-        config, input = ModelConfig.from_json(text), json.loads(text)["input"]
+        return ModelConfig.from_json(text), json.loads(text)["input"]
     except (KeyError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"{name}: its audiotag metadata cannot be read ({error}); make the file again with "
-            "audiotag export"
-        ) from error
-    return config, input
+        raise _unreadable(source, error) from error
+
+
+def _front_end(
+    metadata: dict[str, str], config: ModelConfig, source: str
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The front end of a model that takes log-mel maps."""
+    check_numpy_front_end(config.front_end)
+    try:
+        bank = _mel_bank(metadata.get(MEL_BANK_KEY), config)
+        return FRONT_ENDS[config.front_end](bank, config.front_end_args)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise _unreadable(source, error) from error
+
+
+def _mel_bank(text: str | None, config: ModelConfig) -> MelBank:
+    if text is not None:
+        return MelBank.from_json(text)
+    # A file from before they carried it: torch builds it, seconds later, until exported again.
+    from audiotag.features.front_ends import build_mel_bank
+
+    return build_mel_bank(config.front_end, config.front_end_args)
+
+
+def _unreadable(source: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{source}: its audiotag metadata cannot be read ({error}); make the file again with "
+        "audiotag export"
+    )
