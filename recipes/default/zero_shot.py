@@ -23,6 +23,7 @@ from audiotag.benchmarks.yamnet_onnx import PACKAGE, Yamnet, extract_model
 from audiotag.evaluation.metrics import average_precision
 from audiotag.labels import Label, Labels
 from audiotag.models.engine import Engine
+from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.tagging.open import open_engine
 from audiotag.tagging.tag import TagOptions, tag_files
 
@@ -106,6 +107,7 @@ def main() -> None:
     parser.add_argument("table", type=Path, metavar="TABLE")
     parser.add_argument("models", nargs="+", metavar="MODEL")
     arguments = parser.parse_args()
+    keep_freed_memory()
     recordings = read_table(arguments.table)
     with tempfile.TemporaryDirectory() as folder:
         engines = [load_engine(name, Path(folder)) for name in arguments.models]
