@@ -1,4 +1,4 @@
-"""From a config to a network: with fresh weights, an image model's, or in folded form."""
+"""From a config to a network: with fresh weights, with an image model's, or in folded form."""
 
 import difflib
 from collections.abc import Callable
@@ -44,8 +44,8 @@ class _NoInitialisation(TorchFunctionMode):
 
 
 def build_folded(config: ModelConfig, state: dict[str, Tensor]) -> nn.Module:
-    """The network of a folded config, without values, in the shapes of its weights."""
-    if config.dcls is not None:  # a dense start has values
+    """The network of a folded config on the meta device, in the shapes of its weights."""
+    if config.dcls is not None:  # a dense start needs values
         config = replace(config, dcls={**config.dcls, "init": "random"})
     with torch.device("meta"), _NoInitialisation():
         backbone = build_backbone(config)
@@ -53,7 +53,7 @@ def build_folded(config: ModelConfig, state: dict[str, Tensor]) -> nn.Module:
     stored = backbone.state_dict().keys()
     if missing := [name for name, _ in backbone.named_buffers() if name not in stored]:
         raise ModelError(
-            f"{config.architecture} has values that no file holds ({missing[0]}), so it cannot be "
+            f"{config.architecture} has buffers that no file holds ({missing[0]}), so it cannot be "
             "stored folded; save or push it unfolded"
         )
     return backbone

@@ -1,4 +1,4 @@
-"""The interface of everything that computes scores: torch or onnxruntime."""
+"""The interface of whatever computes scores: torch or onnxruntime."""
 
 from typing import Protocol
 
@@ -17,8 +17,8 @@ class Engine(Protocol):
         sample_rate: Hz of the waveforms it takes.
         min_duration: Seconds; shorter clips are followed by silence up to this.
         is_gpu: Whether it computes on a GPU.
-        thresholds: Score from which on each class counts as heard, (classes,); None if none
-            were fitted.
+        thresholds: For each class, the score from which on it counts as heard, (classes,); None
+            if none were fitted.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Configured:
 
     @property
     def thresholds(self) -> np.ndarray | None:
-        """Score from which on each class counts as heard, (classes,); None if none were fitted."""
+        """For each class, the score from which on it counts as heard, (classes,); None if none
+        were fitted."""
         fitted = self.config.thresholds
         return None if fitted is None else np.array(fitted)

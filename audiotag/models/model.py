@@ -1,4 +1,4 @@
-"""The tagger: front end, backbone and labels, kept together in a model folder.
+"""A model in torch: front end, backbone and labels, kept together in a model folder.
 
 A model folder holds `config.json` (architecture and its arguments, front end, labels, versions),
 `model.safetensors` (the backbone's state dict) and, where it was exported, `model.onnx`; where it
@@ -27,7 +27,7 @@ from audiotag.models.folder import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIG
 from audiotag.runtime.files import replaced
 from audiotag.runtime.precision import autocast
 
-# Of the configuration that timm keeps of each architecture, what loading weights depends on.
+# Keys of timm's configuration of an architecture that loading its weights depends on.
 TIMM_KEYS = ("first_conv", "classifier", "pool_size", "fixed_input_size")
 
 
@@ -55,7 +55,7 @@ class Model(Configured, nn.Module):
 
     @classmethod
     def create(cls, config: ModelConfig, name: str | None = None, pretrained: bool = False) -> Self:
-        """A tagger with fresh weights.
+        """A model with fresh weights.
 
         Args:
             config: What to build.
@@ -106,18 +106,18 @@ class Model(Configured, nn.Module):
         return cls(config, features, backbone, name or folder.name).eval()
 
     def save(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
-        """Write `config.json` and `model.safetensors` into `folder`, each moved into place.
+        """Write `config.json` and `model.safetensors` into `folder`, each whole or not at all.
 
         Shared positions are written once for each convolution that uses them. A `model.onnx` or
-        `evaluation.json` that lies there is removed: it would be that of other weights.
+        `evaluation.json` that lies there is removed: it belongs to other weights.
 
         Args:
             folder: Made if it does not exist.
-            dtype: Type of floating-point weights in the file; theirs unless given.
+            dtype: Type of floating-point weights in the file; the model's own unless given.
 
         Raises:
-            ModelError: If the DCLS convolutions have been folded and the config does not say so:
-                positions would be lost. If a weight is too large for `dtype`.
+            ModelError: If the model has been folded, which loses the positions, and its config
+                does not say so; or if a weight is too large for `dtype`.
 
         Example:
             >>> import audiotag, pathlib, torch
@@ -127,8 +127,8 @@ class Model(Configured, nn.Module):
         """
         if getattr(self.backbone, "is_folded", False) and not self.config.folded:
             raise ModelError(
-                f"{self.name}: folding has lost its positions, so it cannot be saved; save before "
-                "folding, or what Tagger.from_pretrained loads"
+                f"{self.name}: its positions were lost when it was folded, so it cannot be saved; "
+                "save before folding, or save what Tagger.from_pretrained loads"
             )
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -240,8 +240,8 @@ class Model(Configured, nn.Module):
         return self._compute(lambda x: self.embed(x).float(), waveforms)
 
     def fold(self) -> Self:
-        """Turn, in place, the backbone into the plain one that computes the same, for use only:
-        DCLS kernels built, branches and batch norms merged.
+        """Replace the backbone, in place, by the plain one that computes the same: with DCLS
+        kernels built, branches and batch norms merged. It can be used but not trained on.
 
         Example:
             >>> import audiotag, torch
@@ -319,7 +319,7 @@ def _check_fit(model: dict[str, Tensor], state: dict[str, Tensor], folder: Path)
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
-def to_device(tagger: AnyModel, device: torch.device) -> AnyModel:
-    """Move a tagger, its convolutions in the channels-last layout that is fast everywhere."""
-    tagger.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return tagger.to(device)
+def to_device(model: AnyModel, device: torch.device) -> AnyModel:
+    """Move a model, its convolutions in the channels-last layout that is fast everywhere."""
+    model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(device)

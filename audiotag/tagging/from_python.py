@@ -1,4 +1,4 @@
-"""What `import audiotag` offers beside the tagger: tags of a file in one call."""
+"""Tags of a file in one call: `audiotag.tag`."""
 
 from functools import cache
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From what a user calls a model (folder, Hub id, nothing) to the folder where it lies."""
+"""From what a user names (a folder, a Hub id, nothing) to the folder of the model."""
 
 import re
 from importlib.resources import files

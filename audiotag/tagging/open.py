@@ -1,6 +1,6 @@
-"""From what a user calls a model to an engine: torch on any device, or onnxruntime on a CPU.
+"""From what a user names to an engine: torch on any device, or onnxruntime on a CPU.
 
-A CPU that has the model in ONNX never waits for the import of torch.
+Where the model has an ONNX file and the CPU computes, nobody waits for torch to be imported.
 """
 
 import ctypes
@@ -56,7 +56,7 @@ def open_engine(
     name = name or model_name(model, folder)
     if _prefers_onnx(folder, device, engine):
         opened = _open_onnx(folder / ONNX_FILE, device, name, str(folder))
-        # The folder's, which may have been fitted after the export.
+        # Those of the folder: they may have been fitted after the export.
         opened.config = replace(opened.config, thresholds=read_config(folder).thresholds)
         return opened
     from audiotag.tagging.tagger import load_tagger
@@ -71,7 +71,7 @@ def _open_file(path: Path, device: str, engine: str, name: str | None) -> "OnnxM
 
 
 def _open_onnx(path: Path, device: str, name: str | None, source: str) -> "OnnxModel":
-    """The model in an ONNX file, which was or can be exported from `source`."""
+    """The model in an ONNX file; `source` is what the message says to export it from."""
     if device == "cuda":
         raise ModelError(f"{path} runs on the CPU only; leave out --device cuda or --engine onnx")
     if not path.is_file():
