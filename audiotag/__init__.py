@@ -1,4 +1,23 @@
-"""Audio tagging with DCLS: `load_tagger()` gives a Tagger, `tag(path)` the tags of a file."""
+"""Audio tagging with DCLS: `load_tagger()` gives a Tagger, `tag(path)` the tags of a file.
+
+Where to look, from what users meet down to what everything rests on:
+
+- `cli`: what does a command take, print and return?
+- `benchmarks`: how fast is a model here, and how much memory does it take?
+- `training`: how does a recipe become a trained model?
+- `evaluation`: how good is a model, and is it better than another one?
+- `data`: how do labelled recordings become a data set, and how is it read?
+- `tagging`: how do files become tags, and in what format are they written?
+- `hub`: how does a model get to the Hugging Face Hub, and from it?
+- `models`: what is in a model folder, and how does it become something that computes?
+- `backbones`: what networks are there, and what is each called?
+- `layers`: how does a convolution with learnable spacings work, and how is it folded?
+- `features`: how does a waveform become a log-mel map?
+- `audio`: how does a file become a waveform, and how is that cut into windows?
+- `labels`: what are the classes of a model?
+- `runtime`: how are files, devices, processes and memory of the machine used?
+- `errors`: what can go wrong that a user can put right?
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

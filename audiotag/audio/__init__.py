@@ -2,5 +2,5 @@
 
 In: a path, or the bytes of a file. Out: mono float32 blocks at the rate that a model wants
 (`streams`), cut into windows (`windows`). `find_files` says which files a path stands for;
-`decoders` chooses who decodes: soundfile, miniaudio or FFmpeg (`ffmpeg`, `ffmpeg_process`).
+`decoders` chooses the decoder: soundfile, miniaudio or FFmpeg (`ffmpeg`, `ffmpeg_process`).
 """

@@ -1,11 +1,11 @@
-"""Decoding back ends: a file, or a file's bytes, to mono blocks at the recording's own rate.
+"""Decoders: a file, or a file's bytes, to mono blocks at the recording's own rate.
 
-libsndfile (soundfile) takes the plain formats, FFmpeg (PyAV) everything else, and miniaudio short
-FLAC and MP3 files that say how long they are: in half of libsndfile's time, and, where several are
-decoded at once, two thirds of FFmpeg's, whose packets each wait for Python's lock. FFmpeg also
-carries on where libsndfile stops, because it skips damaged packets instead of giving up. libsndfile
-isn't asked for MP3: its decoder writes warnings straight to the process's standard error for many
-ordinary files. A block is a pair (sample rate in Hz, mono float32 samples of shape (T,)).
+libsndfile (soundfile) takes the plain formats and FFmpeg (PyAV) everything else. miniaudio takes
+short FLAC and MP3 files that say how long they are: in half of libsndfile's time and, where several
+are decoded at once, in two thirds of FFmpeg's, whose packets each wait for Python's lock. FFmpeg
+also takes over where libsndfile stops: it skips damaged packets instead of giving up. libsndfile
+does not get MP3: its decoder writes warnings straight to standard error for many ordinary files. A
+block is a pair (sample rate in Hz, mono float32 samples of shape (T,)).
 """
 
 from collections.abc import Callable, Iterator
@@ -30,14 +30,14 @@ from audiotag.audio.sources import (
 NO_SAMPLES = "holds no audio samples"
 EMPTY_FILE = "the file is empty"
 SHORT_VALUES = 2**22  # samples times channels of a short file, 48 s of a CD's sound
-SHORT_BYTES = 2**24  # of a short file, with pictures that it may hold
+SHORT_BYTES = 2**24  # of a short file, with the pictures that it may hold
 MP3_MARKS = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xe3")  # a tag, or a frame of layer 3
 LAST_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # after an MP3 file's audio
 Decoder = Callable[[Source, float, float], Iterator[Block]]
 
 
 def decode(source: Source, start: float = 0.0, duration: float = np.inf) -> Iterator[Block]:
-    """Decode with the first back end that can, and carry on with the next where one stops.
+    """Decode with the first decoder that can, and continue with the next where one stops.
 
     Args:
         source: path of a file, or a file's bytes.
@@ -66,11 +66,12 @@ def decode(source: Source, start: float = 0.0, duration: float = np.inf) -> Iter
 
 
 def with_miniaudio(source: Source, start: float, duration: float) -> Iterator[Block]:
-    """Decode a short FLAC or MP3 file whole, or nothing of it: frames that are damaged would leave
-    no gap. Of MP3 files, samples are rounded to 16 bits.
+    """Decode a short FLAC or MP3 file whole, or nothing of it: miniaudio would leave damaged frames
+    out without a gap. Samples of MP3 files are rounded to 16 bits.
 
     Raises:
-        DecodeError: miniaudio is missing, or the file is long, doesn't say how long, or is shorter.
+        DecodeError: miniaudio is missing, or the file is long, does not say how long it is, or is
+            not as long as it says.
     """
     try:
         import miniaudio
@@ -84,13 +85,13 @@ def with_miniaudio(source: Source, start: float, duration: float) -> Iterator[Bl
         raise DecodeError(f"cannot be decoded ({error})") from error
     samples = np.frombuffer(whole.samples, np.float32)
     if (whole.nchannels, len(samples)) != (form.channels, form.count * form.channels):
-        raise DecodeError("cannot be decoded (it isn't as long as its header says)")
+        raise DecodeError("cannot be decoded (it is not as long as its header says)")
     channels = samples.reshape(-1, form.channels).T
     yield from cut(iter([(form.rate, scaled_mean(list(channels)))]), start, duration)
 
 
 def _read_short(source: Source) -> tuple[Announced, bytes]:
-    """What a file says of itself, and the bytes of its audio."""
+    """What a short file's header says, and the bytes of its audio."""
     with open_source(source) as file:
         form = read_announced(file)
         if form is None or form.count * form.channels > SHORT_VALUES:

@@ -1,4 +1,4 @@
-"""FFmpeg, by way of PyAV."""
+"""Decoding by FFmpeg, through PyAV, in this process."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -116,11 +116,11 @@ def _blocks(frames: Iterator["AudioFrame"]) -> Iterator[Block]:
 
 
 class _Held:
-    """Frames of one form, added up over channels as they come: for those that are kept, FFmpeg
-    would want new memory.
+    """Frames of one form, their channels added up as they arrive: frames that were kept would make
+    FFmpeg ask for new memory.
 
     Args:
-        first: The first of them.
+        first: The first frame.
     """
 
     def __init__(self, first: "AudioFrame") -> None:
@@ -135,13 +135,13 @@ class _Held:
         self.add(first)
 
     def add(self, frame: "AudioFrame") -> bool:
-        """Take a frame's values, if it is of the same form and there is room for them."""
+        """Take a frame's values; False if it is of another form or there is no room for it."""
         begin, end = self._count, self._count + frame.samples
         if end > len(self._total) or _form(frame) != self._form:
             return False
         in_plane = frame.samples if self._is_planar else frame.samples * self._channels
         planes: Any = _readable(frame).planes
-        # What follows the values fills a plane's memory up.
+        # A plane's memory may be longer than its values.
         values = [np.frombuffer(plane, self._dtype, in_plane) for plane in planes]
         channels = values if self._is_planar else values[0].reshape(-1, self._channels).T
         add_up(channels, self._total[begin:end])
@@ -149,7 +149,7 @@ class _Held:
         return True
 
     def block(self) -> Block:
-        """All of them, the mean of their channels."""
+        """The frames as one block, the mean of their channels."""
         return self._rate, scaled(self._total[: self._count], self._dtype, self._channels)
 
 

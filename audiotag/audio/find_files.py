@@ -1,4 +1,4 @@
-"""Search: from what a user names (files, folders, a list) to audio files, one by one."""
+"""From what a user names (files, folders, a list) to audio files, one by one."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -19,14 +19,13 @@ def find_files(
     """Files to work on, in the order named, folders searched in alphabetical order.
 
     A folder gives the files below it with an audio suffix (any suffix, with `include`), links
-    followed, hidden ones left out. A path that is no folder is given as it is, even where there
-    is no such file: opening it will say so. A file reached twice is given once.
+    followed, hidden ones left out. A path that is no folder is returned as it is, even if there
+    is no such file: opening it will say so. A file that is found twice is returned once.
 
     Args:
         paths: Files, folders, or `-` for the paths in `listing`.
-        include: Globs; only files that match one. A glob without `/` is held against the name,
-            one with `/` against the path below the folder searched; upper and lower case are
-            the same.
+        include: Globs; only files that match one. A glob without `/` is compared with the name, one
+            with `/` with the path below the folder searched; upper and lower case are the same.
         exclude: Globs; no file or folder that matches one.
         listing: Paths, one a line.
     """

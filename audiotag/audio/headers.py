@@ -1,4 +1,4 @@
-"""How long the first bytes of a FLAC or MP3 file say that it is, to the sample."""
+"""The length of a FLAC or MP3 file to the sample, as its first bytes give it."""
 
 import struct
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ FLAC_MARK = b"fLaC"
 STREAMINFO = slice(18, 26)  # FLAC's rate, channels, bits of a sample and samples, 20, 3, 5, 36 bits
 TAG_HEADER = 10  # bytes of an ID3v2 tag before those that its size counts
 TAG_FOOTER = 0x10  # flag of as many bytes after them
-# MPEG audio's version, as its two bits in a frame's header, then as here.
+# MPEG audio's versions, by their two bits in a frame's header.
 MPEG_1, MPEG_2, MPEG_25 = 3, 2, 0
 RATES = {MPEG_1: (44_100, 48_000, 32_000), MPEG_2: (22_050, 24_000, 16_000)}
 RATES[MPEG_25] = (11_025, 12_000, 8_000)
@@ -16,19 +16,19 @@ LAYER_3 = 1
 MARKS = (b"Xing", b"Info")  # of the variable and the constant bit rate
 ALL_FIELDS = 0xF
 ENCODERS = (b"LAME", b"Lavf", b"Lavc")  # that add the delay and the padding
-FIRST_FRAME = 192  # bytes that hold all of this
+FIRST_FRAME = 192  # bytes of the first frame that hold all of this
 
 
 @dataclass(frozen=True)
 class Announced:
-    """What a file says of itself.
+    """What a file's header says of its audio.
 
     Attributes:
-        begin: Byte that its audio begins at, after tags.
-        size: Bytes of its audio, or nothing where that is left out.
-        rate: Hz.
-        channels: Their number.
-        count: Samples of each.
+        begin: Byte that the audio begins at, after tags.
+        size: Bytes of the audio; None where the header does not say.
+        rate: Sample rate in Hz.
+        channels: Number of channels.
+        count: Samples of each channel.
     """
 
     begin: int
@@ -39,8 +39,8 @@ class Announced:
 
 
 def read_announced(file: IO[bytes]) -> Announced | None:
-    """What a file's beginning says, or nothing: of other formats, and where the length is left
-    out."""
+    """What the header of a FLAC or MP3 file says; None for other formats, and where it does not say
+    how long the file is."""
     head = file.read(STREAMINFO.stop)
     if head.startswith(FLAC_MARK):
         return _of_flac(head)
@@ -58,7 +58,7 @@ def _of_flac(head: bytes) -> Announced | None:
 
 
 def _after_tag(head: bytes) -> int:
-    """Byte after an ID3v2 tag, the size of which is in bytes of seven bits."""
+    """Number of the byte after an ID3v2 tag, whose size is written in bytes of seven bits."""
     if not head.startswith(b"ID3") or len(head) < TAG_HEADER:
         return 0
     size = sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
@@ -66,7 +66,8 @@ def _after_tag(head: bytes) -> int:
 
 
 def _of_mp3(frame: bytes, begin: int) -> Announced | None:
-    """What the first frame says: of no sound, but "Xing" or "Info" and LAME's fields."""
+    """What the first frame says, where it is one without sound that holds "Xing" or "Info" and
+    LAME's fields."""
     if len(frame) < FIRST_FRAME:
         return None
     header = int.from_bytes(frame[:4], "big")

@@ -1,4 +1,4 @@
-"""Blocks: what decoders give, mono samples at the recording's own rate."""
+"""What decoders read, a file or its bytes, and what they give: blocks of mono samples."""
 
 import io
 from pathlib import Path
@@ -17,7 +17,7 @@ class DecodeError(Exception):
 
 
 class Bytes(io.BytesIO):
-    """A file in memory that stays put where a damaged header sends it before its beginning.
+    """A file in memory; a seek to before its beginning, as damaged headers ask for, is ignored.
 
     soundfile calls `seek` from C, where an exception is printed instead of raised.
     """
@@ -42,7 +42,7 @@ def checked_rate(rate: int) -> int:
     """The sample rate of a header.
 
     Raises:
-        DecodeError: It is none that a recording has.
+        DecodeError: No recording has such a rate.
     """
     if not MIN_RATE <= rate <= MAX_RATE:
         raise DecodeError(f"cannot be decoded (its header gives a sample rate of {rate} Hz)")

@@ -17,7 +17,7 @@ from audiotag.audio.sources import Block, DecodeError, Source
 from audiotag.errors import AudioError
 
 PIECE = 10.0  # s resampled into one array
-CHUNK = 2**15  # samples given to the resampler at once: it works faster on what caches hold
+CHUNK = 2**15  # samples resampled at once: few enough for the CPU's caches, which is faster
 
 
 def stream(
@@ -121,7 +121,7 @@ def _with_last(pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]
 
 
 def _bounded(samples: np.ndarray) -> np.ndarray:
-    """Samples clipped to [-1, 1], as an integer file would hold them; what is no number gives 0."""
+    """Samples clipped to [-1, 1], as an integer file would hold them; NaN and infinity become 0."""
     low, high = samples.min(), samples.max()
     if low >= -1 and high <= 1:
         return samples

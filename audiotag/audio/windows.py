@@ -32,14 +32,14 @@ def windows(
 
     The last window is moved back to end with the recording, so that every window has full
     length and none is padded. A recording shorter than `length` is one window of its own length.
-    Samples shorter than `minimum` are followed by silence up to it: repeated, many a short sound
-    would be another one, as a knock becomes a machine.
+    Samples shorter than `minimum` are followed by silence up to it. They are not repeated: many
+    short sounds would become another one, as a knock becomes a machine.
 
     Args:
         blocks: consecutive samples, each (T,), as from `stream`.
         sample_rate: their rate, in Hz.
         length: of a window, in seconds.
-        hop: from one start to the next, in seconds; `length` where None, more leaves gaps.
+        hop: from one start to the next, in seconds; `length` if None; a longer hop leaves gaps.
         minimum: shortest duration of a window's samples, in seconds.
 
     Raises:

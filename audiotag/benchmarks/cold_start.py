@@ -72,8 +72,10 @@ def _open(model: str, engine_name: str):
         from audiotag.benchmarks.yamnet_onnx import Yamnet
 
         return Yamnet(Path(model))
+    from audiotag.runtime.allocator import keep_freed_memory
     from audiotag.tagging.open import open_engine
 
+    keep_freed_memory()  # as `audiotag tag` does
     return open_engine(model, "cpu", engine_name)
 
 

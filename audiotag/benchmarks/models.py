@@ -123,7 +123,6 @@ class ModelWork:
         setting = self.setting
         torch.manual_seed(SEED)
         torch.set_num_threads(setting.threads)
-        torch.backends.cudnn.benchmark = True  # as training does; a rival gets its best on a GPU
         model = self.build()
         layout = torch.contiguous_format if self.package else torch.channels_last
         model.to(setting.device, memory_format=layout)  # type: ignore[call-overload]

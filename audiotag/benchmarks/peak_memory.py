@@ -59,6 +59,7 @@ def peak_memory(work: ModelWork | KernelWork) -> int | None:
 
 def main() -> None:
     """Read a work from standard input, do it and print its peak in bytes."""
+    torch.backends.cudnn.benchmark = True  # as `audiotag bench` has it
     fields: dict[str, Any] = json.load(sys.stdin)
     kind, setting = KINDS[fields.pop("kind")], Setting(**fields.pop("setting"))
     work: ModelWork | KernelWork = kind(setting=setting, **fields)

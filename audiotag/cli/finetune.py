@@ -57,11 +57,14 @@ def finetune(
 
     Example: audiotag finetune default --data data/mine --out runs/mine
     """
+    from audiotag.cli.process import prepare_to_train
     from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import launched_rank
     from audiotag.training.finetune import finetune
 
     given = [f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None]
-    run = finetune(model, data, out, select_device(device), [*given, *overrides], resume)
+    chosen = select_device(device)
+    prepare_to_train(chosen.type)
+    run = finetune(model, data, out, chosen, [*given, *overrides], resume)
     if not launched_rank():
         click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")

@@ -50,12 +50,14 @@ def train(
              audiotag train recipes/esc10_7x7.toml --data data/esc10 --out runs/sweep \\
                --sweep dcls.kernel_count=16,26 --sweep features.args.hop_length=320,640
     """
+    from audiotag.cli.process import prepare_to_train
     from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import launched_rank
     from audiotag.training import loop
     from audiotag.training.recipe.toml import load_recipe
 
     chosen = select_device(device)
+    prepare_to_train(chosen.type)
     if axes:
         _sweep(recipe, overrides, axes, data, out, chosen, resume, folds)
         return

@@ -141,8 +141,7 @@ def _score(plan: EvaluationPlan, model: str) -> Scores:
     if split is None and fold is None:
         split, fold = validation_part(folder, plan.data)
     engine = "onnx" if folder.suffix == ".onnx" else "torch"
-    tagger = open_engine(str(folder), plan.device, engine, plan.precision)
-    tagger.name = model
+    tagger = open_engine(str(folder), plan.device, engine, plan.precision, name=model)
     unlabelled = plan.scores is not None
     scores = score(tagger, plan.data, split, fold, plan.batch_size, unlabelled)
     return replace(scores, learnt=count_learnt(folder, plan.data, scores.keys))

@@ -67,8 +67,7 @@ def score_folds(
         )
     parts = []
     for fold, run in runs.items():
-        tagger = load_tagger(run, device, precision)
-        tagger.name = str(folder)
+        tagger = load_tagger(run, device, precision, name=str(folder))
         part = score(tagger, data, fold=fold, batch_size=batch_size)
         _check_unseen(run, part, data)
         parts.append(part)

@@ -8,7 +8,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from audiotag.audio.windows import followed_by_silence
@@ -17,7 +16,6 @@ from audiotag.data.encoding import PCM_16_SCALE
 from audiotag.errors import DataError, ModelError
 from audiotag.labels import Labels
 from audiotag.models.engine import Engine
-from audiotag.models.model import Model
 from audiotag.runtime.distributed import process_count, process_rank, sum_over_processes
 from audiotag.runtime.files import replaced
 
@@ -140,7 +138,7 @@ def _score_clips(tagger: Engine, dataset: ClipDataset, batch_size: int) -> np.nd
     hidden = True if process_rank() else None  # None: shown on a terminal
     with tqdm(total=len(dataset), unit="clip", desc=tagger.name, disable=hidden) as bar:
         for clips, waveforms in _read_ahead(dataset, mine, tagger):
-            values[clips] = _compute(tagger, waveforms)
+            values[clips] = tagger.score_windows(waveforms, double=True)
             bar.update(len(clips) * process_count())
     values = sum_over_processes(values)
     wrong = np.flatnonzero(~np.isfinite(values).all(1))
@@ -150,18 +148,6 @@ def _score_clips(tagger: Engine, dataset: ClipDataset, batch_size: int) -> np.nd
             "first, are not numbers; its weights may be damaged"
         )
     return values
-
-
-def _compute(tagger: Engine, waveforms: np.ndarray) -> np.ndarray:
-    """Scores (B, classes) of waveforms (B, T).
-
-    A tagger's in float64: in float32 logits from 17 on are all the same score, and such ties
-    would count in every figure.
-    """
-    if not isinstance(tagger, Model):
-        return tagger.score_windows(waveforms)
-    logits = torch.from_numpy(tagger.logit_windows(waveforms))
-    return tagger.scores_of(logits.double()).numpy()
 
 
 def _read_ahead(

@@ -1,6 +1,6 @@
 """EfficientAT's front end: waveform to normalised log-mel map with Kaldi's filter shapes.
 
-arXiv 2211.04772; it differs from `features.LogMel` in pre-emphasis, window and filter bank.
+arXiv 2211.04772; it differs from `log_mel.LogMel` in pre-emphasis, window and filter bank.
 """
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchaudio.compliance.kaldi import get_mel_banks
 
 from audiotag.features.mel import Mel
+from audiotag.features.numpy_front_ends import LOG_OFFSET, MEAN, PRE_EMPHASIS, SCALE
 
 SAMPLE_RATE = 32_000  # Hz
 N_FFT = 1024  # samples
@@ -16,10 +17,6 @@ HOP_LENGTH = 320  # samples, 10 ms
 N_MELS = 128
 F_MIN = 0.0  # Hz
 F_MAX = 15_000.0  # Hz
-PRE_EMPHASIS = 0.97
-LOG_OFFSET = 1e-5  # power added before the logarithm
-MEAN = -4.5  # of log power, subtracted
-SCALE = 5.0  # of log power, divided by
 
 
 class EfficientATMel(nn.Module):
@@ -63,7 +60,7 @@ class EfficientATMel(nn.Module):
         self.register_buffer("mel_bank", bank, persistent=False)
         side = n_fft - win_length  # torch.stft's frames are in the window's middle
         framed = nn.functional.pad(window, (side // 2, side - side // 2))
-        self._mel = Mel(framed, hop_length, bank.T)
+        self.mel = Mel(framed, hop_length, bank.T)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Map (B, T) to (B, 1, n_mels, frames)."""
@@ -76,7 +73,7 @@ class EfficientATMel(nn.Module):
             return (((mel + LOG_OFFSET).log() - MEAN) / SCALE).unsqueeze(1)
 
     def _mel_of(self, waveform: Tensor) -> Tensor:
-        return self._mel(waveform, self._in_bands)
+        return self.mel(waveform, self._in_bands)
 
     def _in_bands(self, waveform: Tensor) -> Tensor:
         return self.mel_bank @ self._power(waveform)

@@ -1,12 +1,14 @@
 """Front ends by name: what turns a waveform into the maps that a backbone takes."""
 
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
 from audiotag.errors import ModelError
 from audiotag.features.efficientat import EfficientATMel
 from audiotag.features.log_mel import LogMel
+from audiotag.features.mel_bank import MelBank
+from audiotag.features.numpy_front_ends import check_numpy_front_end
 from audiotag.features.yamnet import YamnetMel
 
 FRONT_ENDS: dict[str, type[nn.Module]] = {
@@ -28,3 +30,13 @@ def build_features(name: str, arguments: dict[str, Any]) -> nn.Module:
         return FRONT_ENDS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise ModelError(f"{name}: {error}; check the arguments") from error
+
+
+def build_mel_bank(name: str, arguments: dict[str, Any]) -> MelBank:
+    """Window and bands of a front end that has a form in NumPy.
+
+    Raises:
+        ModelError: As `build_features`, or if it has none.
+    """
+    check_numpy_front_end(name)
+    return cast(Any, build_features(name, arguments)).mel.bank

@@ -1,12 +1,11 @@
-"""The front end: waveform (B, T) in, log-mel maps (B, 1, n_mels, frames) out, on any device."""
+"""The default front end: waveforms (B, T) to log-mel maps (B, 1, n_mels, frames), on any device."""
 
 import torch
 import torchaudio
 from torch import Tensor, nn
 
 from audiotag.features.mel import Mel
-
-POWER_FLOOR = 1e-10  # -100 dB
+from audiotag.features.numpy_front_ends import POWER_FLOOR
 
 
 class LogMel(nn.Module):
@@ -20,9 +19,9 @@ class LogMel(nn.Module):
         f_min: Lowest frequency, Hz.
         f_max: Highest frequency, Hz.
         mean: Subtracted from the dB values.
-        std: Divides what remains.
+        std: The difference is divided by it.
         mel_scale: "htk" or "slaney", the scale on which the bands are equally wide.
-        norm: "slaney" makes each band's area one; every band's peak is one without it.
+        norm: "slaney" makes the area of each band one; with None its peak is one.
 
     Raises:
         ValueError: If `mel_scale` or `norm` is unknown.
@@ -53,7 +52,7 @@ class LogMel(nn.Module):
         window = torch.hann_window(n_fft)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands", bands, persistent=False)
-        self._mel = Mel(window, hop_length, bands)
+        self.mel = Mel(window, hop_length, bands)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Log-mel maps (B, 1, n_mels, 1 + T // hop_length) of waveforms (B, T) in [-1, 1]."""
@@ -79,7 +78,7 @@ class LogMel(nn.Module):
             return self._levels(self.bands.T @ power)
 
     def _mel_of(self, waveform: Tensor) -> Tensor:
-        return self._mel(waveform, self._in_bands)
+        return self.mel(waveform, self._in_bands)
 
     def _in_bands(self, waveform: Tensor) -> Tensor:
         return self.bands.T @ self.power(waveform)

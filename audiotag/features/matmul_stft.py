@@ -21,7 +21,7 @@ class PowerSpectrum(nn.Module):
     """Squared magnitude of the short-time Fourier transform, centred with reflected edges.
 
     Attributes:
-        bins: Number of the bin in each row of the output (K,); -1 where the row repeats another.
+        bins: Number of the bin in each row of the output (K,); -1 where a row repeats another.
 
     Args:
         window: Weights (n_fft,) of a frame's samples.
@@ -75,7 +75,7 @@ class PowerSpectrum(nn.Module):
 
 
 def _inner_size(n_fft: int, hop_length: int) -> int:
-    """The divisor of transform and hop that is nearest to the root of the transform's size."""
+    """The common divisor of n_fft and hop that is nearest to the square root of n_fft."""
     common = gcd(n_fft, hop_length)
     divisors = [size for size in range(1, common + 1) if common % size == 0]
     return min(divisors, key=lambda size: abs(size - isqrt(n_fft)))

@@ -1,4 +1,4 @@
-"""Power of waveforms in mel bands for the front ends: in C where no gradient is asked of a CPU."""
+"""Power in mel bands for the front ends in torch: in C on a CPU where no gradient is wanted."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audiotag.features.mel_bank import MelBank
 from audiotag.features.mel_power import MelPower, is_power_of_two, library
 
 
@@ -37,9 +38,14 @@ class Mel:
             return torch.from_numpy(self._in_c(parts[0]))
         return torch.from_numpy(np.concatenate(list(_pool(len(parts)).map(self._in_c, parts))))
 
+    @property
+    def bank(self) -> MelBank:
+        """Window and bands as arrays."""
+        return MelBank(self.window.cpu().numpy(), self.bands.cpu().numpy())
+
     @cached_property
     def _in_c(self) -> MelPower:
-        return MelPower(self.window.cpu().numpy(), self.hop_length, self.bands.cpu().numpy())
+        return MelPower(self.bank.window, self.hop_length, self.bank.bands)
 
     def _is_in_c(self, waveform: Tensor) -> bool:
         return (

@@ -1,7 +1,7 @@
 """Power of waveforms in mel bands, in a C function that is built when the package is.
 
-It takes a fifth of the time of the same in NumPy, a third of PyTorch's, and is as exact as the
-latter. NumPy does it where there was no compiler, and for frames whose length is no power of two.
+It takes a fifth of NumPy's time and a third of PyTorch's, and is as exact as PyTorch. NumPy
+computes it where there was no compiler, and for frames whose length is no power of two.
 """
 
 import ctypes
@@ -22,7 +22,8 @@ class MelPower:
         window: Weights (n_fft,).
         hop_length: Samples from one frame to the next.
         bands: Weights (n_fft / 2 + 1, n_mels); bins without any are left out.
-        pre_emphasis: Share of each sample that is taken off the next one; the first goes then.
+        pre_emphasis: Factor of each sample that is subtracted from the next one; the first sample
+            is then dropped.
     """
 
     def __init__(
@@ -64,7 +65,8 @@ class MelPower:
             raise MemoryError("no memory for a Fourier transform")
 
     def _padded(self, waveform: Array) -> Array:
-        """What frames are cut from: (T,) with half a window on both sides, or T - 1."""
+        """The samples that frames are cut from: (T,), or T - 1 with pre-emphasis, with half a
+        window on both sides."""
         side, first = len(self._window) // 2, 1 if self._pre_emphasis else 0
         count = len(waveform) - first
         padded = np.empty(count + 2 * side, np.float32)
@@ -80,7 +82,7 @@ class MelPower:
 
 
 class _Plan(ctypes.Structure):
-    """What the C function needs to know: `plan` in mel_power.c."""
+    """The arguments of the C function: `plan` in mel_power.c."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("n_fft", "hop", "bands", "low", "bins")),
@@ -90,7 +92,7 @@ class _Plan(ctypes.Structure):
 
 
 def _tables(n_fft: int, bands: Array) -> tuple[Array, ...]:
-    """The last five arrays of `plan`, for weights (bins, n_mels) of the lowest bin on."""
+    """The last five arrays of `plan`, for weights (bins, n_mels) from the lowest bin on."""
     heard = bands != 0
     first = heard.argmax(axis=0)
     end = np.where(heard.any(axis=0), len(bands) - heard[::-1].argmax(axis=0), first)
@@ -109,7 +111,7 @@ def is_power_of_two(number: int) -> bool:
 
 
 def bin_order(size: int) -> Array:
-    """The bin (size,) that passes of radix 4, and a last one of radix 2, leave in each place."""
+    """The bin (size,) at each position after passes of radix 4, and a last one of radix 2."""
     if size <= 2:
         return np.arange(size)
     return np.concatenate([4 * bin_order(size // 4) + r for r in range(4)])

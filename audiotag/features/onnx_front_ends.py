@@ -1,4 +1,4 @@
-"""The front ends in operators that any ONNX runtime has, for the export; equal to their originals.
+"""The front ends in operators that any ONNX runtime has, for the export; their maps are the same.
 
 Bins above the highest mel band are not computed.
 """

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from audiotag.features.mel_bank import mel_triangles
+
 SAMPLE_RATE = 16_000  # Hz
 N_FFT = 512  # samples
 WIN_LENGTH = 400  # samples, 25 ms
@@ -47,8 +49,8 @@ class YamnetMel(nn.Module):
         self.sample_rate, self.n_fft = sample_rate, n_fft
         self.win_length, self.hop_length = win_length, hop_length
         self.register_buffer("window", torch.hann_window(win_length), persistent=False)
-        bands = _mel_triangles(n_fft, sample_rate, n_mels, f_min, f_max)
-        self.register_buffer("bands", bands, persistent=False)
+        bands = mel_triangles(n_fft, sample_rate, n_mels, f_min, f_max)
+        self.register_buffer("bands", torch.from_numpy(bands), persistent=False)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Map (B, T) to (B, 1, n_mels, frames)."""
@@ -56,15 +58,3 @@ class YamnetMel(nn.Module):
             frames = waveform.float().unfold(1, self.win_length, self.hop_length)
             magnitudes = torch.fft.rfft(frames * self.window, self.n_fft).abs()
             return (magnitudes @ self.bands + LOG_OFFSET).log().mT.unsqueeze(1)
-
-
-def _mel_triangles(n_fft: int, sample_rate: int, n_mels: int, f_min: float, f_max: float) -> Tensor:
-    """Weights (n_fft / 2 + 1, n_mels) of triangles that are straight in mel, not in Hz."""
-    hertz = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
-    mel = 1127 * (1 + hertz / 700).log()
-    ends = 1127 * (1 + torch.tensor([f_min, f_max], dtype=torch.float64) / 700).log()
-    corners = torch.linspace(float(ends[0]), float(ends[1]), n_mels + 2, dtype=torch.float64)
-    left, centre, right = corners[:-2], corners[1:-1], corners[2:]
-    rise = (mel[:, None] - left) / (centre - left)
-    fall = (right - mel[:, None]) / (right - centre)
-    return torch.minimum(rise, fall).clamp(min=0).float()

@@ -1,4 +1,4 @@
-"""From a config to a network: with fresh weights, an image model's, or in folded form."""
+"""From a config to a network: with fresh weights, with an image model's, or in folded form."""
 
 import difflib
 from collections.abc import Callable
@@ -17,24 +17,26 @@ from audiotag.layers.folding import take_folded_form
 from audiotag.layers.swap import swap_convs
 from audiotag.models.config import ModelConfig
 
-# What weights are initialised with.
-VALUE_SETTERS = {"uniform_", "normal_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_"}
-VALUE_SETTERS |= {"kaiming_uniform_", "__setitem__"}
-ARITHMETIC = {"add", "sub", "mul", "div", "sqrt"}
+# The functions themselves: one that PyTorch no longer has fails here.
+ARITHMETIC = {getattr(torch.Tensor, name) for name in ("add", "sub", "mul", "div", "sqrt")}
 
 
 class _NoInitialisation(TorchFunctionMode):
     """Leaves out what only sets or computes values: on the meta device there are none, and PyTorch
-    takes most of the time of building a network for pretending."""
+    takes most of the time of building a network for pretending.
+
+    What sets values is told by PyTorch's convention: its name ends in one underscore.
+    """
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name in VALUE_SETTERS:
+        is_in_place = name.endswith("_") and not name.endswith("__")
+        if is_in_place or func is Tensor.__setitem__:
             return args[0] if args else kwargs["tensor"]  # as torch.nn.init passes it
-        if name in ARITHMETIC:
+        if func in ARITHMETIC:
             tensors = [x for x in args if isinstance(x, Tensor)]
             if all(x.is_meta for x in tensors):
                 return tensors[0].new_empty(torch.broadcast_shapes(*(x.shape for x in tensors)))
@@ -42,8 +44,8 @@ class _NoInitialisation(TorchFunctionMode):
 
 
 def build_folded(config: ModelConfig, state: dict[str, Tensor]) -> nn.Module:
-    """The network of a folded config, without values, in the shapes of its weights."""
-    if config.dcls is not None:  # a dense start has values
+    """The network of a folded config on the meta device, in the shapes of its weights."""
+    if config.dcls is not None:  # a dense start needs values
         config = replace(config, dcls={**config.dcls, "init": "random"})
     with torch.device("meta"), _NoInitialisation():
         backbone = build_backbone(config)
@@ -51,7 +53,7 @@ def build_folded(config: ModelConfig, state: dict[str, Tensor]) -> nn.Module:
     stored = backbone.state_dict().keys()
     if missing := [name for name, _ in backbone.named_buffers() if name not in stored]:
         raise ModelError(
-            f"{config.architecture} has values that no file holds ({missing[0]}), so it cannot be "
+            f"{config.architecture} has buffers that no file holds ({missing[0]}), so it cannot be "
             "stored folded; save or push it unfolded"
         )
     return backbone

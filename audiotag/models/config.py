@@ -1,4 +1,4 @@
-"""What a model folder holds, and the config that describes it; torch is not needed to read it."""
+"""The config of a model, `config.json` in its folder; read and written without torch."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ VERSIONED = ("torch", "timm", "dcls")
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """All that is needed, beside weights, to build a tagger again.
+    """All that is needed, beside the weights, to build a model.
 
     Attributes:
         architecture: Name of the backbone in timm's registry.
@@ -29,11 +29,11 @@ class ModelConfig:
         front_end: Name of the front end.
         front_end_args: Arguments of the front end.
         min_duration: Seconds up to which silence follows a shorter clip.
-        thresholds: Score from which on each class counts as heard, in the order of the labels;
-            None if none were fitted.
-        softmax: Whether scores add up to one, as of a model that has learnt clips with exactly one
-            of the labels each; else each label's is a sigmoid.
-        folded: Whether the weights are those of a folded backbone, which is for use only.
+        thresholds: For each class, in the order of the labels, the score from which on it counts
+            as heard; None if none were fitted.
+        softmax: Whether scores are a softmax and add up to one, as of a model trained on clips
+            with exactly one label each; else each score is a sigmoid.
+        folded: Whether the weights are those of a folded backbone, which cannot be trained on.
     """
 
     architecture: str

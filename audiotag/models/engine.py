@@ -1,10 +1,11 @@
-"""The interface of everything that computes scores: torch or onnxruntime."""
+"""The interface of whatever computes scores: torch or onnxruntime."""
 
 from typing import Protocol
 
 import numpy as np
 
 from audiotag.labels import Labels
+from audiotag.models.config import ModelConfig
 
 
 class Engine(Protocol):
@@ -16,12 +17,14 @@ class Engine(Protocol):
         sample_rate: Hz of the waveforms it takes.
         min_duration: Seconds; shorter clips are followed by silence up to this.
         is_gpu: Whether it computes on a GPU.
-        thresholds: Score from which on each class counts as heard, (classes,); None if none
-            were fitted.
+        thresholds: For each class, the score from which on it counts as heard, (classes,); None
+            if none were fitted.
     """
 
     name: str
-    labels: Labels
+
+    @property
+    def labels(self) -> Labels: ...
 
     @property
     def sample_rate(self) -> int: ...
@@ -35,8 +38,41 @@ class Engine(Protocol):
     @property
     def thresholds(self) -> np.ndarray | None: ...
 
-    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Scores (B, classes) in [0, 1] of waveforms (B, T)."""
+    def score_windows(self, waveforms: np.ndarray, double: bool = False) -> np.ndarray:
+        """Scores (B, classes) in [0, 1] of waveforms (B, T).
+
+        Args:
+            waveforms: At the model's sample rate.
+            double: Give float64, computed from the logits where the engine has them: in float32,
+                logits from 17 on are all the same score, and such ties count in every figure.
+        """
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """Embeddings (B, D) of waveforms (B, T)."""
+
+
+class Configured:
+    """The part of an engine that its config says.
+
+    Attributes:
+        config: What `config.json` holds.
+    """
+
+    config: ModelConfig
+
+    @property
+    def labels(self) -> Labels:
+        """The classes, in the order of the scores."""
+        return self.config.labels
+
+    @property
+    def min_duration(self) -> float:
+        """Seconds; shorter clips are followed by silence up to this."""
+        return self.config.min_duration
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """For each class, the score from which on it counts as heard, (classes,); None if none
+        were fitted."""
+        fitted = self.config.thresholds
+        return None if fitted is None else np.array(fitted)

@@ -1,4 +1,4 @@
-"""What `evaluation.json` in a model folder says: figures and the clips they hold for."""
+"""`evaluation.json` in a model folder: the figures of a model, and the clips they hold for."""
 
 import json
 import math
@@ -42,7 +42,7 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How many clips of `label` score highest in `heard`, which may be the same."""
+    """How many clips of the class `label` score highest in `heard`, which may be the same class."""
 
     label: str
     heard: str
@@ -65,7 +65,7 @@ class Evaluation:
         figures: As `measurement.Measurement.figures`, and "d_prime" of "AUC".
         classes: Of each class that has a clip, in the order of the labels.
         confusion: Pairs that occur; None where a clip has several labels or none.
-        learnt: How many of the clips the model was trained on, as far as its folder says.
+        learnt: How many of these clips the model was trained on, as far as its folder says.
     """
 
     model: str
@@ -137,13 +137,13 @@ def _read_figure(values: dict[str, float | None]) -> Figure:
 
 
 def to_json(record: Any) -> str:
-    """A dataclass as JSON; null for what is not a number, which JSON cannot say."""
-    return json.dumps(_sayable(asdict(record)), ensure_ascii=False)
+    """A dataclass as JSON, with null for NaN and infinity, which JSON does not have."""
+    return json.dumps(_without_nan(asdict(record)), ensure_ascii=False)
 
 
-def _sayable(value: Any) -> Any:
+def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _sayable(x) for key, x in value.items()}
+        return {key: _without_nan(x) for key, x in value.items()}
     if isinstance(value, tuple):
-        return [_sayable(x) for x in value]
+        return [_without_nan(x) for x in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The tagger: front end, backbone and labels, kept together in a model folder.
+"""A model in torch: front end, backbone and labels, kept together in a model folder.
 
 A model folder holds `config.json` (architecture and its arguments, front end, labels, versions),
 `model.safetensors` (the backbone's state dict) and, where it was exported, `model.onnx`; where it
@@ -22,22 +22,21 @@ from audiotag.features.front_ends import FRONT_ENDS, build_features
 from audiotag.layers.folding import fold
 from audiotag.models.build import build_backbone, build_folded
 from audiotag.models.config import ModelConfig, read_config
+from audiotag.models.engine import Configured
 from audiotag.models.folder import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
-from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.runtime.files import explained, make_folder, replaced
 from audiotag.runtime.precision import autocast
 
-# Of the configuration that timm keeps of each architecture, what loading weights depends on.
+# Keys of timm's configuration of an architecture that loading its weights depends on.
 TIMM_KEYS = ("first_conv", "classifier", "pool_size", "fixed_input_size")
 
 
-class Model(nn.Module):
+class Model(Configured, nn.Module):
     """Waveforms in, logits of named classes out.
 
     Attributes:
         features: Front end, waveform (B, T) -> maps (B, 1, n_mels, frames).
         backbone: Maps -> logits (B, classes).
-        labels: The classes.
         config: What `config.json` holds.
         name: How messages call this model.
         precision: Of matrix products where windows are scored, a key of `PRECISIONS`: "fp32"
@@ -50,13 +49,13 @@ class Model(nn.Module):
         self, config: ModelConfig, features: nn.Module, backbone: nn.Module, name: str = "model"
     ) -> None:
         super().__init__()
-        self.config, self.labels, self.name = config, config.labels, name
+        self.config, self.name = config, name
         self.features = features
         self.backbone = backbone
 
     @classmethod
     def create(cls, config: ModelConfig, name: str | None = None, pretrained: bool = False) -> Self:
-        """A tagger with fresh weights.
+        """A model with fresh weights.
 
         Args:
             config: What to build.
@@ -66,17 +65,35 @@ class Model(nn.Module):
 
         Raises:
             ModelError: If the architecture, the front end or an argument of either is unknown.
+
+        Example:
+            >>> import audiotag
+            >>> from audiotag.labels import Labels
+            >>> from audiotag.models.config import ModelConfig
+            >>> tagger = audiotag.Tagger.create(ModelConfig("mn04_as", Labels(["cat", "dog"])))
+            >>> tagger.name, tagger.labels.names
+            ('mn04_as', ('cat', 'dog'))
         """
         features = build_features(config.front_end, config.front_end_args)
         backbone = build_backbone(config, pretrained)
         return cls(config, features, backbone, name or config.architecture)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Self:
-        """The tagger of a model folder, in evaluation mode, on the CPU.
+    def load(cls, folder: Path | str, name: str | None = None) -> Self:
+        """The model of a model folder, in evaluation mode, on the CPU.
+
+        Args:
+            folder: Where it lies.
+            name: How messages call it; by its folder unless given.
 
         Raises:
             ModelError: If a file is missing or damaged, or weights and config do not fit.
+
+        Example:
+            >>> import audiotag
+            >>> audiotag.Tagger.from_pretrained().save("mine")
+            >>> audiotag.Tagger.load("mine").name
+            'mine'
         """
         folder = Path(folder)
         config, state = read_config(folder), _read_weights(folder)
@@ -86,26 +103,32 @@ class Model(nn.Module):
         if config.folded:
             state = {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
         backbone.load_state_dict(state, assign=config.folded)
-        return cls(config, features, backbone, folder.name).eval()
+        return cls(config, features, backbone, name or folder.name).eval()
 
     def save(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
-        """Write `config.json` and `model.safetensors` into `folder`, each moved into place.
+        """Write `config.json` and `model.safetensors` into `folder`, each whole or not at all.
 
         Shared positions are written once for each convolution that uses them. A `model.onnx` or
-        `evaluation.json` that lies there is removed: it would be that of other weights.
+        `evaluation.json` that lies there is removed: it belongs to other weights.
 
         Args:
             folder: Made if it does not exist.
-            dtype: Type of floating-point weights in the file; theirs unless given.
+            dtype: Type of floating-point weights in the file; the model's own unless given.
 
         Raises:
-            ModelError: If the DCLS convolutions have been folded and the config does not say so:
-                positions would be lost. If a weight is too large for `dtype`.
+            ModelError: If the model has been folded, which loses the positions, and its config
+                does not say so; or if a weight is too large for `dtype`.
+
+        Example:
+            >>> import audiotag, pathlib, torch
+            >>> audiotag.Tagger.from_pretrained().save("half", torch.float16)
+            >>> sorted(path.name for path in pathlib.Path("half").iterdir())
+            ['config.json', 'model.safetensors']
         """
         if getattr(self.backbone, "is_folded", False) and not self.config.folded:
             raise ModelError(
-                f"{self.name}: folding has lost its positions, so it cannot be saved; save before "
-                "folding, or what Tagger.from_pretrained loads"
+                f"{self.name}: its positions were lost when it was folded, so it cannot be saved; "
+                "save before folding, or save what Tagger.from_pretrained loads"
             )
         folder = Path(folder)
         make_folder(folder)
@@ -119,8 +142,17 @@ class Model(nn.Module):
             file.write(f"{self.resolved_config().to_json(self.timm_config())}\n".encode())
 
     def timm_config(self) -> dict[str, Any] | None:
-        """What timm needs to build the backbone from `config.json`, its "pretrained_cfg"; nothing
-        for a backbone that timm alone cannot build."""
+        """What timm needs to build the backbone from `config.json`, its "pretrained_cfg"; None
+        for a backbone that timm alone cannot build.
+
+        Example:
+            >>> import audiotag
+            >>> from audiotag.labels import Labels
+            >>> from audiotag.models.config import ModelConfig
+            >>> tagger = audiotag.Tagger.create(ModelConfig("mn04_as", Labels(["cat", "dog"])))
+            >>> tagger.timm_config()["num_classes"]
+            2
+        """
         if self.config.dcls is not None or self.config.folded:
             return None
         own = cast(dict[str, Any], self.backbone.default_cfg)
@@ -134,17 +166,6 @@ class Model(nn.Module):
         return cast(int, self.features.sample_rate)
 
     @property
-    def min_duration(self) -> float:
-        """Seconds; shorter clips are followed by silence up to this."""
-        return self.config.min_duration
-
-    @property
-    def thresholds(self) -> np.ndarray | None:
-        """Score from which on each class counts as heard, (classes,); None if none were fitted."""
-        fitted = self.config.thresholds
-        return None if fitted is None else np.array(fitted)
-
-    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.backbone.parameters()).device
@@ -155,38 +176,82 @@ class Model(nn.Module):
         return self.device.type == "cuda"
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Logits (B, classes) of waveforms (B, T)."""
+        """Logits (B, classes) of waveforms (B, T), which `model(waveform)` gives too.
+
+        Example:
+            >>> import audiotag, torch
+            >>> tagger = audiotag.load_tagger(device="cpu")
+            >>> tagger(torch.zeros(2, 96_000)).shape
+            torch.Size([2, 527])
+        """
         return self.backbone(self.features(waveform))
 
     def embed(self, waveform: Tensor) -> Tensor:
-        """What the classifier sees, (B, D), of waveforms (B, T)."""
+        """What the classifier sees, (B, D), of waveforms (B, T).
+
+        Example:
+            >>> import audiotag, torch
+            >>> tagger = audiotag.load_tagger(device="cpu")
+            >>> embedding = tagger.embed(torch.zeros(2, 96_000))
+            >>> embedding.shape[0], embedding.ndim
+            (2, 2)
+        """
         backbone = cast(Any, self.backbone)  # timm's interface, which nn.Module does not declare
         maps = backbone.forward_features(self.features(waveform))
         return backbone.forward_head(maps, pre_logits=True)
 
     def scores_of(self, logits: Tensor) -> Tensor:
-        """Scores (B, classes) in [0, 1] of logits (B, classes)."""
+        """Scores (B, classes) in [0, 1] of logits (B, classes).
+
+        Example:
+            >>> import audiotag, torch
+            >>> tagger = audiotag.load_tagger(device="cpu")
+            >>> tagger.scores_of(torch.zeros(1, 3))
+            tensor([[0.5000, 0.5000, 0.5000]])
+        """
         return logits.softmax(1) if self.config.softmax else logits.sigmoid()
 
-    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Scores (B, classes) in [0, 1] of waveforms (B, T).
+    def score_windows(self, waveforms: np.ndarray, double: bool = False) -> np.ndarray:
+        """Scores (B, classes) in [0, 1] of waveforms (B, T), as of any `Engine`.
 
         Raises:
             ModelError: If they do not fit on the device at once.
-        """
-        return self._compute(lambda x: self.scores_of(self(x).float()), waveforms)
 
-    def logit_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Logits (B, classes) of waveforms (B, T); errors as `score_windows`."""
-        return self._compute(lambda x: self(x).float(), waveforms)
+        Example:
+            >>> import audiotag
+            >>> from audiotag.audio.streams import read
+            >>> tagger = audiotag.load_tagger()
+            >>> samples = read("guitar.mp3", tagger.sample_rate)
+            >>> scores = tagger.score_windows(samples[None])
+            >>> tagger.labels[scores[0].argmax()].name
+            'Music'
+        """
+        dtype = torch.float64 if double else torch.float32
+        return self._compute(lambda x: self.scores_of(self(x).to(dtype)), waveforms)
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Embeddings (B, D) of waveforms (B, T); errors as `score_windows`."""
+        """Embeddings (B, D) of waveforms (B, T); errors as `score_windows`.
+
+        Example:
+            >>> import audiotag, numpy
+            >>> tagger = audiotag.load_tagger()
+            >>> len(tagger.embed_windows(numpy.zeros((2, 96_000), numpy.float32)))
+            2
+        """
         return self._compute(lambda x: self.embed(x).float(), waveforms)
 
     def fold(self) -> Self:
-        """Turn, in place, the backbone into the plain one that computes the same, for use only:
-        DCLS kernels built, branches and batch norms merged."""
+        """Replace the backbone, in place, by the plain one that computes the same: with DCLS
+        kernels built, branches and batch norms merged. It can be used but not trained on.
+
+        Example:
+            >>> import audiotag, torch
+            >>> tagger = audiotag.Tagger.from_pretrained()
+            >>> noise = 0.1 * torch.randn(1, 96_000)
+            >>> scores = tagger.scores_of(tagger(noise))
+            >>> torch.allclose(tagger.scores_of(tagger.fold()(noise)), scores, atol=1e-3)
+            True
+        """
         fold(self.backbone.eval())
         return self
 
@@ -202,7 +267,13 @@ class Model(nn.Module):
             ) from error
 
     def resolved_config(self) -> ModelConfig:
-        """The config with the front end's defaults spelled out: they are part of every figure."""
+        """The config with the front end's defaults spelled out: they are part of every figure.
+
+        Example:
+            >>> import audiotag
+            >>> audiotag.Tagger.from_pretrained().resolved_config().front_end_args["n_mels"]
+            128
+        """
         parameters = inspect.signature(FRONT_ENDS[self.config.front_end]).parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         return ModelConfig(
@@ -249,9 +320,7 @@ def _check_fit(model: dict[str, Tensor], state: dict[str, Tensor], folder: Path)
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
-def to_device(tagger: AnyModel, device: torch.device) -> AnyModel:
-    """Move a tagger, its convolutions in the channels-last layout that is fast everywhere."""
-    if device.type == "cpu":
-        keep_freed_memory()
-    tagger.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return tagger.to(device)
+def to_device(model: AnyModel, device: torch.device) -> AnyModel:
+    """Move a model, its convolutions in the channels-last layout that is fast everywhere."""
+    model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(device)

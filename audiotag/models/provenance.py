@@ -34,8 +34,8 @@ class TrainedOn:
 
     Attributes:
         name: Of the data set's folder.
-        train: What was learnt.
-        valid: What the run was measured on.
+        train: The clips it was trained on.
+        valid: The clips it was measured on.
     """
 
     name: str

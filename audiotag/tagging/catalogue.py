@@ -1,4 +1,4 @@
-"""The catalogue: models that can be used here without another download, or trained."""
+"""The catalogue: models that can be used without another download, and those to train."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,8 +19,8 @@ class Entry:
         name: What `--model` calls it.
         architecture: Its backbone.
         classes: Number of labels.
-        size: Bytes of weights; of one from the Hub, all that it takes in the cache.
-        cached: Where it is one from the Hub, what the cache has of it.
+        size: Bytes of weights; for a model from the Hub, all that it takes in the cache.
+        cached: What the cache has of it, if it is from the Hub.
     """
 
     name: str
@@ -39,8 +39,8 @@ class Architecture:
         method: Its spatial convolutions.
         parameters: Trainable numbers.
         macs: Multiply-accumulates for a clip of 10 s.
-        published_map: AudioSet mAP in % that its authors state, or nothing.
-        source: Where they do.
+        published_map: AudioSet mAP in % as its authors state it, if they do.
+        source: Where they state it.
     """
 
     name: str
@@ -58,7 +58,7 @@ def embedded() -> list[Entry]:
 
 
 def downloaded() -> list[Entry]:
-    """Models from the Hub that are taggers or were made ones, in alphabetical order."""
+    """Models from the Hub in the cache, converted ones among them, in alphabetical order."""
     return [
         replace(entry, size=model.size, cached=model)
         for model in cached_models()

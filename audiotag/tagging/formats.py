@@ -71,8 +71,8 @@ class Json:
 class Csv(Plain):
     """A header; a row for each file and tag, with a timeline for each segment and tag.
 
-    A file without tags has one row without a label, a file that failed one with the error: every
-    file is seen.
+    A file without tags has one row without a label, and a file that failed one row with the error,
+    so that every file is listed.
     """
 
     def start(self) -> str:
@@ -111,7 +111,7 @@ class Raven:
     `File Offset (s)` is the time in the recording itself.
 
     Args:
-        sample_rate: Rate at which the model hears, in Hz: selections reach up to half of it.
+        sample_rate: That of the model, in Hz: selections reach up to half of it.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -184,8 +184,8 @@ SUFFIXES = {
     "html": ".html",
 }
 FORMATS = tuple(SUFFIXES)
-TIMELINES = ("audacity", "raven", "html")  # have times: a timeline is what they are for
-RESUMABLE = ("jsonl", "csv")  # can be read back, so that a file of them can be gone on with
+TIMELINES = ("audacity", "raven", "html")  # show when each tag was heard: always with a timeline
+RESUMABLE = ("jsonl", "csv")  # can be read back, so that a file of them can be resumed
 
 
 def make_format(name: str, single: bool, sample_rate: int, folder: Path = Path()) -> Format:
@@ -194,7 +194,7 @@ def make_format(name: str, single: bool, sample_rate: int, folder: Path = Path()
     Args:
         name: Its name.
         single: Whether it will hold the result of one recording only.
-        sample_rate: Rate at which the model hears, in Hz.
+        sample_rate: That of the model, in Hz.
         folder: Where the output will lie.
     """
     if name == "json":

@@ -1,15 +1,18 @@
-"""What `import audiotag` offers beside the tagger: tags of a file in one call."""
+"""Tags of a file in one call: `audiotag.tag`."""
 
 from functools import cache
 from pathlib import Path
+from typing import Unpack
 
 from audiotag.models.engine import Engine
 from audiotag.tagging.open import open_engine
 from audiotag.tagging.results import FileTags
-from audiotag.tagging.tag import TagOptions, tag_file
+from audiotag.tagging.tag import TagKeywords, options_from, tag_file
 
 
-def tag(path: str | Path, model: str | Path | None = None, **options) -> FileTags:
+def tag(
+    path: str | Path, model: str | Path | None = None, **options: Unpack[TagKeywords]
+) -> FileTags:
     """Tags of an audio file; the model stays loaded from one call to the next.
 
     Args:
@@ -20,8 +23,17 @@ def tag(path: str | Path, model: str | Path | None = None, **options) -> FileTag
     Raises:
         AudioError: If the file cannot be decoded.
         ModelError, HubError: As `open_engine`.
+        TypeError, ValueError: If an option is unknown, or its value impossible.
+
+    Example:
+        >>> import audiotag
+        >>> result = audiotag.tag("cat.mp3", top_k=3)
+        >>> len(result.tags), round(result.duration, 1)
+        (3, 0.5)
+        >>> "Cat" in [tag.label for tag in result.tags]
+        True
     """
-    return tag_file(_cached_engine(model), path, TagOptions(**options))
+    return tag_file(_cached_engine(model), path, options_from("tag", options))
 
 
 @cache

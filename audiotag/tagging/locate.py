@@ -1,4 +1,4 @@
-"""From what a user calls a model (folder, Hub id, nothing) to the folder where it lies."""
+"""From what a user names (a folder, a Hub id, nothing) to the folder of the model."""
 
 import re
 from importlib.resources import files
@@ -30,6 +30,11 @@ def model_folder(model: str | Path | None) -> Path:
 
         return pull(str(model))
     raise ModelError(_unknown(str(model)))
+
+
+def model_name(model: str | Path | None, folder: Path) -> str:
+    """How messages call a model that lies in this folder."""
+    return DEFAULT_NAME if model in (None, DEFAULT_NAME) else folder.name
 
 
 def _unknown(model: str) -> str:

@@ -1,6 +1,6 @@
-"""From what a user calls a model to an engine: torch on any device, or onnxruntime on a CPU.
+"""From what a user names to an engine: torch on any device, or onnxruntime on a CPU.
 
-A CPU that has the model in ONNX never waits for the import of torch.
+Where the model has an ONNX file and the CPU computes, nobody waits for torch to be imported.
 """
 
 import ctypes
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from audiotag.errors import ModelError
 from audiotag.models.config import read_config
 from audiotag.models.engine import Engine
-from audiotag.models.folder import DEFAULT_NAME, ONNX_FILE
-from audiotag.runtime.allocator import keep_freed_memory
-from audiotag.tagging.locate import model_folder
+from audiotag.models.folder import ONNX_FILE
+from audiotag.tagging.locate import model_folder, model_name
 
 if TYPE_CHECKING:
     from audiotag.models.onnx.model import OnnxModel
@@ -27,6 +26,7 @@ def open_engine(
     device: str = "auto",
     engine: str = "auto",
     precision: str = "fp32",
+    name: str | None = None,
 ) -> Engine:
     """A model on the engine that suits it.
 
@@ -37,6 +37,7 @@ def open_engine(
         engine: "torch", "onnx", or "auto": onnx on a CPU where the model has an ONNX file, as it
             starts sooner and computes no slower.
         precision: "fp32", or of torch "bf16".
+        name: How messages call it; "default", or by its folder or file, unless given.
 
     Raises:
         ModelError: If model, device, engine and precision do not go together, or there is no such
@@ -50,29 +51,27 @@ def open_engine(
             raise ModelError(f"onnxruntime computes in fp32; leave out --precision {precision}")
         engine = "torch"
     if str(model).endswith(".onnx"):
-        return _open_file(Path(str(model)), device, engine)
+        return _open_file(Path(str(model)), device, engine, name)
     folder = model_folder(model)
-    name = DEFAULT_NAME if model in (None, DEFAULT_NAME) else folder.name
+    name = name or model_name(model, folder)
     if _prefers_onnx(folder, device, engine):
-        tagger = _open_onnx(folder / ONNX_FILE, device, name, str(folder))
-        # The folder's, which may have been fitted after the export.
-        tagger.config = replace(tagger.config, thresholds=read_config(folder).thresholds)
-        return tagger
+        opened = _open_onnx(folder / ONNX_FILE, device, name, str(folder))
+        # Those of the folder: they may have been fitted after the export.
+        opened.config = replace(opened.config, thresholds=read_config(folder).thresholds)
+        return opened
     from audiotag.tagging.tagger import load_tagger
 
-    loaded = load_tagger(folder, device, precision)
-    loaded.name = name
-    return loaded
+    return load_tagger(folder, device, precision, name=name)
 
 
-def _open_file(path: Path, device: str, engine: str) -> "OnnxModel":
+def _open_file(path: Path, device: str, engine: str, name: str | None) -> "OnnxModel":
     if engine == "torch":
         raise ModelError(f"{path} runs on onnxruntime only; leave out --engine torch")
-    return _open_onnx(path, device, path.stem, "MODEL")
+    return _open_onnx(path, device, name, "MODEL")
 
 
-def _open_onnx(path: Path, device: str, name: str, source: str) -> "OnnxModel":
-    """The tagger in an ONNX file, which was or can be exported from `source`."""
+def _open_onnx(path: Path, device: str, name: str | None, source: str) -> "OnnxModel":
+    """The model in an ONNX file; `source` is what the message says to export it from."""
     if device == "cuda":
         raise ModelError(f"{path} runs on the CPU only; leave out --device cuda or --engine onnx")
     if not path.is_file():
@@ -81,10 +80,7 @@ def _open_onnx(path: Path, device: str, name: str, source: str) -> "OnnxModel":
         )
     from audiotag.models.onnx.model import OnnxModel
 
-    keep_freed_memory()
-    tagger = OnnxModel.load(path)
-    tagger.name = name
-    return tagger
+    return OnnxModel.load(path, name=name)
 
 
 def _prefers_onnx(folder: Path, device: str, engine: str) -> bool:

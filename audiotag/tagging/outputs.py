@@ -1,7 +1,7 @@
-"""Outputs: where results go, and what of it is there already.
+"""Outputs: where results go, and which results are there already.
 
 One stream (standard output or a file) takes the results one after the other; a folder takes a
-file for each, in the places of the inputs' own tree.
+file for each result, in the same tree as the inputs.
 """
 
 import os
@@ -21,11 +21,11 @@ from audiotag.tagging.text import Format, to_json
 
 FAILURE_SUFFIX = ".error.json"
 REMEDY = "make room or rights for it, or choose another --output"
-OUTSIDE = "_outside"  # in an output folder, takes listed files from outside the current folder
+OUTSIDE = "_outside"  # in an output folder, holds results of files from outside the current folder
 
 
 class Output(Protocol):
-    """Takes results; a context that, when left for whatever reason, keeps what it has taken."""
+    """Takes results; a context that keeps what it has taken, for whatever reason it is left."""
 
     def has(self, path: Path) -> bool:
         """Whether an earlier run has tagged this file."""
@@ -47,7 +47,7 @@ class OutputPlan:
         folder: Whether `target` is a folder.
         format: Name of the format.
         single: Whether there is one recording at most.
-        resume: Whether to go on with what is there.
+        resume: Whether to add to what is there.
         root: The folder whose tree an output folder mirrors.
     """
 
@@ -62,7 +62,7 @@ class OutputPlan:
         """The output; nothing is written before the first result.
 
         Raises:
-            DataError: If an output to go on with holds something else.
+            DataError: If the output cannot be resumed.
         """
         folder = Path() if self.target is None else self.target.parent
         form = make_format(self.format, self.single, sample_rate, folder)
@@ -92,7 +92,7 @@ def plan_output(
         paths: What is to be tagged, as the user named it.
         target: File or folder to write; standard output if None.
         format: Name of the format, if chosen.
-        resume: Whether to go on with what is there.
+        resume: Whether to add to what is there.
 
     Raises:
         ValueError: If these do not go together; the message names the remedy.
@@ -159,15 +159,15 @@ class ResultStream:
 
 
 class ResultFolder:
-    """A file for each result, at the input's place in the tree, each moved there when whole.
+    """A file for each result, in the same tree as the inputs; each appears when it is whole.
 
-    A file that failed leaves `<name>.error.json` instead, until it succeeds.
+    An input that failed has `<name>.error.json` instead, until it succeeds.
 
     Args:
         folder: Made if it does not exist.
         root: Inputs below it keep their path below it.
         format: Name of the format.
-        sample_rate: Rate at which the model hears, in Hz.
+        sample_rate: That of the model, in Hz.
         resume: Whether results that are there stay.
     """
 
@@ -231,7 +231,7 @@ def _default_format(target: str | None, folder: bool) -> str:
 
 
 def _root(paths: Sequence[str]) -> Path:
-    """The folder all paths share: of files the folder, of folders themselves; for a list here."""
+    """The folder that all inputs are below; the current one for a list."""
     if LISTING in paths:
         return Path.cwd()
     full = [os.path.abspath(path) for path in paths]
@@ -245,10 +245,10 @@ def _check(plan: OutputPlan) -> None:
             "--output FOLDER, which gets one for each, or use --format raven"
         )
     if plan.resume and plan.target is None:
-        raise ValueError("--resume goes on with an output: add --output FILE or FOLDER")
+        raise ValueError("--resume adds to an earlier output: add --output FILE or FOLDER")
     if plan.resume and not plan.folder and plan.format not in RESUMABLE:
         raise ValueError(
-            f"one file of {plan.format} cannot be gone on with: use --format jsonl or csv, "
+            f"one file of {plan.format} cannot be resumed: use --format jsonl or csv, "
             "or --output FOLDER"
         )
     if not plan.resume and plan.target is not None and not plan.folder:
@@ -258,7 +258,7 @@ def _check(plan: OutputPlan) -> None:
 def _check_unused(target: Path, format: str) -> None:
     """Hours of results must not be lost because someone forgot --resume."""
     if target.is_file() and target.stat().st_size > 0:
-        resume = "add --resume to go on with it, or " if format in RESUMABLE else ""
+        resume = "add --resume to add to it, or " if format in RESUMABLE else ""
         raise ValueError(f"{target} exists: {resume}remove it or choose another --output")
 
 

@@ -64,10 +64,10 @@ def compute_windows(
 ) -> Iterator[Computed | Ended]:
     """Outputs of all windows of all files, in order, and an `Ended` after each file's last.
 
-    A batch is never waited for: what has been decoded when the model is free is computed.
+    The model never waits for a full batch: it computes what has been decoded when it is free.
 
     Args:
-        files: Consumed in a thread of its own, a little ahead.
+        files: Read a little ahead, in a thread of its own.
         decode: Windows of a file; AudioError and OSError count as the file's failure.
         compute: Waveforms (B, T) -> outputs (B, K), B at most `batch_size`.
         batch_size: Windows computed at once.
@@ -105,13 +105,13 @@ def _in_batches(
 
 
 class Lookahead:
-    """Windows of files, decoded ahead of the one who takes them, in the order of the files.
+    """Windows of files, decoded before they are taken, in the order of the files.
 
     Args:
         files: The files.
         decode: Windows of a file.
-        batch_size: Windows computed at once; `BATCHES_AHEAD` times as many wait at most, and one
-            batch more of the file whose turn it is: it must never wait for later ones.
+        batch_size: Windows computed at once. At most `BATCHES_AHEAD` times as many wait, and one
+            batch more of the file whose turn it is, which must never wait for later files.
         workers: Files decoded at once.
     """
 

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)  # slots: the timeline of a long file holds very many
 class Tag:
-    """A label heard, with its score.
+    """A class with its score.
 
     Attributes:
         label: Name of the class.

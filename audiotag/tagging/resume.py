@@ -1,8 +1,8 @@
-"""Resuming: what an unfinished jsonl or csv output holds, cleared of what has to be done again.
+"""Resuming: which files an unfinished jsonl or csv output holds, without those to do again.
 
-A file of results may end anywhere after a kill. What is left of the last result is cut off, and
-files that failed are taken out: they are tried again. A csv does not show whether the rows of its
-last file are all there, so that file is done again too.
+After a kill the output may end anywhere. A torn last result is cut off, and files that failed are
+taken out, to be tried again. A csv does not show whether the rows of its last file are all there,
+so that file is done again too.
 """
 
 import csv
@@ -36,7 +36,7 @@ class Done:
 
 
 def recover(output: Path, name: str) -> set[str]:
-    """Leave whole results of files that did not fail in an output; gives these files' paths.
+    """Keep in an output only the whole results of files that did not fail; returns their paths.
 
     Where there are none the output is left empty.
 
@@ -101,7 +101,7 @@ def _rows(file: BinaryIO, output: Path) -> Iterator[Done]:
     """Whole rows of a csv file, each with its bytes."""
     taken: list[str] = []  # lines of the row being read: a quoted path may hold line ends
     size = os.fstat(file.fileno()).st_size
-    for number, row in enumerate(csv.reader(_remembered(file, taken)), 1):
+    for number, row in enumerate(csv.reader(_recording(file, taken)), 1):
         text = "".join(taken).encode("utf-8", "surrogateescape")
         taken.clear()
         if file.tell() == size and _is_torn(row, text):
@@ -112,7 +112,8 @@ def _rows(file: BinaryIO, output: Path) -> Iterator[Done]:
             yield Done(row[0], text, failed=bool(row[-1]))
 
 
-def _remembered(file: BinaryIO, taken: list[str]) -> Iterator[str]:
+def _recording(file: BinaryIO, taken: list[str]) -> Iterator[str]:
+    """The lines of a file, each added to `taken` too."""
     while line := file.readline():
         taken.append(line.decode("utf-8", "surrogateescape"))
         yield taken[-1]
@@ -125,5 +126,5 @@ def _is_torn(row: list[str], text: bytes) -> bool:
 def _not_ours(output: Path, number: int) -> DataError:
     return DataError(
         f"{output}: line {number} is not a result of audiotag tag in this format, so it cannot be "
-        "gone on with; choose another --output"
+        "resumed; choose another --output"
     )

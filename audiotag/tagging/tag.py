@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from audiotag.audio import streams, windows
 from audiotag.errors import AudioError
 from audiotag.labels import Labels
 from audiotag.models.engine import Engine
+from audiotag.runtime.keywords import check_keywords
 from audiotag.tagging.pipeline import Computed, Ended, compute_windows
 from audiotag.tagging.results import FileEmbedding, FileTags, Segment, Tag
 
@@ -27,10 +29,10 @@ class TagOptions:
 
     Attributes:
         top_k: Tags for each file and segment at most; 0 for all.
-        threshold: Only tags with at least this score; if None, each label from the model's own
-            threshold for it on, where it has them.
-        window: Seconds heard at once; a file is scored window by window. Silence follows those
-            shorter than the model takes.
+        threshold: Only tags with at least this score; if None, the model's own threshold of each
+            class, where it has them.
+        window: Length of a window in seconds; a file is scored window by window. A window shorter
+            than the model takes is followed by silence.
         hop: Seconds from one window's start to the next; `window` if None.
         timeline: Give the tags of each window too.
         pool: A file's score is the "max" of its windows' scores, or their "mean".
@@ -58,6 +60,30 @@ class TagOptions:
                 raise ValueError(f"{name} is {value}; it must be above 0")
 
 
+class TagKeywords(TypedDict, total=False):
+    """The fields of `TagOptions` as keyword arguments."""
+
+    top_k: int
+    threshold: float | None
+    window: float
+    hop: float | None
+    timeline: bool
+    pool: str
+    batch_size: int | None
+    workers: int | None
+
+
+def options_from(function: str, keywords: TagKeywords) -> TagOptions:
+    """The options that a function was given.
+
+    Raises:
+        TypeError: If one is unknown; names the function and the nearest option.
+        ValueError: If a value is impossible.
+    """
+    check_keywords(function, keywords, TagKeywords.__annotations__)
+    return TagOptions(**keywords)
+
+
 def tag_files(
     engine: Engine,
     files: Iterable[Path],
@@ -68,7 +94,7 @@ def tag_files(
 
     Args:
         engine: The model.
-        files: Consumed a little ahead, in another thread.
+        files: Read a little ahead, in another thread.
         options: How to tag.
         progress: Called with file and second after each window.
 
@@ -131,7 +157,7 @@ class _Pool:
         self._segments: list[Segment] = []
 
     def add(self, window: Computed) -> None:
-        """Count in the scores of one window."""
+        """Add the scores of one window."""
         scores = window.values
         if self._scores is None:
             self._scores = scores.astype(np.float64)
@@ -165,8 +191,8 @@ def best_tags(
 ) -> tuple[Tag, ...]:
     """Tags of scores (C,), highest first, at most `top_k`.
 
-    Left out are those below the options' threshold; below their own of thresholds (C,) if the
-    options have none.
+    Scores below the options' threshold are left out; where the options have none, those below
+    the class's own of `thresholds` (C,).
     """
     lowest = thresholds if options.threshold is None else options.threshold
     order = np.argsort(-scores, kind="stable")
@@ -207,7 +233,7 @@ def _windows(
 def _decoder(engine: Engine, options: TagOptions) -> Callable[[Path], Iterator[windows.Window]]:
     def decode(path: Path) -> Iterator[windows.Window]:
         if path.is_dir():
-            os.listdir(path)  # a folder comes this far when it cannot be listed: says why
+            os.listdir(path)  # only a folder that cannot be listed comes this far: says why
         blocks = streams.stream(path, engine.sample_rate)
         return windows.windows(
             blocks, engine.sample_rate, options.window, options.hop, engine.min_duration

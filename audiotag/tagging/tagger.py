@@ -2,22 +2,46 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self, cast
+from typing import Self, TypedDict, Unpack, cast
 
 from audiotag.errors import ModelError
 from audiotag.hub.pull import pull
 from audiotag.hub.push import push
-from audiotag.models.folder import DEFAULT_NAME
 from audiotag.models.model import Model, to_device
 from audiotag.runtime.devices import select_device
+from audiotag.runtime.keywords import check_keywords
 from audiotag.runtime.precision import PRECISIONS
-from audiotag.tagging.locate import model_folder
+from audiotag.tagging.locate import model_folder, model_name
 from audiotag.tagging.results import FileTags
-from audiotag.tagging.tag import TagOptions, tag_file
+from audiotag.tagging.tag import TagKeywords, options_from, tag_file
+
+
+class PushKeywords(TypedDict, total=False):
+    """What `hub.push.push` can be told of a model that goes to the Hub."""
+
+    private: bool
+    revision: str | None
+    tag: str | None
+    commit_message: str | None
+    create_pr: bool
+    token: str | None
+    folded: bool
+    license: str | None
 
 
 class Tagger(Model):
-    """A model that tags files, and is got from and shared on the Hugging Face Hub."""
+    """A model that tags files, and is got from and shared on the Hugging Face Hub.
+
+    Example:
+        >>> import audiotag, torch
+        >>> tagger = audiotag.load_tagger(device="cpu")
+        >>> tagger.sample_rate, len(tagger.labels), tagger.min_duration
+        (32000, 527, 3.0)
+        >>> waveforms = torch.zeros(2, 10 * tagger.sample_rate)
+        >>> maps = tagger.features(waveforms)  # (B, 1, n_mels, frames)
+        >>> torch.equal(tagger.backbone(maps), tagger(waveforms))
+        True
+    """
 
     @classmethod
     def from_pretrained(
@@ -38,14 +62,21 @@ class Tagger(Model):
             token: For the Hub, instead of HF_TOKEN or the one of `hf auth login`.
 
         Raises:
-            ModelError: If there is no such model, or the folder does not hold a tagger.
+            ModelError: If there is no such model, or the folder does not hold a model.
             HubError: If a Hub model cannot be had.
+
+        Example:
+            >>> import audiotag
+            >>> tagger = audiotag.Tagger.from_pretrained()
+            >>> tagger.save("copy")
+            >>> audiotag.Tagger.from_pretrained("copy").labels == tagger.labels
+            True
         """
         if revision is None and token is None:
             return cls.load(model_folder(model))
         return cls.load(pull(str(model), revision=revision, token=token))
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+    def push_to_hub(self, repo_id: str, **options: Unpack[PushKeywords]) -> str:
         """Share the tagger on the Hugging Face Hub, with a model card.
 
         Args:
@@ -59,12 +90,23 @@ class Tagger(Model):
         Raises:
             ModelError: If it has been folded.
             HubError: If the Hub refuses, or the repository holds something else.
+            TypeError: If an option is unknown.
+
+        Example:
+            >>> import audiotag
+            >>> tagger = audiotag.Tagger.from_pretrained()
+            >>> page = tagger.push_to_hub("me/sounds", private=True)
+            >>> page.endswith("/me/sounds")
+            True
+            >>> audiotag.Tagger.from_pretrained("me/sounds").labels == tagger.labels
+            True
         """
+        check_keywords("push_to_hub", options, PushKeywords.__annotations__)
         with TemporaryDirectory() as folder:
             self.save(folder)
             return cast(str, push(folder, repo_id, **options).url)
 
-    def tag(self, path: Path | str, **options) -> FileTags:
+    def tag(self, path: Path | str, **options: Unpack[TagKeywords]) -> FileTags:
         """Tags of an audio file, the same as `audiotag tag` prints.
 
         Args:
@@ -73,8 +115,17 @@ class Tagger(Model):
 
         Raises:
             AudioError: If the file cannot be decoded.
+            TypeError, ValueError: If an option is unknown, or its value impossible.
+
+        Example:
+            >>> import audiotag
+            >>> tagger = audiotag.load_tagger()
+            >>> for segment in tagger.tag("guitar.mp3", timeline=True, window=4.0).segments:
+            ...     print(segment.start, segment.end, segment.tags[0].label)
+            0.0 4.0 Music
+            1.59021875 5.59021875 Music
         """
-        return tag_file(self, Path(path), TagOptions(**options))
+        return tag_file(self, path, options_from("tag", options))
 
 
 def load_tagger(
@@ -82,6 +133,7 @@ def load_tagger(
     device: str = "auto",
     precision: str = "fp32",
     folded: bool = True,
+    name: str | None = None,
 ) -> Tagger:
     """A tagger for use: its DCLS kernels folded, in evaluation mode, on its device.
 
@@ -91,20 +143,26 @@ def load_tagger(
         device: "auto" (CUDA where there is one), "cpu" or "cuda".
         precision: Of matrix products: "fp32" or "bf16".
         folded: Whether to fold it, which is faster, but not every module gives what it gave.
+        name: How messages call it; "default", or by its folder, unless given.
 
     Raises:
         ModelError: If there is no such model, device or precision, or the folder does not hold a
-            tagger.
+            model.
         HubError: If a Hub model cannot be had.
+
+    Example:
+        >>> import audiotag
+        >>> tagger = audiotag.load_tagger(device="cpu")
+        >>> tagger.name, tagger.is_gpu, tagger.training
+        ('default', False, False)
     """
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise ModelError(f"unknown precision {precision!r}; choose one of {known}")
     target = select_device(device)
-    tagger = Tagger.load(model_folder(model))
+    folder = model_folder(model)
+    tagger = Tagger.load(folder, name or model_name(model, folder))
     if folded:
         tagger.fold()
-    if model in (None, DEFAULT_NAME):
-        tagger.name = DEFAULT_NAME
     tagger.precision = precision
     return to_device(tagger, target)

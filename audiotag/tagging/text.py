@@ -1,4 +1,4 @@
-"""What the formats of results have in common."""
+"""What all formats of results share: the interface, numbers, times and JSON."""
 
 import json
 from typing import Any, Protocol

@@ -46,7 +46,6 @@ def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Model, bool]:
         return tagger, False
     cast(Any, tagger.backbone).reset_classifier(len(labels))
     tagger.config = replace(tagger.config, labels=labels)
-    tagger.labels = labels
     return tagger, True
 
 

@@ -39,7 +39,6 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
     Raises:
         RecipeError, DataError, ModelError: If they do not fit.
     """
-    torch.backends.cudnn.benchmark = True
     teacher, stored = _load_teacher(recipe, device), _read_stored(recipe)
     labels = _labels(recipe, data, stored if teacher is None else teacher)
     tagger, is_new_head = _build_model(recipe, labels, device)

@@ -25,6 +25,7 @@ from audiotag.evaluation.scoring import Scores
 from audiotag.evaluation.thresholds import f1_scores, fit_thresholds
 from audiotag.models.config import store_thresholds
 from audiotag.models.model import Model
+from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.runtime.files import replaced
 from audiotag.tagging.tagger import load_tagger
 from audiotag.training.distill.teachers import OtherTeacher, load_others, mean_logits
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("teachers", nargs="+", metavar="TEACHER")
     arguments = parser.parse_args()
+    keep_freed_memory()
     first, *more = arguments.teachers
     student, teacher = (load_tagger(x, "cpu").eval() for x in (arguments.run, first))
     others = load_others(more, teacher.labels, torch.device("cpu"))

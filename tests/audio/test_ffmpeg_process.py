@@ -141,6 +141,29 @@ def test_a_process_that_was_forked_has_none(sound, monkeypatch):
     ffmpeg_process.HELPERS.free.pop().stop()
 
 
+def test_a_helper_finds_what_only_a_changed_path_finds(sound, tmp_path, monkeypatch):
+    (tmp_path / "av.py").write_text(
+        "class FFmpegError(Exception):\n"
+        "    strerror = 'from the changed path'\n"
+        "def open(*arguments, **options):\n"
+        "    raise FFmpegError\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    helper = Helper()
+    try:
+        helper.ask(sound, 0.0, np.inf)
+        with pytest.raises(DecodeError, match="from the changed path"):
+            list(helper.blocks())
+    finally:
+        helper.stop()
+
+
+def test_a_helpers_command_line_names_no_place(helper):
+    command = " ".join(helper.process.args[1:])
+    assert "serve()" in command
+    assert not any(place in command for place in sys.path if place)
+
+
 @pytest.mark.parametrize("lack", ["no such program", "no Python", "frozen"])
 def test_without_helpers_all_is_decoded_here(sound, helpers, monkeypatch, lack):
     if lack == "frozen":

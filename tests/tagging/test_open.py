@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import audiotag
@@ -11,6 +12,7 @@ from audiotag.errors import ModelError
 from audiotag.models.model import Model
 from audiotag.models.onnx.model import OnnxModel
 from audiotag.tagging import open, tag
+from audiotag.tagging.locate import model_folder
 from audiotag.tagging.open import open_engine
 
 SAMPLES = Path(audiotag.__file__).parent / "assets" / "samples"
@@ -52,6 +54,27 @@ def test_auto_takes_onnx_on_a_cpu_where_there_is_a_file(folder, monkeypatch):
     monkeypatch.setattr(open, "_has_cuda", lambda: False)
     assert isinstance(open_engine(), OnnxModel)
     assert open_engine().name == "default"
+
+
+def test_a_model_has_the_name_that_it_is_given(folder, tmp_path):
+    for engine in ("torch", "onnx"):
+        assert open_engine(device="cpu", engine=engine).name == "default"
+        assert open_engine(device="cpu", engine=engine, name="mine").name == "mine"
+    assert open_engine(folder, "cpu").name == "model"
+    assert open_engine(folder, "cpu", name="mine").name == "mine"
+    file = tmp_path / "file.onnx"
+    file.symlink_to(model_folder(None) / "model.onnx")
+    assert open_engine(file).name == "file"
+    assert open_engine(file, name="mine").name == "mine"
+
+
+def test_scores_are_in_double_precision_where_they_are_asked_for():
+    waveforms = 0.1 * np.random.default_rng(0).standard_normal((2, 96_000)).astype(np.float32)
+    for engine in ("torch", "onnx"):
+        model = open_engine(device="cpu", engine=engine)
+        single, double = model.score_windows(waveforms), model.score_windows(waveforms, double=True)
+        assert (single.dtype, double.dtype) == (np.float32, np.float64)
+        np.testing.assert_allclose(double, single, rtol=1e-6)
 
 
 def test_engines_score_alike():

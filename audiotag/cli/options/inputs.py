@@ -127,9 +127,12 @@ class Computation:
 
     def open(self) -> "Engine":
         """Load the model; errors as of `open_engine`."""
+        from audiotag.cli.process import prepare_to_compute
         from audiotag.tagging.open import open_engine
 
-        return open_engine(self.model, self.device, self.engine, self.precision)
+        engine = open_engine(self.model, self.device, self.engine, self.precision)
+        prepare_to_compute("cuda" if engine.is_gpu else "cpu")
+        return engine
 
 
 def input_options(command: Callable) -> Callable:

@@ -1,4 +1,4 @@
-"""Export: a tagger as one ONNX file, checked against the tagger before it is kept.
+"""Export: a model as one ONNX file, checked against the model before it is kept.
 
 The graph takes waveforms (B, samples), or log-mel maps (B, 1, n_mels, frames), and gives `scores`
 (B, classes) and `embedding` (B, D). Its metadata holds the config under "audiotag".
@@ -24,12 +24,14 @@ from torch import Tensor, nn
 
 from audiotag.audio import extensions, streams, windows
 from audiotag.errors import ModelError
+from audiotag.features.front_ends import build_mel_bank
 from audiotag.features.onnx_front_ends import onnx_front_end
 from audiotag.models.model import Model
 from audiotag.models.onnx.layers import use_plain_convs, widen_first_block
 from audiotag.models.onnx.model import (
     EMBEDDING,
     LOG_MEL,
+    MEL_BANK_KEY,
     METADATA_KEY,
     SCORES,
     WAVEFORM,
@@ -42,12 +44,12 @@ if TYPE_CHECKING:
 
 OPSET = 18
 TRACED = (2, 4.0)  # clips and seconds the graph is traced with; the check hears others
-CHECKED = (1.0, 3.3, 10.0, 27.0)  # seconds
+CHECKED = (1.0, 3.3, 10.0, 27.0)  # seconds of the clips that the file is checked with
 BATCHES = (1, 3)  # clips
 TOLERANCE = 1e-4  # of scores
 COMPACT_SIZE = 1024  # weights; smaller arrays stay as they are
 INT16_MAX = 32767
-FRONT_END = "features."  # how names of its weights begin; 16 bits would raise its noise floor
+FRONT_END = "features."  # its weights' names begin so; 16 bits would raise its noise floor
 FRONT_END_NODES = "/features/"
 NOISE_LEVEL = 0.2  # of the check's clips; full scale is 1
 
@@ -57,7 +59,7 @@ class Quantisation:
     """What int8 weights change in the scores of the sample clips.
 
     Attributes:
-        clips: Number of clips.
+        clips: Number of sample clips.
         largest: Largest difference of a score.
         mean: Mean difference of the scores of all classes.
         same_first: Clips whose first tag stays the same.
@@ -88,29 +90,29 @@ class Export:
     quantisation: Quantisation | None = None
 
 
-def export(tagger: Model, out: Path, *, waveform: bool = False, int8: bool = False) -> Export:
-    """Write a tagger, folded, as an ONNX file; nothing is left behind if it fails.
+def export(model: Model, out: Path, *, waveform: bool = False, int8: bool = False) -> Export:
+    """Write a model, folded, as an ONNX file; nothing is left behind if it fails.
 
     Args:
-        tagger: Any tagger; not changed.
+        model: Any model in torch; not changed.
         out: File to write.
         waveform: Take waveforms rather than log-mel maps.
-        int8: Quantise weights of matrix products, whose inputs are then quantised as they come.
+        int8: Quantise the weights of matrix products; their inputs are quantised as they arrive.
 
     Raises:
         ModelError: If onnx is not installed, or the graph's scores are not the model's.
     """
     if find_spec("onnx") is None:
         raise ModelError("export needs onnx; install it with: pip install 'audiotag-dcls[export]'")
-    tagger = copy.deepcopy(tagger).cpu().float().eval().fold()
-    graph = _Graph(tagger, waveform)
-    model = _trace(graph, _input_of(tagger, waveform, *TRACED), tagger.name)
-    _add_metadata(model, tagger, graph.input)
-    content = model.SerializeToString()
-    difference = _check(tagger, content, out)
+    model = copy.deepcopy(model).cpu().float().eval().fold()
+    graph = _Graph(model, waveform)
+    proto = _trace(graph, _input_of(model, waveform, *TRACED), model.name)
+    _add_metadata(proto, model, graph.input)
+    content = proto.SerializeToString()
+    difference = _check(model, content, out)
     quantisation = None
     if int8:
-        float_content, content = content, _compacted(_quantised(model)).SerializeToString()
+        float_content, content = content, _compacted(_quantised(proto)).SerializeToString()
         quantisation = _compare(float_content, content)
     with replaced(out) as file:
         file.write(content)
@@ -120,16 +122,16 @@ def export(tagger: Model, out: Path, *, waveform: bool = False, int8: bool = Fal
 class _Graph(nn.Module):
     """What the file computes: scores and embedding, of log-mel maps or waveforms."""
 
-    def __init__(self, tagger: Model, waveform: bool) -> None:
+    def __init__(self, model: Model, waveform: bool) -> None:
         super().__init__()
-        config = tagger.config
+        config = model.config
         self.input = WAVEFORM if waveform else LOG_MEL
-        self.scores_of = tagger.scores_of
+        self.scores_of = model.scores_of
         self.features: nn.Module = nn.Identity()
         if waveform:
             self.features = onnx_front_end(config.front_end, config.front_end_args)
-        self.backbone = copy.deepcopy(tagger.backbone)
-        use_plain_convs(self.backbone, _input_of(tagger, False, *TRACED))
+        self.backbone = copy.deepcopy(model.backbone)
+        use_plain_convs(self.backbone, _input_of(model, False, *TRACED))
         widen_first_block(self.backbone)
         self.eval()
 
@@ -144,7 +146,7 @@ def _trace(graph: _Graph, example: Tensor, name: str) -> "onnx.ModelProto":
     """The graph as ONNX.
 
     By way of TorchScript: on ten architectures, convolutional and with attention, it is as
-    exact as PyTorch's newer exporter and takes 1 s where that one takes 10 to 30.
+    exact as PyTorch's newer exporter and takes 1 s where the newer one takes 10 to 30 s.
     """
     import onnx
 
@@ -171,22 +173,25 @@ def _trace(graph: _Graph, example: Tensor, name: str) -> "onnx.ModelProto":
     return onnx.load_from_string(content.getvalue())
 
 
-def _add_metadata(model: "onnx.ModelProto", tagger: Model, input: str) -> None:
-    config = json.loads(tagger.resolved_config().to_json())
+def _add_metadata(proto: "onnx.ModelProto", model: Model, input: str) -> None:
+    config = json.loads(model.resolved_config().to_json())
     text = json.dumps({**config, "input": input}, ensure_ascii=False)
-    model.metadata_props.add(key=METADATA_KEY, value=text)
+    proto.metadata_props.add(key=METADATA_KEY, value=text)
+    if input == LOG_MEL:
+        bank = build_mel_bank(model.config.front_end, model.config.front_end_args)
+        proto.metadata_props.add(key=MEL_BANK_KEY, value=bank.to_json())
 
 
-def _compacted(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """The model with large weights in 16 bits; a runtime turns them back when it opens the file.
+def _compacted(proto: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The model with large weights in 16 bits; a runtime widens them when it opens the file.
 
-    Those that are exact in float16, as from a checkpoint in half precision, stay exact. Others
+    Weights that float16 holds exactly, as from a checkpoint in half precision, stay exact. Others
     become integers with a scale for each output channel, 30 times as exact as float16.
     """
     from onnx import numpy_helper
 
-    model = copy.deepcopy(model)
-    graph = model.graph
+    proto = copy.deepcopy(proto)
+    graph = proto.graph
     for tensor in list(graph.initializer):
         weight = numpy_helper.to_array(tensor)
         exact = tensor.name.startswith(FRONT_END) or weight.size < COMPACT_SIZE
@@ -196,7 +201,7 @@ def _compacted(model: "onnx.ModelProto") -> "onnx.ModelProto":
             graph.initializer.extend(numpy_helper.from_array(x, n) for n, x in arrays.items())
             for node in reversed(nodes):
                 graph.node.insert(0, node)
-    return model
+    return proto
 
 
 def _in_16_bits(
@@ -220,51 +225,51 @@ def _in_16_bits(
     return {stored: np.round(weight / step).astype(np.int16), scale: step}, nodes
 
 
-def _check(tagger: Model, content: bytes, out: Path) -> float:
-    """Largest difference of the file's scores from the tagger's, over `CHECKED` and `BATCHES`.
+def _check(model: Model, content: bytes, out: Path) -> float:
+    """Largest difference of the file's scores from the model's, over `CHECKED` and `BATCHES`.
 
     Raises:
-        ModelError: If one is above the tolerance; names length and difference.
+        ModelError: If a difference is above the tolerance; names length and difference.
     """
     exported = OnnxModel.from_bytes(content, out.name)
     largest = 0.0
     for seconds in CHECKED:
         for clips in BATCHES:
-            heard = _noises(tagger, clips, seconds)
-            scores = exported.score_windows(heard), tagger.score_windows(heard)
+            heard = _noises(model, clips, seconds)
+            scores = exported.score_windows(heard), model.score_windows(heard)
             difference = float(np.abs(np.subtract(*scores)).max())
             if not difference <= TOLERANCE:
                 raise ModelError(
                     f"{out} is not written: at {seconds:g} s, {clips} at once, its scores differ "
                     f"from the model's by {difference:.2g}, more than {TOLERANCE:g}; "
-                    f"{tagger.name} cannot be exported, use its folder"
+                    f"{model.name} cannot be exported, use its folder"
                 )
             largest = max(largest, difference)
     return largest
 
 
-def _noises(tagger: Model, clips: int, seconds: float) -> np.ndarray:
+def _noises(model: Model, clips: int, seconds: float) -> np.ndarray:
     """Windows (clips, T) of noise that swells, as `audio.windows` cuts them."""
-    rate = tagger.sample_rate
+    rate = model.sample_rate
     count = round(seconds * rate)
     swell = np.sin(np.linspace(0, 3 * seconds, count)) * NOISE_LEVEL
     noises = np.random.default_rng(0).standard_normal((clips, count)) * swell
-    return np.stack([_window(noise.astype(np.float32), tagger, seconds) for noise in noises])
+    return np.stack([_window(noise.astype(np.float32), model, seconds) for noise in noises])
 
 
-def _window(samples: np.ndarray, tagger: Model, seconds: float) -> np.ndarray:
-    (window,) = windows.windows([samples], tagger.sample_rate, seconds, None, tagger.min_duration)
+def _window(samples: np.ndarray, model: Model, seconds: float) -> np.ndarray:
+    (window,) = windows.windows([samples], model.sample_rate, seconds, None, model.min_duration)
     return window.samples
 
 
-def _input_of(tagger: Model, waveform: bool, clips: int, seconds: float) -> Tensor:
+def _input_of(model: Model, waveform: bool, clips: int, seconds: float) -> Tensor:
     """What the graph takes, (clips, T) or (clips, 1, n_mels, frames), of noise."""
-    noise = torch.from_numpy(_noises(tagger, clips, seconds))
+    noise = torch.from_numpy(_noises(model, clips, seconds))
     with torch.no_grad():
-        return noise if waveform else tagger.features(noise)
+        return noise if waveform else model.features(noise)
 
 
-def _quantised(model: "onnx.ModelProto") -> "onnx.ModelProto":
+def _quantised(proto: "onnx.ModelProto") -> "onnx.ModelProto":
     """The model with int8 weights in its matrix products; the front end stays as it is.
 
     Convolutions stay too: with int8 weights onnxruntime takes 4 to 10 times as long for them.
@@ -273,11 +278,11 @@ def _quantised(model: "onnx.ModelProto") -> "onnx.ModelProto":
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    front = [node.name for node in model.graph.node if node.name.startswith(FRONT_END_NODES)]
+    front = [node.name for node in proto.graph.node if node.name.startswith(FRONT_END_NODES)]
     with tempfile.TemporaryDirectory() as folder, _silent_root_logger():
         path = Path(folder) / "int8.onnx"
         quantize_dynamic(
-            model,
+            proto,
             path,
             op_types_to_quantize=["MatMul", "Gemm"],
             per_channel=True,
@@ -295,20 +300,20 @@ def _compare(before: bytes, after: bytes) -> Quantisation:
     return Quantisation(len(change), float(change.max()), float(change.mean()), int(first.sum()))
 
 
-def _sample_scores(tagger: OnnxModel) -> np.ndarray:
+def _sample_scores(model: OnnxModel) -> np.ndarray:
     """Scores (clips, classes) of the first window of each sample clip."""
     folder = Path(str(files("audiotag") / "assets" / "samples"))
     scores = []
     for path in sorted(x for x in folder.iterdir() if x.suffix in extensions.AUDIO_EXTENSIONS):
-        stream = streams.stream(path, tagger.sample_rate)
-        window = next(windows.windows(stream, tagger.sample_rate, minimum=tagger.min_duration))
-        scores.append(tagger.score_windows(window.samples[None])[0])
+        stream = streams.stream(path, model.sample_rate)
+        window = next(windows.windows(stream, model.sample_rate, minimum=model.min_duration))
+        scores.append(model.score_windows(window.samples[None])[0])
     return np.stack(scores)
 
 
 @contextmanager
 def _silent_root_logger() -> Iterator[None]:
-    """Keep onnxruntime's advice on how to prepare a model away."""
+    """Silence onnxruntime's advice on how to prepare a model."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

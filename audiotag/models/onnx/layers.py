@@ -12,17 +12,17 @@ from audiotag.layers.fusion import SquarePlus
 from audiotag.layers.kernels.depthwise import crop_kernel
 from audiotag.layers.onednn import Conv2d
 
-# onnxruntime computes convolutions in blocks of so many channels where a CPU has AVX-512, and
-# reorders maps of fewer for each layer. Where it has not, a block is half as large.
+# Channels in a block. On a CPU with AVX-512 onnxruntime computes convolutions in such blocks, and
+# reorders maps of fewer channels before each layer; without AVX-512 a block is half as large.
 BLOCK = 16
 LEAST_HARDSWISH = -3 / 8
 
 
 def use_plain_convs(backbone: nn.Module, log_mel: Tensor) -> None:
-    """Replace same-size depthwise convolutions by PyTorch's own, in place, rows of their kernels
-    that only meet padding cut.
+    """Replace same-size depthwise convolutions by PyTorch's own, in place, without the rows of
+    their kernels that only meet padding.
 
-    The mel axis has one size for good; the frames' has not.
+    The size of the mel axis is fixed; the number of frames is not.
 
     Args:
         backbone: A folded one.
@@ -76,7 +76,7 @@ def widen_first_block(backbone: nn.Module) -> None:
 
 
 def _is_narrow(layers: tuple[nn.Module, ...]) -> bool:
-    """Whether they are the four of a first block that fits, on maps of less than a block."""
+    """Whether the four layers are of the expected kind, on maps of at most half a block."""
     if not all(isinstance(layer, Conv2d) and layer.bias is not None for layer in layers):
         return False
     first, depthwise, narrowing, widening = cast(tuple[Conv2d, ...], layers)
@@ -92,7 +92,7 @@ def _is_narrow(layers: tuple[nn.Module, ...]) -> bool:
 
 
 def _passing(depthwise: Conv2d) -> nn.Module:
-    """Twice the channels: the first half goes through the convolution and its ReLU, 3/8 higher."""
+    """The convolution on twice the channels: it passes the first half on, raised by 3/8."""
     weight, bias = _values(depthwise)
     rows, columns = depthwise.kernel_size
     one = torch.zeros_like(weight)
@@ -102,7 +102,7 @@ def _passing(depthwise: Conv2d) -> nn.Module:
 
 
 def _joined(narrowing: Conv2d, widening: Conv2d) -> nn.Module:
-    """One product for (V, V W), of maps the first half of which is 3/8 higher."""
+    """One product for (V, V W), of maps whose first half was raised by 3/8."""
     (w, w_bias), (v, v_bias) = (
         [values.double() for values in _values(layer)] for layer in (narrowing, widening)
     )

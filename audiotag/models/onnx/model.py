@@ -1,5 +1,5 @@
-"""A tagger out of an ONNX file: onnxruntime on the CPU, without the seconds that torch takes to
-import."""
+"""A model in an ONNX file: onnxruntime computes it on the CPU, without the seconds that importing
+torch takes."""
 
 import json
 import os
@@ -13,13 +13,16 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from audiotag.errors import ModelError
-from audiotag.features.numpy_front_ends import numpy_front_end
+from audiotag.features.mel_bank import MelBank
+from audiotag.features.numpy_front_ends import FRONT_ENDS, check_numpy_front_end
 from audiotag.models.config import ModelConfig
+from audiotag.models.engine import Configured
 
 METADATA_KEY = "audiotag"  # config.json's text and "input"
+MEL_BANK_KEY = "audiotag.mel_bank"  # of a file that takes log-mel maps
 WAVEFORM, LOG_MEL = "waveform", "log_mel"  # inputs
 SCORES, EMBEDDING = "scores", "embedding"  # outputs
-FATAL_ONLY = 4  # onnxruntime's severity; its errors are raised, and said in our words
+FATAL_ONLY = 4  # onnxruntime's log severity; its errors are raised, and reported in our words
 UNREADABLE = (
     failures.InvalidProtobuf,
     failures.InvalidGraph,
@@ -30,16 +33,15 @@ UNREADABLE = (
 )
 
 
-class OnnxModel:
+class OnnxModel(Configured):
     """Waveforms in, scores of named classes out; computes on the CPU.
 
-    Each window is computed in one thread, several of them at once: a thread that shares a window
-    with others mostly waits for them, the more so where the others' cores have more to do.
+    Each window is computed in one thread, and several windows at once: threads that share a window
+    mostly wait for each other, all the more on busy cores.
 
     Attributes:
         name: How messages call it.
-        config: What the file's metadata hold, as a model folder's `config.json`.
-        labels: The classes.
+        config: As in a model folder's `config.json`; the file's metadata hold it.
         is_gpu: False.
     """
 
@@ -50,23 +52,24 @@ class OnnxModel:
         session: onnxruntime.InferenceSession,
         config: ModelConfig,
         input: str,
+        features: Callable[[np.ndarray], np.ndarray] | None,
         name: str,
         threads: int,
     ) -> None:
-        self.name, self.config, self.labels = name, config, config.labels
-        self._session, self._input = session, input
+        self.name, self.config = name, config
+        self._session, self._input, self._features = session, input, features
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="onnx")
-        self._features: Callable[[np.ndarray], np.ndarray] | None = None
-        if input == LOG_MEL:
-            self._features = numpy_front_end(config.front_end, config.front_end_args)
 
     @classmethod
-    def load(cls, path: Path | str, threads: int | None = None) -> "OnnxModel":
-        """The tagger of a file written by `audiotag export`.
+    def load(
+        cls, path: Path | str, threads: int | None = None, name: str | None = None
+    ) -> "OnnxModel":
+        """The model of a file written by `audiotag export`.
 
         Args:
             path: An ONNX file.
             threads: Windows computed at once; if None, as OMP_NUM_THREADS says, or one a core.
+            name: How messages call it; by its file unless given.
 
         Raises:
             ModelError: If it cannot be read, or is not from `audiotag export`.
@@ -76,48 +79,42 @@ class OnnxModel:
             content = path.read_bytes()
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-        tagger = cls.from_bytes(content, str(path), threads)
-        tagger.name = path.stem
-        return tagger
+        return cls.from_bytes(content, str(path), threads, name or path.stem)
 
     @classmethod
-    def from_bytes(cls, content: bytes, name: str, threads: int | None = None) -> "OnnxModel":
-        """As `load`, from a file's content."""
+    def from_bytes(
+        cls, content: bytes, source: str, threads: int | None = None, name: str | None = None
+    ) -> "OnnxModel":
+        """As `load`, from the content of a file that messages about it call `source`."""
         try:
             session = onnxruntime.InferenceSession(
                 content, _options(), providers=["CPUExecutionProvider"]
             )
         except UNREADABLE as error:
             raise ModelError(
-                f"{name}: not an ONNX file that onnxruntime can run, or a damaged one; copy it "
+                f"{source}: not an ONNX file that onnxruntime can run, or a damaged one; copy it "
                 "again, or make it again with audiotag export"
             ) from error
-        config, input = _read_metadata(session, name)
-        return cls(session, config, input, name, _threads() if threads is None else threads)
+        metadata = session.get_modelmeta().custom_metadata_map
+        config, input = _read_metadata(metadata, source)
+        features = _front_end(metadata, config, source) if input == LOG_MEL else None
+        count = _threads() if threads is None else threads
+        return cls(session, config, input, features, name or source, count)
 
     @property
     def sample_rate(self) -> int:
         """Hz of the waveforms it takes."""
         return self.config.front_end_args["sample_rate"]
 
-    @property
-    def min_duration(self) -> float:
-        """Seconds; shorter clips are followed by silence up to this."""
-        return self.config.min_duration
-
-    @property
-    def thresholds(self) -> np.ndarray | None:
-        """Score from which on each class counts as heard, (classes,); None if none were fitted."""
-        fitted = self.config.thresholds
-        return None if fitted is None else np.array(fitted)
-
-    def score_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Scores (B, classes) in [0, 1] of waveforms (B, T) float32.
+    def score_windows(self, waveforms: np.ndarray, double: bool = False) -> np.ndarray:
+        """Scores (B, classes) in [0, 1] of waveforms (B, T) float32, as of any `Engine`; the file
+        gives them in single precision, and no logits.
 
         Raises:
             ModelError: If they do not fit into memory at once.
         """
-        return self._run(SCORES, waveforms)
+        scores = self._run(SCORES, waveforms)
+        return scores.astype(np.float64) if double else scores
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """Embeddings (B, D) of waveforms (B, T) float32; errors as `score_windows`."""
@@ -157,19 +154,43 @@ def _threads() -> int:
     return os.cpu_count() or 1
 
 
-def _read_metadata(session: onnxruntime.InferenceSession, name: str) -> tuple[ModelConfig, str]:
-    """Config and input of a session's model."""
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
+def _read_metadata(metadata: dict[str, str], source: str) -> tuple[ModelConfig, str]:
+    """Config and input of a model."""
+    if METADATA_KEY not in metadata:
         raise ModelError(
-            f"{name}: an ONNX file without audiotag's labels and front end; make one with "
+            f"{source}: an ONNX file without audiotag's labels and front end; make one with "
             "audiotag export MODEL OUT.onnx"
         )
+    text = metadata[METADATA_KEY]
     try:
-        config, input = ModelConfig.from_json(text), json.loads(text)["input"]
+        return ModelConfig.from_json(text), json.loads(text)["input"]
     except (KeyError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"{name}: its audiotag metadata cannot be read ({error}); make the file again with "
-            "audiotag export"
-        ) from error
-    return config, input
+        raise _unreadable(source, error) from error
+
+
+def _front_end(
+    metadata: dict[str, str], config: ModelConfig, source: str
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The front end of a model that takes log-mel maps."""
+    check_numpy_front_end(config.front_end)
+    try:
+        bank = _mel_bank(metadata.get(MEL_BANK_KEY), config)
+        return FRONT_ENDS[config.front_end](bank, config.front_end_args)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise _unreadable(source, error) from error
+
+
+def _mel_bank(text: str | None, config: ModelConfig) -> MelBank:
+    if text is not None:
+        return MelBank.from_json(text)
+    # A file from before they carried it: torch builds it, seconds later, until exported again.
+    from audiotag.features.front_ends import build_mel_bank
+
+    return build_mel_bank(config.front_end, config.front_end_args)
+
+
+def _unreadable(source: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{source}: its audiotag metadata cannot be read ({error}); make the file again with "
+        "audiotag export"
+    )

@@ -49,6 +49,25 @@ def engine() -> OnnxModel:
     return OnnxModel.load(EMBEDDED)
 
 
+def test_a_file_without_window_and_bands_has_them_built(engine, tmp_path):
+    """As audiotag wrote files before they carried them; the embedded one's are from NumPy."""
+    props = {entry.key: entry.value for entry in onnx.load(EMBEDDED).metadata_props}
+    assert props.keys() == {"audiotag", "audiotag.mel_bank"}
+    old = write_with_metadata(tmp_path / "old.onnx", audiotag=props["audiotag"])
+    noise = 0.1 * np.random.default_rng(0).standard_normal((2, 96_000)).astype(np.float32)
+    expected = engine.score_windows(noise)
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(OnnxModel.load(old).score_windows(noise), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("bank", ["", "{}", '{"window": 3, "bins": 2, "bands": [[0, [1, 1, 1]]]}'])
+def test_damaged_bands_are_named(bank, tmp_path):
+    props = {entry.key: entry.value for entry in onnx.load(EMBEDDED).metadata_props}
+    path = write_with_metadata(tmp_path / "x.onnx", **{**props, "audiotag.mel_bank": bank})
+    with pytest.raises(ModelError, match="its audiotag metadata cannot be read"):
+        OnnxModel.load(path)
+
+
 def write_with_metadata(path, **metadata):
     """The embedded default's graph with other metadata."""
     model = onnx.load(EMBEDDED)
