@@ -119,7 +119,7 @@ def bin_order(size: int) -> Array:
 
 @lru_cache
 def library() -> ctypes.CDLL | None:
-    """The C function, or nothing where it was not built."""
+    """The C function; None where it was not built."""
     loaded = compiled.load(BUILD)
     if loaded is not None:
         loaded.mel_power.argtypes = [ctypes.POINTER(_Plan), *[ctypes.c_void_p] * 2, ctypes.c_int64]

@@ -132,18 +132,18 @@ def embed_files(
     progress: Progress | None = None,
 ) -> Generator[FileEmbedding, None, None]:
     """Embeddings of each file and its windows, in order; arguments and errors as `tag_files`."""
-    heard: list[Computed] = []
+    computed: list[Computed] = []
     for event in _windows(engine, files, engine.embed_windows, options):
         if isinstance(event, Computed):
-            heard.append(event)
+            computed.append(event)
             if progress:
                 progress(event.path, event.end)
         elif event.error is not None:
             yield FileEmbedding(str(event.path), None, error=event.error)
-            heard = []
+            computed = []
         else:
-            yield _embedding(str(event.path), heard)
-            heard = []
+            yield _embedding(str(event.path), computed)
+            computed = []
 
 
 class _Pool:
@@ -202,14 +202,14 @@ def best_tags(
     return tuple(Tag(labels[i].name, labels[i].mid, float(scores[i])) for i in order.tolist())
 
 
-def _embedding(path: str, heard: list[Computed]) -> FileEmbedding:
-    windows = np.stack([window.values for window in heard])
+def _embedding(path: str, computed: list[Computed]) -> FileEmbedding:
+    windows = np.stack([window.values for window in computed])
     return FileEmbedding(
         path=path,
-        duration=heard[-1].end,
+        duration=computed[-1].end,
         clip=windows.mean(axis=0),
         windows=windows,
-        starts=np.array([window.start for window in heard]),
+        starts=np.array([window.start for window in computed]),
     )
 
 
