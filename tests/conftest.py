@@ -1,5 +1,7 @@
-"""Fixtures: a tiny tagger, synthetic files, real data where the environment names a folder, and a
-Hub on the loopback with what talks to it."""
+"""Fixtures of several rooms: a tiny model, synthetic files, real data where a variable names it.
+
+Nothing heavy is imported before a test asks for it; a room's own fixtures lie in its conftest.
+"""
 
 import os
 from pathlib import Path
@@ -7,12 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 
-from tests.support.hub_client import environment, folder, foreign, hub, name, published, run, theirs
 from tests.support.tiny_models import TEST_DATA, TINY
-
-__all__ = ["environment", "folder", "foreign", "hub", "name", "published", "run", "theirs"]
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +24,8 @@ def test_data() -> Path:
 @pytest.fixture
 def tiny_tagger():
     """A DCLS ConvNeXt of some 40,000 parameters with AudioSet's labels and random weights."""
+    import torch
+
     from audiotag.labels import Labels
     from audiotag.models.config import ModelConfig
     from audiotag.models.model import Model

@@ -22,11 +22,12 @@ import soundfile
 
 from audiotag.audio import extensions, streams
 from audiotag.benchmarks import cold_start
-from audiotag.benchmarks.machine import processor
+from audiotag.benchmarks.defaults import FILES, FILES_RUNS
+from audiotag.benchmarks.machine import default_threads, processor
 from audiotag.errors import AudioTagError
 from audiotag.labels import Labels
 from audiotag.models.config import ModelConfig
-from audiotag.models.folder import ONNX_FILE
+from audiotag.models.folder import DEFAULT_NAME, ONNX_FILE
 from audiotag.tagging.locate import model_folder
 
 SECONDS = 10.0  # of a file
@@ -39,7 +40,6 @@ KINDS = (
     (".opus", 48_000, 1, "OGG", "OPUS"),
 )
 MN04, YAMNET = "mn04_as", "yamnet"  # peers
-RUNS = 3
 Report = Callable[[str], None]
 
 
@@ -123,9 +123,9 @@ class _Launch:
 
 def measure_tagging(
     models: Sequence[str],
-    count: int,
-    threads: int,
-    runs: int = RUNS,
+    count: int = FILES,
+    threads: int | None = None,
+    runs: int = FILES_RUNS,
     peers: bool = False,
     report: Report = lambda message: None,
     *,
@@ -134,9 +134,9 @@ def measure_tagging(
     """Time `audiotag tag` with each model on every engine that it runs on, in turn, on the CPU.
 
     Args:
-        models: As for `audiotag tag --model`.
+        models: As for `audiotag tag --model`; the embedded one if there are none.
         count: Files in the folder.
-        threads: CPU threads that compute.
+        threads: CPU threads that compute; as many as by default if None.
         runs: Times that each is measured, after a start that is not counted.
         peers: Add EfficientAT's mn04, with random weights, and YAMNet where it is installed.
         report: Called with what is being done.
@@ -146,10 +146,13 @@ def measure_tagging(
         ModelError: If there is no such model.
         AudioTagError: If a command fails.
     """
+    threads = threads or default_threads()
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     with tempfile.TemporaryDirectory(prefix="audiotag-bench-") as scratch:
         subjects = [
-            _subject(model, model, engine) for model in models for engine in engines_of(model)
+            _subject(model, model, engine)
+            for model in models or (DEFAULT_NAME,)
+            for engine in engines_of(model)
         ]
         if peers:
             subjects += _peers(Path(scratch), report)

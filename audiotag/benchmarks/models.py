@@ -5,9 +5,10 @@ near its centre, as a trained model's do not, and a kernel could be cropped to i
 """
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from types import MethodType
 
@@ -17,6 +18,7 @@ from DCLS.construct.modules import Dcls2d
 from torch import Tensor, nn
 
 from audiotag.backbones import architectures
+from audiotag.benchmarks.machine import default_threads
 from audiotag.benchmarks.transformers import TRANSFORMERS, transformer
 from audiotag.errors import ModelError
 from audiotag.layers.dcls import DclsConv2d
@@ -24,6 +26,7 @@ from audiotag.layers.folding import fold
 from audiotag.models.config import read_config
 from audiotag.models.folder import DEFAULT_NAME
 from audiotag.models.model import Model
+from audiotag.runtime.devices import select_device
 from audiotag.tagging.locate import model_folder
 from audiotag.training.losses import label_loss
 from audiotag.training.optim.optim import build_optimizer
@@ -62,6 +65,35 @@ class Setting:
     def frames(self) -> int:
         """Frames of a clip's map."""
         return 1 + round(self.seconds * FRAME_RATE)
+
+
+def settings_of(
+    device: str = "auto",
+    threads: int | None = None,
+    dtype: str = "fp32",
+    batch_sizes: Sequence[int] = (4,),
+    lengths: Sequence[float] = (10.0,),
+    train: bool = False,
+) -> list[Setting]:
+    """A setting for each batch size and length of a clip.
+
+    Args:
+        device: As `select_device` takes it.
+        threads: CPU threads that compute; as many as by default if None.
+        dtype: As `Setting.dtype`.
+        batch_sizes: Clips at once.
+        lengths: Seconds of a clip.
+        train: A training step instead of inference.
+
+    Raises:
+        ModelError: As `select_device`.
+    """
+    where = select_device(device).type
+    pairs = product(dict.fromkeys(batch_sizes), dict.fromkeys(lengths))
+    return [
+        Setting(where, dtype, threads or default_threads(), batch_size, seconds, train)
+        for batch_size, seconds in pairs
+    ]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from audiotag.benchmarks.speed import ModelSpeed, SpeedTable
 
 
+def plot_speed(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> None:
+    """Draw throughput against what the settings of several tables differ in, or published mAP
+    against the throughput in one.
+
+    Raises:
+        AudioTagError: As `plot_throughput` and `plot_map_against_throughput`.
+    """
+    if len(tables) > 1:
+        plot_throughput(tables, path)
+    else:
+        plot_map_against_throughput(tables[0], path)
+
+
 def plot_map_against_throughput(table: "SpeedTable[ModelSpeed]", path: Path) -> None:
     """Draw a point for each model that has a published mAP, by its throughput.
 

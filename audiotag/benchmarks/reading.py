@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from audiotag.benchmarks import hdf5_baseline
+from audiotag.benchmarks.defaults import DATA_RUNS
 from audiotag.benchmarks.machine import processor
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.loading.clips import Clips, open_clips
@@ -30,7 +31,6 @@ from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.runtime.timing import Work, interleave
 
 CLIPS = 256  # read in a run
-RUNS = 5
 BATCH = 32  # clips
 SEED = 0
 F_MAX = 14_000.0  # Hz, the highest frequency of the maps, where the rate has it
@@ -97,7 +97,7 @@ class _Reader:
 def measure(
     folder: Path,
     clips: int = CLIPS,
-    runs: int = RUNS,
+    runs: int = DATA_RUNS,
     report: Callable[[str], None] = lambda message: None,
 ) -> DataSpeed:
     """Read clips of a prepared data set in random order, from it and from HDF5, in turn.

@@ -1,6 +1,6 @@
 """Speed: models, or ways to build a kernel, timed in turn, with the memory they take."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Generic, TypeVar
@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import torch
 
 from audiotag.backbones.complexity import count_macs, count_parameters
+from audiotag.benchmarks.defaults import MODEL_RUNS
 from audiotag.benchmarks.kernels import CHANNELS, KernelWork
 from audiotag.benchmarks.machine import processor
 from audiotag.benchmarks.models import ModelWork, Setting, baseline_of, build, kernel_of, map_shape
@@ -28,7 +29,6 @@ DEFAULT_MODELS = (
 )
 PEERS = ("mn04_as", "mn10_as", "ast", "passt_s")
 PACKAGE = "package"  # as a baseline: the same model, or kernel, the `dcls` package's way
-RUNS = 10
 Report = Callable[[str], None]
 Row = TypeVar("Row")
 
@@ -117,10 +117,41 @@ class SpeedTable(Generic[Row]):
     rows: tuple[Row, ...]
 
 
+def measure_settings(
+    names: Sequence[str],
+    settings: Sequence[Setting],
+    baseline: str | None = None,
+    peers: bool = False,
+    runs: int = MODEL_RUNS,
+    report: Report = lambda message: None,
+) -> Iterator[SpeedTable[ModelSpeed]]:
+    """Measure models at each setting, as `select_models` and `measure_models` do at one.
+
+    Args:
+        names: The models; `DEFAULT_MODELS` if there are none.
+        settings: What to do with them.
+        baseline: As `select_models` takes it.
+        peers: Add `PEERS`.
+        runs: Times that each is measured.
+        report: Called with what is being done.
+
+    Yields:
+        The figures of a setting.
+
+    Raises:
+        ModelError: As `select_models` and `measure_models`.
+        AudioTagError: As `measure_models`.
+    """
+    names = [*(names or DEFAULT_MODELS), *(PEERS if peers else ())]
+    for setting in settings:
+        works, baselines = select_models(names, setting, baseline)
+        yield measure_models(works, baselines, runs, report)
+
+
 def measure_models(
     models: Sequence[ModelWork],
     baselines: Mapping[str, str | None],
-    runs: int = RUNS,
+    runs: int = MODEL_RUNS,
     report: Report = lambda message: None,
 ) -> SpeedTable[ModelSpeed]:
     """Time models in turn and measure the peak memory of each.
@@ -156,7 +187,7 @@ def measure_models(
 def measure_kernels(
     setting: Setting,
     channels: Sequence[int] = CHANNELS,
-    runs: int = RUNS,
+    runs: int = MODEL_RUNS,
     report: Report = lambda message: None,
 ) -> SpeedTable[KernelSpeed]:
     """Time the building of kernels and their gradients beside the `dcls` package.

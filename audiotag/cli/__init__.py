@@ -28,10 +28,10 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and imports a command's module when it is used."""
+    """A group that knows its commands' names, and imports a command's module when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order of a recording's way through them."""
+        """The commands, in the order in which help lists them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -57,7 +57,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; an error a user can act on is one line and exit code 1."""
-    if not sys.stderr.isatty():  # as all progress bars here; the Hub's client would draw its own
+    # No progress bars in log files: the Hub's client would draw its own there.
+    if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         cli(prog_name="audiotag")

@@ -4,24 +4,27 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.options.types import FILE, NEW_FOLDER
+
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--arch", metavar="A", help="Architecture to build instead of the one recognised.")
+@click.argument("checkpoint", type=FILE)
+@click.argument("out", type=NEW_FOLDER)
+@click.option("--arch", metavar="NAME", help="Build this architecture, not the one recognised.")
 def convert(checkpoint: Path, out: Path, arch: str | None) -> None:
     """Make the model folder OUT from CHECKPOINT, a published .pt, .pth or .safetensors file.
 
-    Its publisher is recognised from its tensors' names, the model from their shapes:
+    These are recognised by the names and shapes of their tensors:
 
     \b
-      DCLS-Audio (arXiv 2309.13972): ConvNeXt-T, ConvFormer-S18 and FastViT-SA24, each with
-        dense or DCLS convolutions; training checkpoints too, from their `model`
+      DCLS-Audio (arXiv 2309.13972): ConvNeXt-T, ConvFormer-S18 and FastViT-SA24,
+        each with dense or DCLS convolutions; training checkpoints too
       ConvNeXt-Tiny-AT (arXiv 2306.00830; topel/ConvNeXt-Tiny-AT on the Hub)
       EfficientAT mn of any width (arXiv 2211.04772)
 
-    Only tensors are read: a file that would run code is refused. A model on the Hub that holds
-    such a model.safetensors needs no convert: audiotag tag --model topel/ConvNeXt-Tiny-AT.
+    Only tensors are read: a file that would run code is refused. A repository on the Hub that
+    holds such weights as model.safetensors need not be converted: name it with --model, as
+    topel/ConvNeXt-Tiny-AT.
 
     \b
     Example:

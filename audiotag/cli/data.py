@@ -4,28 +4,36 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.options.types import FOLDER, NEW_FILE
+
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--all", "all_labels", is_flag=True, help="Every label, not only the extremes.")
+@click.argument("folder", type=FOLDER)
+@click.option(
+    "--all",
+    "all_labels",
+    is_flag=True,
+    help="List every label, not only the most and least frequent.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--markdown", is_flag=True, help="Print Markdown, as for a data set's card.")
+@click.option("--markdown", is_flag=True, help="Print Markdown, for a data set's card.")
 @click.option(
     "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=NEW_FILE,
     metavar="FILE.png",
-    help="Draw how many clips have each label.",
+    help="Draw how many clips each label has.",
 )
 def data(folder: Path, all_labels: bool, as_json: bool, markdown: bool, plot: Path | None) -> None:
-    """Say what the prepared data set in FOLDER holds: clips, hours, splits, labels, durations, and
-    what was not taken.
+    """Say what the prepared data set in FOLDER holds.
+
+    That is clips, hours, splits, labels, durations, and how many clips were left out, and why.
 
     \b
     Example: audiotag data data/mine
              audiotag data data/mine --all --markdown --plot labels.png
     """
     if as_json and markdown:
-        raise click.UsageError("--json and --markdown are two forms; give one")
+        raise click.UsageError("--json and --markdown exclude each other; give one")
     from audiotag.data.plot import plot_labels
     from audiotag.data.summary import summarise
     from audiotag.runtime.figures import check_plot

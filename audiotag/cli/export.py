@@ -4,16 +4,20 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.options.types import NEW_FILE
+
 
 @click.command()
 @click.argument("model")
-@click.argument("out", metavar="OUT.onnx", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--waveform", is_flag=True, help="Take waveforms; log-mel maps without it.")
-@click.option("--int8", is_flag=True, help="8-bit weights: smaller, and scores change a little.")
+@click.argument("out", metavar="OUT.onnx", type=NEW_FILE)
+@click.option("--waveform", is_flag=True, help="The file takes waveforms, not log-mel maps.")
+@click.option("--int8", is_flag=True, help="Store 8-bit weights: smaller; scores change a little.")
 def export(model: str, out: Path, waveform: bool, int8: bool) -> None:
-    """Write MODEL (folder or Hub id) to OUT.onnx, which tags without PyTorch: here with --model
-    OUT.onnx, or in any program that runs ONNX. Its outputs are called scores and embedding; labels
-    are in its metadata. Nothing is written unless its scores are the model's to 0.0001.
+    """Write a model as an ONNX file, which needs no PyTorch.
+
+    MODEL is a model folder, a Hub id, or `default`. OUT.onnx can be named with --model, and runs
+    in any program that runs ONNX. Its outputs are called scores and embedding; the labels are in
+    its metadata. It is written only if its scores differ from the model's by at most 0.0001.
 
     \b
     Example:

@@ -6,22 +6,41 @@ import click
 
 from audiotag.cli.options.training import training_options
 
+SHORTCUTS = {
+    "task": "train.task",
+    "freeze": "model.freeze",
+    "epochs": "train.epochs",
+    "lr": "optim.lr",
+}
+
 
 @click.command()
 @click.argument("model")
 @training_options
 @click.option(
     "--freeze",
-    metavar="backbone|N",
-    help="Let only the classifier learn, or all but the stem and N stages.",
+    metavar="backbone|NUMBER",
+    help="Freeze the backbone, so that only the classifier learns, or only its stem and so many "
+    "stages.",
 )
 @click.option(
     "--task",
     type=click.Choice(["auto", "multi", "single"]),
-    help="Any labels a clip, or exactly one; by default as the data are.",
+    help="Whether a clip may have any number of labels or has exactly one; auto: as the data are.  "
+    "[default: auto]",
 )
-@click.option("--epochs", type=int, help="By default 5 to 100, the more the fewer clips.")
-@click.option("--lr", type=float, help="Highest learning rate, that of the classifier.")
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="NUMBER",
+    help="Passes over the data.  [default: 5 to 100, the more the fewer clips]",
+)
+@click.option(
+    "--lr",
+    type=float,
+    metavar="NUMBER",
+    help="Highest learning rate, that of the classifier.  [default: 0.001]",
+)
 def finetune(
     model: str,
     data: Path,
@@ -33,33 +52,16 @@ def finetune(
 ) -> None:
     """Adapt MODEL (folder, Hub id, or `default` for the embedded one) to the labels of a data set.
 
-    What is not given fits the number and the length of the clips; the run folder's recipe.toml
-    says what was chosen.
+    Settings that are not given are chosen by the number and the length of the clips; recipe.toml
+    in the run folder lists them.
 
     Example: audiotag finetune default --data data/mine --out runs/mine
     """
     from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import launched_rank
-    from audiotag.training import loop
-    from audiotag.training.recipe.finetune import (
-        finetune_recipe,
-        resumed_recipe,
-        training_durations,
-    )
+    from audiotag.training.finetune import finetune
 
-    given = [*(f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None), *overrides]
-    if resume:
-        recipe = resumed_recipe(out, model, given)
-    else:
-        recipe = finetune_recipe(model, training_durations(data, given), given)
-    run = loop.train(recipe, data, out, select_device(device), resume)
+    given = [f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None]
+    run = finetune(model, data, out, select_device(device), [*given, *overrides], resume)
     if not launched_rank():
         click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
-
-
-SHORTCUTS = {
-    "task": "train.task",
-    "freeze": "model.freeze",
-    "epochs": "train.epochs",
-    "lr": "optim.lr",
-}

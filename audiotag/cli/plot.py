@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-PICTURE = click.Path(dir_okay=False, path_type=Path)
+from audiotag.cli.options.types import NEW_FILE
 
 
 @click.group()
@@ -19,13 +19,13 @@ def plot() -> None:
 
 @plot.command()
 @click.argument("model")
-@click.argument("picture", type=PICTURE, metavar="OUT.png")
+@click.argument("picture", type=NEW_FILE, metavar="OUT.png")
 def kernels(model: str, picture: Path) -> None:
-    """Where the DCLS elements of MODEL (folder, Hub id or `default`) are, by stage.
+    """Draw where a model's DCLS elements are, by stage.
 
-    Above, how many elements of all channels lie where; below, the mean of the absolute kernels that
-    they make, and how wide they are. Layers of a stage share positions unless they were told not
-    to.
+    MODEL is a model folder, a Hub id, or `default`. From top to bottom: how many elements of all
+    channels lie at each place, the mean of the absolute kernels that they make, and how wide they
+    are. The layers of a stage share positions unless the model was built otherwise.
 
     Example: audiotag plot kernels default kernels.png
     """
@@ -43,9 +43,11 @@ def kernels(model: str, picture: Path) -> None:
 
 @plot.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path), metavar="RUN")
-@click.argument("picture", type=PICTURE, metavar="OUT.png")
+@click.argument("picture", type=NEW_FILE, metavar="OUT.png")
 def run(folder: Path, picture: Path) -> None:
-    """The curves of the run folder RUN: losses, scores on the validation clips, learning rate.
+    """Draw the curves of a training run.
+
+    RUN is the run folder. Drawn are losses, scores on the validation clips, and the learning rate.
 
     Example: audiotag plot run runs/mine run.png
     """

@@ -1,15 +1,12 @@
 """`audiotag prepare`."""
 
 import sys
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from audiotag.cli.options.prepare import (
-    FILE,
-    FOLDER,
     LIMIT,
     OUT,
     VERIFY,
@@ -17,19 +14,19 @@ from audiotag.cli.options.prepare import (
     options,
     share_options,
 )
+from audiotag.cli.options.types import COUNT, FILE, FOLDER, NEW_FOLDER, Number
 
 if TYPE_CHECKING:
     from audiotag.data.recordings import Source
     from audiotag.runtime.shares import Share
-
-INTERRUPTED = 130  # exit code of a program that Ctrl-C ended, by convention
+STOPPED = "Stopped; the same command resumes after the last whole shard"
 
 
 @click.group()
 def prepare() -> None:
     """Turn labelled recordings into a data set for training.
 
-    A run that was ended, even killed, resumes when the same command is given again.
+    After a run was stopped or killed, the same command resumes it.
 
     \b
     Example: audiotag prepare folder sounds/ data/sounds
@@ -40,8 +37,10 @@ def prepare() -> None:
 @prepare.command()
 @click.argument("source", type=FOLDER)
 @options
-def folder(source: Path, out: Path, **settings) -> None:
-    """Recordings in SOURCE, one sub-folder a class, to the data set OUT.
+def folder(source: Path, out: Path, **settings: Any) -> None:
+    """Make a data set of a folder with a sub-folder for each label.
+
+    The recordings in SOURCE/LABEL become clips of the data set OUT.
 
     Example: audiotag prepare folder sounds/ data/sounds
     """
@@ -53,11 +52,12 @@ def folder(source: Path, out: Path, **settings) -> None:
 @prepare.command(name="csv")
 @click.argument("source", type=FILE)
 @options
-def csv_(source: Path, out: Path, **settings) -> None:
-    """Recordings listed in the table SOURCE to the data set OUT.
+def csv_(source: Path, out: Path, **settings: Any) -> None:
+    """Make a data set of the recordings that a table lists.
 
-    Columns: path, label (several joined by ;), and if you have them split, fold, group, start, end
-    (seconds). Without a split one is made by a hash of the group, or else of the path.
+    SOURCE is a CSV file with the columns path and label (several labels joined by ;), and if you
+    have them split, fold, group, start and end (in seconds); OUT is the data set. Without a split,
+    recordings are divided by a hash of their group, or else of their path.
 
     Example: audiotag prepare csv clips.csv data/clips
     """
@@ -76,15 +76,20 @@ def audioset(
     subsets: tuple[str, ...],
     classes: tuple[str, ...],
     metadata: Path | None,
-    **settings,
+    **settings: Any,
 ) -> None:
-    """AudioSet, from what SOURCE has of it, to the data set OUT.
+    """Make a data set of a copy of AudioSet.
 
-    That is parquet files as in the Hub's agkphysics/AudioSet, HDF5 files as PANNs or PaSST make
-    them, WebDataset tars as confit/audioset-16khz-wds has them, or audio files named by YouTube
-    id, with a Y before it or the clip's times after it, and the segment lists. SOURCE is their
-    folder, or one parquet, HDF5 or tar file; a Hub id has its parquet files downloaded into the
-    Hub's cache.
+    SOURCE is a folder, a file or a Hub id; OUT is the data set. A folder has, or a file is one of:
+
+    \b
+      parquet files as in agkphysics/AudioSet on the Hub
+      HDF5 files as PANNs or PaSST make them
+      WebDataset tar files as in confit/audioset-16khz-wds on the Hub
+      audio files named by YouTube id (a Y may stand before it, and the clip's
+        times after it), with Google's segment lists; a folder only
+
+    The parquet files of a Hub id are downloaded into the Hub's cache.
 
     \b
     Example: audiotag prepare audioset audio/ data/audioset --metadata segments/
@@ -112,26 +117,26 @@ def _place_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
 
 
 @prepare.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=NEW_FOLDER)
 @audioset_options
 @LIMIT
 @share_options
-@click.option("--cookies", type=FILE, help="Cookies of a browser, a file in Netscape's format.")
+@click.option("--cookies", type=FILE, help="A browser's cookies, in Netscape's file format.")
 @click.option(
     "--pause",
-    type=click.FloatRange(0),
+    type=Number("seconds", float, 0),
     default=1.0,
     show_default=True,
-    help="Seconds from one video to the next.",
+    help="From the start of one download to the start of the next.",
 )
 @click.option(
     "--downloads",
-    type=click.IntRange(1),
+    type=COUNT,
     default=4,
     show_default=True,
-    help="How many videos are downloaded at once.",
+    help="Videos that are downloaded at once.",
 )
-@click.option("--again", is_flag=True, help="Ask for clips again that were gone.")
+@click.option("--again", is_flag=True, help="Try clips again that were gone.")
 def youtube(
     folder: Path,
     subsets: tuple[str, ...],
@@ -140,40 +145,37 @@ def youtube(
     limit: int | None,
     num_shards: int | None,
     shard_index: int | None,
-    **settings,
+    **settings: Any,
 ) -> None:
-    """Download what FOLDER lacks of AudioSet's clips from YouTube, for `prepare audioset`.
+    """Download AudioSet's clips from YouTube, for `prepare audioset`.
 
-    Of each video in the segment lists only the clip's seconds are fetched, by yt-dlp. A run that
-    was ended resumes when the same command is given again. FOLDER's failures.jsonl lists what is
-    gone; it is not asked for again. Keep to YouTube's terms.
+    Clips in the segment lists that FOLDER lacks are downloaded into it by yt-dlp, of each video
+    only the clip's seconds. Clips that are gone are listed in FOLDER/failures.jsonl and not tried
+    again. After a run was stopped, the same command resumes it. Keep to YouTube's terms.
 
     \b
     Example: audiotag prepare youtube audio/ --subset balanced --metadata segments/
              audiotag prepare audioset audio/ data/balanced --metadata segments/
     """
+    from audiotag.cli.progress.interrupted import interruptible
     from audiotag.cli.progress.prepare import PrepareProgress
-    from audiotag.data.sources.audioset.open import listed_segments
+    from audiotag.data.sources.audioset.open import segments_of_share
     from audiotag.data.sources.audioset.youtube import download
 
-    lists = (folder, subsets, classes, metadata)
-    size = sum(1 for _ in listed_segments(*lists))
-    first, last = _share(num_shards, shard_index).span(size if limit is None else min(limit, size))
-    segments = (segment for _, segment in islice(listed_segments(*lists), first, last))
-    try:
-        with PrepareProgress() as progress:
-            download(segments, folder, report=progress, **settings)
-    except KeyboardInterrupt:
-        click.echo("Stopped; the same command resumes", err=True)
-        sys.exit(INTERRUPTED)
-    click.echo(f"{folder}: what YouTube has of {last - first:,} clips is there")
+    share = _share(num_shards, shard_index)
+    segments = segments_of_share(folder, subsets, classes, metadata, share, limit)
+    with interruptible(lambda: "Stopped; the same command resumes"), PrepareProgress() as progress:
+        download(segments, folder, report=progress, **settings)
+    click.echo(f"{folder}: what YouTube has of {len(segments):,} clips is there")
 
 
 @prepare.command()
 @click.argument("source", type=FOLDER)
 @options
-def esc50(source: Path, out: Path, **settings) -> None:
-    """ESC-50, as unpacked into SOURCE, to the data set OUT, with its five folds.
+def esc50(source: Path, out: Path, **settings: Any) -> None:
+    """Make a data set of ESC-50, with its five folds.
+
+    SOURCE is the folder that ESC-50 was unpacked into; OUT is the data set.
 
     Example: audiotag prepare esc50 ESC-50-master data/esc50
     """
@@ -185,8 +187,10 @@ def esc50(source: Path, out: Path, **settings) -> None:
 @prepare.command()
 @click.argument("source", type=FOLDER)
 @options
-def urbansound8k(source: Path, out: Path, **settings) -> None:
-    """UrbanSound8K, as unpacked into SOURCE, to the data set OUT, with its ten folds.
+def urbansound8k(source: Path, out: Path, **settings: Any) -> None:
+    """Make a data set of UrbanSound8K, with its ten folds.
+
+    SOURCE is the folder that UrbanSound8K was unpacked into; OUT is the data set.
 
     Example: audiotag prepare urbansound8k UrbanSound8K data/urbansound8k
     """
@@ -198,8 +202,10 @@ def urbansound8k(source: Path, out: Path, **settings) -> None:
 @prepare.command()
 @click.argument("source", type=FOLDER)
 @options
-def fsd50k(source: Path, out: Path, **settings) -> None:
-    """FSD50K, as unpacked into SOURCE, to the data set OUT, with its splits.
+def fsd50k(source: Path, out: Path, **settings: Any) -> None:
+    """Make a data set of FSD50K, with its splits.
+
+    SOURCE is the folder that FSD50K was unpacked into; OUT is the data set.
 
     Example: audiotag prepare fsd50k FSD50K data/fsd50k
     """
@@ -212,7 +218,9 @@ def fsd50k(source: Path, out: Path, **settings) -> None:
 @OUT
 @VERIFY
 def merge(out: Path, verified: bool) -> None:
-    """Join what several machines wrote into OUT (--num-shards) to one data set.
+    """Join the shares of several machines into one data set.
+
+    Each share was written into OUT by a command with --num-shards.
 
     Example: audiotag prepare merge data/audioset
     """
@@ -225,9 +233,11 @@ def merge(out: Path, verified: bool) -> None:
 
 @prepare.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--workers", type=click.IntRange(1), help="Shards read at once.")
+@click.option("--workers", type=COUNT, help="Shards read at once.  [default: one for each core]")
 def verify(folder: Path, workers: int | None) -> None:
-    """Read every clip of a data set and compare it with the index; exit code 1 on damage.
+    """Compare every clip of a data set with the index.
+
+    Damaged clips and files are named, and the exit code is then 1.
 
     Example: audiotag prepare verify data/audioset
     """
@@ -240,20 +250,17 @@ def _prepare(
     num_shards: int | None,
     shard_index: int | None,
     verified: bool,
-    **settings,
+    **settings: Any,
 ) -> None:
+    from audiotag.cli.progress.interrupted import interruptible
     from audiotag.cli.progress.prepare import PrepareProgress
     from audiotag.data.prepare.prepare import prepare
     from audiotag.data.shards import DATASET_FILE
 
     share = _share(num_shards, shard_index)
     again = (out / DATASET_FILE).exists()
-    try:
-        with PrepareProgress() as progress:
-            prepare(source, out, share=share, report=progress, **settings)
-    except KeyboardInterrupt:
-        click.echo("Stopped; the same command resumes after the last whole shard", err=True)
-        sys.exit(INTERRUPTED)
+    with interruptible(lambda: STOPPED), PrepareProgress() as progress:
+        prepare(source, out, share=share, report=progress, **settings)
     if again:
         click.echo(f"{out} is there already, made with the same settings: left as it is", err=True)
     if share.count == 1:
@@ -265,7 +272,7 @@ def _prepare(
 
 
 def _share(num_shards: int | None, shard_index: int | None) -> "Share":
-    """As the options say, or the launcher."""
+    """The share that the options or the launcher's environment variables name."""
     from audiotag.runtime.shares import Share, find_share
 
     if (num_shards is None) != (shard_index is None):
@@ -288,19 +295,21 @@ def _report(out: Path) -> None:
 
 
 def _verify(out: Path, workers: int | None, rank: int | None = None) -> None:
+    from audiotag.cli.progress.line import StatusLine
     from audiotag.data.prepare.verify import verify
 
     clips = damages = 0
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+    line = StatusLine()
     for checked in verify(out, workers, rank):
         clips += checked.clips
         damages += len(checked.damages)
-        if clear:
-            click.echo(f"{clear}{checked.file}, {clips:,} clips read", err=True, nl=False)
+        line.clear()
         for damage in checked.damages:
             clip = f", clip {damage.key}" if damage.key else ""
-            click.echo(f"{clear}{damage.file}{clip}: {damage.reason}", err=True)
-    click.echo(clear, err=True, nl=False)
+            click.echo(f"{damage.file}{clip}: {damage.reason}", err=True)
+        if line.is_live:
+            line.show(f"{checked.file}, {clips:,} clips read")
+    line.clear()
     if damages:
         places = "one place" if damages == 1 else f"{damages:,} places"
         click.echo(f"{out} is damaged in {places}: copy or prepare it anew", err=True)

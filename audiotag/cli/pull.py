@@ -1,29 +1,29 @@
 """`audiotag pull`."""
 
-from pathlib import Path
+from typing import Any
 
 import click
 
 from audiotag.cli.options.inputs import hub_usage
+from audiotag.cli.options.types import NEW_FOLDER
 
 
 @click.command()
 @click.argument("repo_id", metavar="OWNER/NAME")
-@click.option("--revision", metavar="R", help="Branch, tag or commit.  [default: main]")
+@click.option("--revision", metavar="REVISION", help="Branch, tag or commit.  [default: main]")
 @click.option("--verify", is_flag=True, help="Compare the files with the Hub's hashes.")
 @click.option(
     "--local-dir",
-    metavar="D",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=NEW_FOLDER,
     help="Folder to download into, instead of the Hub's cache.",
 )
-@click.option("--token", metavar="T", help="Hub token; HF_TOKEN is safer.")
-def pull(repo_id: str, **options) -> None:
-    """Get the model OWNER/NAME from the Hugging Face Hub and print its folder.
+@click.option("--token", metavar="TOKEN", help="Hub token; it is safer in HF_TOKEN.")
+def pull(repo_id: str, **options: Any) -> None:
+    """Download a model from the Hugging Face Hub, and print its folder.
 
-    Wherever a MODEL is asked for, OWNER/NAME or OWNER/NAME@REVISION does the same. A model that
-    others published as model.safetensors in a layout that audiotag convert knows is converted,
-    once: try topel/ConvNeXt-Tiny-AT.
+    OWNER/NAME or OWNER/NAME@REVISION in place of any MODEL does the same. A repository that holds a
+    model.safetensors of a kind that `audiotag convert` knows, such as topel/ConvNeXt-Tiny-AT, is
+    converted once.
 
     \b
     Example:

@@ -1,36 +1,39 @@
 """`audiotag push`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from audiotag.cli.options.inputs import hub_usage
+from audiotag.cli.options.types import FOLDER
 
 
 @click.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run", type=FOLDER)
 @click.argument("repo_id", metavar="OWNER/NAME")
-@click.option("--private", is_flag=True, help="A repository that is made can be seen only by you.")
+@click.option("--private", is_flag=True, help="If the repository has to be made, make it private.")
 @click.option("--revision", metavar="BRANCH", help="Branch to push to.  [default: main]")
-@click.option("--tag", metavar="T", help="Name to give to the commit, as v1.0.")
-@click.option("--commit-message", metavar="M", help="First line of the commit.")
+@click.option("--tag", metavar="NAME", help="Tag to give to the commit, such as v1.0.")
+@click.option("--commit-message", metavar="TEXT", help="First line of the commit's message.")
 @click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing.")
 @click.option(
     "--folded",
     is_flag=True,
-    help="Send folded weights in half precision: about half the size, for use only.",
+    help="Send folded weights in half precision: about half the size, but not for training.",
 )
 @click.option(
-    "--license", metavar="L", help="Of the weights, by the Hub's name for it: mit, cc-by-4.0."
+    "--license", metavar="NAME", help="Of the weights, as the Hub calls it: mit, cc-by-4.0, ..."
 )
-@click.option("--token", metavar="T", help="Hub token; HF_TOKEN is safer.")
+@click.option("--token", metavar="TOKEN", help="Hub token; it is safer in HF_TOKEN.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the model card, send nothing.")
-def push(run: Path, repo_id: str, dry_run: bool, **options) -> None:
-    """Share the model in RUN, a model folder or a run folder, on the Hugging Face Hub.
+def push(run: Path, repo_id: str, dry_run: bool, **options: Any) -> None:
+    """Share a model on the Hugging Face Hub.
 
-    Sends the config, the weights, model.onnx if there is one, a model card (written from the folder
-    if it has none), and of a run its recipe, metrics, clip counts, and what audiotag evaluate
-    --save has left; nothing else in the folder. Interrupted, the same command goes on.
+    RUN is a model folder or a run folder. Sent are the config, the weights, model.onnx if there is
+    one, and a model card, which is written if the folder has none; of a run also its recipe, its
+    metrics, the counts of its clips, and the figures of `audiotag evaluate --save`. Nothing else is
+    sent. After an interruption, the same command resumes.
 
     \b
     Example:

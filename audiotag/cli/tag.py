@@ -1,14 +1,14 @@
 """`audiotag tag`: what can be heard in audio files."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from audiotag.cli.options.inputs import input_options, named_files, recount, usage_errors
+from audiotag.cli.options.inputs import Computation, Inputs, input_options, usage_errors
+from audiotag.cli.options.types import COUNT_OR_NONE, Number
 from audiotag.tagging.formats import FORMATS, TIMELINES
 
 if TYPE_CHECKING:
@@ -20,71 +20,72 @@ if TYPE_CHECKING:
 @input_options
 @click.option(
     "--top-k",
-    type=click.IntRange(min=0),
+    type=COUNT_OR_NONE,
     default=5,
     show_default=True,
-    help="Tags for each file at most; 0 for all.",
+    help="At most so many tags for each file and window; 0 for all.",
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
-    help="Only tags that score this or more. Without it, labels count from the thresholds in the "
-    "model folder on, where evaluate --fit-thresholds has put some; 0 passes over them.",
+    type=Number("score", float, 0, 1),
+    help="Only tags with this score, from 0 to 1, or more; 0 for all. Without it, each class has "
+    "the threshold that the model holds for it, if any (see evaluate --fit-thresholds).",
 )
-@click.option("--timeline", is_flag=True, help="Tags of each window, with times, as well.")
+@click.option("--timeline", is_flag=True, help="Give the tags of each window too, with its times.")
 @click.option(
     "--pool",
     type=click.Choice(["max", "mean"]),
     default="max",
     show_default=True,
-    help="A file's score: the highest of its windows' scores, or their mean.",
+    help="A file's score for a class: the highest of its windows' scores, or their mean.",
 )
 @click.option(
     "--format",
     type=click.Choice(FORMATS),
-    help="Without it, by the suffix of --output; jsonl for a folder; a table to read on screen.",
+    help="[default: by the suffix of --output; jsonl if that is a folder; table without --output]",
 )
 @click.option(
     "--output",
     type=click.Path(),
-    help="A file; or a folder (one that exists, or a name with / at its end or no suffix), which "
-    "gets a file for each input, in the same tree.",
+    metavar="FILE|FOLDER",
+    help="Where results go. A folder (one that exists, or a name that ends in / or has no suffix) "
+    "gets a file for each recording, in the same tree.  [default: standard output]",
 )
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with the output of an earlier run: only files not in it, and those that failed.",
+    help="Add to the output of an earlier run: tag only files that are not in it, and those that "
+    "failed.",
 )
 def tag(
-    paths: Sequence[str],
-    include: Sequence[str],
-    exclude: Sequence[str],
-    model: str | None,
-    device: str,
-    engine: str,
-    precision: str,
+    inputs: Inputs,
+    computation: Computation,
     format: str | None,
     output: str | None,
     resume: bool,
-    **options,
+    **options: Any,
 ) -> None:
-    """Tag audio: PATH is a file, a folder (searched to the bottom), or - for a list of paths on
-    standard input. Files that cannot be decoded are named, and the rest is tagged.
+    """Say what can be heard in audio files.
+
+    PATH is a file, a folder, which is searched with its sub-folders, or - for a list of paths on
+    standard input. A file that cannot be decoded is named on standard error, and the rest are
+    tagged.
 
     \b
     Example: audiotag tag ~/recordings
              audiotag tag ~/recordings --timeline --output tags.csv
              find . -name '*.mp3' | audiotag tag - --output tags.jsonl --resume
     """
-    from audiotag.cli.progress.files import Progress, interruptible
+    from audiotag.cli.progress.files import Progress
+    from audiotag.cli.progress.interrupted import interruptible
     from audiotag.tagging.outputs import plan_output
 
-    progress = Progress(recount(paths, include, exclude))
-    with interruptible(progress, output):
+    progress = Progress(inputs.recount())
+    with interruptible(lambda: progress.interruption(output)):
         with usage_errors():
-            plan = plan_output(paths, output, format, resume)
-        files = named_files(paths, include, exclude)
-        _run(files, plan, progress, (model, device, engine, precision), options)
+            plan = plan_output(inputs.paths, output, format, resume)
+        options["timeline"] |= plan.format in TIMELINES
+        _run(inputs.files(), plan, progress, computation, options)
     if output is not None:
         click.echo(f"{progress.summary()}: {output}", err=True)
     sys.exit(progress.exit_code)
@@ -94,20 +95,16 @@ def _run(
     files: Iterator[Path],
     plan: "OutputPlan",
     progress: "Progress",
-    chosen: tuple[str | None, str, str, str],
-    options: dict,
+    computation: Computation,
+    options: dict[str, Any],
 ) -> None:
-    from audiotag.tagging.open import open_engine
     from audiotag.tagging.tag import TagOptions, tag_files
 
-    options["timeline"] |= plan.format in TIMELINES
-    engine = open_engine(*chosen)
-    with _open(plan, engine.sample_rate) as out, progress:
+    engine = computation.open()
+    with _open(plan, engine.sample_rate) as out:
         left = _left(files, out, progress)
-        with closing(tag_files(engine, left, TagOptions(**options), progress.heard)) as results:
-            for result in results:
-                with progress.count(result.path, result.duration, result.error):
-                    out.write(result)
+        results = tag_files(engine, left, TagOptions(**options), progress.heard)
+        progress.follow(results, out.write)
 
 
 def _open(plan: "OutputPlan", sample_rate: int) -> "Output":

@@ -11,7 +11,7 @@ from audiotag.cli.options.training import training_options
 if TYPE_CHECKING:
     import torch
 
-    from audiotag.training.recipe.toml import Recipe
+    from audiotag.training.recipe.sections import Recipe
 
 
 @click.command()
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 @click.option(
     "--folds",
     is_flag=True,
-    help="Cross-validate: train without each fold in turn, and measure on all clips.",
+    help="Cross-validate: train once without each fold, and measure each run on the fold that it "
+    "lacks.",
 )
 @click.option(
     "--sweep",
     "axes",
     multiple=True,
     metavar="KEY=VALUE,VALUE,...",
-    help="Train at each of these values; at each combination, given several times.",
+    help="Train once with each of these values; if given several times, with each combination.",
 )
 def train(
     recipe: Path,
@@ -39,7 +40,7 @@ def train(
     folds: bool,
     axes: tuple[str, ...],
 ) -> None:
-    """Train a model from a RECIPE.
+    """Train a model from RECIPE, a TOML file.
 
     \b
     Example: audiotag train recipes/small.toml --data data/mine --out runs/mine
@@ -71,22 +72,14 @@ def _cross_validate(
     recipe: "Recipe", data: Path, out: Path, device: "torch.device", resume: bool
 ) -> None:
     from audiotag.cli.tables.evaluate import print_evaluation, print_folds
-    from audiotag.evaluation.evaluate import summarise
-    from audiotag.evaluation.measurement import measure
-    from audiotag.evaluation.scoring import Scores
-    from audiotag.runtime.distributed import joined_processes
-    from audiotag.training.cross_validation import score_folds, train_folds
+    from audiotag.training.cross_validation import cross_validate
 
-    run = train_folds(recipe, data, out, device, resume)
-    with joined_processes() as rank:
-        parts = score_folds(run, data, device.type)
-    if rank:
+    results = cross_validate(recipe, data, out, device, resume)
+    if results is None:
         return
-    print_folds([summarise(measure(part, 0)) for part in parts])
-    whole = summarise(measure(Scores.join(parts)))
-    whole.save(run)
-    print_evaluation(whole)
-    click.echo(f"{run}: cross-validated; try: audiotag evaluate {run} {data} --compare OTHER")
+    print_folds(results.folds)
+    print_evaluation(results.whole)
+    click.echo(f"{out}: cross-validated; try: audiotag evaluate {out} {data} --compare OTHER")
 
 
 def _sweep(
@@ -100,18 +93,11 @@ def _sweep(
     folds: bool,
 ) -> None:
     from audiotag.cli.tables.evaluate import print_sweep
-    from audiotag.runtime.distributed import launched_rank
-    from audiotag.runtime.figures import check_plot
-    from audiotag.training.sweep import PLOT_FILE, TABLE_FILE, read_points, sweep
-    from audiotag.training.sweep_plot import plot_sweep
+    from audiotag.training.sweep import read_points, sweep
+    from audiotag.training.sweep_table import PLOT_FILE, TABLE_FILE
 
     points = read_points(recipe, overrides, axes)
-    check_plot(out / PLOT_FILE)
-    rank = launched_rank()
-    report = (lambda text: None) if rank else partial(click.echo, err=True)
-    rows = sweep(points, data, out, device, resume, folds, report)
-    if rank:
-        return
-    plot_sweep(rows, out / PLOT_FILE)
-    print_sweep(rows)
-    click.echo(f"{out}: see {TABLE_FILE} and {PLOT_FILE}")
+    rows = sweep(points, data, out, device, resume, folds, partial(click.echo, err=True))
+    if rows:
+        print_sweep(rows)
+        click.echo(f"{out}: see {TABLE_FILE} and {PLOT_FILE}")

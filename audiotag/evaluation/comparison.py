@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audiotag.data.shards import hash_keys
-from audiotag.errors import ModelError
+from audiotag.errors import DataError, ModelError
 from audiotag.evaluation.bootstrap import Statistic
 from audiotag.evaluation.measurement import Measurement
 from audiotag.evaluation.scoring import Scores
@@ -73,7 +73,8 @@ def compare(
 
     Raises:
         ModelError: If two runs do not have the same labels.
-        ValueError: If they were not measured on the same clips with equally many resamples.
+        DataError: If they were measured on different clips.
+        ValueError: If they were measured with different numbers of resamples.
     """
     runs = [*first, *second]
     for run in runs[1:]:
@@ -163,8 +164,13 @@ def _check_same_labels(one: Scores, other: Scores) -> None:
 
 
 def _check_same_clips(one: Measurement, other: Measurement) -> None:
-    if one.scores.keys != other.scores.keys or _resamples(one) != _resamples(other):
-        raise ValueError("the runs were measured on other clips or with other resamples")
+    if one.scores.keys != other.scores.keys:
+        raise DataError(
+            f"{one.scores.model} and {other.scores.model} were measured on different clips; name "
+            "the same for both with --split or --fold"
+        )
+    if _resamples(one) != _resamples(other):
+        raise ValueError("the runs were measured with different numbers of resamples")
 
 
 def _resamples(run: Measurement) -> int:

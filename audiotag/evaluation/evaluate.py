@@ -1,79 +1,162 @@
-"""How well a tagger knows a prepared data set, how sure that is, and on which clips it holds."""
+"""Evaluation: models scored on a prepared data set, measured, compared, and what to store of it."""
 
-from collections.abc import Iterator
-from dataclasses import astuple
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
+from audiotag.evaluation.comparison import Comparison, compare
+from audiotag.evaluation.folds import is_cross_validation, score_folds
+from audiotag.evaluation.held_out import count_learnt, validation_part
+from audiotag.evaluation.measurement import RESAMPLES, measure
+from audiotag.evaluation.scoring import Scores, score
+from audiotag.evaluation.summary import summarise
+from audiotag.evaluation.thresholds import StoredThresholds, store_fitted_thresholds
+from audiotag.models.evaluation_record import Evaluation
+from audiotag.runtime.distributed import joined_processes
+from audiotag.tagging.locate import model_folder
+from audiotag.tagging.open import open_engine
 
-from audiotag.data.shards import hash_keys
-from audiotag.evaluation.bootstrap import Statistic
-from audiotag.evaluation.measurement import RESAMPLES, Measurement, measure
-from audiotag.evaluation.metrics import confusion_matrix, d_prime
-from audiotag.evaluation.scoring import score
-from audiotag.models.engine import Engine
-from audiotag.models.evaluation_record import ClassFigures, Confusion, Evaluation, Figure
 
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """What to measure, how, and what to store of it.
 
-def evaluate(
-    tagger: Engine,
-    data: Path,
-    split: str | None = None,
-    fold: int | None = None,
-    batch_size: int = 16,
-    resamples: int = RESAMPLES,
-) -> Evaluation:
-    """Score clips and measure the scores; arguments, processes and errors as `scoring.score`.
+    Attributes:
+        models: Model folders, `.onnx` files, Hub ids, and folders of cross-validations.
+        data: A prepared data set.
+        compared: Runs of the model that the others, runs of one model, are compared with.
+        split: Measure on its clips only. Without a fold either, each model is measured on the
+            clips that its run was validated on, or on the split valid.
+        fold: Measure on its clips only.
+        resamples: Resamples for intervals and p-values; 0 for none.
+        save: Whether to write `evaluation.json` into the models' folders.
+        fit_thresholds: Whether to fit thresholds on these clips and store them in the folders.
+        scores: File for the scores of one model, which may be of clips without labels.
+        batch_size: Clips scored at once.
+        device: "auto", "cpu" or "cuda".
+        precision: "fp32" or "bf16".
 
-    Args:
-        resamples: Resamples for the intervals; 0 for none.
+    Raises:
+        ValueError: If these do not go together.
     """
-    return summarise(measure(score(tagger, data, split, fold, batch_size), resamples))
+
+    models: tuple[str, ...]
+    data: Path
+    compared: tuple[str, ...] = ()
+    split: str | None = None
+    fold: int | None = None
+    resamples: int = RESAMPLES
+    save: bool = False
+    fit_thresholds: bool = False
+    scores: Path | None = None
+    batch_size: int = 16
+    device: str = "auto"
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.save and self.precision != "fp32":
+            raise ValueError(
+                f"--save keeps figures of fp32; leave out --precision {self.precision}"
+            )
+        if self.compared and not self.resamples:
+            raise ValueError("--compare judges by resamples; leave out --resamples 0")
+        if self.scores is not None and len(self.models + self.compared) > 1:
+            raise ValueError("--scores takes the scores of one MODEL; leave out the others")
+        if self.save or self.fit_thresholds:
+            _check_folders(self.models)
+        if self.split is not None or self.fold is not None:
+            _check_no_cross_validation(self.models + self.compared)
 
 
-def summarise(measurement: Measurement) -> Evaluation:
-    """What a measurement says, without the scores and resamples behind it."""
-    scores = measurement.scores
-    return Evaluation(
-        model=scores.model,
-        data=scores.data,
-        split=scores.split,
-        fold=scores.fold,
-        clips=len(scores.keys),
-        keys=hash_keys(scores.keys),
-        labels=len(scores.labels),
-        resamples=len(measurement.figures["mAP"].draws),
-        figures=dict(_named_figures(measurement)),
-        classes=tuple(_classes(measurement)),
-        confusion=tuple(_confusions(measurement)) if scores.is_single else None,
-        learnt=scores.learnt,
+@dataclass(frozen=True)
+class EvaluationResults:
+    """What was measured.
+
+    Attributes:
+        clips: How many clips the first model was measured on.
+        evaluations: Of each model, then of those compared; none where no clip has a label.
+        comparison: Of the two; None where there is nothing to compare.
+        thresholds: Those stored, of each model.
+    """
+
+    clips: int
+    evaluations: tuple[Evaluation, ...] = ()
+    comparison: Comparison | None = None
+    thresholds: tuple[StoredThresholds, ...] = ()
+
+
+def evaluate(plan: EvaluationPlan) -> EvaluationResults | None:
+    """Measure models, and store what is asked for.
+
+    Returns:
+        The results. Where torchrun started several processes they share the work, and all but the
+        first get None.
+
+    Raises:
+        DataError, ModelError, HubError: As `scoring.score`, `open_engine` and `comparison.compare`.
+    """
+    with joined_processes() as rank:
+        scored = [_score(plan, model) for model in plan.models + plan.compared]
+    if rank:
+        return None
+    clips = len(scored[0].keys)
+    if plan.scores is not None:
+        scored[0].save(plan.scores)
+        if not scored[0].targets.any():
+            return EvaluationResults(clips)
+    measured = [measure(scores, plan.resamples) for scores in scored]
+    evaluations = tuple(map(summarise, measured))
+    first, second = measured[: len(plan.models)], measured[len(plan.models) :]
+    thresholds = _store(plan, evaluations, scored)
+    return EvaluationResults(
+        clips, evaluations, compare(first, second) if second else None, thresholds
     )
 
 
-def _named_figures(measurement: Measurement) -> Iterator[tuple[str, Figure]]:
-    for name, statistic in measurement.figures.items():
-        (figure,) = _figures(statistic)
-        yield name, figure
-        if name == "AUC":
-            yield "d_prime", Figure(*map(d_prime, astuple(figure)))
+def _check_folders(models: tuple[str, ...]) -> None:
+    for model in models:
+        if not Path(model).is_dir():
+            raise ValueError(
+                f"--save and --fit-thresholds write into a model folder, and {model} is none; "
+                "get one with audiotag pull or train"
+            )
 
 
-def _figures(statistic: Statistic) -> Iterator[Figure]:
-    """Figures in [0, 1], and so are the ends of their intervals."""
-    ends = (np.clip(x, 0, 1) for x in statistic.interval())
-    for row in zip(*(np.atleast_1d(x) for x in (statistic.value, *ends)), strict=True):
-        yield Figure(*(float(x) for x in row))
+def _check_no_cross_validation(models: tuple[str, ...]) -> None:
+    for model in models:
+        if is_cross_validation(Path(model)):
+            raise ValueError(
+                f"{model} is a cross-validation, measured on all clips; leave out --split and "
+                "--fold, or name one of its runs"
+            )
 
 
-def _classes(measurement: Measurement) -> Iterator[ClassFigures]:
-    names, counts = measurement.scores.labels.names, measurement.scores.targets.sum(0)
-    precision, auc = map(_figures, (measurement.average_precision, measurement.auc))
-    for i, p, a in zip(measurement.present.tolist(), precision, auc, strict=True):
-        yield ClassFigures(names[i], int(counts[i]), p, a)
+def _score(plan: EvaluationPlan, model: str) -> Scores:
+    """The scores of one model, or of the runs of a cross-validation joined."""
+    if is_cross_validation(Path(model)):
+        return Scores.join(
+            score_folds(Path(model), plan.data, plan.device, plan.batch_size, plan.precision)
+        )
+    folder = Path(model) if model.endswith(".onnx") else model_folder(model)
+    split, fold = plan.split, plan.fold
+    if split is None and fold is None:
+        split, fold = validation_part(folder, plan.data)
+    engine = "onnx" if folder.suffix == ".onnx" else "torch"
+    tagger = open_engine(str(folder), plan.device, engine, plan.precision)
+    tagger.name = model
+    unlabelled = plan.scores is not None
+    scores = score(tagger, plan.data, split, fold, plan.batch_size, unlabelled)
+    return replace(scores, learnt=count_learnt(folder, plan.data, scores.keys))
 
 
-def _confusions(measurement: Measurement) -> Iterator[Confusion]:
-    names = measurement.scores.labels.names
-    counts = confusion_matrix(measurement.scores.targets, measurement.scores.values)
-    for label, heard in np.argwhere(counts).tolist():
-        yield Confusion(names[label], names[heard], int(counts[label, heard]))
+def _store(
+    plan: EvaluationPlan, evaluations: tuple[Evaluation, ...], scored: list[Scores]
+) -> tuple[StoredThresholds, ...]:
+    """Write into the models' folders what is asked for; returns the thresholds written."""
+    folders = [Path(model) for model in plan.models]
+    if plan.save:
+        for folder, evaluation in zip(folders, evaluations, strict=False):
+            evaluation.save(folder)
+    if not plan.fit_thresholds:
+        return ()
+    pairs = zip(folders, scored, strict=False)
+    return tuple(store_fitted_thresholds(folder, scores) for folder, scores in pairs)

@@ -1,10 +1,12 @@
 """Thresholds: from which score on each class counts as heard, fitted where F1 is highest."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from audiotag.evaluation.scoring import Scores
+from audiotag.models.config import store_thresholds
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +22,33 @@ class Thresholds:
     values: np.ndarray
     f1: np.ndarray
     fallback: float
+
+
+@dataclass(frozen=True)
+class StoredThresholds:
+    """How good the thresholds are that were stored in a model folder.
+
+    Attributes:
+        folder: The model folder.
+        f1: Mean F1 over the classes that have a clip, on the clips they were fitted on.
+        f1_at_half: The same with 0.5 for all classes.
+    """
+
+    folder: Path
+    f1: float
+    f1_at_half: float
+
+
+def store_fitted_thresholds(folder: Path, scores: Scores) -> StoredThresholds:
+    """Fit thresholds and store them in a model folder, for `tag`.
+
+    Raises:
+        ModelError: As `store_thresholds`.
+    """
+    fitted = fit_thresholds(scores)
+    store_thresholds(folder, fitted.values.tolist())
+    half = f1_scores(scores.targets, scores.values, np.full(len(fitted.values), 0.5))
+    return StoredThresholds(folder, float(np.nanmean(fitted.f1)), float(np.nanmean(half)))
 
 
 def fit_thresholds(scores: Scores) -> Thresholds:

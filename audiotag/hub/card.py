@@ -1,6 +1,5 @@
 """The model card: describes a model folder to the people who find it on the Hub."""
 
-import json
 import math
 import re
 import tomllib
@@ -14,6 +13,7 @@ from audiotag.errors import RecipeError
 from audiotag.labels import Labels
 from audiotag.models.evaluation_record import Evaluation, Figure, read_evaluation
 from audiotag.models.folder import DEFAULT_NAME, LIBRARY, METRICS_FILE, RECIPE_FILE
+from audiotag.models.metrics_row import read_metrics
 from audiotag.models.model import Model
 from audiotag.models.provenance import TrainedOn, read_trained_on
 
@@ -97,7 +97,7 @@ def model_card(folder: Path | str, repo_id: str | None = None, license: str | No
         "Model": _model_table(tagger),
         "Labels": _labels(tagger.labels),
         "Data": "" if trained_on is None else _data(trained_on),
-        "Results": _last_row(folder / METRICS_FILE) if evaluation is None else _results(evaluation),
+        "Results": _last_row(folder) if evaluation is None else _results(evaluation),
         "Training": _training(folder / RECIPE_FILE),
         "Limits": _limits(tagger),
         "Licence": NO_LICENCE if license is None else f"`{license}`, for the weights.",
@@ -245,17 +245,17 @@ def _by_bootstrap(evaluation: Evaluation) -> str:
     return f"; intervals are by {evaluation.resamples:,} bootstrap resamples of the clips"
 
 
-def _last_row(path: Path) -> str:
-    """The numbers in the last line of `metrics.jsonl`; empty without one."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    if not lines:
+def _last_row(folder: Path) -> str:
+    """The numbers in the last row of `metrics.jsonl`; empty without one."""
+    rows = read_metrics(folder)
+    if not rows:
         return ""
     numbers = {
         key: f"{value:.4g}" if isinstance(value, float) else f"{value}"
-        for key, value in json.loads(lines[-1]).items()
+        for key, value in rows[-1].figures.items()
         if isinstance(value, int | float) and key != "time"
     }
-    return f"The last row of `{path.name}`:\n\n{_table('figure', numbers)}"
+    return f"The last row of `{METRICS_FILE}`:\n\n{_table('figure', numbers)}"
 
 
 def _training(path: Path) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from audiotag.training import augment
-from audiotag.training.run import Run
+from audiotag.training.distill.teachers import Answer
+from audiotag.training.run import LabelledClips, Run
 from audiotag.training.sampling import epoch_order
 
 SEED_STRIDE = 1_000_003  # prime, keeps the seeds of steps apart
@@ -24,24 +24,21 @@ class MicroBatch:
     Attributes:
         clips: Numbers of the clips (B,).
         waveform: Augmented clips (B, T).
-        targets: Their labels (B, classes).
-        taught: A teacher's scores for them (B, classes), softened, or nothing.
-        embedding: Its embeddings of them (B, D), where these are learnt.
-        maps: Its maps of the layers that are learnt, by name.
-        heard: What it made of the waveform, (B, 1, mels, frames), where the student hears the same.
-        is_blockwise: Whether these layers go on from them.
+        targets: Their labels (B, classes); zeros where a teacher alone is learnt.
+        answer: What teachers say of them, or nothing.
+        features: What the teacher's front end made of the waveform, (B, 1, mels, frames), where
+            the student's is the same.
+        is_blockwise: Whether layers continue from the teacher's maps.
         generator: Source of further random numbers.
         seed: Of the model's random numbers.
-        share: Of the step's clips that it has.
+        share: Share of the step's clips that it holds.
     """
 
     clips: Tensor
     waveform: Tensor
     targets: Tensor
-    taught: Tensor | None
-    embedding: Tensor | None
-    maps: dict[str, Tensor]
-    heard: Tensor | None
+    answer: Answer | None
+    features: Tensor | None
     is_blockwise: bool
     generator: torch.Generator
     seed: int
@@ -50,7 +47,13 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class Draw:
-    """Which clips (B,) make a micro batch, and of which step it is which."""
+    """The clips of a micro batch.
+
+    Attributes:
+        step: The step of the run that it is part of.
+        number: Which of the step's micro batches it is.
+        clips: Numbers of its clips (B,).
+    """
 
     step: int
     number: int
@@ -58,7 +61,7 @@ class Draw:
 
 
 def prepared(run: Run, epoch: int, step: int) -> Iterator[MicroBatch]:
-    """This process's micro batches of an epoch from a step on, while others are learnt."""
+    """This process's micro batches of an epoch from a step on, prepared while others are learnt."""
     with ThreadPoolExecutor(1) as pool:
         pending: deque[Future[MicroBatch]] = deque()
         for draw in draws(run, epoch, step):
@@ -70,62 +73,57 @@ def prepared(run: Run, epoch: int, step: int) -> Iterator[MicroBatch]:
 
 
 def draws(run: Run, epoch: int, step: int) -> Iterator[Draw]:
-    """What this process's micro batches of an epoch are made of, from a step of the run on."""
-    count = run.steps_per_epoch * run.batch_size
-    order = epoch_order(len(run.clips), count, run.weights, run.recipe.train.seed, epoch)
-    first = epoch * run.steps_per_epoch
-    batches = order.split(run.batch_size)
+    """The clips of this process's micro batches of an epoch, from a step of the run on."""
+    schedule = run.schedule
+    count = schedule.steps_per_epoch * schedule.batch_size
+    order = epoch_order(len(run.training), count, run.weights, run.recipe.train.seed, epoch)
+    first = epoch * schedule.steps_per_epoch
+    batches = order.split(schedule.batch_size)
     for i in range(step - first, len(batches)):
-        for number, clips in enumerate(batches[i].split(run.micro_size)):
-            if number % run.processes == run.rank:
+        for number, clips in enumerate(batches[i].split(schedule.micro_size)):
+            if number % schedule.processes == schedule.rank:
                 yield Draw(first + i, number, clips)
 
 
 def prepare(run: Run, draw: Draw) -> MicroBatch:
-    """The clips as they are learnt at a step, on the device, with what the teacher says of them."""
-    recipe, seed = run.recipe.augment, _seed(run, draw.step) + draw.number * MICRO_STRIDE
+    """The clips augmented, on the device, with what teachers say of them."""
+    seed = _seed(run, draw.step) + draw.number * MICRO_STRIDE
     clips, generator = draw.clips, torch.Generator().manual_seed(seed)
-    speeds = augment.speeds(len(clips), recipe.speed_prob, recipe.speed, generator)
-    waveform = run.clips.crops(clips, _crop_seconds(run, draw.step), generator, speeds)
-    targets = run.rows(run.targets, clips)
-    if run.stored is not None:  # of the clips, as the labels are, and mixed as they are
-        targets = torch.cat([targets, run.stored[clips]], dim=1)
+    speeds = run.augmentations.speed.draw(len(clips), generator)
+    seconds = _crop_seconds(run, draw.step)
+    waveform = run.training.clips.crops(clips, seconds, generator, speeds)
+    targets = _targets(run.training, clips, len(run.student.tagger.labels))
     targets = targets.to(run.device, non_blocking=True)
-    if recipe.roll:
-        waveform = augment.roll(waveform, generator)
-    if recipe.mix_prob:
-        mixing = recipe.mix_prob, recipe.mix_db, recipe.mix_clips
-        waveform, targets = augment.mix(waveform, targets, *mixing, generator)
-    if recipe.reverb_prob:
-        room = recipe.reverb_prob, recipe.reverb_seconds, recipe.reverb_db, run.tagger.sample_rate
-        waveform = augment.reverberate(waveform, *room, generator)
-    if recipe.filter_prob:
-        filtering = recipe.filter_prob, recipe.filter_db
-        waveform = augment.equalise(waveform, *filtering, generator)
-    if recipe.noise_prob:
-        noise = recipe.noise_prob, recipe.noise_db, recipe.noise_slope
-        waveform = augment.add_noise(waveform, *noise, generator)
-    waveform = augment.gain(waveform, recipe.gain_db, generator)
-    taught = embedding = heard = None
-    maps: dict[str, Tensor] = {}
-    if run.stored is not None:
-        targets, taught = targets.chunk(2, dim=1)
-    elif run.teacher is not None:
-        heard = run.teacher.features(waveform)
-        taught, embedding, maps = run.teacher_answer(waveform, heard)
+    for augmentation in run.augmentations.waveform:
+        waveform, targets = augmentation(waveform, targets, generator)
+    answer = features = None
+    if run.training.scores is not None:
+        targets, scores = targets.chunk(2, dim=1)
+        answer = Answer(scores)
+    elif run.teachers is not None:
+        features = run.teachers.first.features(waveform)
+        answer = run.teachers.answer(waveform, features)
     return MicroBatch(
         clips=clips,
         waveform=waveform,
         targets=targets,
-        taught=taught,
-        embedding=embedding,
-        maps=maps,
-        heard=heard if run.hears_alike else None,
-        is_blockwise=draw.step < run.blockwise_steps,
+        answer=answer,
+        features=features if run.teachers is not None and run.teachers.shares_front_end else None,
+        is_blockwise=draw.step < run.schedule.blockwise_steps,
         generator=generator,
         seed=seed,
-        share=len(clips) / run.batch_size,
+        share=len(clips) / run.schedule.batch_size,
     )
+
+
+def _targets(training: LabelledClips, clips: Tensor, classes: int) -> Tensor:
+    """Labels (B, classes) of clips (B,), zeros where there are none; stored scores follow them,
+    (B, 2 classes), so that what mixes the labels of clips mixes these as well."""
+    if training.targets is None:
+        labels = torch.zeros(len(clips), classes)
+    else:
+        labels = training.targets.rows(clips)
+    return labels if training.scores is None else torch.cat([labels, training.scores[clips]], dim=1)
 
 
 def _crop_seconds(run: Run, step: int) -> float:

@@ -1,28 +1,57 @@
 """Cross-validation: a run for each fold of a data set, measured on all its clips.
 
-Its folder holds the runs, `fold1`, `fold2` and so on. Each clip is scored by the one run that was
-not trained on it, so that the folder stands for one model in `evaluate` and its comparisons. A
-sweep over `train.seed` alone holds one such folder, or one run, for each seed.
+`evaluation.folds` says what its folder holds.
 """
 
-import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from audiotag.data.dataset import read_folds
-from audiotag.data.shards import hash_keys
 from audiotag.errors import DataError
-from audiotag.evaluation.scoring import Scores, score
-from audiotag.models.folder import CONFIG_FILE, RECIPE_FILE
-from audiotag.models.provenance import read_trained_on
-from audiotag.tagging.tagger import load_tagger
+from audiotag.evaluation.folds import score_folds
+from audiotag.evaluation.measurement import measure
+from audiotag.evaluation.scoring import Scores
+from audiotag.evaluation.summary import summarise
+from audiotag.models.evaluation_record import Evaluation
+from audiotag.models.folder import RECIPE_FILE
+from audiotag.runtime.distributed import joined_processes
 from audiotag.training.loop import train
-from audiotag.training.recipe.toml import Recipe
+from audiotag.training.recipe.sections import Recipe
 
-FOLD = re.compile(r"fold(\d+)")
-SEED = re.compile(r"train\.seed=(\d+)")  # as `sweep` names what it trains
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What a cross-validation reached.
+
+    Attributes:
+        folds: Of each fold's clips, without intervals.
+        whole: Of all clips.
+    """
+
+    folds: tuple[Evaluation, ...]
+    whole: Evaluation
+
+
+def cross_validate(
+    recipe: Recipe, data: Path, out: Path, device: torch.device, resume: bool = False
+) -> CrossValidation | None:
+    """Train on all folds but one, for each fold, measure all clips, and store what was measured.
+
+    Arguments and errors are those of `train_folds`.
+
+    Returns:
+        What was measured; None in all processes but the first, where torchrun started several.
+    """
+    train_folds(recipe, data, out, device, resume)
+    with joined_processes() as rank:
+        parts = score_folds(out, data, device.type)
+    if rank:
+        return None
+    whole = summarise(measure(Scores.join(parts)))
+    whole.save(out)
+    return CrossValidation(tuple(summarise(measure(part, 0)) for part in parts), whole)
 
 
 def train_folds(
@@ -54,71 +83,3 @@ def train_folds(
         of_fold = replace(recipe, data=replace(recipe.data, valid_fold=fold))
         train(of_fold, data, run, device, resume and (run / RECIPE_FILE).exists())
     return out
-
-
-def fold_runs(folder: Path) -> dict[int, Path]:
-    """The runs of a cross-validation by fold; none where the folder is another."""
-    return _numbered(folder, FOLD)
-
-
-def seed_runs(folder: Path) -> list[Path]:
-    """The runs, or cross-validations, of a sweep over seeds by seed; none for another model."""
-    is_sweep = folder.is_dir() and not (folder / CONFIG_FILE).exists()
-    return list(_numbered(folder, SEED).values()) if is_sweep else []
-
-
-def is_cross_validation(folder: Path) -> bool:
-    """Whether a folder holds the runs of folds, and no model itself."""
-    return folder.is_dir() and bool(fold_runs(folder)) and not (folder / CONFIG_FILE).exists()
-
-
-def score_folds(
-    folder: Path, data: Path, device: str = "auto", batch_size: int = 16, precision: str = "fp32"
-) -> list[Scores]:
-    """The scores of each fold's clips by the run that has not seen them; `Scores.join` joins them.
-
-    Args:
-        folder: What `train_folds` wrote.
-        data: The data set that it was trained on.
-        device: Where to compute.
-        batch_size: Clips scored at once.
-        precision: As in `load_tagger`.
-
-    Raises:
-        DataError, ModelError: As `scoring.score`, or if a fold has no run, or one that was trained
-            without other clips than the fold's.
-    """
-    runs, folds = fold_runs(folder), read_folds(data)
-    if list(runs) != folds:
-        raise DataError(
-            f"{folder} has runs of the folds {_listed(runs)}, and {data} the folds "
-            f"{_listed(folds)}; finish it with audiotag train --folds --resume"
-        )
-    parts = []
-    for fold, run in runs.items():
-        tagger = load_tagger(run, device, precision)
-        tagger.name = str(folder)
-        part = score(tagger, data, fold=fold, batch_size=batch_size)
-        _check_unseen(run, part, data)
-        parts.append(part)
-    return parts
-
-
-def _check_unseen(run: Path, part: Scores, data: Path) -> None:
-    """Raise a DataError where a run was trained without other clips than those scored."""
-    trained_on = read_trained_on(run)
-    if trained_on is not None and trained_on.valid.keys != hash_keys(part.keys):
-        raise DataError(
-            f"{run} was not trained without the clips of fold {part.fold} of {data}, whose folds "
-            "or clips have changed; give the data set that it was cross-validated on"
-        )
-
-
-def _numbered(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
-    """Folders by the number in their names, in its order."""
-    matches = ((pattern.fullmatch(path.name), path) for path in folder.iterdir())
-    return dict(sorted((int(match[1]), path) for match, path in matches if match))
-
-
-def _listed(folds: dict[int, Path] | list[int]) -> str:
-    return ", ".join(map(str, folds)) or "none"

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from audiotag.data.shards import DATASET_FILE
 from audiotag.errors import DataError, ModelError
 from audiotag.models.folder import RECIPE_FILE
+from audiotag.models.metrics_row import MetricsRow
 from audiotag.runtime.distributed import joined_processes
 from audiotag.runtime.files import replaced
 from audiotag.training.batches import MicroBatch, prepared
@@ -93,7 +94,8 @@ def _train(
     run = start(recipe, data, device, rank)
     position = Position()
     if resume and (out / STATE_FILE).exists():
-        position = load_state(out, run.modules, run.optimizer, run.scaler)
+        student = run.student
+        position = load_state(out, student.modules, student.optimizer, student.scaler)
     if rank == 0:
         with replaced(out / RECIPE_FILE) as file:
             file.write(dump_recipe(recipe).encode())
@@ -114,49 +116,49 @@ def _check_folder(out: Path, resume: bool, recipe: Recipe) -> None:
 
 
 def _train_epochs(run: Run, saver: Saver, position: Position) -> None:
-    steps, step = run.steps_per_epoch, position.step
+    steps, step = run.schedule.steps_per_epoch, position.step
     with tqdm(
-        total=run.total_steps * run.batch_size,
-        initial=step * run.batch_size,
+        total=run.schedule.total_steps * run.schedule.batch_size,
+        initial=step * run.schedule.batch_size,
         unit="clip",
         desc="train",
-        disable=True if run.rank else None,
+        disable=True if run.schedule.rank else None,
     ) as bar:
-        while step < run.total_steps and not saver.has_converged():
+        while step < run.schedule.total_steps and not saver.has_converged():
             row = _train_epoch(run, saver, Position(step, position.loss), bar)
             step, position = (step // steps + 1) * steps, Position()
-            if step == run.total_steps or step // steps % run.recipe.train.save_every == 0:
-                saver.validate({"epoch": step // steps, "step": step} | row)
+            if step == run.schedule.total_steps or step // steps % run.recipe.train.save_every == 0:
+                saver.validate(row)
             elif saver.saves_after(step):
                 saver.save(Position(step))
     saver.finish()
 
 
-def _train_epoch(run: Run, saver: Saver, position: Position, bar: tqdm) -> dict[str, float]:
-    """An epoch from a position in it to its end; returns what there is to tell of it."""
-    set_training(run.tagger)
-    epoch, watch = position.step // run.steps_per_epoch, Watch(run.keys)
-    end = (epoch + 1) * run.steps_per_epoch
-    loss = torch.tensor(0.0 if run.rank else position.loss, device=run.device)
+def _train_epoch(run: Run, saver: Saver, position: Position, bar: tqdm) -> MetricsRow:
+    """Train from a position in an epoch to its end; returns its figures."""
+    set_training(run.student.tagger)
+    epoch, watch = position.step // run.schedule.steps_per_epoch, Watch(run.training.keys)
+    end = (epoch + 1) * run.schedule.steps_per_epoch
+    loss = torch.tensor(0.0 if run.schedule.rank else position.loss, device=run.device)
     progress = Progress(loss, time.monotonic(), position.step)
     micro_batches = prepared(run, epoch, position.step)
     for step in range(position.step, end):
         progress.loss += step_of(run, _of_step(run, micro_batches, progress), step, watch)
-        bar.update(run.batch_size)
+        bar.update(run.schedule.batch_size)
         saves = saver.saves_after(step + 1) and step + 1 < end
         if step % REPORT_STEPS == 0 or saves or step + 1 == end:
             watch.look()
             _report(run, bar, progress, step)
         if saves:
             saver.save(Position(step + 1, _over_processes(run, progress)))
-    return _told(run, progress, end)
+    return _figures(run, progress, end)
 
 
 def _of_step(
     run: Run, micro_batches: Iterator[MicroBatch], progress: Progress
 ) -> Iterator[MicroBatch]:
     """This process's micro batches of a step, the time that they are waited for measured."""
-    for _ in range(run.micro_batches // run.processes):
+    for _ in range(run.schedule.micro_batches // run.schedule.processes):
         began = time.monotonic()
         micro_batch = next(micro_batches)
         progress.waited += time.monotonic() - began
@@ -164,29 +166,32 @@ def _of_step(
 
 
 def _report(run: Run, bar: tqdm, progress: Progress, step: int) -> None:
-    steps = step + 1 - run.steps_per_epoch * (step // run.steps_per_epoch)
-    loss = float(progress.loss) * run.processes / steps
+    steps = step + 1 - run.schedule.steps_per_epoch * (step // run.schedule.steps_per_epoch)
+    loss = float(progress.loss) * run.schedule.processes / steps
     waits = progress.waited / max(time.monotonic() - progress.began, 1e-9)
     bar.set_postfix(loss=f"{loss:.4f}", lr=f"{run.rate(step):.2e}", data_wait=f"{waits:.0%}")
 
 
-def _told(run: Run, progress: Progress, end: int) -> dict[str, float]:
-    """The epoch's figures; speed and waiting since it was begun or gone on with."""
+def _figures(run: Run, progress: Progress, end: int) -> MetricsRow:
+    """The epoch's figures at its last step; speed and waiting since it was started or resumed."""
+    steps = run.schedule.steps_per_epoch
     loss = _over_processes(run, progress)
     seconds = time.monotonic() - progress.began
-    return {
-        "train_loss": loss / run.steps_per_epoch,
-        "lr": run.rate(end),
-        "clips_per_second": (end - progress.first) * run.batch_size / seconds,
-        "data_wait": progress.waited / seconds,
-    }
+    return MetricsRow(
+        epoch=end // steps,
+        step=end,
+        train_loss=loss / steps,
+        lr=run.rate(end),
+        clips_per_second=(end - progress.first) * run.schedule.batch_size / seconds,
+        data_wait=progress.waited / seconds,
+    )
 
 
 def _over_processes(run: Run, progress: Progress) -> float:
     """The epoch's loss so far, which the first process has from here on, as after a resume."""
-    if run.processes > 1:
+    if run.schedule.processes > 1:
         dist.all_reduce(progress.loss)
     loss = float(progress.loss)
-    if run.rank:
+    if run.schedule.rank:
         progress.loss.zero_()
     return loss

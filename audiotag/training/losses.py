@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audiotag.runtime.precision import autocast
-from audiotag.training import augment
 from audiotag.training.batches import MicroBatch
 from audiotag.training.distill import feature_maps
 from audiotag.training.distill.embeddings import outputs
-from audiotag.training.recipe.toml import DistillRecipe
+from audiotag.training.distill.teachers import Answer
+from audiotag.training.recipe.sections import DistillRecipe
 from audiotag.training.run import Run
 
 
@@ -30,38 +30,61 @@ def label_loss(logits: Tensor, targets: Tensor, is_single: bool = False) -> Tens
 
 
 def loss_of(run: Run, batch: MicroBatch) -> Tensor:
-    """Loss of a micro batch against labels, a teacher's scores, or both by `distill.weight`, and on
-    top of them by the distance to its embeddings and maps."""
-    aims, alpha = _smoothed(run, batch.targets), run.recipe.augment.mixup_alpha
-    if batch.taught is not None:
-        aims = torch.cat([aims, batch.taught], dim=1)
+    """Loss of a micro batch against labels, a teacher's scores, or both by `distill.weight`.
+
+    The distances to the teacher's embeddings and maps are added where these are learnt.
+    """
+    aims, distill = _smoothed(run, batch.targets), run.recipe.distill
+    if batch.answer is not None and distill is not None:
+        return _distillation_loss(run, batch, batch.answer, distill, aims)
     with autocast(run.device.type, run.recipe.train.precision):
-        maps = _maps(run, batch)
-        if alpha:
-            maps, aims = augment.mixup(maps, aims, alpha, batch.generator)
-        given = batch.maps if batch.is_blockwise else None
-        with feature_maps.tapped(run.tagger.backbone, run.layers, given) as learnt:
-            logits, apart = _compared(run, batch, maps)
-    if run.recipe.distill is None:
-        return label_loss(logits, aims, run.is_single)
-    targets, taught = aims.chunk(2, dim=1)
-    loss = _distilled(run.recipe.distill, logits, targets, taught)
-    loss = loss + run.recipe.distill.embedding_weight * apart
-    if not run.layers:
+        maps, aims = _augmented(run, batch, aims)
+        logits = run.student.network(maps).float()
+    return label_loss(logits, aims, run.student.is_single)
+
+
+def _distillation_loss(
+    run: Run, batch: MicroBatch, answer: Answer, distill: DistillRecipe, aims: Tensor
+) -> Tensor:
+    """Loss against what teachers say, and in part against labels (B, classes)."""
+    aims = torch.cat([aims, answer.scores], dim=1)  # mixup blends both alike
+    layers, given = tuple(answer.maps), answer.maps if batch.is_blockwise else None
+    with autocast(run.device.type, run.recipe.train.precision):
+        maps, aims = _augmented(run, batch, aims)
+        with feature_maps.tapped(run.student.tagger.backbone, layers, given) as learnt:
+            logits, apart = _compared(run, answer, maps)
+    loss = _score_loss(distill, logits, *aims.chunk(2, dim=1)) + distill.embedding_weight * apart
+    if not layers:
         return loss
-    return loss + run.recipe.distill.layer_weight * feature_maps.distance(learnt, batch.maps)
+    return loss + distill.layer_weight * feature_maps.distance(learnt, answer.maps)
 
 
-def _compared(run: Run, batch: MicroBatch, maps: Tensor) -> tuple[Tensor, Tensor | float]:
+def _augmented(run: Run, batch: MicroBatch, aims: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps of a micro batch as the model gets them, and what is aimed at with them."""
+    augment, features = run.augmentations, cast(Any, run.student.tagger.features)
+    if augment.erase is not None:
+        power = augment.erase(features.power(batch.waveform), batch.generator)
+        maps = features.from_power(power)
+    else:
+        maps = features(batch.waveform) if batch.features is None else batch.features
+    if augment.mask is not None:
+        maps = augment.mask(maps, batch.generator)
+    if augment.mixup is not None:
+        maps, aims = augment.mixup(maps, aims, batch.generator)
+    return maps, aims
+
+
+def _compared(run: Run, answer: Answer, maps: Tensor) -> tuple[Tensor, Tensor | float]:
     """Logits (B, classes) of maps, and how far their embeddings are from the teacher's."""
-    if run.matching is None or batch.embedding is None:
-        return run.network(maps).float(), 0.0
-    embedding, logits = outputs(run.tagger.backbone, maps)
+    student = run.student
+    if student.matching is None or answer.embeddings is None:
+        return student.network(maps).float(), 0.0
+    embeddings, logits = outputs(student.tagger.backbone, maps)
     with torch.autocast(run.device.type, enabled=False):
-        return logits.float(), run.matching(embedding.float(), batch.embedding)
+        return logits.float(), student.matching(embeddings.float(), answer.embeddings)
 
 
-def _distilled(distill: DistillRecipe, logits: Tensor, targets: Tensor, taught: Tensor) -> Tensor:
+def _score_loss(distill: DistillRecipe, logits: Tensor, targets: Tensor, taught: Tensor) -> Tensor:
     """Loss of logits (B, classes) against softened scores, and in part against labels."""
     softened = F.binary_cross_entropy_with_logits(logits / distill.temperature, taught)
     # The gradient of a softened loss shrinks with the square of the temperature.
@@ -74,17 +97,3 @@ def _distilled(distill: DistillRecipe, logits: Tensor, targets: Tensor, taught: 
 def _smoothed(run: Run, targets: Tensor) -> Tensor:
     smoothing = run.recipe.train.label_smoothing
     return targets * (1 - smoothing) + smoothing / targets.shape[1]
-
-
-def _maps(run: Run, batch: MicroBatch) -> Tensor:
-    """Maps of a micro batch as the model gets them, parts of them erased or masked."""
-    recipe, features = run.recipe.augment, cast(Any, run.tagger.features)
-    if recipe.erase_prob:
-        power = augment.erase(features.power(batch.waveform), recipe.erase_prob, batch.generator)
-        maps = features.from_power(power)
-    else:
-        maps = features(batch.waveform) if batch.heard is None else batch.heard
-    if recipe.time_masks or recipe.mel_masks:
-        masks = recipe.time_masks, recipe.time_width, recipe.mel_masks, recipe.mel_width
-        maps = augment.mask(maps, *masks, batch.generator)
-    return maps

@@ -3,17 +3,19 @@
 The resumable state is written last: what lies beside it of later steps is dropped or written again.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch.distributed as dist
 from tqdm import tqdm
 
+from audiotag.models.metrics_row import MetricsRow
 from audiotag.runtime.files import PARTIAL
 from audiotag.training.run import Run
 from audiotag.training.run_folder.history import History
 from audiotag.training.run_folder.kept_weights import FOLDER, drop_others, finish, keep
 from audiotag.training.run_folder.state import Position, save_state
-from audiotag.training.validation import validate
+from audiotag.training.validation import Validation, validate
 
 
 class Saver:
@@ -27,10 +29,10 @@ class Saver:
 
     def __init__(self, run: Run, folder: Path, step: int) -> None:
         self.run, self.folder = run, folder
-        if run.rank == 0:
+        if run.schedule.rank == 0:
             for path in (*folder.glob(PARTIAL), *(folder / FOLDER).glob(PARTIAL)):
                 path.unlink()  # what a kill has left half written
-        self.history = None if run.rank else History(folder, step, run.recipe)
+        self.history = None if run.schedule.rank else History(folder, step, run.recipe)
 
     def saves_after(self, step: int) -> bool:
         """Whether the state within an epoch is to be saved."""
@@ -39,21 +41,25 @@ class Saver:
 
     def save(self, position: Position) -> None:
         """Write the resumable state."""
-        if self.run.rank == 0:
-            run = self.run
-            save_state(self.folder, position, run.modules, run.optimizer, run.scaler)
+        if self.run.schedule.rank == 0:
+            student = self.run.student
+            save_state(self.folder, position, student.modules, student.optimizer, student.scaler)
 
-    def validate(self, row: dict[str, float]) -> None:
-        """Measure the model, and write it, its figures and the state; the others wait."""
+    def validate(self, row: MetricsRow) -> None:
+        """Measure the model, and write it, its figures and the state; the others wait.
+
+        Args:
+            row: The figures of the epoch, which those of the validation join.
+        """
         if self.history is not None:
-            step, count = int(row["step"]), self.run.recipe.train.keep
-            self.history.add(row | validate(self.run))
-            keep(self.folder, step, self.run.saved_tagger.backbone)
-            self.run.saved_tagger.save(self.folder)
+            step, count = row.step, self.run.recipe.train.keep
+            self.history.add(_with_validation(row, validate(self.run)))
+            keep(self.folder, step, self.run.student.saved_tagger.backbone)
+            self.run.student.saved_tagger.save(self.folder)
             self.save(Position(step))
             drop_others(self.folder, [*self.history.last(count), *self.history.best(count)])
-            _tell(self.history.rows[-1])
-        if self.run.processes > 1:
+            _print(self.history.rows[-1])
+        if self.run.schedule.processes > 1:
             dist.barrier()
 
     def has_converged(self) -> bool:
@@ -62,7 +68,7 @@ class Saver:
         if patience is None:
             return False
         answer = [self.history is not None and self.history.since_best() >= patience]
-        if self.run.processes > 1:
+        if self.run.schedule.processes > 1:
             dist.broadcast_object_list(answer)
         return answer[0]
 
@@ -74,5 +80,14 @@ class Saver:
             self.history.close()
 
 
-def _tell(row: dict[str, float]) -> None:
-    tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "time"))
+def _with_validation(row: MetricsRow, measured: Validation) -> MetricsRow:
+    return replace(
+        row,
+        valid_loss=measured.loss,
+        valid_accuracy=measured.accuracy,
+        valid_map=measured.mean_average_precision,
+    )
+
+
+def _print(row: MetricsRow) -> None:
+    tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in row.figures.items() if k != "time"))

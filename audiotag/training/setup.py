@@ -6,9 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
 from audiotag.data.dataset import ClipDataset, read_labels
 from audiotag.data.loading.clips import open_clips
@@ -19,16 +17,18 @@ from audiotag.evaluation.stored_scores import StoredScores, read_scores
 from audiotag.labels import Labels
 from audiotag.models.model import Model, to_device
 from audiotag.models.provenance import Part, TrainedOn
-from audiotag.runtime.precision import SCALED
+from audiotag.runtime.distributed import process_count
 from audiotag.tagging.tagger import load_tagger
-from audiotag.training.distill import feature_maps
+from audiotag.training.augment.build import build_augmentations
 from audiotag.training.distill.embeddings import Matching
-from audiotag.training.distill.teachers import load_others
+from audiotag.training.distill.feature_maps import common_layers
+from audiotag.training.distill.teachers import Answer, Teachers, load_others
 from audiotag.training.model import build_tagger, check_crops, check_erasing, set_priors
 from audiotag.training.optim.freezing import freeze
-from audiotag.training.optim.optim import build_optimizer
-from audiotag.training.recipe.toml import Recipe
-from audiotag.training.run import ACCURACY, Run, temperature
+from audiotag.training.recipe.sections import Recipe
+from audiotag.training.run import ACCURACY, LabelledClips, Run
+from audiotag.training.schedule import plan_schedule
+from audiotag.training.student import build_student
 
 
 def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:
@@ -39,69 +39,34 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
     """
     torch.backends.cudnn.benchmark = True
     teacher, stored = _load_teacher(recipe, device), _read_stored(recipe)
-    follows = stored if teacher is None else teacher
-    labels = _label_set(recipe, data) if follows is None else follows.labels
-    torch.manual_seed(recipe.train.seed)  # after the teacher, whose building draws numbers too
-    tagger, is_new_head = build_tagger(recipe, labels)
-    tagger = to_device(tagger, device)
-    freeze(tagger.backbone, recipe.model.freeze)
-    parts = _parts(recipe)
-    train_set, valid_set = (ClipDataset(data, **part) for part in parts)
-    if train_set.sample_rate != tagger.sample_rate:
-        raise DataError(
-            f"{data} is at {train_set.sample_rate} Hz and the model takes {tagger.sample_rate} Hz; "
-            f"prepare it with --sample-rate {tagger.sample_rate}"
-        )
-    check_crops(tagger, recipe)
-    check_erasing(tagger, recipe)
-    targets = _targets(recipe, train_set, labels)
-    valid_targets = _targets(recipe, valid_set, labels)
-    is_single = _is_single(recipe, targets)
-    tagger.config = replace(tagger.config, softmax=is_single)
-    run = Run(
+    labels = _labels(recipe, data, stored if teacher is None else teacher)
+    tagger, is_new_head = _build_model(recipe, labels, device)
+    train_set, valid_set = (ClipDataset(data, **part) for part in _parts(recipe))
+    _check_fit(recipe, tagger, data, train_set)
+    targets, valid_targets = (_targets(recipe, x, labels) for x in (train_set, valid_set))
+    tagger.config = replace(tagger.config, softmax=_is_single(recipe, targets))
+    schedule = plan_schedule(recipe, len(train_set), rank, process_count())
+    teachers = None if teacher is None else _gather_teachers(recipe, teacher, tagger)
+    training = _training_clips(recipe, train_set, targets, stored, device)
+    answer = None
+    if is_new_head or recipe.data.balance or _learns_embeddings(recipe):
+        answer = _answer_to_beginnings(recipe, training, teachers, schedule.micro_size)
+    if is_new_head:
+        set_priors(tagger.backbone, _frequencies(training, answer), _temperature(recipe))
+    return Run(
         recipe=recipe,
         device=device,
-        tagger=tagger,
-        network=torch.compile(tagger.backbone) if recipe.train.compile else tagger.backbone,  # type: ignore[arg-type]
-        teacher=teacher,
-        others=load_others(_other_teachers(recipe), labels, device),
-        matching=None,
-        layers=_hinted_layers(recipe, tagger, teacher),
-        stored=None if stored is None else _softened(stored.of(train_set.keys), recipe),
-        average=_running_average(tagger.backbone, recipe.train.ema_decay),
-        optimizer=build_optimizer(tagger.backbone, recipe.optim),
-        scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == SCALED),
-        clips=open_clips(train_set, device),
-        targets=targets,
-        keys=train_set.keys,
-        valid=open_clips(valid_set, device),
-        valid_targets=valid_targets,
-        valid_stored=_valid_scores(stored, valid_set) if valid_targets is None else None,
-        is_single=is_single,
-        weights=None,
-        trained_on=TrainedOn(
-            Path(data).resolve().name,
-            *(_described(x, part) for x, part in zip((train_set, valid_set), parts, strict=True)),
+        schedule=schedule,
+        student=build_student(recipe, tagger, _matching(recipe, tagger, answer)),
+        teachers=teachers,
+        training=training,
+        validation=_validation_clips(
+            valid_set, _targets(recipe, valid_set, labels), stored, device
         ),
-        rank=rank,
-        processes=dist.get_world_size() if dist.is_initialized() else 1,
+        weights=_clip_weights(recipe, training, answer),
+        augmentations=build_augmentations(recipe.augment, tagger.sample_rate),
+        trained_on=_trained_on(recipe, data, train_set, valid_set),
     )
-    _check_shares(run)
-    _look_at_clips(run, is_new_head)
-    return run
-
-
-def _parts(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Which clips to train on, and which to validate on, as arguments of `ClipDataset`."""
-    fold = recipe.data.valid_fold
-    if fold is not None:
-        return {"without_fold": fold}, {"fold": fold}
-    return {"split": recipe.data.train_split}, {"split": recipe.data.valid_split}
-
-
-def _described(clips: ClipDataset, part: dict[str, Any]) -> Part:
-    hours = float(clips.durations.sum()) / 3600
-    return Part(len(clips), hours, hash_keys(clips.keys.tolist()), **part)
 
 
 def _load_teacher(recipe: Recipe, device: torch.device) -> Model | None:
@@ -117,40 +82,45 @@ def _load_teacher(recipe: Recipe, device: torch.device) -> Model | None:
     return teacher
 
 
-def _other_teachers(recipe: Recipe) -> tuple[str, ...]:
-    return () if recipe.distill is None else recipe.distill.other_teachers or ()
-
-
-def _hinted_layers(recipe: Recipe, tagger: Model, teacher: Model | None) -> tuple[str, ...]:
-    if recipe.distill is None or recipe.distill.layers is None or teacher is None:
-        return ()
-    count = round(min(recipe.data.crop_seconds) * tagger.sample_rate)
-    silence = torch.zeros(1, count, device=tagger.device)
-    maps = tagger.features(silence), teacher.features(silence)
-    return feature_maps.common_layers(
-        tagger.backbone, teacher.backbone, recipe.distill.layers, maps
-    )
-
-
 def _read_stored(recipe: Recipe) -> StoredScores | None:
     if recipe.distill is None or not recipe.distill.scores:
         return None
     return read_scores(recipe.distill.scores)
 
 
-def _softened(scores: np.ndarray, recipe: Recipe) -> Tensor:
-    """Scores (N, classes) softened as a teacher's logits are; in double precision, where logits up
-    to 36 still have scores of their own."""
-    logits = torch.from_numpy(scores).double().logit()
-    return (logits / temperature(recipe)).sigmoid().float()
-
-
-def _valid_scores(stored: StoredScores | None, clips: ClipDataset) -> Tensor | None:
-    return None if stored is None else torch.from_numpy(stored.of(clips.keys)).float()
-
-
-def _label_set(recipe: Recipe, data: Path) -> Labels:
+def _labels(recipe: Recipe, data: Path, source: Model | StoredScores | None) -> Labels:
+    """The labels to learn: those of the scores that are learnt, or else of the data."""
+    if source is not None:
+        return source.labels
     return Labels.audioset() if recipe.data.label_set == "audioset" else read_labels(data)
+
+
+def _build_model(recipe: Recipe, labels: Labels, device: torch.device) -> tuple[Model, bool]:
+    """The model on its device, parts of it frozen, and whether its head is a new one."""
+    torch.manual_seed(recipe.train.seed)  # after the teacher, whose building draws numbers too
+    tagger, is_new_head = build_tagger(recipe, labels)
+    tagger = to_device(tagger, device)
+    freeze(tagger.backbone, recipe.model.freeze)
+    return tagger, is_new_head
+
+
+def _parts(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Which clips to train on, and which to validate on, as arguments of `ClipDataset`."""
+    fold = recipe.data.valid_fold
+    if fold is not None:
+        return {"without_fold": fold}, {"fold": fold}
+    return {"split": recipe.data.train_split}, {"split": recipe.data.valid_split}
+
+
+def _check_fit(recipe: Recipe, tagger: Model, data: Path, clips: ClipDataset) -> None:
+    """Refuse clips at another sample rate, and a recipe that the model cannot follow."""
+    if clips.sample_rate != tagger.sample_rate:
+        raise DataError(
+            f"{data} is at {clips.sample_rate} Hz and the model takes {tagger.sample_rate} Hz; "
+            f"prepare it with --sample-rate {tagger.sample_rate}"
+        )
+    check_crops(tagger, recipe)
+    check_erasing(tagger, recipe)
 
 
 def _targets(recipe: Recipe, clips: ClipDataset, labels: Labels) -> Targets | None:
@@ -173,68 +143,125 @@ def _is_single(recipe: Recipe, targets: Targets | None) -> bool:
     return is_single
 
 
-def _running_average(model: nn.Module, decay: float | None) -> AveragedModel | None:
-    if decay is None:
+def _gather_teachers(recipe: Recipe, first: Model, student: Model) -> Teachers:
+    """The first teacher with those besides it."""
+    distill = recipe.distill
+    assert distill is not None
+    front_ends = [
+        (config.front_end, config.front_end_args)
+        for config in (student.resolved_config(), first.resolved_config())
+    ]
+    return Teachers(
+        first=first,
+        others=load_others(distill.other_teachers or (), first.labels, student.device),
+        layers=_learnt_layers(recipe, student, first),
+        temperature=distill.temperature,
+        sample_rate=student.sample_rate,
+        shares_front_end=front_ends[0] == front_ends[1],
+    )
+
+
+def _learnt_layers(recipe: Recipe, student: Model, teacher: Model) -> tuple[str, ...]:
+    """Names of the layers whose maps are learnt, which both models have in the same shape."""
+    if recipe.distill is None or recipe.distill.layers is None:
+        return ()
+    count = round(min(recipe.data.crop_seconds) * student.sample_rate)
+    silence = torch.zeros(1, count, device=student.device)
+    maps = student.features(silence), teacher.features(silence)
+    return common_layers(student.backbone, teacher.backbone, recipe.distill.layers, maps)
+
+
+def _training_clips(
+    recipe: Recipe,
+    dataset: ClipDataset,
+    targets: Targets | None,
+    stored: StoredScores | None,
+    device: torch.device,
+) -> LabelledClips:
+    scores = None if stored is None else _softened(stored.of(dataset.keys), recipe)
+    return LabelledClips(open_clips(dataset, device), dataset.keys, targets, scores)
+
+
+def _validation_clips(
+    dataset: ClipDataset,
+    targets: Targets | None,
+    stored: StoredScores | None,
+    device: torch.device,
+) -> LabelledClips:
+    """The clips to measure on, by stored scores where they have no labels."""
+    scores = None
+    if targets is None and stored is not None:
+        scores = torch.from_numpy(stored.of(dataset.keys)).float()
+    return LabelledClips(open_clips(dataset, device), dataset.keys, targets, scores)
+
+
+def _softened(scores: np.ndarray, recipe: Recipe) -> Tensor:
+    """Scores (N, classes) softened as a teacher's logits are; in double precision, where logits up
+    to 36 still have scores of their own."""
+    logits = torch.from_numpy(scores).double().logit()
+    return (logits / _temperature(recipe)).sigmoid().float()
+
+
+def _temperature(recipe: Recipe) -> float:
+    return 1.0 if recipe.distill is None else recipe.distill.temperature
+
+
+def _learns_embeddings(recipe: Recipe) -> bool:
+    return recipe.distill is not None and recipe.distill.embedding_weight > 0
+
+
+def _answer_to_beginnings(
+    recipe: Recipe, training: LabelledClips, teachers: Teachers | None, batch_size: int
+) -> Answer | None:
+    """What teachers say of the beginning of each training clip; nothing without a teacher."""
+    if teachers is None:
+        return None if training.scores is None else Answer(training.scores)
+    seconds, features = min(recipe.data.crop_seconds), teachers.first.features
+    scores, embeddings = [], []
+    for clips in torch.arange(len(training)).split(batch_size):
+        head = training.clips.heads(clips, seconds)
+        answer = teachers.answer(head, features(head))
+        scores.append(answer.scores.cpu())
+        embeddings.append(cast(Tensor, answer.embeddings).cpu())
+    return Answer(torch.cat(scores), torch.cat(embeddings))
+
+
+def _frequencies(training: LabelledClips, answer: Answer | None) -> Tensor:
+    """Share of the clips that have each class, (classes,), by the teacher or else the labels."""
+    if answer is not None:
+        return answer.scores.mean(0)
+    assert training.targets is not None
+    return training.targets.counts / len(training)
+
+
+def _clip_weights(recipe: Recipe, training: LabelledClips, answer: Answer | None) -> Tensor | None:
+    """How often to draw each clip (N,), by the teacher's scores or else its labels; nothing where
+    all are drawn equally often."""
+    data = recipe.data
+    if not data.balance:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-
-def _check_shares(run: Run) -> None:
-    if run.micro_batches % run.processes:
-        raise RecipeError(
-            f"the {run.micro_batches} micro batches of a step cannot be shared equally by "
-            f"{run.processes} processes; change train.batch_size or train.micro_batch"
-        )
-
-
-def _look_at_clips(run: Run, is_new_head: bool) -> None:
-    """Start the head, weigh the clips and scale embeddings, by what the training clips hold."""
-    distill, balance = run.recipe.distill, run.recipe.data.balance
-    matches = distill is not None and distill.embedding_weight > 0
-    if not (is_new_head or balance or matches):
-        return
-    scores, embeddings = (run.stored, None) if run.teacher is None else _answers_to_heads(run)
-    if is_new_head:
-        frequencies = _frequencies(run) if scores is None else scores.mean(0)
-        set_priors(run.tagger.backbone, frequencies, temperature(run.recipe))
-    if balance:
-        run.weights = _clip_weights(run, scores)
-    if matches and embeddings is not None:
-        _match(run, embeddings)
-
-
-def _match(run: Run, embeddings: Tensor) -> None:
-    """Have embeddings like the teacher's (N, D) learnt."""
-    width = cast(Any, run.tagger.backbone).head_hidden_size
-    run.matching = Matching(width, embeddings).to(run.device)
-    parameters = list(run.matching.parameters())
-    run.optimizer.add_param_group({"params": parameters, "weight_decay": 0.0, "lr_scale": 1.0})
-
-
-def _frequencies(run: Run) -> Tensor:
-    """Share of the clips that have each class, (classes,)."""
-    assert run.targets is not None
-    return run.targets.counts / len(run.targets)
-
-
-def _answers_to_heads(run: Run) -> tuple[Tensor, Tensor]:
-    """The teacher's softened scores (N, classes) and embeddings (N, D) for the beginning of each
-    training clip."""
-    assert run.teacher is not None
-    seconds, features = min(run.recipe.data.crop_seconds), run.teacher.features
-    batches = torch.arange(len(run.clips)).split(run.micro_size)
-    heads = (run.clips.heads(clips, seconds) for clips in batches)
-    answers = [[x.cpu() for x in run.teacher_answer(head, features(head))[:2]] for head in heads]
-    scores, embeddings = (torch.cat(parts) for parts in zip(*answers, strict=True))
-    return scores, embeddings
-
-
-def _clip_weights(run: Run, scores: Tensor | None) -> Tensor:
-    """Weight of each clip (N,), by its labels or else the teacher's scores (N, classes)."""
-    data = run.recipe.data
-    if scores is None:
-        assert run.targets is not None
-        return run.targets.weights(data.balance, data.balance_offset)
+    if answer is None:
+        assert training.targets is not None
+        return training.targets.weights(data.balance, data.balance_offset)
     # Undo the softening: a score of 0.001 must not weigh as a tenth of a class.
-    scores = (scores.logit() * temperature(run.recipe)).sigmoid().double()
+    scores = (answer.scores.logit() * _temperature(recipe)).sigmoid().double()
     return scores @ (scores.sum(0) + data.balance_offset).clamp(min=1) ** -data.balance
+
+
+def _matching(recipe: Recipe, tagger: Model, answer: Answer | None) -> Matching | None:
+    """What compares embeddings with the teacher's, where these are learnt."""
+    if answer is None or answer.embeddings is None or not _learns_embeddings(recipe):
+        return None
+    width = cast(Any, tagger.backbone).head_hidden_size
+    return Matching(width, answer.embeddings).to(tagger.device)
+
+
+def _trained_on(
+    recipe: Recipe, data: Path, train_set: ClipDataset, valid_set: ClipDataset
+) -> TrainedOn:
+    """What the run folder says of the clips."""
+    described = (
+        Part(len(x), float(x.durations.sum()) / 3600, hash_keys(x.keys.tolist()), **part)
+        for x, part in zip((train_set, valid_set), _parts(recipe), strict=True)
+    )
+    return TrainedOn(Path(data).resolve().name, *described)

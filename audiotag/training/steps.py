@@ -60,17 +60,18 @@ def learn(
 
 def step_of(run: Run, micro_batches: Iterable[MicroBatch], step: int, watch: Watch) -> Tensor:
     """Learn from a batch; returns this process's share of the loss, on the device."""
-    set_learning_rate(run.optimizer, run.rate(step))
+    student = run.student
+    set_learning_rate(student.optimizer, run.rate(step))
     loss = learn(
-        run.learner,
-        run.optimizer,
+        student.learner,
+        student.optimizer,
         (_watched_loss(run, x, step, watch) for x in micro_batches),
-        run.scaler if run.scaler.is_enabled() else None,
+        student.scaler if student.scaler.is_enabled() else None,
         run.recipe.optim.clip_grad,
-        sum_gradients if run.processes > 1 else None,
+        sum_gradients if run.schedule.processes > 1 else None,
     )
-    if run.average is not None:
-        run.average.update_parameters(run.tagger.backbone)
+    if student.average is not None:
+        student.average.update_parameters(student.tagger.backbone)
     return loss
 
 

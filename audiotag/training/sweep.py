@@ -1,7 +1,5 @@
 """A recipe trained at every combination of some values: accuracy against throughput."""
 
-import csv
-import io
 import itertools
 import math
 import re
@@ -18,28 +16,32 @@ from audiotag.backbones.complexity import count_parameters
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.shards import hash_keys
 from audiotag.errors import RecipeError
-from audiotag.evaluation.evaluate import summarise
+from audiotag.evaluation.folds import fold_runs, is_cross_validation, score_folds
 from audiotag.evaluation.measurement import measure
 from audiotag.evaluation.scoring import Scores, score
+from audiotag.evaluation.summary import summarise
 from audiotag.models.evaluation_record import Figure
-from audiotag.models.folder import METRICS_FILE, RECIPE_FILE
+from audiotag.models.folder import RECIPE_FILE
+from audiotag.models.metrics_row import read_metrics
 from audiotag.models.model import Model
 from audiotag.runtime.distributed import launched_rank
-from audiotag.runtime.files import replaced
+from audiotag.runtime.figures import check_plot
 from audiotag.runtime.timing import interleave
 from audiotag.tagging.tagger import load_tagger
-from audiotag.training.cross_validation import (
-    fold_runs,
-    is_cross_validation,
-    score_folds,
-    train_folds,
-)
+from audiotag.training.cross_validation import train_folds
 from audiotag.training.loop import train
-from audiotag.training.recipe.toml import DataRecipe, Recipe, load_recipe
-from audiotag.training.run_folder.history import read_rows
+from audiotag.training.recipe.sections import DataRecipe, Recipe
+from audiotag.training.recipe.toml import load_recipe
+from audiotag.training.sweep_plot import plot_sweep
+from audiotag.training.sweep_table import (
+    FOLLOWED,
+    PLOT_FILE,
+    TABLE_FILE,
+    Outcome,
+    SweepRow,
+    write_table,
+)
 
-TABLE_FILE, PLOT_FILE = "sweep.csv", "sweep.png"
-FOLLOWED = "mAP by the teacher's tags"  # of clips without labels, as the run's validation has it
 TIMED_CLIPS = 4  # of a batch
 TIMED_RUNS = 5
 SEPARATOR = re.compile(r",(?![^\[]*\])")  # a comma that is not inside a list
@@ -62,44 +64,6 @@ class Point:
     def name(self) -> str:
         """Of its folder."""
         return ",".join(self.values).replace("/", "_")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How good a combination is.
-
-    Attributes:
-        figure: "accuracy" where each clip has one label, "mAP" where they have others, `FOLLOWED`
-            where none has any.
-        value: The figure on the clips that were not trained on, with its interval; that of
-            `FOLLOWED` has none.
-        clips: How many those are.
-        keys: Hash of their names.
-    """
-
-    figure: str
-    value: Figure
-    clips: int
-    keys: str
-
-
-@dataclass(frozen=True)
-class SweepRow:
-    """What came out of one combination.
-
-    Attributes:
-        name: Its folder.
-        values: What it sets, as `key=value`.
-        outcome: How good it is.
-        parameters: Trainable numbers.
-        clips_per_second: From waveforms to scores, kernels built, timed with the others in turn.
-    """
-
-    name: str
-    values: tuple[str, ...]
-    outcome: Outcome
-    parameters: int
-    clips_per_second: float
 
 
 def read_points(recipe: Path, overrides: Sequence[str], axes: Sequence[str]) -> list[Point]:
@@ -130,10 +94,10 @@ def sweep(
     folds: bool = False,
     report: Report = lambda message: None,
 ) -> list[SweepRow]:
-    """Train and measure every combination, and write the table.
+    """Train and measure every combination, write the table and draw the picture.
 
-    Under torchrun all processes train; the first alone measures, while no other computes, and the
-    others get no rows.
+    Under torchrun all processes train; the first alone measures and reports, while no other
+    computes, and the others get no rows.
 
     Args:
         points: See `read_points`.
@@ -142,14 +106,16 @@ def sweep(
         device: Where to train and to measure.
         resume: Go on with what was begun.
         folds: Cross-validate each.
-        report: Called with what is being done.
+        report: Called with what is being done, in the first process.
 
     Raises:
-        RecipeError, DataError, ModelError: As `training.train`.
+        AudioTagError: As `training.train` and `check_plot`.
     """
+    check_plot(out / PLOT_FILE)
     runs = [out / point.name for point in points]
     for number, (point, run) in enumerate(zip(points, runs, strict=True), start=1):
-        report(f"{number} of {len(points)}: {point.name}")
+        if not launched_rank():
+            report(f"{number} of {len(points)}: {point.name}")
         if folds:
             train_folds(point.recipe, data, run, device, resume)
         else:
@@ -161,7 +127,8 @@ def sweep(
         _row(point, run, _outcome(run, point.recipe.data, data, device.type), speed)
         for point, run, speed in zip(points, runs, speeds, strict=True)
     ]
-    _write(rows, out / TABLE_FILE)
+    write_table(rows, out / TABLE_FILE)
+    plot_sweep(rows, out / PLOT_FILE)
     return rows
 
 
@@ -198,8 +165,7 @@ def _outcome(run: Path, recipe: DataRecipe, data: Path, device: str) -> Outcome:
     part = _part(run, recipe)
     clips = ClipDataset(data, **part)
     if not clips.targets(Model.load(_model(run)).labels).counts.any():
-        last = [read_rows(x / METRICS_FILE)[-1] for x in fold_runs(run).values() or (run,)]
-        value = fmean(row["valid_map"] for row in last)
+        value = fmean(_last_map(x) for x in fold_runs(run).values() or (run,))
         keys = hash_keys(clips.keys.tolist())
         return Outcome(FOLLOWED, Figure(value, math.nan, math.nan), len(clips), keys)
     if is_cross_validation(run):
@@ -209,6 +175,13 @@ def _outcome(run: Path, recipe: DataRecipe, data: Path, device: str) -> Outcome:
     evaluation = summarise(measure(scores))
     figure = "accuracy" if "accuracy" in evaluation.figures else "mAP"
     return Outcome(figure, evaluation.figures[figure], evaluation.clips, evaluation.keys)
+
+
+def _last_map(run: Path) -> float:
+    """Mean average precision of a run's last validation."""
+    value = read_metrics(run)[-1].valid_map
+    assert value is not None  # every validation measures it
+    return value
 
 
 def _part(run: Path, recipe: DataRecipe) -> dict[str, Any]:
@@ -229,21 +202,3 @@ def _row(point: Point, run: Path, outcome: Outcome, clips_per_second: float) -> 
         parameters=count_parameters(Model.load(_model(run)).backbone),
         clips_per_second=clips_per_second,
     )
-
-
-def _write(rows: Sequence[SweepRow], path: Path) -> None:
-    """The table, a column for each key that varies."""
-    header = [value.partition("=")[0] for value in rows[0].values]
-    header += [rows[0].outcome.figure, "low", "high", "clips", "keys"]
-    header += ["parameters", "clips_per_second"]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        values = [value.partition("=")[2] for value in row.values]
-        reached, speed = row.outcome, f"{row.clips_per_second:.2f}"
-        ends = [reached.value.value, reached.value.low, reached.value.high]
-        texts = ["" if math.isnan(x) else f"{x:.6f}" for x in ends]
-        writer.writerow([*values, *texts, reached.clips, reached.keys, row.parameters, speed])
-    with replaced(path) as file:
-        file.write(text.getvalue().encode())

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiotag.runtime.figures import COLOURS, draw_axes
+from audiotag.training.sweep_table import SweepRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-if TYPE_CHECKING:
-    from audiotag.training.sweep import SweepRow
 
 
-def plot_sweep(rows: Sequence["SweepRow"], path: Path) -> None:
+def plot_sweep(rows: Sequence[SweepRow], path: Path) -> None:
     """Draw accuracy, with its interval, against throughput, a point for each combination.
 
     What the first key is shows in a point's colour, what the others are in its mark.

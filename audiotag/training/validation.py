@@ -1,5 +1,7 @@
 """How good the model is while it learns."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,40 +10,62 @@ from torch.nn import functional as F
 from audiotag.evaluation.metrics import mean_average_precision
 from audiotag.runtime.precision import autocast
 from audiotag.training.losses import label_loss
-from audiotag.training.run import ACCURACY, Run
+from audiotag.training.run import Run
 
 POSITIVE_SCORE = 0.5  # a teacher's score from which its tag counts as true
 
 
-def validate(run: Run) -> dict[str, float]:
-    """Loss and mean average precision on the validation split, with the weights that are saved;
-    accuracy too where a clip has one label.
+@dataclass(frozen=True)
+class Validation:
+    """How good the weights that are saved are on the validation clips.
 
-    Where a teacher alone is followed, its scores from 0.5 count as the truth.
+    Attributes:
+        loss: Mean loss over the clips.
+        mean_average_precision: Over the classes that have a clip; NaN if none has.
+        accuracy: Share of clips whose first tag is their label; None where a clip may have several
+            labels or none.
+    """
+
+    loss: float
+    mean_average_precision: float
+    accuracy: float | None
+
+
+def validate(run: Run) -> Validation:
+    """Measure a run on its validation clips.
+
+    Where a teacher alone is learnt, its scores from 0.5 count as the truth.
     """
     losses, scores, truths = [], [], []
-    for clips in torch.arange(len(run.valid)).split(run.micro_size):
+    for clips in torch.arange(len(run.validation)).split(run.schedule.micro_size):
         logits, targets = _compare(run, clips)
-        losses.append(label_loss(logits, targets, run.is_single) * len(clips))
+        losses.append(label_loss(logits, targets, run.student.is_single) * len(clips))
         scores.append(logits.cpu().numpy())
         truths.append(targets.cpu().numpy() >= POSITIVE_SCORE)
     truth, score = np.concatenate(truths), np.concatenate(scores)
-    figures = {"valid_loss": float(torch.stack(losses).sum()) / len(run.valid)}
-    if run.is_single:
+    accuracy = None
+    if run.student.is_single:
         score = F.log_softmax(torch.from_numpy(score), dim=1).numpy()
-        figures[ACCURACY] = float((score.argmax(1) == truth.argmax(1)).mean())
-    return figures | {"valid_map": mean_average_precision(truth, score)}
+        accuracy = float((score.argmax(1) == truth.argmax(1)).mean())
+    loss = float(torch.stack(losses).sum()) / len(run.validation)
+    return Validation(loss, mean_average_precision(truth, score), accuracy)
 
 
 def _compare(run: Run, clips: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and targets (B, classes) of clips (B,) of the validation split."""
-    tagger = run.saved_tagger.eval()
-    waveform = run.valid.heads(clips, max(run.recipe.data.crop_seconds))
+    tagger, validation = run.student.saved_tagger.eval(), run.validation
+    waveform = validation.clips.heads(clips, max(run.recipe.data.crop_seconds))
     with torch.inference_mode():
         with autocast(run.device.type, run.recipe.train.precision):
             logits = tagger(waveform).float()
-        if run.valid_targets is not None:
-            return logits, run.valid_targets.rows(clips).to(logits.device)
-        if run.valid_stored is not None:
-            return logits, run.valid_stored[clips].to(logits.device)
-        return logits, run.teacher_scores(waveform)
+        return logits, _truth(run, clips, waveform).to(logits.device)
+
+
+def _truth(run: Run, clips: Tensor, waveform: Tensor) -> Tensor:
+    """Labels (B, classes) of validation clips (B,), or else a teacher's scores of them."""
+    if run.validation.targets is not None:
+        return run.validation.targets.rows(clips)
+    if run.validation.scores is not None:
+        return run.validation.scores[clips]
+    assert run.teachers is not None
+    return run.teachers.scores(waveform)

@@ -108,7 +108,7 @@ def test_rates_without_mp3_leave_it_out(tmp_path):
 
 
 def test_command_prints_a_row_for_each_way(folder):
-    result = CliRunner().invoke(cli, ["bench", "--data", str(folder), "--runs", "1"])
+    result = CliRunner().invoke(cli, ["bench", "data", str(folder), "--runs", "1"])
     assert result.exit_code == 0, result.output
     for said in (
         "5 clips of up to 1 s",

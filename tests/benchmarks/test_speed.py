@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from tests.support.tiny_models import TINY
 DCLS, DENSE = "convnext_dcls_audio_atto", "convnext_audio_atto"
 SETTING = Setting(batch_size=2, seconds=2.0)
 MEMORY = 5_000_000  # bytes
+SIZES = "--batch-size 1 --batch-size 8"
 
 
 @pytest.fixture(autouse=True)
@@ -321,7 +323,8 @@ def run(*arguments):
 
 
 def test_command_prints_json(no_memory, tiny):
-    result = run(DCLS, "--runs", 1, "--seconds", 2, "--threads", 1, "--train", "--json")
+    words = ("--runs", 1, "--seconds", 2, "--threads", 1, "--train", "--json")
+    result = run("models", DCLS, *words)
     assert result.exit_code == 0, result.output
     (table,) = json.loads(result.stdout)["tables"]
     assert table["setting"] == asdict(replace(SETTING, batch_size=4, train=True))
@@ -339,7 +342,7 @@ def test_command_prints_a_table_for_each_batch_size_and_draws_them(no_memory, ti
     picture = tmp_path / "speed.png"
     sizes = ("--batch-size", 1, "--batch-size", 2, "--batch-size", 2)
     arguments = ("--runs", 1, "--seconds", 2, "--threads", 1, "--plot", picture)
-    result = run(DCLS, *sizes, *arguments)
+    result = run("models", DCLS, *sizes, *arguments)
     assert result.exit_code == 0, result.output
     for said in ("Inference", "batch 1", "batch 2", "threads: 1", torch.__version__, "fp32"):
         assert said in result.stdout
@@ -354,8 +357,11 @@ def test_command_prints_a_table_for_each_batch_size_and_draws_them(no_memory, ti
     [
         (["--train", "--kernel"], "give one"),
         (["--kernel", "--files", "3"], "give one"),
-        (["--seconds", "2", "--seconds", "5", "--batch-size", "1", "--batch-size", "2"], "both"),
-        (["--kernel", "--plot", "x.png"], "leave out --kernel"),
+        (["models", *"--seconds 2 --seconds 5 --batch-size 1 --batch-size 2".split()], "both"),
+        (["kernels", "--plot", "x.png"], "--plot"),
+        (["--kernel", "--plot", "x.png"], "--plot"),
+        (["--files", "0"], "0 is below 1"),
+        (["--data", "no/such/folder"], "no/such/folder"),
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(arguments, message):
@@ -364,9 +370,37 @@ def test_options_that_do_not_go_together_are_wrong_usage(arguments, message):
 
 
 def test_a_picture_that_cannot_be_drawn_is_refused_before_anything_is_measured(monkeypatch):
-    assert isinstance(run("--plot", "x.gif").exception, AudioTagError)
+    assert isinstance(run("models", "--plot", "x.gif").exception, AudioTagError)
     monkeypatch.setattr(figures.importlib.util, "find_spec", lambda name: None)
-    assert "audiotag-dcls[plot]" in str(run("--plot", "x.png").exception)
+    assert "audiotag-dcls[plot]" in str(run("models", "--plot", "x.png").exception)
+
+
+@pytest.mark.parametrize(
+    "old,new",
+    [
+        ("", "models"),
+        (DCLS, f"models {DCLS}"),
+        (f"{DCLS} ast --train --json", f"models {DCLS} ast --train --json"),
+        (f"--runs 2 {DCLS} --batch-size 1 --batch-size 8", f"models {DCLS} --runs 2 {SIZES}"),
+        (
+            "--peers --baseline package --plot x.png",
+            "models --peers --baseline package --plot x.png",
+        ),
+        ("--kernel --device cpu --threads 2", "kernels --device cpu --threads 2"),
+        ("--threads 2 --files 20 a.onnx --json", "files a.onnx --count 20 --threads 2 --json"),
+        ("--files=20 --peers", "files --count 20 --peers"),
+        ("--runs 1 --data .", "data . --runs 1"),
+    ],
+)
+def test_commands_of_before_there_were_sub_commands_do_what_they_did(monkeypatch, old, new):
+    called = []
+    for name, command in bench.commands.items():
+        record = partial(lambda name, **values: called.append((name, values)), name)
+        monkeypatch.setattr(command, "callback", record)
+    results = [run(*words.split()) for words in (old, new)]
+    assert [result.exit_code for result in results] == [0, 0], results[0].output
+    first, second = called
+    assert first == second and second[0] == new.split()[0]
 
 
 def test_chart_of_map_shows_models_with_a_published_one(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t, ttest_ind, ttest_rel
 
-from audiotag.errors import ModelError
+from audiotag.errors import DataError, ModelError
 from audiotag.evaluation.bootstrap import Statistic
 from audiotag.evaluation.comparison import compare, compare_figure
 from audiotag.evaluation.measurement import measure
@@ -171,6 +171,7 @@ def test_other_labels_are_refused_and_another_order_is_not():
 def test_other_clips_or_resamples_are_refused():
     first = make_scores(2.0, 1)
     fewer = replace(first, keys=tuple(f"other {key}" for key in first.keys))
-    for other in (measure(fewer, 100), measure(first, 64)):
-        with pytest.raises(ValueError, match="other clips or with other resamples"):
-            compare([measure(first, 100)], [other])
+    with pytest.raises(DataError, match="model and model were measured on different clips"):
+        compare([measure(first, 100)], [measure(fewer, 100)])
+    with pytest.raises(ValueError, match="different numbers of resamples"):
+        compare([measure(first, 100)], [measure(first, 64)])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,21 +18,26 @@ from scipy.stats import norm
 from sklearn.metrics import (
     average_precision_score,
     confusion_matrix,
+    f1_score,
     label_ranking_average_precision_score,
     roc_auc_score,
 )
 
 from audiotag.cli.evaluate import evaluate as evaluate_command
 from audiotag.cli.prepare import prepare as prepare_command
+from audiotag.data.dataset import ClipDataset
+from audiotag.data.shards import hash_keys
 from audiotag.errors import DataError, ModelError
-from audiotag.evaluation.evaluate import evaluate, summarise
+from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
 from audiotag.evaluation.measurement import measure
 from audiotag.evaluation.scoring import Scores, score
+from audiotag.evaluation.summary import summarise
 from audiotag.evaluation.thresholds import fit_thresholds
 from audiotag.labels import Labels
 from audiotag.models.config import ModelConfig, read_config
 from audiotag.models.evaluation_record import read_evaluation
 from audiotag.models.model import Model
+from audiotag.models.provenance import Part, TrainedOn
 from audiotag.tagging.open import open_engine
 
 NAMES = ("Hum", "Whistle", "Music")
@@ -54,6 +60,21 @@ def make_tagger(seed: int = 0) -> Model:
 @pytest.fixture(scope="module")
 def tagger():
     return make_tagger()
+
+
+@pytest.fixture(scope="module")
+def model(tagger, tmp_path_factory):
+    """The tagger's folder."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    tagger.save(folder)
+    return folder
+
+
+def evaluate_one(model, data, **options):
+    """The evaluation of one model on the CPU."""
+    plan = EvaluationPlan((str(model),), data, device="cpu", **options)
+    (evaluation,) = evaluate(plan).evaluations
+    return evaluation
 
 
 def write_data(folder, labels_of):
@@ -105,9 +126,9 @@ def one_by_one(tagger, folder, keep):
     return np.array(targets), np.array(scores)
 
 
-def test_figures_are_scikit_learns(tagger, data):
+def test_figures_are_scikit_learns(tagger, model, data):
     targets, scores = one_by_one(tagger, data, lambda split, fold: split == "valid")
-    found = evaluate(tagger, data, "valid", batch_size=3, resamples=0)
+    found = evaluate_one(model, data, split="valid", batch_size=3, resamples=0)
     assert found.clips == len(targets) == 21
     there = targets.any(0)
     precision = average_precision_score(targets[:, there], scores[:, there], average=None)
@@ -137,12 +158,13 @@ def test_figures_are_scikit_learns(tagger, data):
     np.testing.assert_array_equal(counts, expected)
 
 
-def test_says_on_which_clips(tagger, data):
+def test_says_on_which_clips(tagger, model, data):
     splits = json.loads((data / "dataset.json").read_text())["splits"]
-    found = {split: evaluate(tagger, data, split, resamples=0) for split in ("valid", "train")}
+    found = {x: evaluate_one(model, data, split=x, resamples=0) for x in ("valid", "train")}
     for split, evaluation in found.items():
         assert evaluation.keys == splits[split]["keys"] and evaluation.split == split
-    every, fold = (evaluate(tagger, data, fold=k, resamples=0) for k in (None, 2))
+    every = summarise(measure(score(tagger, data), 0))
+    fold = evaluate_one(model, data, fold=2, resamples=0)
     assert every.clips == CLIPS
     targets, scores = one_by_one(tagger, data, lambda split, number: number == 2)
     assert (fold.fold, fold.clips) == (2, len(targets))
@@ -155,16 +177,16 @@ def test_says_on_which_clips(tagger, data):
         Scores.join([parts[0], parts[0]])
 
 
-def test_clips_with_several_labels_have_no_accuracy(tagger, tagged_data):
+def test_clips_with_several_labels_have_no_accuracy(tagger, model, tagged_data):
     targets, scores = one_by_one(tagger, tagged_data, lambda split, fold: split == "valid")
-    found = evaluate(tagger, tagged_data, "valid", resamples=0)
+    found = evaluate_one(model, tagged_data, split="valid", resamples=0)
     assert found.accuracy is None and found.confusion is None
     expected = label_ranking_average_precision_score(targets, scores, sample_weight=targets.sum(1))
     assert found.figures["lwlrap"].value == pytest.approx(expected, abs=1e-6)
 
 
-def test_intervals_stay_in_range_and_json_is_json(tagger, data):
-    found = evaluate(tagger, data, "valid", resamples=200)
+def test_intervals_stay_in_range_and_json_is_json(model, data):
+    found = evaluate_one(model, data, split="valid", resamples=200)
     for name, figure in found.figures.items():
         assert figure.low <= figure.value <= figure.high, name
         assert name == "d_prime" or 0 <= figure.low and figure.high <= 1, name
@@ -175,7 +197,8 @@ def test_intervals_stay_in_range_and_json_is_json(tagger, data):
 
     values = json.loads(found.to_json(), parse_constant=refuse)
     assert values["figures"]["mAP"]["low"] == found.figures["mAP"].low
-    bare = json.loads(evaluate(tagger, data, "valid", resamples=0).to_json(), parse_constant=refuse)
+    text = evaluate_one(model, data, split="valid", resamples=0).to_json()
+    bare = json.loads(text, parse_constant=refuse)
     assert bare["figures"]["mAP"]["low"] is None and bare["keys"] == found.keys
 
 
@@ -236,15 +259,15 @@ def test_any_number_of_processes_gives_the_same_bits(tagger, data, tmp_path):
 
 
 @pytest.mark.slow
-def test_torchrun_prints_and_writes_once(tagger, data, tmp_path):
-    tagger.save(tmp_path / "model")
+def test_torchrun_prints_and_writes_once(model, data, tmp_path):
+    shutil.copytree(model, tmp_path / "model")
     command = ["-m", "audiotag", "evaluate", str(tmp_path / "model"), str(data), "--json", "--save"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     run = subprocess.run(
         [*torchrun, *command, "--device", "cpu"], capture_output=True, text=True, check=True
     )
     (line,) = run.stdout.splitlines()
-    expected = evaluate(tagger, data, "valid")
+    expected = evaluate_one(model, data, split="valid")
     found = json.loads(line)
     assert found["clips"] == expected.clips and found["keys"] == expected.keys
     assert found["figures"]["mAP"]["value"] == pytest.approx(expected.mean_average_precision)
@@ -273,12 +296,11 @@ def test_command_writes_what_it_is_asked_for(tagger, data, tmp_path):
     assert thresholds == pytest.approx(fit_thresholds(expected).values.tolist(), abs=1e-6)
 
 
-def test_command_prints_tables(tagger, data, tmp_path):
-    tagger.save(tmp_path / "model")
+def test_command_prints_tables(model, data):
     arguments = ("--resamples", 20, "--classes", 1, "--device", "cpu", "--fold", 1)
-    result = run(tmp_path / "model", data, *arguments)
+    result = run(model, data, *arguments)
     assert result.exit_code == 0, result.output
-    expected = evaluate(tagger, data, fold=1, resamples=0)
+    expected = evaluate_one(model, data, fold=1, resamples=0)
     assert f"fold 1: {expected.clips} clips, keys {expected.keys}" in result.stdout
     assert f"{expected.mean_average_precision:.4f}" in result.stdout
     assert "the 3 of 527 classes with a clip" in result.stdout
@@ -298,3 +320,33 @@ def test_command_prints_tables(tagger, data, tmp_path):
 def test_wrong_usage_is_said_before_anything_is_computed(arguments, message):
     result = run(*arguments, "no data")
     assert result.exit_code == 2 and message in result.stderr
+
+
+def test_models_measured_on_different_clips_are_not_compared(tagger, model, data, tmp_path):
+    """Without a split or fold each is measured on what its run was validated on."""
+    tagger.save(tmp_path / "run")
+    fold = ClipDataset(data, fold=2)
+    part = Part(len(fold), 1.0, hash_keys(fold.keys.tolist()), fold=2)
+    TrainedOn("data", part, part).save(tmp_path / "run")
+    plan = EvaluationPlan((str(model),), data, (str(tmp_path / "run"),), resamples=20, device="cpu")
+    with pytest.raises(DataError, match="measured on different clips; name the same for both with"):
+        evaluate(plan)
+    whole = evaluate(replace(plan, fold=2))
+    assert [x.clips for x in whole.evaluations] == [len(fold)] * 2
+    assert all(x.difference.value == 0 for x in whole.comparison.differences)
+
+
+def test_a_model_s_thresholds_are_said_to_be_as_good_as_they_are(tagger, model, data, tmp_path):
+    shutil.copytree(model, tmp_path / "model")
+    folder = str(tmp_path / "model")
+    plan = EvaluationPlan((folder,), data, split="valid", fit_thresholds=True, device="cpu")
+    (stored,) = evaluate(plan).thresholds
+    scores = score(tagger, data, "valid")
+    there = scores.targets.any(0)
+    for thresholds, figure in (
+        (np.array(read_config(tmp_path / "model").thresholds), stored.f1),
+        (np.full(527, 0.5), stored.f1_at_half),
+    ):
+        heard = scores.values >= thresholds
+        expected = f1_score(scores.targets[:, there], heard[:, there], average="macro")
+        assert figure == pytest.approx(expected, abs=1e-9)

@@ -98,8 +98,8 @@ def test_stored_and_live_scores_of_whole_clips_teach_the_same(
     for draw in draws(live, 0, 0):
         expected, ours = (prepare_micro_batch(run, draw) for run in (live, stored))
         assert torch.equal(ours.waveform, expected.waveform)
-        assert expected.taught.std() > 0.1
-        torch.testing.assert_close(ours.taught, expected.taught, rtol=1e-4, atol=1e-6)
+        assert expected.answer.scores.std() > 0.1
+        torch.testing.assert_close(ours.answer.scores, expected.answer.scores, rtol=1e-4, atol=1e-6)
     rows = [
         [json.loads(line) for line in (run / "metrics.jsonl").open()]
         for run in (loop.train(x, data, tmp_path / str(i), CPU) for i, x in enumerate(settings))
@@ -116,7 +116,7 @@ def test_balance_and_the_new_head_start_from_the_stored_scores(data, teacher, fi
         for x in ({"teacher": str(teacher)}, {"scores": files})
     )
     torch.testing.assert_close(stored.weights, live.weights, rtol=1e-3, atol=0)
-    biases = [x.tagger.backbone.head.fc.bias for x in (stored, live)]
+    biases = [x.student.tagger.backbone.head.fc.bias for x in (stored, live)]
     torch.testing.assert_close(*biases, rtol=1e-4, atol=1e-5)
 
 
@@ -126,7 +126,7 @@ def test_mixup_blends_scores_as_it_does_labels(data, teacher, files, monkeypatch
     augment, train = {"mixup_alpha": 0.8}, {"label_smoothing": 0.1}
     settings = recipe(distill | {"weight": 0.9}, augment=augment, train=train)
     run = start(settings, data, CPU)
-    run.tagger.eval()
+    run.student.tagger.eval()
     batch = prepare_micro_batch(run, next(draws(run, 0, 0)))
     monkeypatch.setattr(torch, "_standard_gamma", lambda *_, **__: torch.tensor([3.0, 1.0]))
 
@@ -135,7 +135,7 @@ def test_mixup_blends_scores_as_it_does_labels(data, teacher, files, monkeypatch
 
     with torch.no_grad():
         logits = Model.load(teacher)(batch.waveform)
-        student = run.tagger.backbone(blended(run.tagger.features(batch.waveform)))
+        student = run.student.tagger.backbone(blended(run.student.tagger.features(batch.waveform)))
         taught, hard = torch.sigmoid(logits / 2), batch.targets * 0.9 + 0.1 / 3
         softened = F.binary_cross_entropy(torch.sigmoid(student / 2), blended(taught))
         labelled = F.binary_cross_entropy(torch.sigmoid(student), blended(hard))
@@ -147,11 +147,11 @@ def test_clips_that_are_added_up_have_the_scores_of_both(data, files):
     run = start(recipe({"scores": files}, augment={"mix_prob": 1.0}), data, CPU)
     draw = next(draws(run, 0, 0))
     batch = prepare_micro_batch(run, draw)
-    alone = run.stored[draw.clips]
+    alone = run.training.scores[draw.clips]
     both = torch.maximum(alone[:, None], alone)
-    for row, candidates in zip(batch.taught, both, strict=True):
+    for row, candidates in zip(batch.answer.scores, both, strict=True):
         assert (row == candidates).all(1).any()
-    assert (batch.taught > alone).any()
+    assert (batch.answer.scores > alone).any()
 
 
 def test_clips_without_labels_are_scored_and_taught(data, teacher, tmp_path):

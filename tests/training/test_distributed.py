@@ -117,14 +117,14 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(data):
     for micro in (8, 2):
         values["train"] = {"epochs": 2, "batch_size": 8, "micro_batch": micro}
         run = start(parse_recipe(values), data, torch.device("cpu"))
-        run.tagger.eval()  # no path dropped
-        heads = run.clips.heads
-        run.clips.crops = lambda clips, seconds, generator, speeds, h=heads: h(clips, seconds)
+        run.student.tagger.eval()  # no path dropped
+        clips = run.training.clips
+        clips.crops = lambda chosen, seconds, generator, speeds, h=clips.heads: h(chosen, seconds)
         batch = list(islice(prepared(run, 0, 0), 8 // micro))
         assert sum(x.share for x in batch) == 1
         for part in batch:
             (loss_of(run, part) * part.share).backward()
-        gradients.append([p.grad.clone() for p in run.tagger.backbone.parameters()])
+        gradients.append([p.grad.clone() for p in run.student.tagger.backbone.parameters()])
     for mine, other in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-6)
 
@@ -193,14 +193,14 @@ def test_two_processes_leave_a_batch_norm_the_mean_of_their_statistics(data, tmp
     assert done.returncode == 0, done.stderr
     found = load_file(tmp_path / "two" / "model.safetensors")
     run = start(parse_recipe(values), data, torch.device("cpu"))
-    before = copy.deepcopy(run.tagger.backbone.state_dict())
+    before = copy.deepcopy(run.student.tagger.backbone.state_dict())
     after = []
     for part in islice(prepared(run, 0, 0), 2):
-        run.tagger.backbone.load_state_dict(before)
-        set_training(run.tagger)
+        run.student.tagger.backbone.load_state_dict(before)
+        set_training(run.student.tagger)
         torch.manual_seed(part.seed)
         loss_of(run, part)
-        after.append(copy.deepcopy(run.tagger.backbone.state_dict()))
+        after.append(copy.deepcopy(run.student.tagger.backbone.state_dict()))
     names = [name for name in before if name.endswith(("running_mean", "running_var"))]
     assert len(names) > 20
     for name in names:
@@ -211,7 +211,8 @@ def test_two_processes_leave_a_batch_norm_the_mean_of_their_statistics(data, tmp
 
 COUNTED = """
 import os
-from audiotag.training import cross_validation, sweep
+from audiotag.evaluation import folds
+from audiotag.training import sweep
 from audiotag.cli import main
 
 def counted(module, name):
@@ -223,7 +224,7 @@ def counted(module, name):
     setattr(module, name, call)
 
 counted(sweep, "interleave")
-counted(cross_validation, "score")
+counted(folds, "score")
 main()
 """
 

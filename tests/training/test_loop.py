@@ -14,7 +14,7 @@ from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
 from audiotag.data.summary import summarise
 from audiotag.errors import DataError, ModelError, RecipeError
-from audiotag.evaluation.evaluate import evaluate
+from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
 from audiotag.labels import Labels
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.config import ModelConfig
@@ -79,7 +79,7 @@ def test_learns_three_pitches_and_evaluates_them(data, trained):
     rows = metrics(trained)
     assert [row["epoch"] for row in rows] == [20, 40]
     assert rows[-1]["train_loss"] < 0.8 * rows[0]["train_loss"]
-    result = evaluate(Model.load(trained), data, "valid")
+    (result,) = evaluate(EvaluationPlan((str(trained),), data, split="valid")).evaluations
     assert result.clips == 6
     assert result.accuracy == 1.0 and result.mean_average_precision == 1.0
     assert {x.name for x in result.classes} == {f"pitch {p}" for p in PITCHES}
@@ -190,7 +190,8 @@ def test_student_learns_what_its_teacher_knows_without_labels(data, trained, tmp
     run = loop.train(distilled, data, tmp_path / "run", CPU)
     losses = [row["valid_loss"] for row in metrics(run)]
     assert losses[1] < losses[0]
-    assert evaluate(Model.load(run), data, "valid").accuracy == 1.0
+    (result,) = evaluate(EvaluationPlan((str(run),), data, split="valid")).evaluations
+    assert result.accuracy == 1.0
 
 
 @pytest.mark.slow
@@ -206,10 +207,10 @@ def test_student_learns_its_teachers_embeddings(data, trained, tmp_path):
     weight, bias = state["matching/projection.weight"], state["matching/projection.bias"]
     heard = start(distilled, data, CPU)
     with torch.inference_mode():
-        learnt = heard.clips.heads(torch.arange(len(heard.clips)), 1.5)
+        learnt = heard.training.clips.heads(torch.arange(len(heard.training)), 1.5)
         teacher, student = Model.load(trained).eval(), Model.load(run).eval()
         mean, deviation = teacher.embed(learnt).mean(0), teacher.embed(learnt).std(0) + 1e-3
-        unheard = heard.valid.heads(torch.arange(len(heard.valid)), 2.0)
+        unheard = heard.validation.clips.heads(torch.arange(len(heard.validation)), 2.0)
         told = student.embed(unheard) @ weight.T + bias
         apart = (told - (teacher.embed(unheard) - mean) / deviation).square().mean()
     assert apart < 0.5  # guessing the mean gives about 1
@@ -220,10 +221,10 @@ def test_any_layer_of_the_teacher_gives_what_it_gave_in_training(data, trained):
     plain = {"mixup_alpha": 0.0, "speed_prob": 0.0}
     distilled = recipe(distill={"teacher": str(trained), "layers": layer}, augment=plain)
     run = start(distilled, data, CPU)
-    waveform = run.clips.heads(torch.arange(3), 1.5)
+    waveform = run.training.clips.heads(torch.arange(3), 1.5)
     teacher = Model.load(trained)
     heard = teacher.features(waveform)
-    _, _, maps = run.teacher_answer(waveform, heard)
+    maps = run.teachers.answer(waveform, heard).maps
     with torch.inference_mode():
         block = teacher.backbone.stages[0].blocks[0]
         mixed = block.conv_dw(teacher.backbone.stem(heard)).permute(0, 2, 3, 1)
@@ -241,7 +242,7 @@ def test_student_learns_its_teachers_maps(data, trained, tmp_path, blockwise):
     )
     run = loop.train(distilled, data, tmp_path / "run", CPU)
     heard = start(distilled, data, CPU)
-    unheard = heard.valid.heads(torch.arange(len(heard.valid)), 2.0)
+    unheard = heard.validation.clips.heads(torch.arange(len(heard.validation)), 2.0)
     teacher, student = (Model.load(folder).eval() for folder in (trained, run))
     theirs, ours = teacher.features(unheard), student.features(unheard)
     with torch.inference_mode():
@@ -290,12 +291,12 @@ def test_balance_draws_rare_classes_more_often(data, trained):
     for weight, name in zip(labelled.weights, names, strict=True):
         assert weight == pytest.approx(1 / (names.count(name) + 5))
     with torch.inference_mode():
-        heads = run.clips.heads(torch.arange(len(run.clips)), 1.5)
+        heads = run.training.clips.heads(torch.arange(len(run.training)), 1.5)
         scores = Model.load(trained)(heads).sigmoid().double()
     expected = (scores / scores.sum(0).clamp(min=1).sqrt()).sum(1)
     torch.testing.assert_close(run.weights.double(), expected, rtol=1e-4, atol=0)
     clips = [draw.clips for draw in draws(run, 0, 0)]
-    drawn = torch.cat(clips).bincount(minlength=len(run.clips))
+    drawn = torch.cat(clips).bincount(minlength=len(run.training))
     share = expected / expected.sum()
     assert (drawn / 600 - share).abs().max() < 4 * (share.max() / 600).sqrt()
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
 from audiotag.errors import ModelError, RecipeError
-from audiotag.evaluation.evaluate import evaluate
+from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
 from audiotag.models.model import Model
 from audiotag.training import batches, loop
 from audiotag.training.batches import draws
@@ -68,7 +68,7 @@ def test_steps_are_those_of_a_plain_loop(data, tmp_path, task):
         {"clip_grad": 0.3}, ema_decay=0.9, micro_batch=2, task=task, label_smoothing=0.1
     )
     run = start(settings, data, CPU)
-    model, features = run.tagger.backbone.train(), run.tagger.features
+    model, features = run.student.tagger.backbone.train(), run.student.tagger.features
     groups = {"weights": [], "vectors": [], "positions": []}
     for name, parameter in model.named_parameters():
         kind = "vectors" if parameter.ndim <= 1 or name.endswith("bias") else "weights"
@@ -85,7 +85,7 @@ def test_steps_are_those_of_a_plain_loop(data, tmp_path, task):
             group["lr"] = rate * scale
         drawn = [x for x in draws(run, step // 3, step) if x.step == step]
         of_step = [prepare_micro_batch(run, x) for x in drawn]
-        targets = run.targets.rows(torch.cat([x.clips for x in of_step]))
+        targets = run.training.targets.rows(torch.cat([x.clips for x in of_step]))
         logits = model(features(torch.cat([x.waveform for x in of_step])))
         if task == "single":
             loss = F.cross_entropy(logits, targets.argmax(1), label_smoothing=0.1)
@@ -113,12 +113,12 @@ def test_softmax_loss_is_that_of_torch():
 
 
 def test_task_is_found_in_the_data(data):
-    assert start(recipe(task="auto"), data, CPU).is_single
-    assert not start(recipe(), data, CPU).is_single
+    assert start(recipe(task="auto"), data, CPU).student.is_single
+    assert not start(recipe(), data, CPU).student.is_single
     run = start(recipe(task="auto"), data, CPU)
-    logits = run.tagger.eval()(run.valid.heads(torch.arange(6), 1.5))
-    expected = logits.argmax(1) == run.valid_targets.rows(torch.arange(6)).argmax(1)
-    assert validate(run)["valid_accuracy"] == pytest.approx(float(expected.float().mean()))
+    logits = run.student.tagger.eval()(run.validation.clips.heads(torch.arange(6), 1.5))
+    expected = logits.argmax(1) == run.validation.targets.rows(torch.arange(6)).argmax(1)
+    assert validate(run).accuracy == pytest.approx(float(expected.float().mean()))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -128,7 +128,7 @@ def test_other_number_formats_end_near_single_precision(data, tmp_path, precisio
         for x in ("fp32", precision)
     ]
     ours, expected = (Model.load(run).backbone.state_dict() for run in runs)
-    begun = start(recipe(), data, CPU).tagger.backbone.state_dict()
+    begun = start(recipe(), data, CPU).student.tagger.backbone.state_dict()
     change = [torch.cat([(x[k] - begun[k]).flatten() for k in begun]) for x in (ours, expected)]
     assert 0 < (change[0] - change[1]).norm() < 0.3 * change[1].norm()
 
@@ -157,7 +157,7 @@ def test_clips_of_a_loss_that_is_no_number_are_named(data, tmp_path, monkeypatch
         return batch
 
     monkeypatch.setattr(batches, "prepare", poison)
-    keys = ", ".join(run.keys[i] for i in poisoned.clips.tolist())
+    keys = ", ".join(run.training.keys[i] for i in poisoned.clips.tolist())
     with pytest.raises(RecipeError, match=f"at step 1, clips {re.escape(keys)};"):
         loop.train(settings, data, tmp_path / "run", CPU)
 
@@ -189,7 +189,7 @@ def test_scores_of_a_softmax_model_add_up_to_one_wherever_it_runs(data, tmp_path
     wave = np.float32(0.1) * np.random.default_rng(0).standard_normal((2, 64_000)).astype("f4")
     expected = torch.softmax(tagger(torch.from_numpy(wave)), 1).detach().numpy()
     np.testing.assert_allclose(tagger.score_windows(wave), expected, atol=1e-6)
-    found = evaluate(tagger, data, "valid")
+    (found,) = evaluate(EvaluationPlan((str(saved),), data, split="valid")).evaluations
     assert found.accuracy == pytest.approx(rows_of(saved)[-1]["valid_accuracy"])
     assert found.mean_average_precision == pytest.approx(rows_of(saved)[-1]["valid_map"])
     with pytest.raises(RecipeError, match="gives each clip one label"):
@@ -206,7 +206,7 @@ def test_single_label_training_needs_one_label_a_clip(data, tmp_path):
         pa.Table.from_pydict(table, pq.read_schema(data / "index.parquet")),
         tmp_path / "data" / "index.parquet",
     )
-    assert not start(recipe(task="auto"), tmp_path / "data", CPU).is_single
+    assert not start(recipe(task="auto"), tmp_path / "data", CPU).student.is_single
     for train in ({"task": "single"}, {"task": "auto", "metric": "valid_accuracy"}):
         with pytest.raises(RecipeError, match="label"):
             start(recipe(**train), tmp_path / "data", CPU)

@@ -2,86 +2,156 @@
 
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-SECONDS = click.FloatRange(min=0.01)
-PRECISION = click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16"]),
-    default="fp32",
-    help="bf16 (with torch): on a GPU, or a CPU with AMX, large models are faster; scores move, "
-    "those of MobileNets by up to 0.1.",
-)
+from audiotag.cli.options import with_options
+from audiotag.cli.options.device import DEVICE, PRECISION
+from audiotag.cli.options.types import COUNT, Number
+
+if TYPE_CHECKING:
+    from audiotag.models.engine import Engine
+
+SECONDS = Number("seconds", float, 0.01)
 OPTIONS = (
     click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
     click.option(
         "--model",
-        metavar="M",
-        help="Model folder, .onnx file or Hub id; without it, the embedded one.",
+        metavar="MODEL",
+        help="Model folder, .onnx file or Hub id; without it, the embedded model.",
     ),
     click.option(
-        "--window", type=SECONDS, default=10.0, show_default=True, help="Seconds heard at once."
+        "--window",
+        type=SECONDS,
+        default=10.0,
+        show_default=True,
+        help="Files are cut into windows of this length.",
     ),
     click.option(
-        "--hop", type=SECONDS, help="Seconds from one window to the next; without it, no overlap."
+        "--hop",
+        type=SECONDS,
+        help="From the start of one window to the start of the next.  [default: the length of a "
+        "window, so that none overlap]",
     ),
     click.option(
-        "--include", multiple=True, metavar="GLOB", help="Only these files, whatever their suffix."
+        "--include",
+        multiple=True,
+        metavar="GLOB",
+        help="Only files whose name matches (a glob with a /: whose path within PATH), whatever "
+        "their suffix; may be given several times.",
     ),
-    click.option("--exclude", multiple=True, metavar="GLOB", help="Not these files and folders."),
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto"),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="GLOB",
+        help="No files and folders that match, as for --include; may be given several times.",
+    ),
+    DEVICE,
     click.option(
         "--engine",
         type=click.Choice(["auto", "torch", "onnx"]),
         default="auto",
-        help="auto: onnx on a CPU where the model has model.onnx, which starts sooner; else torch.",
+        show_default=True,
+        help="auto: onnx, which starts sooner, on a CPU if the model has a model.onnx; else torch.",
     ),
     PRECISION,
-    click.option("--batch-size", type=click.IntRange(min=1), help="Windows computed at once."),
-    click.option("--workers", type=click.IntRange(min=1), help="Files decoded at once."),
+    click.option(
+        "--batch-size",
+        type=COUNT,
+        help="Windows computed at once.  [default: 8 on a CPU, 32 on a GPU]",
+    ),
+    click.option(
+        "--workers",
+        type=COUNT,
+        help="Files decoded at once.  [default: one for each core, at most 4, or 16 for a GPU]",
+    ),
 )
 
 
-def input_options(command: Callable) -> Callable:
-    """Give a command the shared arguments and options."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+@dataclass(frozen=True)
+class Inputs:
+    """The files that a command line names.
 
-
-def named_files(
-    paths: Sequence[str], include: Sequence[str], exclude: Sequence[str]
-) -> Iterator[Path]:
-    """The files named, `-` read from standard input.
-
-    Raises:
-        click.UsageError: If there is none.
+    Attributes:
+        paths: Files, folders, and `-` for a list on standard input.
+        include: Globs; only files that match one.
+        exclude: Globs; no files and folders that match one.
     """
-    from audiotag.audio.find_files import LISTING, find_files
 
-    listing = _standard_input() if LISTING in paths else ()
-    files = find_files(paths, include, exclude, listing)
-    first = next(files, None)
-    if first is None:
-        raise click.UsageError(
-            f"no audio files in {', '.join(paths)}: name files one by one to have them tried "
-            "whatever their suffix, or say which with --include"
-        )
-    return chain([first], files)
+    paths: tuple[str, ...]
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+    def files(self) -> Iterator[Path]:
+        """The files, `-` read from standard input.
+
+        Raises:
+            click.UsageError: If there is none.
+        """
+        from audiotag.audio.find_files import LISTING, find_files
+
+        listing = _standard_input() if LISTING in self.paths else ()
+        files = find_files(self.paths, self.include, self.exclude, listing)
+        first = next(files, None)
+        if first is None:
+            raise click.UsageError(
+                f"no audio files in {', '.join(self.paths)}: name files one by one to have them "
+                "tried whatever their suffix, or say which with --include"
+            )
+        return chain([first], files)
+
+    def recount(self) -> Iterator[Path] | None:
+        """The files once more, to be counted; None if they can be read only once."""
+        from audiotag.audio.find_files import LISTING, find_files
+
+        if LISTING in self.paths:
+            return None
+        return find_files(self.paths, self.include, self.exclude)
 
 
-def recount(
-    paths: Sequence[str], include: Sequence[str], exclude: Sequence[str]
-) -> Iterator[Path] | None:
-    """The files named once more, to be counted; None if they can be read only once."""
-    from audiotag.audio.find_files import LISTING, find_files
+@dataclass(frozen=True)
+class Computation:
+    """What computes: arguments of `open_engine`."""
 
-    return None if LISTING in paths else find_files(paths, include, exclude)
+    model: str | None
+    device: str
+    engine: str
+    precision: str
+
+    def open(self) -> "Engine":
+        """Load the model; errors as of `open_engine`."""
+        from audiotag.tagging.open import open_engine
+
+        return open_engine(self.model, self.device, self.engine, self.precision)
+
+
+def input_options(command: Callable) -> Callable:
+    """Give a command the shared arguments and options: it gets `Inputs`, a `Computation`, and the
+    other values by name.
+    """
+
+    @wraps(command)
+    def gathered(
+        paths: tuple[str, ...],
+        include: tuple[str, ...],
+        exclude: tuple[str, ...],
+        model: str | None,
+        device: str,
+        engine: str,
+        precision: str,
+        **options: Any,
+    ) -> None:
+        inputs = Inputs(paths, include, exclude)
+        command(inputs, Computation(model, device, engine, precision), **options)
+
+    return with_options(OPTIONS, gathered)
 
 
 @contextmanager

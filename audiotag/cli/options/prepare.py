@@ -1,28 +1,31 @@
 """Options of `audiotag prepare` that all kinds of sources have."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from audiotag.cli.options import with_options
+from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, FOLDER, NEW_FOLDER, Number
+
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-OUT = click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+OUT = click.argument("out", type=NEW_FOLDER)
 VERIFY = click.option(
-    "--verify", "verified", is_flag=True, help="Read every clip again at the end."
+    "--verify", "verified", is_flag=True, help="Verify the data set at the end: see prepare verify."
 )
-LIMIT = click.option("--limit", type=click.IntRange(1), help="Only the first so many recordings.")
+LIMIT = click.option("--limit", type=COUNT, help="Take only so many recordings, the first.")
+WORKERS = click.option(
+    "--workers", type=COUNT, help="Threads that decode.  [default: one for each core]"
+)
 
 
 class Size(click.ParamType):
-    """Bytes, with a unit or without."""
+    """A number of bytes, with or without a unit."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes of a text such as 50MB."""
+        """The bytes that a text such as 50MB says."""
         text = str(value).strip().upper()
         number = text.rstrip("BKMGT")
         try:
@@ -37,11 +40,15 @@ class Size(click.ParamType):
 SHARE_OPTIONS = (
     click.option(
         "--num-shards",
-        type=click.IntRange(1),
-        help="Divide the work between so many machines. Without it as "
-        "torchrun, Slurm or Kubernetes say.",
+        type=COUNT,
+        help="Divide the work into so many shares, one for each machine.  [default: as many as "
+        "torchrun, Slurm or Kubernetes started processes, else 1]",
     ),
-    click.option("--shard-index", type=click.IntRange(0), help="Which share this is, from 0 on."),
+    click.option(
+        "--shard-index",
+        type=COUNT_OR_NONE,
+        help="Which share this machine does, counted from 0; goes with --num-shards.",
+    ),
 )
 AUDIOSET_OPTIONS = (
     click.option(
@@ -49,41 +56,42 @@ AUDIOSET_OPTIONS = (
         "subsets",
         multiple=True,
         type=click.Choice(("balanced", "unbalanced", "eval")),
-        help="Only this one; may be repeated.  [default: those there are]",
+        help="Only this one; may be given several times.  [default: those there are]",
     ),
     click.option(
         "--class",
         "classes",
         multiple=True,
-        help="Only clips that have this label, a name or a mid; may be repeated.",
+        metavar="LABEL",
+        help="Only clips that have this label, a name or a mid; may be given several times.",
     ),
     click.option(
         "--metadata",
         type=FOLDER,
-        help="Folder of the segment lists (*_segments.csv), if they are not beside the audio.",
+        help="Where the segment lists (*_segments.csv) are, if they are not beside the audio.",
     ),
 )
 OPTIONS = (
     click.option(
         "--sample-rate",
-        type=click.IntRange(1000, 192_000),
+        type=Number("hz", int, 1000, 192_000),
         default=32_000,
         show_default=True,
-        help="Hz.",
+        help="Rate that recordings are resampled to.",
     ),
     click.option(
         "--clip-seconds",
-        type=click.FloatRange(0.1),
+        type=Number("seconds", float, 0.1),
         default=10.0,
         show_default=True,
-        help="Longer recordings are cut into several clips.",
+        help="Length of a clip; longer recordings are cut into several.",
     ),
     click.option(
         "--encoding",
         type=click.Choice(("flac", "wav")),
         default="flac",
         show_default=True,
-        help="Of the clips in the tar files: wav takes twice the room and need not be decoded.",
+        help="How clips are stored; wav takes twice the room, and training need not decode it.",
     ),
     click.option(
         "--shard-size",
@@ -91,35 +99,31 @@ OPTIONS = (
         type=Size(),
         default="1GB",
         show_default=True,
-        help="A tar file ends with the clip that reaches it, or its 10,000th.",
+        help="A shard (tar file) ends with the clip that reaches this size, or its 10,000th.",
     ),
     LIMIT,
-    click.option("--keep-silence", is_flag=True, help="Take silent clips too."),
-    click.option("--keep-duplicates", is_flag=True, help="Take clips of equal samples too."),
+    click.option("--keep-silence", is_flag=True, help="Do not leave out silent clips."),
     click.option(
-        "--workers", type=click.IntRange(1), help="Threads that decode.  [default: one a core]"
+        "--keep-duplicates",
+        is_flag=True,
+        help="Do not leave out clips that have the same samples as another.",
     ),
+    WORKERS,
     *SHARE_OPTIONS,
     VERIFY,
 )
 
 
 def options(command: Callable) -> Callable:
-    """Add what all kinds of sources have: OUT and how it is written."""
-    return OUT(_with(OPTIONS, command))
+    """Add what all sources have: OUT, and how it is written."""
+    return OUT(with_options(OPTIONS, command))
 
 
 def audioset_options(command: Callable) -> Callable:
     """Add which clips of AudioSet are meant."""
-    return _with(AUDIOSET_OPTIONS, command)
+    return with_options(AUDIOSET_OPTIONS, command)
 
 
 def share_options(command: Callable) -> Callable:
     """Add which part of the work is meant."""
-    return _with(SHARE_OPTIONS, command)
-
-
-def _with(added: Sequence[Callable], command: Callable) -> Callable:
-    for option in reversed(added):
-        command = option(command)
-    return command
+    return with_options(SHARE_OPTIONS, command)

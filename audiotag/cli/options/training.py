@@ -5,27 +5,39 @@ from pathlib import Path
 
 import click
 
+from audiotag.cli.options import with_options
+from audiotag.cli.options.device import DEVICE
+
 OPTIONS = (
     click.option(
-        "--data", required=True, type=click.Path(path_type=Path), help="Prepared data set."
+        "--data",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Prepared data set.",
     ),
-    click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder."),
+    click.option(
+        "--out",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Run folder, which is made.",
+    ),
     click.option(
         "--set",
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Change the recipe; dcls=none and distill=none leave these sections out.",
+        help="Change a value of the recipe; may be given several times. dcls=none and "
+        "distill=none leave these sections out.",
     ),
     click.option(
-        "--resume", is_flag=True, help="Go on from the last checkpoint in the run folder."
+        "--resume", is_flag=True, help="Resume from the last checkpoint in the run folder."
     ),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    DEVICE,
 )
 
 
 def training_options(command: Callable) -> Callable:
     """Add the options `data`, `out`, `overrides`, `resume` and `device` to a command."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+    return with_options(OPTIONS, command)

@@ -1,21 +1,20 @@
-"""Progress: what standard error shows while files are worked on, and how a run ends."""
+"""What standard error shows while files are tagged or embedded, and how a run ends."""
 
-import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import click
-from tqdm import tqdm
 
+from audiotag.cli.progress.line import StatusLine
+from audiotag.tagging.results import FileEmbedding, FileTags
 from audiotag.tagging.text import clock
 
-REFRESH = 0.2  # seconds
-INTERRUPTED = 130  # exit code of a program that Ctrl-C ended, by convention
+Result = TypeVar("Result", FileTags, FileEmbedding)
 
 
 class Progress:
@@ -29,18 +28,17 @@ class Progress:
     def __init__(self, count: Iterable[Path] | None) -> None:
         self.done = self.failed = self.skipped = 0
         self._seconds = 0.0  # of audio, in files that are through
-        self._shown = 0.0
+        self._position = ""  # in the file that is computed
+        self._start = time.monotonic()
+        self._total: int | None = None
         self._count = count
+        self._line = StatusLine()
 
     def __enter__(self) -> Self:
-        self._bar = tqdm(
-            unit=" files",
-            disable=not sys.stderr.isatty(),
-            leave=False,
-            bar_format="{n_fmt}/{total_fmt} files{postfix}",
-        )
-        if self._count is not None and not self._bar.disable:
+        self._start = time.monotonic()
+        if self._count is not None and self._line.is_live:
             threading.Thread(target=self._find_total, daemon=True).start()
+        self._show()
         return self
 
     def __exit__(
@@ -49,32 +47,29 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.close()
+        self._line.clear()
+
+    def follow(
+        self, results: Generator[Result, None, None], write: Callable[[Result], None]
+    ) -> None:
+        """Write each result and count it, with the line on the terminal meanwhile."""
+        with self, closing(results):
+            for result in results:
+                with self._counted(result):
+                    write(result)
 
     def heard(self, path: Path, second: float) -> None:
         """Show how far a file is, now and then."""
-        if self._bar.disable or time.monotonic() < self._shown + REFRESH:
-            return
-        self._shown = time.monotonic()
-        speed = (self._seconds + second) / max(self._bar.format_dict["elapsed"], 1e-3)
-        self._bar.set_postfix_str(f"{speed:.0f} x real time, {path.name} at {clock(second)}")
+        if self._line.is_due:
+            speed = (self._seconds + second) / max(time.monotonic() - self._start, 1e-3)
+            self._position = f", {speed:.0f} x real time, {path.name} at {clock(second)}"
+            self._show()
 
     def skip(self) -> None:
         """Count a file that an earlier run has done."""
         self.skipped += 1
-        self._bar.update()
-
-    @contextmanager
-    def count(self, path: str, duration: float | None, error: str | None) -> Iterator[None]:
-        """Count a file, reported if it failed, whose result is printed meanwhile."""
-        with tqdm.external_write_mode(file=sys.stdout):
-            yield
-            if error is not None:
-                click.echo(f"{path}: {error}", err=True)
-        self.failed += error is not None
-        self.done += error is None
-        self._seconds += duration or 0.0
-        self._bar.update()
+        if self._line.is_due:
+            self._show()
 
     @property
     def exit_code(self) -> int:
@@ -90,21 +85,28 @@ class Progress:
             text += f", {self.skipped} done before"
         return text
 
-    def _find_total(self) -> None:
-        self._bar.total = sum(1 for _ in self._count or ())
+    def interruption(self, output: str | None) -> str:
+        """What to say when the run was stopped, with where its results are, if in a file."""
+        kept = f", kept in {output}" if output and self.done else ""
+        return f"Stopped: {self.summary()}{kept}"
 
-
-@contextmanager
-def interruptible(progress: Progress, output: str | None) -> Iterator[None]:
-    """End with one line and code 130 on Ctrl-C.
-
-    Args:
-        progress: Says what has been done.
-        output: Where it is; None if on standard output.
-    """
-    try:
+    @contextmanager
+    def _counted(self, result: FileTags | FileEmbedding) -> Iterator[None]:
+        """Count a file, reported if it failed, whose result is printed meanwhile."""
+        self._line.clear()
         yield
-    except KeyboardInterrupt:
-        kept = f", kept in {output}" if output and progress.done else ""
-        click.echo(f"Stopped: {progress.summary()}{kept}", err=True)
-        sys.exit(INTERRUPTED)
+        if result.error is not None:
+            click.echo(f"{result.path}: {result.error}", err=True)
+        self.failed += result.error is not None
+        self.done += result.error is None
+        self._seconds += result.duration or 0.0
+        self._show()
+
+    def _show(self) -> None:
+        if self._line.is_live:
+            through = self.done + self.failed + self.skipped
+            total = "?" if self._total is None else self._total
+            self._line.show(f"{through}/{total} files{self._position}")
+
+    def _find_total(self) -> None:
+        self._total = sum(1 for _ in self._count or ())

@@ -1,34 +1,30 @@
-"""What standard error shows while a data set is prepared."""
+"""What standard error shows while a data set is prepared, downloaded or verified."""
 
-import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import click
+from audiotag.cli.progress.line import StatusLine
 
 if TYPE_CHECKING:
     from audiotag.data.progress import PreparationState
 
-REFRESH = 0.2  # seconds, on a terminal
-LOG_REFRESH = 30.0  # seconds, where standard error goes to a file: a line each time
+LOG_EVERY = 30.0  # seconds, where standard error goes to a file
 
 
 class PrepareProgress:
-    """A line that says how far a run is, how fast, and how long it will take."""
+    """Says how far a run is, how fast, and how long it will take."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._begun = self._shown = time.monotonic()
+        self._line = StatusLine(LOG_EVERY)
+        self._start = time.monotonic()
         self._last: PreparationState | None = None
 
     def __call__(self, progress: "PreparationState") -> None:
         """Show it, now and then."""
         self._last = progress
-        now = time.monotonic()
-        if now >= self._shown + (REFRESH if self._live else LOG_REFRESH):
-            self._shown = now
-            self._show(progress)
+        if self._line.is_due:
+            self._line.show(self._describe(progress))
 
     def __enter__(self) -> Self:
         return self
@@ -41,12 +37,10 @@ class PrepareProgress:
     ) -> None:
         """Leave the last state to be read."""
         if self._last is not None:
-            self._show(self._last)
-            click.echo(err=True, nl=self._live)
+            self._line.keep(self._describe(self._last))
 
-    def _show(self, progress: "PreparationState") -> None:
-        text = describe(progress, time.monotonic() - self._begun)
-        click.echo(f"\r\x1b[K{text}" if self._live else text, err=True, nl=not self._live)
+    def _describe(self, progress: "PreparationState") -> str:
+        return describe(progress, time.monotonic() - self._start)
 
 
 def describe(progress: "PreparationState", seconds: float) -> str:

@@ -4,16 +4,14 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
+from audiotag.cli.tables.grid import open_console, print_grid
 
 if TYPE_CHECKING:
     from audiotag.benchmarks.files_to_tags import TaggingTable
     from audiotag.benchmarks.reading import DataSpeed
     from audiotag.benchmarks.speed import KernelSpeed, ModelSpeed, SpeedTable
 
-MIN_WIDTH = 120  # characters; where output is no terminal, rich takes 80
+WORDS = ("kernel", "engine", "made of")  # columns, besides the first
 
 
 def print_models(table: "SpeedTable[ModelSpeed]") -> None:
@@ -114,17 +112,9 @@ def print_data(table: "DataSpeed") -> None:
 
 
 def _print(title: str, caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for i, column in enumerate(columns):
-        words = i == 0 or column in ("kernel", "engine", "made of", "from")
-        table.add_column(column, justify="left" if words else "right", no_wrap=not words)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=max(console.width, MIN_WIDTH))
+    console = open_console()
     console.print(title, style="bold", soft_wrap=True)
-    console.print(table)
+    print_grid(console, columns, rows, WORDS)
     console.print(caption, style="dim", soft_wrap=True)
 
 

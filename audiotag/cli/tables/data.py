@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
+
+from audiotag.cli.tables.grid import open_console, print_grid
 
 if TYPE_CHECKING:
     from audiotag.data.summary import DataSummary, PartSummary
@@ -27,15 +26,11 @@ class Grid:
 
 def print_tables(summary: "DataSummary", all_labels: bool) -> None:
     """Print for a terminal."""
-    console = Console(highlight=False)
-    console.print(f"[bold]{escape(summary.name)}[/bold]: {_headline(summary)}", soft_wrap=True)
+    console = open_console()
+    name = Text(summary.name, style="bold")
+    console.print(name.append(f": {_headline(summary)}", style="not bold"), soft_wrap=True)
     for grid in _grids(summary, all_labels):
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for i, column in enumerate(grid.columns):
-            table.add_column(column, justify="right" if i else "left", no_wrap=bool(i))
-        for row in grid.rows:
-            table.add_row(*(escape(cell) for cell in row))
-        console.print(table)
+        print_grid(console, grid.columns, grid.rows)
 
 
 def print_markdown(summary: "DataSummary", all_labels: bool) -> None:

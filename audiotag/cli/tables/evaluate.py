@@ -2,27 +2,47 @@
 
 from collections.abc import Sequence
 from math import isinf
-from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
+import click
 from rich.console import Console
-from rich.table import Table
 
+from audiotag.cli.tables.grid import open_console, print_grid
 from audiotag.evaluation.comparison import Comparison
-from audiotag.models.evaluation_record import ClassFigures, Confusion, Evaluation, Figure
+from audiotag.evaluation.evaluate import EvaluationResults
+from audiotag.models.evaluation_record import ClassFigures, Confusion, Evaluation, Figure, to_json
+from audiotag.training.sweep_table import SweepRow
 
-if TYPE_CHECKING:
-    from audiotag.training.sweep import SweepRow
-
-MIN_WIDTH = 120  # characters; where output is no terminal, rich takes 80
 SHOWN_CONFUSION = 20  # classes; of more the most frequent mistakes are listed
 SHOWN_MISTAKES = 10
 NAMES = {"d_prime": "d'"}
 
 
+def print_results(results: EvaluationResults, classes: int | None) -> None:
+    """Print tables of each model and, if there is something to compare, the comparison.
+
+    Args:
+        results: What was measured.
+        classes: How many of the best and worst classes to show.
+    """
+    for evaluation in results.evaluations:
+        print_evaluation(evaluation, classes)
+        if results.comparison is None and evaluation.confusion is not None:
+            print_confusion(evaluation.confusion)
+    if results.comparison is not None:
+        print_comparison(results.comparison)
+
+
+def print_json(results: EvaluationResults) -> None:
+    """Print a line of JSON for each model and, if there is one, the comparison."""
+    for evaluation in results.evaluations:
+        click.echo(evaluation.to_json())
+    if results.comparison is not None:
+        click.echo(to_json(results.comparison))
+
+
 def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None:
     """Print figures with intervals and, if asked for, the best and worst classes."""
-    console = _console()
+    console = open_console()
     part = "".join(
         f", {name} {value}"
         for name, value in (("split", evaluation.split), ("fold", evaluation.fold))
@@ -35,7 +55,7 @@ def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None
         soft_wrap=True,
     )
     rows = [(NAMES.get(k, k), *_figure(x)) for k, x in evaluation.figures.items()]
-    _print(console, ("figure", "", "95 % interval"), rows)
+    print_grid(console, ("figure", "", "95 % interval"), rows)
     means = f"Means over the {len(evaluation.classes)} of {evaluation.labels} classes with a clip"
     intervals = f"; intervals by {evaluation.resamples} bootstrap resamples of the clips"
     console.print(
@@ -61,12 +81,12 @@ def print_folds(folds: Sequence[Evaluation]) -> None:
     ]
     means = (_runs([x.figures[name].value for x in folds]) for name in names)
     columns = ("fold", "clips", *(NAMES.get(name, name) for name in names))
-    _print(_console(), columns, [*rows, ("mean", "", *means)])
+    print_grid(open_console(), columns, [*rows, ("mean", "", *means)])
 
 
-def print_sweep(rows: Sequence["SweepRow"]) -> None:
+def print_sweep(rows: Sequence[SweepRow]) -> None:
     """Print what each combination of values came to."""
-    console = _console()
+    console = open_console()
     keys = [value.partition("=")[0] for value in rows[0].values]
     outcome = rows[0].outcome
     columns = (*keys, outcome.figure, "95 % interval", "parameters", "clips/s")
@@ -79,18 +99,18 @@ def print_sweep(rows: Sequence["SweepRow"]) -> None:
         )
         for row in rows
     ]
-    _print(console, columns, lines)
+    print_grid(console, columns, lines)
     console.print(f"On {outcome.clips} clips, keys {outcome.keys}.", style="dim", soft_wrap=True)
 
 
 def print_confusion(confusion: Sequence[Confusion]) -> None:
     """Print which label is taken for which; of many, where that happens most."""
-    console = _console()
+    console = open_console()
     names = list(dict.fromkeys([x.label for x in confusion] + [x.heard for x in confusion]))
     if len(names) > SHOWN_CONFUSION:
         mistakes = sorted((x for x in confusion if x.label != x.heard), key=lambda x: -x.clips)
         rows = [(x.label, x.heard, f"{x.clips}") for x in mistakes[:SHOWN_MISTAKES]]
-        _print(console, ("most frequent mistakes", "heard as", "clips"), rows)
+        print_grid(console, ("most frequent mistakes", "heard as", "clips"), rows, {"heard as"})
         return
     counts = {(x.label, x.heard): x.clips for x in confusion}
     numbers = [f"{i + 1}" for i in range(len(names))]
@@ -98,12 +118,12 @@ def print_confusion(confusion: Sequence[Confusion]) -> None:
         (f"{i + 1} {label}", *(str(counts.get((label, heard), "·")) for heard in names))
         for i, label in enumerate(names)
     ]
-    _print(console, ("clips of, heard as", *numbers), table)
+    print_grid(console, ("clips of, heard as", *numbers), table)
 
 
 def print_comparison(comparison: Comparison) -> None:
     """Print differences, their intervals and p-values."""
-    console = _console()
+    console = open_console()
     console.print(
         f"{', '.join(comparison.first)} less {', '.join(comparison.second)}",
         style="bold",
@@ -113,7 +133,7 @@ def print_comparison(comparison: Comparison) -> None:
         (x.name, _runs(x.first), _runs(x.second), *_figure(x.difference, "+"), f"{x.p_value:.3f}")
         for x in comparison.differences
     ]
-    _print(console, ("figure", "first", "second", "difference", "95 % interval", "p"), rows)
+    print_grid(console, ("figure", "first", "second", "difference", "95 % interval", "p"), rows)
     console.print(
         f"Paired bootstrap over {comparison.clips} clips, keys {comparison.keys}, "
         f"{comparison.resamples} resamples{_over_seeds(comparison)}",
@@ -138,7 +158,7 @@ def _print_classes(console: Console, classes: Sequence[ClassFigures], count: int
     rows = [
         (x.name, f"{x.clips}", *_figure(x.average_precision), f"{x.auc.value:.4f}") for x in chosen
     ]
-    _print(console, ("class", "clips", "AP", "95 % interval", "AUC"), rows)
+    print_grid(console, ("class", "clips", "AP", "95 % interval", "AUC"), rows)
     hidden = len(classes) - len(chosen)
     if hidden:
         console.print(f"{hidden} more lie between them.", style="dim")
@@ -157,20 +177,3 @@ def _figure(figure: Figure, sign: str = "") -> tuple[str, str]:
     if figure.low != figure.low:
         return f"{figure.value:{sign}.4f}", ""
     return f"{figure.value:{sign}.4f}", f"{figure.low:{sign}.4f} to {figure.high:{sign}.4f}"
-
-
-def _print(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for i, column in enumerate(columns):
-        left = i == 0 or column == "heard as"
-        table.add_column(column, justify="left" if left else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
-
-def _console() -> Console:
-    console = Console(highlight=False, markup=False)
-    if console.is_terminal:
-        return console
-    return Console(highlight=False, markup=False, width=max(console.width, MIN_WIDTH))

@@ -1,7 +1,7 @@
 """What a run has measured: a row for each validation, in a file, for TensorBoard, for W&B."""
 
-import json
 import time
+from dataclasses import replace
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,13 +9,13 @@ from typing import Any
 
 from audiotag.errors import RecipeError
 from audiotag.models.folder import METRICS_FILE
+from audiotag.models.metrics_row import MetricsRow, read_metrics
 from audiotag.runtime.files import appended, replaced
-from audiotag.training.recipe.toml import Recipe
+from audiotag.training.recipe.sections import Recipe
 from audiotag.training.run_folder.tensorboard import event, event_file_header
 
 EVENTS_FILE = "events.out.tfevents.0.audiotag"  # TensorBoard looks for the word tfevents
-NO_CURVES = ("step", "time")
-ID_LENGTH = 16  # of a run at W&B, which is gone on with under its id
+ID_LENGTH = 16  # of a run at W&B, which is resumed under its id
 LOWER_IS_BETTER = ("valid_loss",)
 
 
@@ -33,8 +33,7 @@ class History:
 
     def __init__(self, folder: Path, step: int, recipe: Recipe) -> None:
         self.folder, self.metric = folder, recipe.train.metric
-        rows = read_rows(folder / METRICS_FILE)
-        self.rows: list[dict[str, float]] = [row for row in rows if row["step"] <= step]
+        self.rows = [row for row in read_metrics(folder) if row.step <= step]
         project = recipe.train.wandb_project
         self._wandb = None if project is None else _open_wandb(folder, project)
         with replaced(folder / METRICS_FILE) as file:
@@ -42,15 +41,15 @@ class History:
         with replaced(folder / EVENTS_FILE) as file:
             file.write(event_file_header() + b"".join(_event(row) for row in self.rows))
 
-    def add(self, row: dict[str, float]) -> None:
-        """Write a row to wherever it is looked at."""
-        row = row | {"time": time.time()}
+    def add(self, row: MetricsRow) -> None:
+        """Write a row, with the time, to wherever it is looked at."""
+        row = replace(row, time=time.time())
         self.rows.append(row)
         for name, data in ((METRICS_FILE, _line(row)), (EVENTS_FILE, _event(row))):
             with appended(self.folder / name) as file:
                 file.write(data)
         if self._wandb is not None:
-            self._wandb.log({k: v for k, v in row.items() if k not in NO_CURVES}, int(row["step"]))
+            self._wandb.log(row.curves, row.step)
 
     def close(self) -> None:
         """Say that the run has ended."""
@@ -60,25 +59,17 @@ class History:
     def best(self, count: int) -> list[int]:
         """Steps of the best rows, the best first; of equal ones the earliest."""
         sign = 1 if self.metric in LOWER_IS_BETTER else -1
-        ranked = sorted(self.rows, key=lambda row: (sign * row[self.metric], row["step"]))
-        return [int(row["step"]) for row in ranked[:count]]
+        ranked = sorted(self.rows, key=lambda row: (sign * row.figures[self.metric], row.step))
+        return [row.step for row in ranked[:count]]
 
     def last(self, count: int) -> list[int]:
         """Steps of the last rows."""
-        return [int(row["step"]) for row in self.rows[-count:]]
+        return [row.step for row in self.rows[-count:]]
 
     def since_best(self) -> int:
         """Validations that have passed since the best one."""
-        steps = [int(row["step"]) for row in self.rows]
+        steps = [row.step for row in self.rows]
         return len(steps) - 1 - steps.index(self.best(1)[0]) if steps else 0
-
-
-def read_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of a `metrics.jsonl`; none where there is no such file."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]  # a kill may tear the last
 
 
 def check_wandb(recipe: Recipe) -> None:
@@ -87,18 +78,17 @@ def check_wandb(recipe: Recipe) -> None:
         raise RecipeError("train.wandb_project needs the package wandb; pip install wandb")
 
 
-def _line(row: dict[str, float]) -> bytes:
-    return f"{json.dumps(row)}\n".encode()
+def _line(row: MetricsRow) -> bytes:
+    return f"{row.to_json()}\n".encode()
 
 
-def _event(row: dict[str, float]) -> bytes:
-    curves = {k: v for k, v in row.items() if k not in NO_CURVES}
-    return event(row.get("time", 0.0), int(row["step"]), curves)
+def _event(row: MetricsRow) -> bytes:
+    return event(row.time or 0.0, row.step, row.curves)
 
 
 def _open_wandb(folder: Path, project: str) -> Any:
     import wandb
 
     path = folder.resolve()
-    name, known_as = path.name, sha256(str(path).encode()).hexdigest()[:ID_LENGTH]
-    return wandb.init(project=project, name=name, id=known_as, resume="allow", dir=folder)
+    run_id = sha256(str(path).encode()).hexdigest()[:ID_LENGTH]
+    return wandb.init(project=project, name=path.name, id=run_id, resume="allow", dir=folder)

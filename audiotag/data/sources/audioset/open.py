@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from audiotag.data.recordings import Failure, FileAudio, Recording, Source
@@ -20,6 +21,7 @@ from audiotag.data.sources.audioset.youtube import GONE, read_gone
 from audiotag.data.sources.collections import ListedSource
 from audiotag.errors import DataError
 from audiotag.labels import Labels
+from audiotag.runtime.shares import Share
 
 SPLITS = {"balanced": "train", "unbalanced": "train", "eval": "eval"}
 LAYOUTS = (  # the first one that a folder has files of is used
@@ -93,6 +95,21 @@ def listed_segments(
         for segment in read_segments(path):
             if not wanted or wanted.intersection(segment.mids):
                 yield subset, segment
+
+
+def segments_of_share(
+    folder: Path,
+    subsets: Sequence[str],
+    classes: Sequence[str],
+    metadata: Path | None,
+    share: Share,
+    limit: int | None = None,
+) -> list[AudioSetSegment]:
+    """The segments of one share of `listed_segments`, or of the first `limit` of them."""
+    lists = (folder, subsets, classes, metadata)
+    size = sum(1 for _ in listed_segments(*lists))
+    first, last = share.span(size if limit is None else min(limit, size))
+    return [segment for _, segment in islice(listed_segments(*lists), first, last)]
 
 
 def _find_lists(folder: Path, subsets: Sequence[str], metadata: Path | None) -> dict[str, Path]:

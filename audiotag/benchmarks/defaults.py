@@ -1,0 +1,5 @@
+"""How much is measured unless told otherwise."""
+
+MODEL_RUNS = 10  # of each model, or of each way to build kernels, in turn
+FILES_RUNS, DATA_RUNS = 3, 5
+FILES = 500  # recordings that are tagged

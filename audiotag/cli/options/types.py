@@ -1,0 +1,50 @@
+"""What options and arguments take, named in help as people read it: SECONDS, not FLOAT RANGE."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class Number(click.ParamType):
+    """A number between bounds, which are allowed too.
+
+    Args:
+        name: What help calls it, such as "seconds".
+        kind: `int` for whole numbers, or `float`.
+        low: The lowest that is allowed.
+        high: The highest; without it, there is no limit.
+    """
+
+    def __init__(
+        self, name: str, kind: type[int] | type[float], low: float, high: float | None = None
+    ) -> None:
+        self.name, self._kind, self._low, self._high = name, kind, low, high
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | float:
+        """The number that a text such as 2.5 says."""
+        try:
+            number = self._kind(value)
+        except ValueError:
+            wanted = "a whole number" if self._kind is int else "a number"
+            self.fail(f"{value!r} is not {wanted}", param, ctx)
+        if self._high is not None and number > self._high:
+            self.fail(f"{value} is above {self._high:g}", param, ctx)
+        if not number >= self._low:  # nor is nan
+            self.fail(f"{value} is below {self._low:g}", param, ctx)
+        return number
+
+
+def _folder(exists: bool) -> click.Path:
+    kind = click.Path(exists=exists, file_okay=False, path_type=Path)
+    kind.name = "folder"  # click's word is directory
+    return kind
+
+
+COUNT = Number("number", int, 1)
+COUNT_OR_NONE = Number("number", int, 0)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER, NEW_FOLDER = _folder(exists=True), _folder(exists=False)

@@ -1,0 +1,74 @@
+"""A row of a run folder's `metrics.jsonl`: the figures of one validation."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from audiotag.models.folder import METRICS_FILE
+
+NO_CURVES = ("step", "time")  # what a curve is drawn over
+
+
+@dataclass(frozen=True)
+class MetricsRow:
+    """The figures of one validation, and of the epoch before it.
+
+    A figure is None where it was not measured; the file leaves it out then.
+
+    Attributes:
+        epoch: Epochs done.
+        step: Steps done.
+        train_loss: Mean loss of the epoch's steps.
+        lr: Learning rate after the epoch.
+        clips_per_second: Clips learnt a second.
+        data_wait: Share of the time in which training waited for data.
+        valid_loss: Loss on the validation clips.
+        valid_accuracy: Share of them whose first tag is their label; of single labels alone.
+        valid_map: Mean average precision on them.
+        time: When the row was written, in seconds since 1970.
+        others: Figures under names that this version of audiotag does not know.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    train_loss: float | None = None
+    lr: float | None = None
+    clips_per_second: float | None = None
+    data_wait: float | None = None
+    valid_loss: float | None = None
+    valid_accuracy: float | None = None
+    valid_map: float | None = None
+    time: float | None = None
+    others: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What was measured, by name, in the order of the file."""
+        values = asdict(self)
+        others = values.pop("others")
+        return {name: value for name, value in values.items() if value is not None} | others
+
+    @property
+    def curves(self) -> dict[str, float]:
+        """The figures that are drawn over steps or time."""
+        return {name: value for name, value in self.figures.items() if name not in NO_CURVES}
+
+    def to_json(self) -> str:
+        """The row as `metrics.jsonl` has it."""
+        return json.dumps(self.figures)
+
+
+def read_metrics(folder: Path) -> list[MetricsRow]:
+    """The rows of a run folder's `metrics.jsonl`; none where there is no such file."""
+    path = folder / METRICS_FILE
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [_read_row(line) for line in lines if line.endswith("\n")]  # a kill may tear the last
+
+
+def _read_row(line: str) -> MetricsRow:
+    values = json.loads(line)
+    known = {x.name for x in fields(MetricsRow)} - {"others"}
+    others = {name: value for name, value in values.items() if name not in known}
+    return MetricsRow(**{k: v for k, v in values.items() if k in known}, others=others)

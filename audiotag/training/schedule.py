@@ -1,0 +1,65 @@
+"""How a run is divided into epochs, steps, micro batches and shares of processes."""
+
+import math
+from dataclasses import dataclass
+
+from audiotag.errors import RecipeError
+from audiotag.training.recipe.sections import Recipe
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a run is divided.
+
+    Attributes:
+        batch_size: Clips of a step, over all processes.
+        micro_size: Clips that go through the model at once.
+        steps_per_epoch: Full batches in an epoch.
+        total_steps: Steps of the whole run.
+        warmup_steps: Steps in which the learning rate rises.
+        blockwise_steps: Steps at the start in which layers continue from the teacher's maps.
+        rank: Number of this process.
+        processes: How many processes share the work.
+    """
+
+    batch_size: int
+    micro_size: int
+    steps_per_epoch: int
+    total_steps: int
+    warmup_steps: int
+    blockwise_steps: int
+    rank: int
+    processes: int
+
+    @property
+    def micro_batches(self) -> int:
+        """Micro batches of a step, over all processes."""
+        return math.ceil(self.batch_size / self.micro_size)
+
+
+def plan_schedule(recipe: Recipe, clips: int, rank: int, processes: int) -> Schedule:
+    """The schedule of a recipe on so many training clips.
+
+    Raises:
+        RecipeError: If the processes cannot share the micro batches of a step equally.
+    """
+    batch_size = min(recipe.train.batch_size, clips)
+    micro_size = recipe.train.micro_batch or math.ceil(batch_size / processes)
+    steps = max(1, (recipe.data.epoch_clips or clips) // recipe.train.batch_size)
+    blockwise_epochs = 0.0 if recipe.distill is None else recipe.distill.blockwise_epochs
+    schedule = Schedule(
+        batch_size=batch_size,
+        micro_size=min(micro_size, batch_size),
+        steps_per_epoch=steps,
+        total_steps=steps * recipe.train.epochs,
+        warmup_steps=round(recipe.optim.warmup_epochs * steps),
+        blockwise_steps=round(blockwise_epochs * steps),
+        rank=rank,
+        processes=processes,
+    )
+    if schedule.micro_batches % processes:
+        raise RecipeError(
+            f"the {schedule.micro_batches} micro batches of a step cannot be shared equally by "
+            f"{processes} processes; change train.batch_size or train.micro_batch"
+        )
+    return schedule
