@@ -9,7 +9,6 @@ from audiotag.data.loading import clips as clips_module
 from audiotag.data.loading.clips import Clips, ResidentSamples, StreamedSamples, open_clips
 from audiotag.data.loading.crops import Cuts, draw_cuts, fill, play
 from audiotag.errors import DataError
-from audiotag.runtime import free_memory
 from tests.support.prepared_data import RATE, Clip, noise, write_dataset
 
 CPU = torch.device("cpu")
@@ -148,25 +147,6 @@ def test_clips_that_no_memory_holds_are_named(dataset, tmp_path):
     huge.lengths = huge.lengths + 2**58
     with pytest.raises(DataError, match="more than the memory there is"):
         ResidentSamples(huge, CPU)
-
-
-def test_processes_of_one_machine_share_its_free_memory(monkeypatch):
-    alone = free_memory.free_bytes(CPU)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert 0 < free_memory.free_bytes(CPU) <= 0.3 * alone
-
-
-def test_limits_of_control_groups_count_but_cached_files_do_not(tmp_path, monkeypatch):
-    inner = tmp_path / "job" / "step"
-    inner.mkdir(parents=True)
-    (inner / "memory.max").write_text("max\n")
-    (inner.parent / "memory.max").write_text("5000000\n")
-    (inner.parent / "memory.current").write_text("3000000\n")
-    (inner.parent / "memory.stat").write_text("anon 1\nactive_file 100000\ninactive_file 400000\n")
-    (tmp_path / "cgroup").write_text("0::/job/step\n")
-    monkeypatch.setattr(free_memory, "OWN_GROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(free_memory, "GROUPS", tmp_path)
-    assert free_memory.free_bytes(CPU) == 2_500_000
 
 
 def test_cuts_reach_as_far_as_is_played():

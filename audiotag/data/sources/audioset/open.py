@@ -105,7 +105,7 @@ def segments_of_share(
     share: Share,
     limit: int | None = None,
 ) -> list[AudioSetSegment]:
-    """The part of `listed_segments`, or of the first `limit` of them, that falls to a share."""
+    """The segments of one share of `listed_segments`, or of the first `limit` of them."""
     lists = (folder, subsets, classes, metadata)
     size = sum(1 for _ in listed_segments(*lists))
     first, last = share.span(size if limit is None else min(limit, size))
