@@ -3,7 +3,6 @@
 import os
 import stat
 import struct
-from itertools import product
 from pathlib import Path
 
 import av
@@ -14,6 +13,7 @@ from audiotag.audio.ffmpeg import with_pyav
 from audiotag.audio.streams import decode_bytes, read
 from audiotag.errors import AudioError
 from tests.support.audio_files import DAMAGED, RATE, add_picture, mux_video, noise, sine, write
+from tests.support.damage import DAMAGE_CASES, untouched
 
 
 def fails(path, reason):
@@ -149,64 +149,6 @@ def test_truncated_file_keeps_what_is_there(tmp_path, suffix):
     assert len(result) > 0.3 * len(whole)  # opus comes in pages of a second
     rounding = 2**-14 if suffix == ".mp3" else 0  # the whole one is decoded to 16 bits
     np.testing.assert_allclose(result[:40_000], whole[:40_000], rtol=0, atol=rounding)
-
-
-def truncated(data, rng):
-    return data[: rng.integers(len(data))]
-
-
-def flipped(data, rng):
-    values = np.frombuffer(data, np.uint8).copy()
-    places = rng.integers(len(values), size=rng.choice([1, 20, 300]))
-    values[places] ^= 1 << rng.integers(8, size=len(places), dtype=np.uint8)
-    return values.tobytes()
-
-
-def garbage_header(data, rng):
-    count = int(rng.choice([4, 16, 64, 400]))
-    return rng.bytes(count) + data[count:]
-
-
-def extreme_header(data, rng):
-    values = bytearray(data)
-    for place in rng.integers(8, min(400, len(data) - 4), size=3):
-        values[place : place + 4] = [b"\xff" * 4, bytes(4), b"\x7f" + b"\xff" * 3][place % 3]
-    return bytes(values)
-
-
-def zeroed(data, rng):
-    begin, end = sorted(rng.integers(len(data), size=2))
-    return data[:begin] + bytes(end - begin) + data[end:]
-
-
-def hole(data, rng):
-    begin = int(rng.integers(len(data)))
-    return data[:begin] + data[begin + int(rng.integers(1, 3000)) :]
-
-
-def all_zero(data, rng):
-    return bytes(len(data))
-
-
-def untouched(data, rng):
-    return data
-
-
-DAMAGES = (
-    truncated, flipped, garbage_header, extreme_header, zeroed, hole, all_zero, untouched
-)  # fmt: skip
-DAMAGE_CASES = [
-    (suffix, damage, seed)
-    for seed, (damage, suffix) in enumerate(product((*DAMAGES, *DAMAGES[:4]), DAMAGED))
-]
-
-
-@pytest.fixture(scope="module")
-def intact(tmp_path_factory):
-    """The bytes of half a second of noise in each format."""
-    folder = tmp_path_factory.mktemp("intact")
-    paths = {suffix: write(folder, suffix, noise(0.5, 48_000, 2), 48_000) for suffix in DAMAGED}
-    return {suffix: path.read_bytes() for suffix, path in paths.items()}
 
 
 def test_enough_damaged_files():

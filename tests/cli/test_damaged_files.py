@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from audiotag.cli import cli
-from tests.audio.test_damaged_audio import DAMAGE_CASES, intact  # noqa: F401  (a fixture)
+from tests.support.damage import DAMAGE_CASES
 
 
 @pytest.mark.slow
-def test_every_damaged_file_is_tagged_or_reported(tmp_path, tiny_tagger, intact):  # noqa: F811
+def test_every_damaged_file_is_tagged_or_reported(tmp_path, tiny_tagger, intact):
     tiny_tagger.save(tmp_path / "model")
     folder = tmp_path / "damaged"
     folder.mkdir()

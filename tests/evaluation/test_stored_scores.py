@@ -27,7 +27,8 @@ from audiotag.training.batches import prepare as prepare_micro_batch
 from audiotag.training.losses import loss_of
 from audiotag.training.recipe.toml import parse_recipe
 from audiotag.training.setup import start
-from tests.training.test_steps import PITCHES, TINY
+from tests.support.tiny_models import TINY_LEARNER
+from tests.support.tones import PITCHES
 
 CPU = torch.device("cpu")
 
@@ -55,7 +56,7 @@ def teacher(data, tmp_path_factory):
     """A model whose scores are far from one half, with the data set's labels."""
     torch.manual_seed(7)
     labels = Labels(json.loads((data / "labels.json").read_text()))
-    tagger = Model.create(ModelConfig("convnext_dcls_audio_atto", labels, model_args=TINY))
+    tagger = Model.create(ModelConfig("convnext_dcls_audio_atto", labels, model_args=TINY_LEARNER))
     nn.init.normal_(tagger.backbone.head.fc.weight)
     nn.init.zeros_(tagger.backbone.head.fc.bias)
     folder = tmp_path_factory.mktemp("teacher") / "model"
@@ -76,7 +77,7 @@ def files(data, teacher, tmp_path_factory):
 
 def recipe(distill, **sections):
     values = {
-        "model": {"architecture": "convnext_dcls_audio_atto", "args": TINY},
+        "model": {"architecture": "convnext_dcls_audio_atto", "args": TINY_LEARNER},
         "data": {"crop_seconds": [3.0]},  # the whole clips
         "optim": {"lr": 1e-4, "warmup_epochs": 0.0},
         "train": {"epochs": 2, "batch_size": 6},

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
@@ -17,56 +16,19 @@ from audiotag.cli.evaluate import evaluate
 from audiotag.cli.tables.evaluate import print_folds
 from audiotag.cli.train import train
 from audiotag.data.dataset import ClipDataset
-from audiotag.data.prepare.prepare import prepare
-from audiotag.data.sources.csv_table import CsvSource
 from audiotag.errors import DataError
 from audiotag.hub.card import model_card
 from audiotag.models.evaluation_record import Figure
 from audiotag.models.model import Model
 from audiotag.training import loop
-from audiotag.training.recipe.toml import dump_recipe, load_recipe, parse_recipe
+from audiotag.training.recipe.toml import load_recipe, parse_recipe
+from tests.support.tones import RECIPE, write_data
 
 CPU = torch.device("cpu")
-PITCHES = (300, 1000, 3000)
-RECIPE = {
-    "model": {
-        "architecture": "convnext_dcls_audio_atto",
-        "args": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32], "ls_init_value": 0.1},
-    },
-    "data": {"crop_seconds": [1.5]},
-    "optim": {"lr": 1e-2, "warmup_epochs": 1.0},
-    "train": {"epochs": 2, "batch_size": 4, "task": "single", "metric": "valid_accuracy"},
-}
 
 
 def run_command(command, *words):
     return CliRunner().invoke(command, list(map(str, words)))
-
-
-def write_data(folder, count, folds, shift=0):
-    """Noisy tones; the last `shift` of them are one fold on."""
-    rng, rows = np.random.default_rng(0), ["path,label,fold"]
-    for i in range(count):
-        tone = np.sin(2 * np.pi * PITCHES[i % 3] * np.arange(48_000) / 32_000)
-        noisy = 0.1 * tone + 0.01 * rng.standard_normal(48_000)
-        soundfile.write(folder / f"{i}.wav", noisy, 32_000)
-        fold = (i + (i >= count - shift)) % folds + 1 if folds else ""
-        rows.append(f"{i}.wav,{PITCHES[i % 3]} Hz,{fold}")
-    (folder / "t.csv").write_text("\n".join(rows))
-    return prepare(CsvSource(folder / "t.csv"), folder / "data")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """18 noisy tones of three pitches in 2 folds."""
-    return write_data(tmp_path_factory.mktemp("tones"), 18, 2)
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory):
-    file = tmp_path_factory.mktemp("recipe") / "recipe.toml"
-    file.write_text(dump_recipe(parse_recipe(RECIPE)))
-    return file
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,6 @@
 import copy
 import csv
 import json
-import os
-import subprocess
-import sys
 from itertools import islice
 
 import numpy as np
@@ -25,10 +22,11 @@ from audiotag.training.losses import loss_of
 from audiotag.training.optim.freezing import set_training
 from audiotag.training.recipe.toml import dump_recipe, parse_recipe
 from audiotag.training.setup import start
+from tests.support.tiny_models import TINY_LEARNER
+from tests.support.torchrun import launch, launch_script
 
-TINY = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32], "ls_init_value": 0.1}
 VALUES = {
-    "model": {"architecture": "convnext_dcls_audio_atto", "args": TINY},
+    "model": {"architecture": "convnext_dcls_audio_atto", "args": TINY_LEARNER},
     "data": {"crop_seconds": [1.5, 2.0], "valid_fold": 2},
     "augment": {
         "roll": True,
@@ -54,24 +52,6 @@ def data(tmp_path_factory):
         rows.append(f"{i}.wav,{'ab'[i % 2]},{2 if i < 4 else 1}")
     (folder / "t.csv").write_text("\n".join(rows))
     return prepare(CsvSource(folder / "t.csv"), folder / "data")
-
-
-def launch(processes, recipe, data, out, *options):
-    """Train under torchrun."""
-    command = ("-m", "audiotag", "train", recipe, "--data", data, "--out", out, "--device", "cpu")
-    return launch_script(processes, *command, *options)
-
-
-def launch_script(processes, *words, cwd=None):
-    """Run a script, or `-m` a module, under torchrun."""
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
-    return subprocess.run(
-        [sys.executable, *launcher, *words],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-    )
 
 
 @pytest.fixture

@@ -24,11 +24,11 @@ from audiotag.training.losses import label_loss
 from audiotag.training.recipe.toml import dump_recipe, parse_recipe
 from audiotag.training.setup import start
 from audiotag.training.validation import validate
-from tests.training.test_distributed import launch
+from tests.support.tiny_models import TINY_LEARNER
+from tests.support.tones import PITCHES
+from tests.support.torchrun import launch
 
 CPU = torch.device("cpu")
-TINY = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32], "ls_init_value": 0.1}
-PITCHES = (300, 1000, 3000)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def recipe(optim=None, **train):
     """No randomness but the order of the clips."""
     return parse_recipe(
         {
-            "model": {"architecture": "convnext_dcls_audio_atto", "args": TINY},
+            "model": {"architecture": "convnext_dcls_audio_atto", "args": TINY_LEARNER},
             "data": {"crop_seconds": [1.5]},
             "optim": {"lr": 3e-3, "warmup_epochs": 1.0} | (optim or {}),
             "train": {"epochs": 2, "batch_size": 6, "label_smoothing": 0.0} | train,

@@ -19,7 +19,7 @@ from audiotag.training import loop
 from audiotag.training.model import build_tagger
 from audiotag.training.recipe.toml import dump_recipe, load_recipe, parse_recipe
 from audiotag.training.sweep import read_points
-from tests.training.test_cross_validation import RECIPE, data, recipe, write_data  # noqa: F401 fixtures
+from tests.support.tones import RECIPE, write_data
 
 
 def run_command(*words):
@@ -36,7 +36,7 @@ POINTS = [(size, hop) for size in (4, 6) for hop in (320, 160)]
 
 
 @pytest.fixture(scope="module")
-def swept(data, recipe, tmp_path_factory):  # noqa: F811
+def swept(data, recipe, tmp_path_factory):
     """The folder of a sweep of four runs on fold 2, and what the command printed."""
     out = tmp_path_factory.mktemp("sweep") / "out"
     words = ("--data", data, "--out", out, "--device", "cpu", "--set", "data.valid_fold=2", *AXES)
@@ -45,7 +45,7 @@ def swept(data, recipe, tmp_path_factory):  # noqa: F811
     return out, result
 
 
-def test_each_row_is_what_its_run_reaches(data, swept):  # noqa: F811
+def test_each_row_is_what_its_run_reaches(data, swept):
     out, result = swept
     rows = table_of(out)
     keys = ("train.batch_size", "features.args.hop_length")
@@ -68,7 +68,7 @@ def test_each_row_is_what_its_run_reaches(data, swept):  # noqa: F811
     assert "hop_length" in result.stdout and "sweep.csv" in result.stdout
 
 
-def test_sweep_of_cross_validations_counts_all_clips_and_goes_on(data, recipe, tmp_path):  # noqa: F811
+def test_sweep_of_cross_validations_counts_all_clips_and_goes_on(data, recipe, tmp_path):
     words = (recipe, "--data", data, "--out", tmp_path, "--device", "cpu", "--folds")
     words = (*words, "--sweep", "optim.lr=1e-2,1e-3")
     first = tmp_path / "optim.lr=1e-2" / "fold1"
@@ -81,7 +81,7 @@ def test_sweep_of_cross_validations_counts_all_clips_and_goes_on(data, recipe, t
     assert isinstance(run_command(*words).exception, DataError)  # there is a sweep already
 
 
-def test_axes_are_read_as_toml_values(recipe):  # noqa: F811
+def test_axes_are_read_as_toml_values(recipe):
     points = read_points(recipe, ["train.epochs=3"], ["data.crop_seconds=[2.0, 3.0],[4.0]"])
     assert [point.recipe.data.crop_seconds for point in points] == [(2.0, 3.0), (4.0,)]
     assert {point.recipe.train.epochs for point in points} == {3}
@@ -97,7 +97,7 @@ def test_axes_are_read_as_toml_values(recipe):  # noqa: F811
         (["train.epoch=1,2"], "did you mean 'epochs'"),
     ],
 )
-def test_wrong_axes_are_named_before_anything_is_trained(recipe, axes, message):  # noqa: F811
+def test_wrong_axes_are_named_before_anything_is_trained(recipe, axes, message):
     with pytest.raises(RecipeError, match=message):
         read_points(recipe, [], axes)
 

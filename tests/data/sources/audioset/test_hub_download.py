@@ -12,7 +12,6 @@ from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.audioset.hub_download import download_audioset
 from audiotag.data.sources.audioset.open import open_audioset
 from audiotag.errors import HubError
-from tests.data.sources.audioset.test_parquet import folder  # noqa: F401 fixture
 from tests.support.hub_server import OWNER, LoopbackHub
 from tests.support.made_recordings import rows_of
 
@@ -21,7 +20,7 @@ RATE = 8000
 
 
 @pytest.fixture
-def hub(folder):  # noqa: F811
+def hub(folder):
     """A Hub that holds the copy: 40 clips for training and 5 for evaluation."""
     files = {str(x.relative_to(folder)): x.read_bytes() for x in folder.rglob("*.parquet")}
     with LoopbackHub() as server:
@@ -42,7 +41,7 @@ def run_prepare(hub, home, source, out, *words):
     )
 
 
-def test_hub_id_gives_what_its_folder_gives(hub, folder, tmp_path):  # noqa: F811
+def test_hub_id_gives_what_its_folder_gives(hub, folder, tmp_path):
     done = run_prepare(hub, tmp_path / "hf", NAME, tmp_path / "data")
     assert done.returncode == 0, done.stderr
     local = prepare(open_audioset(folder), tmp_path / "local", RATE)

@@ -1,0 +1,5 @@
+"""Files of every format, to be damaged."""
+
+from tests.support.damage import intact
+
+__all__ = ["intact"]
