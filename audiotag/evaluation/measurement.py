@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from audiotag.evaluation.bootstrap import BLOCK, Statistic, resamples
+from audiotag.evaluation.bootstrap import Statistic, resamples
 from audiotag.evaluation.metrics import RankedClass, label_precisions, rank_classes
 from audiotag.evaluation.scoring import Scores
+from audiotag.runtime.progress import progress_line
 
 RESAMPLES = 1000
 
@@ -68,8 +68,10 @@ def measure(scores: Scores, count: int = RESAMPLES, seed: int = 0) -> Measuremen
 def _weights(clips: int, count: int, seed: int) -> Iterable[Tensor]:
     """Weights (clips, R) of the clips: each once, then the resamples."""
     yield torch.ones(clips, 1)
-    blocks = -(-count // BLOCK)
-    yield from tqdm(resamples(clips, count, seed), "bootstrap", blocks, leave=False, disable=None)
+    with progress_line("bootstrap", count, "resamples", is_left=False) as line:
+        for weights in resamples(clips, count, seed):
+            yield weights
+            line.update(weights.shape[1])
 
 
 def _of_classes(ranks: list[RankedClass], weights: Tensor) -> tuple[np.ndarray, np.ndarray]:

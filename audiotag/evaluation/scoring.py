@@ -8,7 +8,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from audiotag.audio.windows import followed_by_silence
 from audiotag.data.dataset import ClipDataset
@@ -18,6 +17,7 @@ from audiotag.labels import Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.distributed import process_count, process_rank, sum_over_processes
 from audiotag.runtime.files import replaced
+from audiotag.runtime.progress import progress_line
 
 BATCHES_AHEAD = 4  # read and waiting
 READERS = 4  # threads; decoding FLAC is some 100 times faster than a CPU model
@@ -135,11 +135,11 @@ def _score_clips(tagger: Engine, dataset: ClipDataset, batch_size: int) -> np.nd
     batches = list(_equal_lengths(dataset, batch_size))
     mine = batches[process_rank() :: process_count()]
     values = np.zeros((len(dataset), len(tagger.labels)))
-    hidden = True if process_rank() else None  # None: shown on a terminal
-    with tqdm(total=len(dataset), unit="clip", desc=tagger.name, disable=hidden) as bar:
+    hidden = process_rank() > 0
+    with progress_line(tagger.name, len(dataset), "clips", is_hidden=hidden) as line:
         for clips, waveforms in _read_ahead(dataset, mine, tagger):
             values[clips] = tagger.score_windows(waveforms, double=True)
-            bar.update(len(clips) * process_count())
+            line.update(len(clips) * process_count())
     values = sum_over_processes(values)
     wrong = np.flatnonzero(~np.isfinite(values).all(1))
     if len(wrong):

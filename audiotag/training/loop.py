@@ -16,6 +16,7 @@ from audiotag.models.folder import RECIPE_FILE
 from audiotag.models.metrics_row import MetricsRow
 from audiotag.runtime.distributed import joined_processes
 from audiotag.runtime.files import replaced
+from audiotag.runtime.progress import progress_line
 from audiotag.training.batches import MicroBatch, prepared
 from audiotag.training.loss_watch import LossWatch
 from audiotag.training.optim.freezing import set_training
@@ -118,15 +119,15 @@ def _check_folder(out: Path, resume: bool, recipe: Recipe) -> None:
 
 def _train_epochs(run: Run, saver: Saver, position: Position) -> None:
     steps, step = run.schedule.steps_per_epoch, position.step
-    with tqdm(
-        total=run.schedule.total_steps * run.schedule.batch_size,
+    with progress_line(
+        "train",
+        run.schedule.total_steps * run.schedule.batch_size,
+        "clips",
         initial=step * run.schedule.batch_size,
-        unit="clip",
-        desc="train",
-        disable=True if run.schedule.rank else None,
-    ) as bar:
+        is_hidden=run.schedule.rank > 0,
+    ) as line:
         while step < run.schedule.total_steps and not saver.has_converged():
-            row = _train_epoch(run, saver, Position(step, position.loss), bar)
+            row = _train_epoch(run, saver, Position(step, position.loss), line)
             step, position = (step // steps + 1) * steps, Position()
             if step == run.schedule.total_steps or step // steps % run.recipe.train.save_every == 0:
                 saver.validate(row)
@@ -135,7 +136,7 @@ def _train_epochs(run: Run, saver: Saver, position: Position) -> None:
     saver.finish()
 
 
-def _train_epoch(run: Run, saver: Saver, position: Position, bar: tqdm) -> MetricsRow:
+def _train_epoch(run: Run, saver: Saver, position: Position, line: tqdm) -> MetricsRow:
     """Train from a position in an epoch to its end; returns its figures."""
     set_training(run.student.tagger)
     epoch, watch = position.step // run.schedule.steps_per_epoch, LossWatch(run.training.keys)
@@ -146,11 +147,11 @@ def _train_epoch(run: Run, saver: Saver, position: Position, bar: tqdm) -> Metri
     for step in range(position.step, end):
         of_step = _micro_batches_of_step(run, micro_batches, progress)
         progress.loss += train_step(run, of_step, step, watch)
-        bar.update(run.schedule.batch_size)
+        line.update(run.schedule.batch_size)
         saves = saver.saves_after(step + 1) and step + 1 < end
         if step % REPORT_STEPS == 0 or saves or step + 1 == end:
             watch.check()
-            _show_progress(run, bar, progress, step)
+            _show_progress(run, line, progress, step)
         if saves:
             saver.save(Position(step + 1, _sum_of_losses(run, progress)))
     return _figures(run, progress, end)
@@ -167,11 +168,11 @@ def _micro_batches_of_step(
         yield micro_batch
 
 
-def _show_progress(run: Run, bar: tqdm, progress: EpochProgress, step: int) -> None:
+def _show_progress(run: Run, line: tqdm, progress: EpochProgress, step: int) -> None:
     steps = step + 1 - run.schedule.steps_per_epoch * (step // run.schedule.steps_per_epoch)
     loss = float(progress.loss) * run.schedule.processes / steps
     waits = progress.waited / max(time.monotonic() - progress.started, 1e-9)
-    bar.set_postfix(loss=f"{loss:.4f}", lr=f"{run.rate(step):.2e}", data_wait=f"{waits:.0%}")
+    line.set_postfix(loss=f"{loss:.4f}", lr=f"{run.rate(step):.2e}", data_wait=f"{waits:.0%}")
 
 
 def _figures(run: Run, progress: EpochProgress, end: int) -> MetricsRow:

@@ -101,7 +101,7 @@ class Progress:
         if self._line.is_live:
             through = self.done + self.failed + self.skipped
             total = "?" if self._total is None else self._total
-            self._line.show(f"{through}/{total} files{self._position}")
+            self._line.show(f"{through} of {total} files{self._position}")
 
     def _find_total(self) -> None:
         self._total = sum(1 for _ in self._count or ())

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.loading.crops import Cuts, fill
 from audiotag.errors import DataError
+from audiotag.runtime.progress import progress_line
 
 BYTES_PER_SAMPLE = 2
 
@@ -46,10 +46,10 @@ class ResidentSamples:
         def place(index: int) -> None:
             self._clip(index).copy_(torch.from_numpy(dataset.read(index)))
 
-        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            clips = pool.map(place, range(len(dataset)))
-            for _ in tqdm(clips, total=len(dataset), unit="clip", desc="decode", disable=None):
-                pass
+        line = progress_line("decode", len(dataset), "clips")
+        with ThreadPoolExecutor(workers or os.cpu_count()) as pool, line:
+            for _ in pool.map(place, range(len(dataset))):
+                line.update()
 
     def _clip(self, index: int) -> Tensor:
         """Samples (T,), int16, of a clip."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from audiotag.data.recordings import Failure, Recording
+from audiotag.runtime.progress import progress_line
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,12 @@ class ArchiveSource:
     def __init__(self, folder: Path, splits: Mapping[str, str], layout: ArchiveLayout) -> None:
         self._layout = layout
         self.labels: tuple[str, ...] | None = tuple(layout.names.values())
-        self._archives = [
-            Archive(folder / name, name, split, layout.rows(folder / name))
-            for name, split in tqdm(splits.items(), "open", unit="file", delay=1, disable=None)
-        ]
+        self._archives: list[Archive] = []
+        with progress_line("open", len(splits), "files", delay=1) as line:
+            for name, split in splits.items():
+                rows = layout.rows(folder / name)
+                self._archives.append(Archive(folder / name, name, split, rows))
+                line.update()
         known = [(x.name, x.split, len(x), x.path.stat().st_size) for x in self._archives]
         self.fingerprint = hashlib.sha256(repr((known, sorted(layout.wanted))).encode()).hexdigest()
 
