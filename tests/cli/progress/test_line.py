@@ -67,8 +67,8 @@ def test_the_line_makes_room_for_each_result_and_goes_at_the_end(terminal, clock
     progress = Progress(count=None)
     progress.follow(results(), lambda result: print(result.path, file=sys.stderr))
     assert capsys.readouterr().err == (
-        f"{CLEAR}0/? files{CLEAR}a.wav\n{CLEAR}1/? files{CLEAR}b.wav\nb.wav: damaged\n"
-        f"{CLEAR}2/? files{CLEAR}"
+        f"{CLEAR}0 of ? files{CLEAR}a.wav\n{CLEAR}1 of ? files{CLEAR}b.wav\nb.wav: damaged\n"
+        f"{CLEAR}2 of ? files{CLEAR}"
     )
     assert progress.summary() == "1 file done, 1 failed" and progress.exit_code == 1
 
@@ -80,5 +80,5 @@ def test_where_a_file_is_and_how_fast_it_goes(terminal, clock, tmp_path, capsys)
         clock[0] += 2.0
         progress.heard(tmp_path / "long.wav", 120.0)
         assert capsys.readouterr().err.endswith(
-            f"{CLEAR}0/? files, 60 x real time, long.wav at 2:00.0"
+            f"{CLEAR}0 of ? files, 60 x real time, long.wav at 2:00.0"
         )
