@@ -56,7 +56,7 @@ class Statistic:
     def p_value(self) -> float:
         """Two-sided, of the hypothesis that the expected figure is 0.
 
-        Twice the share of draws, moved to the value, on the other side of 0; never below
+        Twice the fraction of draws, moved to the value, on the other side of 0; never below
         2 / (R + 1); NaN without draws. It is below 0.05 where the interval excludes 0.
         """
         if not len(self.draws):

@@ -23,8 +23,8 @@ class Measurement:
         scores: What was measured.
         present: The classes that have a clip (K,): numbers in `scores.labels`.
         figures: By name: "mAP" and "AUC", means over the present classes; "lwlrap"; and
-            "accuracy", the share of clips whose highest score is their label, where every clip has
-            one label.
+            "accuracy", the fraction of clips whose highest score is their label, where every clip
+            has one label.
         average_precision: Of each present class, (K,).
         auc: Of each present class, (K,).
     """
@@ -52,7 +52,7 @@ def measure(scores: Scores, count: int = RESAMPLES, seed: int = 0) -> Measuremen
     blocks = []
     for weights in _weights(len(targets), count, seed):
         drawn = weights.numpy().T.astype(np.float64)  # (R, N)
-        ranking = _share(drawn @ precisions, drawn @ labels)
+        ranking = _fraction(drawn @ precisions, drawn @ labels)
         blocks.append((*_of_classes(ranks, weights), ranking, drawn @ correct / len(targets)))
     precision, auc, lwlrap, accuracy = (_statistic(part) for part in zip(*blocks, strict=True))
     figures: dict[str, Statistic] = {
@@ -92,9 +92,9 @@ def _mean_of_classes(values: Statistic) -> Statistic:
 def _mean(values: np.ndarray) -> np.ndarray:
     """Mean over the last axis of what is a number; NaN where nothing is."""
     known = np.isfinite(values)
-    return _share(np.where(known, values, 0).sum(-1), known.sum(-1))
+    return _fraction(np.where(known, values, 0).sum(-1), known.sum(-1))
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _fraction(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         return np.divide(part, whole)

@@ -151,7 +151,7 @@ def _average_precision(found: np.ndarray, clips: np.ndarray) -> np.ndarray:
 
 
 def _roc_auc(found: np.ndarray, clips: np.ndarray) -> np.ndarray:
-    """The share of pairs of a positive and a negative that are in order, half of the ties."""
+    """The fraction of pairs of a positive and a negative that are in order, half of the ties."""
     negatives = clips.copy()
     negatives[1::2] -= found
     total = negatives.sum(0)

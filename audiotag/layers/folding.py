@@ -24,7 +24,7 @@ from audiotag.layers.fusion import (
 from audiotag.layers.kernels.depthwise import DIRECT_KERNEL_AREA
 
 MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")  # what timm's blocks call it
-# A cell of less than this share of its kernel's absolute sum is lost in the rounding of the sum.
+# A cell of less than this fraction of its kernel's absolute sum is lost in the rounding of the sum.
 NEGLIGIBLE = 1e-8
 SMALLEST_SIDE = 7  # smaller kernels are no faster
 FASTVIT_BLOCKS = (MobileOneBlock, RepConditionalPosEnc, RepMixer, ReparamLargeKernelConv)

@@ -193,7 +193,7 @@ def _start_random(dcls: DclsConv2d) -> None:
 def _start_dense(dcls: DclsConv2d, conv: nn.Conv2d) -> None:
     """Elements on the grid of the dense kernel, weighted so that they add up to it.
 
-    An element also reaches the cells beside its own. Along one side its share of each cell is a
+    An element also reaches the cells beside its own. Along one side its weight in each cell is a
     row of a small matrix B, so that weights W build the kernel B^T W B, and W = B^-T dense B^-1.
     """
     offsets = _grid(conv.kernel_size[0], dcls.version)
@@ -219,9 +219,9 @@ def _grid(size: int, version: str) -> Tensor:
 
 
 def _blur(offsets: Tensor, dcls: DclsConv2d) -> Tensor:
-    """Share (element, cell) of each element along one side, in the cells of the dense kernel."""
+    """Weight (element, cell) of each element along one side, in the cells of the dense kernel."""
     size, cells = len(offsets), dcls.dilated_kernel_size[0]
     sigmas = torch.full_like(offsets, DENSE_SIGMA)
-    shares = interpolate(offsets, sigmas, cells, dcls.version)
+    weights = interpolate(offsets, sigmas, cells, dcls.version)
     start = cells // 2 - size // 2
-    return (shares / shares.sum(-1, keepdim=True))[:, start : start + size]
+    return (weights / weights.sum(-1, keepdim=True))[:, start : start + size]

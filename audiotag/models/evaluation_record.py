@@ -88,7 +88,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of clips whose first tag is their label; None where a clip has several or none."""
+        """Fraction of clips whose first tag is their label; None unless each has one label."""
         return self.figures["accuracy"].value if "accuracy" in self.figures else None
 
     def to_json(self) -> str:

@@ -31,7 +31,7 @@ class MicroBatch:
         is_blockwise: Whether layers continue from the teacher's maps.
         generator: Source of further random numbers.
         seed: Of the model's random numbers.
-        share: Share of the step's clips that it holds.
+        fraction: Of the step's clips, how many are its own.
     """
 
     clips: Tensor
@@ -42,7 +42,7 @@ class MicroBatch:
     is_blockwise: bool
     generator: torch.Generator
     seed: int
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
         is_blockwise=draw.step < run.schedule.blockwise_steps,
         generator=generator,
         seed=seed,
-        share=len(draw.clips) / run.schedule.batch_size,
+        fraction=len(draw.clips) / run.schedule.batch_size,
     )
 
 

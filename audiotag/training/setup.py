@@ -226,7 +226,7 @@ def _answer_to_beginnings(
 
 
 def _frequencies(training: LabelledClips, answer: Answer | None) -> Tensor:
-    """Share of the clips that have each class, (classes,), by the teacher or else the labels."""
+    """Fraction of the clips that have each class, (classes,), by the teacher or else the labels."""
     if answer is not None:
         return answer.scores.mean(0)
     assert training.targets is not None

@@ -30,7 +30,8 @@ def learn(
     Args:
         model: What learns.
         optimizer: Over its parameters.
-        losses: Loss of each micro batch, weighted by its share, each computed when it is asked for.
+        losses: Loss of each micro batch, weighted by its fraction of the step's clips; each is
+            computed when it is asked for.
         scaler: Of the loss, for gradients in half precision.
         clip_grad: Largest norm of the gradient.
         reduce: Adds up the gradients of all processes.
@@ -105,4 +106,4 @@ def _watched_loss(run: Run, batch: MicroBatch, step: int, watch: LossWatch) -> T
     torch.manual_seed(batch.seed)
     loss = loss_of(run, batch)
     watch.add(step, batch.clips, loss)
-    return loss * batch.share
+    return loss * batch.fraction

@@ -101,9 +101,9 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(data):
         clips = run.training.clips
         clips.crops = lambda chosen, seconds, generator, speeds, h=clips.heads: h(chosen, seconds)
         batch = list(islice(prepared(run, 0, 0), 8 // micro))
-        assert sum(x.share for x in batch) == 1
+        assert sum(x.fraction for x in batch) == 1
         for part in batch:
-            (loss_of(run, part) * part.share).backward()
+            (loss_of(run, part) * part.fraction).backward()
         gradients.append([p.grad.clone() for p in run.student.tagger.backbone.parameters()])
     for mine, other in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-6)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ERASED_AREA = (0.02, 0.33)  # share of the spectrogram (torchvision's RandomErasing defaults)
+ERASED_AREA = (0.02, 0.33)  # fraction of the spectrogram (torchvision's RandomErasing defaults)
 ERASED_ASPECT = (0.3, 3.3)  # frequency bins to frames
 ERASING_ATTEMPTS = 10  # rectangles drawn before a spectrogram that none fits is left alone
 
@@ -75,7 +75,7 @@ class Mask:
 class Mixup:
     """Blends a batch, and its targets, with the batch in reverse order.
 
-    One share is drawn from Beta(alpha, alpha) for the whole batch (arXiv 1710.09412).
+    One weight is drawn from Beta(alpha, alpha) for the whole batch (arXiv 1710.09412).
 
     Attributes:
         alpha: Parameter of the Beta distribution.
@@ -88,8 +88,8 @@ class Mixup:
     ) -> tuple[Tensor, Tensor]:
         """The batch (B, ...) of waveforms or maps, and its targets (B, C), blended."""
         gammas = torch._standard_gamma(torch.full((2,), self.alpha), generator=generator)
-        share = float(gammas[0] / gammas.sum())
-        blended = [share * x + (1 - share) * x.flip(0) for x in (batch, targets)]
+        weight = float(gammas[0] / gammas.sum())
+        blended = [weight * x + (1 - weight) * x.flip(0) for x in (batch, targets)]
         return blended[0], blended[1]
 
 

@@ -230,8 +230,8 @@ def _between_corners(gains: Tensor, length: int) -> Tensor:
     frequency = torch.fft.rfftfreq(length)  # cycles a sample, 0.5 at most
     octave = (-(2 * frequency).clamp(min=2.0 ** (1 - CORNERS)).log2()).clamp(0, CORNERS - 1)
     lower = octave.floor().clamp(max=CORNERS - 2).long()
-    share = octave - lower
-    return gains[:, lower] * (1 - share) + gains[:, lower + 1] * share
+    above = octave - lower
+    return gains[:, lower] * (1 - above) + gains[:, lower + 1] * above
 
 
 def _coloured(noise: Tensor, slope: Tensor) -> Tensor:

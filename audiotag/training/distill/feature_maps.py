@@ -60,11 +60,11 @@ def distance(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Te
     The variance is over clips and positions: the distance is 1 for a student that always gives the
     teacher's mean of each channel.
     """
-    shares = []
+    errors = []
     for name, wanted in teacher.items():
         spread = wanted.var((0, 2, 3), correction=0).mean()
-        shares.append(F.mse_loss(student[name].float(), wanted) / spread.clamp(min=SMALLEST))
-    return torch.stack(shares).mean()
+        errors.append(F.mse_loss(student[name].float(), wanted) / spread.clamp(min=SMALLEST))
+    return torch.stack(errors).mean()
 
 
 def common_layers(

@@ -72,6 +72,6 @@ def learning_rate(step: int, warmup_steps: int, total_steps: int, recipe: OptimR
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group its share of the learning rate."""
+    """Give every group its multiple of the learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]

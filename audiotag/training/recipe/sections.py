@@ -152,7 +152,7 @@ class DistillRecipe:
     # of 1 of the validation clips too. What blends the labels of clips blends these as well.
     scores: tuple[str, ...] | None = None
     temperature: float = 1.0  # logits of both are divided by it
-    weight: float = _number(1.0, 0.0, 1.0)  # share of the loss; the rest is the labels'
+    weight: float = _number(1.0, 0.0, 1.0)  # of the loss; the rest is the labels'
     # Weight of the distance to the teacher's embeddings, which is added; see distill.embeddings.
     embedding_weight: float = _number(0.0, 0.0)
     # Modules of both backbones whose maps are learnt too, by a dotted name in which * stands for
