@@ -5,6 +5,7 @@ Where the model has an ONNX file and the CPU computes, nobody waits for torch to
 
 import ctypes
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,8 +87,12 @@ def _open_onnx(path: Path, device: str, name: str | None, source: str) -> "OnnxM
 def _prefers_onnx(folder: Path, device: str, engine: str) -> bool:
     if engine != "auto":
         return engine == "onnx"
-    on_cpu = device == "cpu" or (device == "auto" and not _has_cuda())
+    on_cpu = device == "cpu" or (device == "auto" and not _has_torch_and_gpu())
     return on_cpu and (folder / ONNX_FILE).is_file()
+
+
+def _has_torch_and_gpu() -> bool:
+    return _has_cuda() and find_spec("torch") is not None
 
 
 def _has_cuda() -> bool:

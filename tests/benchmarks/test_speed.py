@@ -372,7 +372,7 @@ def test_options_that_do_not_go_together_are_wrong_usage(arguments, message):
 def test_a_picture_that_cannot_be_drawn_is_refused_before_anything_is_measured(monkeypatch):
     assert isinstance(run("models", "--plot", "x.gif").exception, AudioTagError)
     monkeypatch.setattr(figures.importlib.util, "find_spec", lambda name: None)
-    assert "audiotag-dcls[plot]" in str(run("models", "--plot", "x.png").exception)
+    assert "audiotag-dcls[train]" in str(run("models", "--plot", "x.png").exception)
 
 
 @pytest.mark.parametrize(
