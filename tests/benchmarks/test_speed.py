@@ -20,6 +20,7 @@ from audiotag.benchmarks.kernels import KernelWork
 from audiotag.benchmarks.models import ModelWork, Setting
 from audiotag.cli.bench import bench
 from audiotag.errors import AudioTagError, ModelError
+from audiotag.features import mel_power
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.runtime import figures, timing
 from tests.support.tiny_models import TINY
@@ -412,3 +413,11 @@ def test_chart_of_map_shows_models_with_a_published_one(tmp_path):
     assert (tmp_path / "map.svg").read_text().startswith("<?xml")
     with pytest.raises(AudioTagError, match="--peers"):
         plot.plot_map_against_throughput(replace(table, rows=table.rows[1:]), tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_missing_c_extensions_are_said_once(monkeypatch, built):
+    monkeypatch.setattr(mel_power, "library", lambda: "loaded" if built else None)
+    result = run("data", "nowhere")
+    assert result.exit_code == 2
+    assert result.stderr.count("C extensions are not installed") == (0 if built else 1)
