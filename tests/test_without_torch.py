@@ -1,0 +1,127 @@
+"""Commands that need no torch give the same without it as with it."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HIDDEN = ("torch", "torchaudio", "timm", "DCLS")  # modules
+# Python imports it at its start. It hides the packages as if they were not installed.
+SITECUSTOMIZE = f"""
+import importlib.abc, importlib.metadata, sys
+
+class Hidden(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {HIDDEN}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+find = importlib.metadata.Distribution.from_name.__func__
+
+def from_name(cls, name):
+    if name.lower() in {tuple(name.lower() for name in HIDDEN)}:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return find(cls, name)
+
+importlib.metadata.Distribution.from_name = classmethod(from_name)
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+@pytest.fixture(scope="module")
+def hiding(tmp_path_factory) -> Path:
+    """A folder that, on PYTHONPATH, hides torch and what rests on it."""
+    folder = tmp_path_factory.mktemp("hiding")
+    (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    return folder
+
+
+def python(
+    *arguments: object, cwd: Path = ROOT, hiding: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Python, without the hidden packages where a folder is given that hides them."""
+    paths = [ROOT] if hiding is None else [hiding, ROOT]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, env=environment, timeout=300
+    )
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """Content of all files in a folder, by their paths in it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def both(hiding, tmp_path):
+    """A function that runs a command with and without the packages, each in a folder of its own.
+
+    It checks that they print and write the same, and gives what they print.
+    """
+    with_torch, without = tmp_path / "with", tmp_path / "without"
+    with_torch.mkdir()
+    without.mkdir()
+
+    def run(*arguments: object) -> str:
+        plain = python("-m", "audiotag", *arguments, cwd=with_torch)
+        light = python("-m", "audiotag", *arguments, cwd=without, hiding=hiding)
+        assert plain.returncode == 0, plain.stderr
+        assert light.returncode == 0, light.stderr
+        assert light.stdout == plain.stdout
+        assert written(without) == written(with_torch)
+        return plain.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_packages_are_hidden(hiding, name):
+    imported = python("-c", f"import {name}", hiding=hiding)
+    assert f"No module named '{name}'" in imported.stderr
+    ask = f"import importlib.metadata as m; m.version({name.lower()!r})"
+    asked = python("-c", ask, hiding=hiding)
+    assert "PackageNotFoundError" in asked.stderr
+    assert find_spec(name) is not None
+
+
+def test_models(both, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    listed = both("models")
+    assert "default" in listed and "convnext_dcls_audio_atto" in listed
+
+
+def test_prepare_and_data(both, make_wav, tmp_path):
+    sounds = tmp_path / "sounds"
+    for name, frequency in (("low/a.wav", 200), ("low/b.wav", 220), ("high/c.wav", 3000)):
+        make_wav(sounds / name, frequency=frequency)
+    (sounds / "table.csv").write_text("path,label\nlow/a.wav,low\nhigh/c.wav,high\n")
+    assert "3 clips" in both("prepare", "folder", sounds, "folder")
+    assert "2 clips" in both("prepare", "csv", sounds / "table.csv", "csv", "--verify")
+    assert "3 clips" in both("data", "folder", "--all", "--plot", "labels.png")
+    assert '"clips": 2' in both("data", "csv", "--json")
+    assert {"folder/index.parquet", "labels.png"} <= written(tmp_path / "without").keys()
+
+
+def test_a_model_that_is_none(hiding):
+    command = ("-m", "audiotag", "tag", ROOT, "--model", "yamnet")
+    plain, light = python(*command), python(*command, hiding=hiding)
+    assert "yamnet is an architecture without weights" in light.stderr
+    assert (light.returncode, light.stderr) == (plain.returncode, plain.stderr)
+
+
+def test_a_config_names_the_versions_that_there_are(hiding):
+    code = """if True:
+        import json
+        from audiotag.labels import Labels
+        from audiotag.models.config import ModelConfig
+        text = ModelConfig("yamnet", Labels(["cat"])).to_json()
+        assert ModelConfig.from_json(text).labels.names == ("cat",)
+        print(*json.loads(text)["versions"])"""
+    assert python("-c", code).stdout == "torch timm dcls\n"
+    light = python("-c", code, hiding=hiding)
+    assert (light.returncode, light.stdout) == (0, "\n"), light.stderr
