@@ -15,7 +15,6 @@ from audiotag.errors import DataError
 from audiotag.evaluation.scoring import Scores, score
 from audiotag.models.folder import CONFIG_FILE
 from audiotag.models.provenance import read_trained_on
-from audiotag.tagging.tagger import load_tagger
 
 FOLD = re.compile(r"fold(\d+)")
 SEED = re.compile(r"train\.seed=(\d+)")  # as `training.sweep` names what it trains
@@ -59,6 +58,8 @@ def score_folds(
         DataError, ModelError: As `scoring.score`, or if a fold has no run, or one that was trained
             without other clips than the fold's.
     """
+    from audiotag.tagging.tagger import load_tagger
+
     runs, folds = fold_runs(folder), read_folds(data)
     if list(runs) != folds:
         raise DataError(
