@@ -1,6 +1,8 @@
 """Commands that need no torch give the same without it as with it."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+EMBEDDED = ROOT / "audiotag/assets/embedded"
 HIDDEN = ("torch", "torchaudio", "timm", "DCLS")  # modules
 # Python imports it at its start. It hides the packages as if they were not installed.
 SITECUSTOMIZE = f"""
@@ -105,6 +108,48 @@ def test_prepare_and_data(both, make_wav, tmp_path):
     assert "3 clips" in both("data", "folder", "--all", "--plot", "labels.png")
     assert '"clips": 2' in both("data", "csv", "--json")
     assert {"folder/index.parquet", "labels.png"} <= written(tmp_path / "without").keys()
+
+
+@pytest.fixture
+def data(tmp_path, make_wav) -> Path:
+    """A prepared data set of sines under labels of AudioSet, all to measure on."""
+    rows = []
+    for i, label in enumerate(("Music", "Sine wave", "Music;Sine wave", "Hum", "Sine wave", "Hum")):
+        make_wav(tmp_path / f"{i}.wav", frequency=100 * 2**i)
+        rows.append(f"{i}.wav,{label},valid\n")
+    (tmp_path / "clips.csv").write_text("path,label,split\n" + "".join(rows))
+    prepared = python("-m", "audiotag", "prepare", "csv", tmp_path / "clips.csv", tmp_path / "data")
+    assert prepared.returncode == 0, prepared.stderr
+    return tmp_path / "data"
+
+
+def test_evaluate_an_onnx_file(both, data):
+    common = (data, "--resamples", 30, "--device", "cpu")
+    measured = json.loads(both("evaluate", EMBEDDED / "model.onnx", *common, "--json"))
+    assert measured["clips"] == 6 and 0 < measured["figures"]["mAP"]["value"] <= 1
+    assert "6 clips" in both("evaluate", "default", *common, "--engine", "onnx", "--classes", 2)
+
+
+def test_evaluate_writes_into_a_folder_that_has_an_onnx_file(both, data, tmp_path):
+    for name in ("with", "without"):
+        shutil.copytree(EMBEDDED, tmp_path / name / "model")
+    store = ("--save", "--fit-thresholds", "--scores", "scores.npz")
+    both("evaluate", "model", data, "--resamples", 0, "--engine", "onnx", *store)
+    names = written(tmp_path / "without").keys()
+    assert {"model/evaluation.json", "scores.npz"} <= names
+    config = json.loads((tmp_path / "without/model/config.json").read_text())
+    assert len(config["thresholds"]) == 527
+
+
+def test_plot_a_run(both, tmp_path):
+    row = {"lr": 0.1, "train_loss": 0.5, "valid_loss": 0.6, "valid_map": 0.3, "time": 1.0}
+    lines = [{"epoch": i, "step": 10 * i, "clips_per_second": 9.5, **row} for i in (1, 2)]
+    for name in ("with", "without"):
+        (tmp_path / name / "run").mkdir()
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        (tmp_path / name / "run/metrics.jsonl").write_text(text)
+    assert both("plot", "run", "run", "run.png") == "run.png\n"
+    assert written(tmp_path / "without")["run.png"].startswith(b"\x89PNG")
 
 
 def test_a_model_that_is_none(hiding):
