@@ -15,12 +15,18 @@ EMBEDDED = ROOT / "audiotag/assets/embedded"
 HIDDEN = ("torch", "torchaudio", "timm", "DCLS")  # modules
 # Python imports it at its start. It hides the packages as if they were not installed.
 SITECUSTOMIZE = f"""
-import importlib.abc, importlib.metadata, sys
+import importlib.metadata, sys
 
-class Hidden(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name.partition(".")[0] in {HIDDEN}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, *others):
+        is_hidden = name.partition(".")[0] in {HIDDEN}
+        return None if is_hidden else self.finder.find_spec(name, *others)
 
 find = importlib.metadata.Distribution.from_name.__func__
 
@@ -30,7 +36,7 @@ def from_name(cls, name):
     return find(cls, name)
 
 importlib.metadata.Distribution.from_name = classmethod(from_name)
-sys.meta_path.insert(0, Hidden())
+sys.meta_path[:] = map(Without, sys.meta_path)
 """
 
 
@@ -150,6 +156,27 @@ def test_plot_a_run(both, tmp_path):
         (tmp_path / name / "run/metrics.jsonl").write_text(text)
     assert both("plot", "run", "run", "run.png") == "run.png\n"
     assert written(tmp_path / "without")["run.png"].startswith(b"\x89PNG")
+
+
+def test_push_dry_run(both, tiny_tagger, tmp_path):
+    tiny_tagger.save(tmp_path / "birds")
+    shown = both("push", tmp_path / "birds", "me/birds", "--dry-run")
+    count = sum(parameter.numel() for parameter in tiny_tagger.backbone.parameters())
+    assert "model.safetensors" in shown and f"| Parameters | {count:,} |" in shown
+    (tmp_path / "birds/README.md").write_text("# Birds\n")
+    assert both("push", tmp_path / "birds", "me/birds", "--dry-run").endswith("\n# Birds\n")
+
+
+def test_push_refuses_what_is_no_model(hiding, tiny_tagger, tmp_path):
+    tiny_tagger.save(tmp_path / "birds")
+    command = ("-m", "audiotag", "push", tmp_path / "birds", "me/birds", "--dry-run")
+    (tmp_path / "birds/README.md").write_text("# Birds\n")
+    (tmp_path / "birds/model.safetensors").write_bytes(b"damaged")
+    light = python(*command, hiding=hiding)
+    assert light.returncode == 1 and "model.safetensors cannot be read" in light.stderr
+    (tmp_path / "birds/config.json").unlink()
+    light = python(*command, hiding=hiding)
+    assert light.returncode == 1 and "is not a model folder" in light.stderr
 
 
 def test_a_model_that_is_none(hiding):

@@ -48,6 +48,11 @@ class ModelConfig:
     softmax: bool = False
     folded: bool = False
 
+    @property
+    def can_timm_build(self) -> bool:
+        """Whether timm alone can build the backbone: nothing in it was replaced."""
+        return self.dcls is None and not self.folded
+
     def to_json(self, timm_config: dict[str, Any] | None = None) -> str:
         """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's.
 
