@@ -186,6 +186,21 @@ def test_a_model_that_is_none(hiding):
     assert (light.returncode, light.stderr) == (plain.returncode, plain.stderr)
 
 
+def test_tag_from_python_even_where_there_is_a_gpu(hiding, tmp_path):
+    shutil.copytree(EMBEDDED, tmp_path / "model")
+    code = """if True:
+        import sys
+        import audiotag
+        from audiotag.runtime import devices
+        devices._has_cuda = lambda: bool(sys.argv[3])
+        print(audiotag.tag(sys.argv[1], sys.argv[2]))"""
+    arguments = ("-c", code, ROOT / "audiotag/assets/samples/guitar.mp3", tmp_path / "model")
+    plain = python(*arguments, "")
+    light = python(*arguments, "a GPU", hiding=hiding)
+    assert "Music" in plain.stdout, plain.stderr
+    assert light.stdout == plain.stdout, light.stderr
+
+
 def test_a_config_names_the_versions_that_there_are(hiding):
     code = """if True:
         import json

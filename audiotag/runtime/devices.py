@@ -1,6 +1,7 @@
 """Where a model computes."""
 
 import ctypes
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from audiotag.errors import ModelError
@@ -30,8 +31,11 @@ def select_device(device: str) -> "torch.device":
 
 
 def is_cpu(device: str) -> bool:
-    """Whether a device of this name is the CPU, asked without torch, whose import takes seconds."""
-    return device == "cpu" or (device == "auto" and not _has_cuda())
+    """Whether a device of this name is the CPU, asked without torch, whose import takes seconds.
+
+    A GPU is of no use where torch is not installed.
+    """
+    return device == "cpu" or (device == "auto" and not (find_spec("torch") and _has_cuda()))
 
 
 def _has_cuda() -> bool:
