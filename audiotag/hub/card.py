@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from audiotag.errors import RecipeError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.evaluation_record import Evaluation, Figure, read_evaluation
 from audiotag.models.folder import DEFAULT_NAME, LIBRARY, METRICS_FILE, RECIPE_FILE
 from audiotag.models.metrics_row import read_metrics

@@ -10,7 +10,7 @@ import numpy as np
 
 from audiotag.audio import streams, windows
 from audiotag.errors import AudioError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.keywords import check_keywords
 from audiotag.tagging.pipeline import Computed, Ended, compute_windows
