@@ -4,6 +4,7 @@
 equal length, `read` and `decode_bytes` give a short recording whole.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -18,6 +19,8 @@ from audiotag.audio.sources import Block, DecodeError, Source
 from audiotag.errors import AudioError
 
 PIECE = 10.0  # s resampled into one array
+# A path has one slash where a URL has two. One letter before the colon is a drive of Windows.
+URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+):/")
 CHUNK = 2**15  # samples resampled at once: few enough for the CPU's caches, which is faster
 
 
@@ -47,8 +50,7 @@ def stream(
         return
     path = Path(path)
     try:
-        if path.exists() and not path.is_file():
-            raise AudioError(f"{path}: is not a file")
+        _check_file(path)
         yield from _stream(path, str(path), sample_rate, start, duration)
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened ({error.strerror})") from error
@@ -75,6 +77,18 @@ def decode_bytes(data: bytes, sample_rate: int) -> np.ndarray:
         AudioError: nothing of it can be decoded.
     """
     return np.concatenate(list(_stream(data, "audio data", sample_rate, 0.0, None)))
+
+
+def _check_file(path: Path) -> None:
+    if path.exists():
+        if not path.is_file():
+            raise AudioError(f"{path}: is not a file")
+        return
+    url = URL.match(str(path))
+    if url is not None:
+        is_local = url["scheme"].lower() == "file"
+        remedy = "give its path alone" if is_local else "download it first, then give the file"
+        raise AudioError(f"{path}: is a URL, and only files are read: {remedy}")
 
 
 def _stream(
