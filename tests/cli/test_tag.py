@@ -152,6 +152,11 @@ def test_a_list_in_utf_16_is_wrong_usage(here, model):
     assert result.exit_code == 2 and "write it in UTF-8" in result.stderr
 
 
+def test_an_empty_standard_input_is_wrong_usage(here, model):
+    result = run("tag", "-", model=model, stdin="")
+    assert result.exit_code == 2 and "standard input names no audio files" in result.stderr
+
+
 def test_urls_are_named_and_the_rest_is_tagged(here, model):
     urls = ["https://example.org/a.wav", "s3://bucket/a.wav"]
     result = run("tag", *urls, "file:///a.wav", GOOD[0], "no.wav", model=model)

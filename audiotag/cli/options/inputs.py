@@ -100,6 +100,10 @@ class Inputs:
         files = self._piped() if LISTING in self.paths else self._find(self.paths)
         with usage_errors():
             first = next(files, None)
+        if first is None and self.paths == (LISTING,):
+            raise click.UsageError(
+                "standard input names no audio files: pipe paths into it, one a line, or audio"
+            )
         if first is None:
             raise click.UsageError(
                 f"no audio files in {', '.join(self.paths)}: name files one by one to have them "
