@@ -1,4 +1,10 @@
-"""Audio tagging with DCLS: `load_tagger()` gives a Tagger, `tag(path)` the tags of a file.
+"""Audio tagging with DCLS.
+
+- `tag(audio)`: the tags of a recording: a path, a file object, bytes, or an array of samples.
+- `tag_many(paths)`: those of many files, as they come.
+- `embed(audio)`: its embeddings.
+- `labels()`: the classes that the embedded model knows.
+- `load_tagger()`: a model in torch, a `Tagger`, to look into, to change and to share.
 
 Where to look, from what users meet down to what everything rests on:
 
@@ -15,7 +21,7 @@ Where to look, from what users meet down to what everything rests on:
 - `features`: how does a waveform become a log-mel map?
 - `audio`: how does a file become a waveform, and how is that cut into windows?
 - `architectures`: what is each backbone called, known without torch?
-- `labels`: what are the classes of a model?
+- `label_set`: what are the classes of a model?
 - `runtime`: how are files, devices, processes and memory of the machine used?
 - `errors`: what can go wrong that a user can put right?
 """
@@ -26,15 +32,18 @@ from typing import TYPE_CHECKING
 from audiotag.runtime.version import __version__
 
 if TYPE_CHECKING:
-    from audiotag.tagging.from_python import tag
+    from audiotag.tagging.from_python import embed, labels, tag, tag_many
     from audiotag.tagging.tagger import Tagger, load_tagger
 
-__all__ = ["Tagger", "__version__", "load_tagger", "tag"]
+__all__ = ["Tagger", "__version__", "embed", "labels", "load_tagger", "tag", "tag_many"]
 # Imported when they are asked for: torch takes seconds, and `audiotag --help` must stay instant.
 LAZY = {
     "Tagger": "audiotag.tagging.tagger",
+    "embed": "audiotag.tagging.from_python",
+    "labels": "audiotag.tagging.from_python",
     "load_tagger": "audiotag.tagging.tagger",
     "tag": "audiotag.tagging.from_python",
+    "tag_many": "audiotag.tagging.from_python",
 }
 
 

@@ -26,7 +26,7 @@ def tiny_tagger():
     """A DCLS ConvNeXt of some 40,000 parameters with AudioSet's labels and random weights."""
     import torch
 
-    from audiotag.labels import Labels
+    from audiotag.label_set import Labels
     from audiotag.models.config import ModelConfig
     from audiotag.models.model import Model
 

@@ -19,7 +19,7 @@ FLOORS = (
     ("models",),
     ("backbones",),
     ("audio", "features", "layers"),
-    ("architectures", "labels", "runtime"),
+    ("architectures", "label_set", "runtime"),
     ("errors",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -17,7 +17,7 @@ from tests.support.hub_server import WRITE_TOKEN, LoopbackHub
 
 ROOT = Path(__file__).parents[1]
 METHODS = (FunctionType, classmethod, staticmethod)
-PUBLIC = ("Tagger", "load_tagger", "tag")
+PUBLIC = ("Tagger", "embed", "labels", "load_tagger", "tag", "tag_many")
 EXAMPLES = f"""
 import doctest, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -42,7 +42,7 @@ def public_objects() -> dict[str, object]:
     return found
 
 
-def test_the_package_offers_three_names_and_its_version():
+def test_the_package_offers_these_names_and_its_version():
     assert set(audiotag.__all__) == {*PUBLIC, "__version__"}
     assert set(audiotag.__all__) <= set(dir(audiotag))
     for name in PUBLIC:
@@ -105,6 +105,10 @@ def test_examples_run_as_they_stand(tmp_path):
             r"push_to_hub\(\) .* 'licence'; did you mean 'license'\?",
         ),
         (lambda: audiotag.tag("cat.mp3", loud=True), "'loud'; choose from top_k, threshold, "),
+        (lambda: audiotag.tag("cat.mp3", samplerate=1), "'samplerate'; did you mean 'sample_rate'"),
+        (lambda: audiotag.tag_many(["cat.mp3"], windows=1), r"tag_many\(\) .* mean 'window'\?"),
+        (lambda: audiotag.embed("cat.mp3", hops=1), r"embed\(\) .* 'hops'; did you mean 'hop'\?"),
+        (lambda: audiotag.embed("cat.mp3", top_k=1), "'top_k'; choose from window, hop, "),
     ],
 )
 def test_a_wrong_option_is_refused_and_the_near_one_named(call, message):

@@ -204,7 +204,7 @@ def test_tag_from_python_even_where_there_is_a_gpu(hiding, tmp_path):
 def test_a_config_names_the_versions_that_there_are(hiding):
     code = """if True:
         import json
-        from audiotag.labels import Labels
+        from audiotag.label_set import Labels
         from audiotag.models.config import ModelConfig
         text = ModelConfig("yamnet", Labels(["cat"])).to_json()
         assert ModelConfig.from_json(text).labels.names == ("cat",)

@@ -27,7 +27,7 @@ def find_files(
         include: Globs; only files that match one. A glob without `/` is compared with the name, one
             with `/` with the path below the folder searched; upper and lower case are the same.
         exclude: Globs; no file or folder that matches one.
-        listing: Paths, one a line.
+        listing: Paths of files and folders.
     """
     named = list(paths)
     keep = _Filter(tuple(include), tuple(exclude))
@@ -64,7 +64,7 @@ def _matches(path: str, root: str, globs: tuple[str, ...]) -> bool:
 def _roots(named: list[str | Path], listing: Iterable[str]) -> Iterator[str]:
     for path in named:
         if str(path) == LISTING:
-            yield from (line.rstrip("\r\n") for line in listing if line.strip())
+            yield from listing
         else:
             yield str(path)
 

@@ -4,6 +4,7 @@
 equal length, `read` and `decode_bytes` give a short recording whole.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -13,15 +14,18 @@ import numpy as np
 import soxr
 
 from audiotag.audio.decoders import decode
+from audiotag.audio.in_memory import Samples, Sound
 from audiotag.audio.sources import Block, DecodeError, Source
 from audiotag.errors import AudioError
 
 PIECE = 10.0  # s resampled into one array
+# A path has one slash where a URL has two. One letter before the colon is a drive of Windows.
+URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+):/")
 CHUNK = 2**15  # samples resampled at once: few enough for the CPU's caches, which is faster
 
 
 def stream(
-    path: str | Path, sample_rate: int, start: float = 0.0, duration: float | None = None
+    path: str | Path | Sound, sample_rate: int, start: float = 0.0, duration: float | None = None
 ) -> Iterator[np.ndarray]:
     """Read a recording block by block, in memory that does not grow with its length.
 
@@ -29,7 +33,7 @@ def stream(
     damaged float files hold, become silence.
 
     Args:
-        path: an audio or video file.
+        path: an audio or video file, or audio in memory.
         sample_rate: rate of the result, in Hz.
         start: time to start at, in seconds.
         duration: seconds to read, everything where None; a shorter recording ends earlier.
@@ -41,10 +45,12 @@ def stream(
         AudioError: the file cannot be opened or nothing of it decoded; names file and reason.
         ValueError: `start` is negative or `duration` is not positive.
     """
+    if isinstance(path, Sound):
+        yield from _stream(path.content, path.name, sample_rate, start, duration)
+        return
     path = Path(path)
     try:
-        if path.exists() and not path.is_file():
-            raise AudioError(f"{path}: is not a file")
+        _check_file(path)
         yield from _stream(path, str(path), sample_rate, start, duration)
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened ({error.strerror})") from error
@@ -73,12 +79,32 @@ def decode_bytes(data: bytes, sample_rate: int) -> np.ndarray:
     return np.concatenate(list(_stream(data, "audio data", sample_rate, 0.0, None)))
 
 
+def _check_file(path: Path) -> None:
+    if path.exists():
+        if not path.is_file():
+            raise AudioError(f"{path}: is not a file")
+        return
+    url = URL.match(str(path))
+    if url is not None:
+        is_local = url["scheme"].lower() == "file"
+        remedy = "give its path alone" if is_local else "download it first, then give the file"
+        raise AudioError(f"{path}: is a URL, and only files are read: {remedy}")
+
+
 def _stream(
-    source: Source, name: str, sample_rate: int, start: float, duration: float | None
+    source: Source | Samples,
+    name: str,
+    sample_rate: int,
+    start: float,
+    duration: float | None,
 ) -> Iterator[np.ndarray]:
     if start < 0 or (duration is not None and duration <= 0):
         raise ValueError(f"start {start} s must not be negative, duration {duration} s positive")
-    blocks = decode(source, start, np.inf if duration is None else duration)
+    limit = np.inf if duration is None else duration
+    if isinstance(source, Samples):
+        blocks = source.blocks(start, limit)
+    else:
+        blocks = decode(source, start, limit)
     try:
         for rate, group in groupby(blocks, key=itemgetter(0)):
             yield from _resampled(_pieces(group), rate, sample_rate)

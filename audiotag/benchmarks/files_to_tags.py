@@ -25,7 +25,7 @@ from audiotag.benchmarks import cold_start
 from audiotag.benchmarks.defaults import FILES, FILES_RUNS
 from audiotag.benchmarks.machine import default_threads, processor
 from audiotag.errors import AudioTagError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.folder import DEFAULT_NAME, ONNX_FILE
 from audiotag.tagging.locate import model_folder

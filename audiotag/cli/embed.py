@@ -22,8 +22,9 @@ def embed(inputs: Inputs, computation: Computation, output: str, **options: Any)
     """Write embeddings of audio files.
 
     Each file has one embedding for each window, and their mean. PATH is a file, a folder, which is
-    searched with its sub-folders, or - for a list of paths on standard input. The output appears
-    when it is complete; a file that exists is not replaced.
+    searched with its sub-folders, or - for standard input: the audio itself, or a list of paths,
+    one a line or with NUL bytes between them. The output appears when it is complete; a file that
+    exists is not replaced.
 
     \b
     Example: audiotag embed ~/recordings --output recordings.npz

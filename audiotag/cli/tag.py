@@ -12,6 +12,7 @@ from audiotag.cli.options.types import COUNT_OR_NONE, Number
 from audiotag.tagging.formats import FORMATS, TIMELINES
 
 if TYPE_CHECKING:
+    from audiotag.audio.in_memory import Input
     from audiotag.cli.progress.files import Progress
     from audiotag.tagging.outputs import Output, OutputPlan
 
@@ -67,14 +68,15 @@ def tag(
 ) -> None:
     """Say what can be heard in audio files.
 
-    PATH is a file, a folder, which is searched with its sub-folders, or - for a list of paths on
-    standard input. A file that cannot be decoded is named on standard error, and the rest are
-    tagged.
+    PATH is a file, a folder, which is searched with its sub-folders, or - for standard input: the
+    audio itself, or a list of paths, one a line or with NUL bytes between them. A file that cannot
+    be decoded is named on standard error, and the rest are tagged.
 
     \b
     Example: audiotag tag ~/recordings
              audiotag tag ~/recordings --timeline --output tags.csv
-             find . -name '*.mp3' | audiotag tag - --output tags.jsonl --resume
+             find . -name '*.mp3' -print0 | audiotag tag - --output tags.jsonl --resume
+             curl -L https://example.org/dawn.mp3 | audiotag tag -
     """
     from audiotag.cli.progress.files import Progress
     from audiotag.cli.progress.interrupted import interruptible
@@ -92,7 +94,7 @@ def tag(
 
 
 def _run(
-    files: Iterator[Path],
+    files: Iterator["Input"],
     plan: "OutputPlan",
     progress: "Progress",
     computation: Computation,
@@ -116,10 +118,10 @@ def _open(plan: "OutputPlan", sample_rate: int) -> "Output":
     return plan.open(sample_rate)
 
 
-def _left(files: Iterator[Path], out: "Output", progress: "Progress") -> Iterator[Path]:
+def _left(files: Iterator["Input"], out: "Output", progress: "Progress") -> Iterator["Input"]:
     """The files that the output does not have yet."""
     for file in files:
-        if out.has(file):
+        if isinstance(file, Path) and out.has(file):  # standard input may hold another sound now
             progress.skip()
         else:
             yield file

@@ -15,7 +15,7 @@ from audiotag.data.info import not_prepared, read_info, read_json
 from audiotag.data.shards import FAILURES_FILE, INDEX_FILE, LABELS_FILE
 from audiotag.data.targets import Targets
 from audiotag.errors import DataError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 
 COLUMNS = ["key", "shard", "offset", "length", "duration", "split", "fold", "labels"]
 OPEN_SHARDS = 256  # files held open at once; systems allow a process 1024

@@ -13,7 +13,7 @@ from audiotag.audio.windows import followed_by_silence
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.encoding import PCM_16_SCALE
 from audiotag.errors import DataError, ModelError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.distributed import process_count, process_rank, sum_over_processes
 from audiotag.runtime.files import replaced

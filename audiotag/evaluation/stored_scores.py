@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audiotag.errors import DataError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 
 ARRAYS = ("keys", "labels", "scores")
 SUM_TOLERANCE = 1e-4  # of the scores of a clip from 1, where they are those of softmax

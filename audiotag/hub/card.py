@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from audiotag.errors import RecipeError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig, read_config
 from audiotag.models.evaluation_record import Evaluation, Figure, read_evaluation
 from audiotag.models.folder import DEFAULT_NAME, LIBRARY, METRICS_FILE, RECIPE_FILE

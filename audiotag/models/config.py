@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.errors import ModelError
-from audiotag.labels import Label, Labels
+from audiotag.label_set import Label, Labels
 from audiotag.models.folder import CONFIG_FILE
 from audiotag.runtime.files import replaced
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 
 

@@ -68,7 +68,7 @@ class Model(Configured, nn.Module):
 
         Example:
             >>> import audiotag
-            >>> from audiotag.labels import Labels
+            >>> from audiotag.label_set import Labels
             >>> from audiotag.models.config import ModelConfig
             >>> tagger = audiotag.Tagger.create(ModelConfig("mn04_as", Labels(["cat", "dog"])))
             >>> tagger.name, tagger.labels.names
@@ -147,7 +147,7 @@ class Model(Configured, nn.Module):
 
         Example:
             >>> import audiotag
-            >>> from audiotag.labels import Labels
+            >>> from audiotag.label_set import Labels
             >>> from audiotag.models.config import ModelConfig
             >>> tagger = audiotag.Tagger.create(ModelConfig("mn04_as", Labels(["cat", "dog"])))
             >>> tagger.timm_config()["num_classes"]

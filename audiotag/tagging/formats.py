@@ -10,15 +10,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from audiotag.tagging.results import FileTags, Segment, Tag
+from audiotag.tagging.results import FileTags, Segment, Tag, rounded_score, rounded_time
 from audiotag.tagging.text import (
     NO_TAG,
     Format,
     Plain,
     clock,
     parts,
-    rounded_score,
-    rounded_time,
     to_json,
 )
 

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
+from audiotag.audio.in_memory import Input
 from audiotag.audio.windows import Window
 from audiotag.errors import AudioError
 
@@ -32,7 +32,7 @@ class Computed:
         values: The model's output, (K,) float32.
     """
 
-    path: Path
+    path: Input
     start: float
     end: float
     values: np.ndarray
@@ -42,7 +42,7 @@ class Computed:
 class Ended:
     """The end of a file; with `error` if it could not be decoded, or not to the end."""
 
-    path: Path
+    path: Input
     error: str | None = None
 
 
@@ -50,14 +50,14 @@ class Ended:
 class _Slot:
     """A file on its way: the windows decoded and not yet taken."""
 
-    path: Path
+    path: Input
     windows: deque[Window] = field(default_factory=deque)
     decoding: Future[None] = field(default_factory=Future)
 
 
 def compute_windows(
-    files: Iterable[Path],
-    decode: Callable[[Path], Iterable[Window]],
+    files: Iterable[Input],
+    decode: Callable[[Input], Iterable[Window]],
     compute: Callable[[np.ndarray], np.ndarray],
     batch_size: int,
     workers: int,
@@ -117,8 +117,8 @@ class Lookahead:
 
     def __init__(
         self,
-        files: Iterable[Path],
-        decode: Callable[[Path], Iterable[Window]],
+        files: Iterable[Input],
+        decode: Callable[[Input], Iterable[Window]],
         batch_size: int,
         workers: int,
     ) -> None:
@@ -134,9 +134,9 @@ class Lookahead:
         # A daemon: it may be waiting on standard input when the program ends.
         threading.Thread(target=self._feed, args=(iter(files),), daemon=True).start()
 
-    def take(self, limit: int) -> list[tuple[Path, Window] | Ended]:
+    def take(self, limit: int) -> list[tuple[Input, Window] | Ended]:
         """What is ready, at most `limit` items, at least one unless all files have ended."""
-        items: list[tuple[Path, Window] | Ended] = []
+        items: list[tuple[Input, Window] | Ended] = []
         with self._changed:
             self._changed.wait_for(self._is_ready)
             while len(items) < limit and self._slots and self._is_ready():
@@ -158,7 +158,7 @@ class Lookahead:
             return self._feeding.done()
         return bool(self._slots[0].windows) or self._slots[0].decoding.done()
 
-    def _take_one(self) -> tuple[Path, Window] | Ended:
+    def _take_one(self) -> tuple[Input, Window] | Ended:
         slot = self._slots[0]
         if slot.windows:
             self._waiting -= 1
@@ -166,7 +166,7 @@ class Lookahead:
         self._slots.popleft()
         return Ended(slot.path, _failure(slot))
 
-    def _feed(self, files: Iterator[Path]) -> None:
+    def _feed(self, files: Iterator[Input]) -> None:
         """Hand each file to the decoders, not too far ahead."""
         try:
             for path in files:

@@ -1,8 +1,14 @@
 """What tagging and embedding give: small frozen records, one for each file."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+
+from audiotag.tagging.notebook import bars
+
+SCORE_DIGITS = 5  # of what is written out
+TIME_DIGITS = 3  # ms
 
 
 @dataclass(frozen=True, slots=True)  # slots: the timeline of a long file holds very many
@@ -19,6 +25,10 @@ class Tag:
     mid: str | None
     score: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """The tag as in JSON: label, mid and rounded score."""
+        return {"label": self.label, "mid": self.mid, "score": rounded_score(self.score)}
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -27,6 +37,14 @@ class Segment:
     start: float
     end: float
     tags: tuple[Tag, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The segment as in JSON: start, end and tags."""
+        return {
+            "start": rounded_time(self.start),
+            "end": rounded_time(self.end),
+            "tags": [tag.to_dict() for tag in self.tags],
+        }
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,37 @@ class FileTags:
     tags: tuple[Tag, ...]
     segments: tuple[Segment, ...] = ()
     error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `--format jsonl` writes of it: path, duration, tags and segments, or the error."""
+        if self.error is not None:
+            return {"path": self.path, "error": self.error}
+        record: dict[str, Any] = {
+            "path": self.path,
+            "duration": rounded_time(self.duration or 0.0),
+            "tags": [tag.to_dict() for tag in self.tags],
+        }
+        if self.segments:
+            record["segments"] = [segment.to_dict() for segment in self.segments]
+        return record
+
+    def __repr__(self) -> str:
+        if self.error is not None:
+            return f"<FileTags of {self.path}, failed: {self.error}>"
+        scores = ", ".join(f"{tag.label} {tag.score:.3f}" for tag in self.tags)
+        windows = f", {len(self.segments)} segments" if self.segments else ""
+        return f"<FileTags of {self._heading()}{windows}: {scores or 'no tag'}>"
+
+    def _repr_html_(self) -> str:
+        """The tags as bars, for a notebook."""
+        if self.error is not None:
+            return bars(self.path, (), self.error)
+        scores = [(tag.label, tag.score) for tag in self.tags]
+        note = "" if scores else "no tag reaches the threshold"
+        return bars(self._heading(), scores, note)
+
+    def _heading(self) -> str:
+        return f"{self.path}, {self.duration or 0.0:.1f} s"
 
 
 def _no_values() -> np.ndarray:
@@ -71,3 +120,32 @@ class FileEmbedding:
     windows: np.ndarray = field(default_factory=_no_values)
     starts: np.ndarray = field(default_factory=_no_values)
     error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists of numbers by the names that parquet files give them, or the error."""
+        if self.error is not None:
+            return {"path": self.path, "error": self.error}
+        return {
+            "path": self.path,
+            "duration": self.duration,
+            "clip": self.clip.tolist(),
+            "window_starts": self.starts.tolist(),
+            "windows": self.windows.tolist(),
+        }
+
+    def __repr__(self) -> str:
+        if self.error is not None:
+            return f"<FileEmbedding of {self.path}, failed: {self.error}>"
+        count, size = self.windows.shape
+        windows = f"{count} window{'' if count == 1 else 's'} of {size} values"
+        return f"<FileEmbedding of {self.path}, {self.duration or 0.0:.1f} s: {windows}>"
+
+
+def rounded_score(score: float) -> float:
+    """A score as it is written out."""
+    return round(score, SCORE_DIGITS)
+
+
+def rounded_time(seconds: float) -> float:
+    """A time as it is written out."""
+    return round(seconds, TIME_DIGITS)

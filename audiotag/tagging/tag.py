@@ -4,13 +4,14 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 import numpy as np
 
 from audiotag.audio import streams, windows
+from audiotag.audio.in_memory import Input, Sound
 from audiotag.errors import AudioError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.keywords import check_keywords
 from audiotag.tagging.pipeline import Computed, Ended, compute_windows
@@ -20,7 +21,8 @@ POOLS = ("max", "mean")
 BATCH_SIZES = {"cpu": 8, "cuda": 32}  # windows; more is hardly faster and costs memory
 MAX_WORKERS = {"cpu": 4, "cuda": 16}  # decoding is some 100 times faster than a CPU model
 NOT_FINITE = "the model's scores are not numbers; its weights may be damaged"
-Progress = Callable[[Path, float], None]
+Progress = Callable[[Input, float], None]
+Result = TypeVar("Result", FileTags, FileEmbedding)
 
 
 @dataclass(frozen=True)
@@ -73,20 +75,29 @@ class TagKeywords(TypedDict, total=False):
     workers: int | None
 
 
-def options_from(function: str, keywords: TagKeywords) -> TagOptions:
-    """The options that a function was given.
+class EmbedKeywords(TypedDict, total=False):
+    """The fields of `TagOptions` that matter to embeddings."""
+
+    window: float
+    hop: float | None
+    batch_size: int | None
+    workers: int | None
+
+
+def options_from(function: str, keywords: TagKeywords, others: Iterable[str] = ()) -> TagOptions:
+    """The options that a function was given, which takes `others` besides.
 
     Raises:
         TypeError: If one is unknown; names the function and the nearest option.
         ValueError: If a value is impossible.
     """
-    check_keywords(function, keywords, TagKeywords.__annotations__)
+    check_keywords(function, keywords, [*TagKeywords.__annotations__, *others])
     return TagOptions(**keywords)
 
 
 def tag_files(
     engine: Engine,
-    files: Iterable[Path],
+    files: Iterable[Input],
     options: TagOptions = TagOptions(),
     progress: Progress | None = None,
 ) -> Generator[FileTags, None, None]:
@@ -112,22 +123,21 @@ def tag_files(
             pool = _Pool(engine, options)
 
 
-def tag_file(engine: Engine, path: str | Path, options: TagOptions = TagOptions()) -> FileTags:
+def tag_file(
+    engine: Engine, path: str | Path | Sound, options: TagOptions = TagOptions()
+) -> FileTags:
     """Tags of one file.
 
     Raises:
         AudioError: If it cannot be decoded.
         ModelError: As `tag_files`.
     """
-    (result,) = tag_files(engine, [Path(path)], options)
-    if result.error is not None:
-        raise AudioError(f"{result.path}: {result.error}")
-    return result
+    return _only(tag_files(engine, [_input(path)], options))
 
 
 def embed_files(
     engine: Engine,
-    files: Iterable[Path],
+    files: Iterable[Input],
     options: TagOptions = TagOptions(),
     progress: Progress | None = None,
 ) -> Generator[FileEmbedding, None, None]:
@@ -144,6 +154,29 @@ def embed_files(
         else:
             yield _embedding(str(event.path), computed)
             computed = []
+
+
+def embed_file(
+    engine: Engine, path: str | Path | Sound, options: TagOptions = TagOptions()
+) -> FileEmbedding:
+    """Embeddings of one file and its windows; errors as `tag_file`."""
+    return _only(embed_files(engine, [_input(path)], options))
+
+
+def _input(path: str | Path | Sound) -> Input:
+    return Path(path) if isinstance(path, str) else path
+
+
+def _only(results: Iterable[Result]) -> Result:
+    """The result of a single file.
+
+    Raises:
+        AudioError: If it failed.
+    """
+    (result,) = results
+    if result.error is not None:
+        raise AudioError(f"{result.path}: {result.error}")
+    return result
 
 
 class _Pool:
@@ -215,7 +248,7 @@ def _embedding(path: str, computed: list[Computed]) -> FileEmbedding:
 
 def _windows(
     engine: Engine,
-    files: Iterable[Path],
+    files: Iterable[Input],
     compute: Callable[[np.ndarray], np.ndarray],
     options: TagOptions,
 ) -> Iterator[Computed | Ended]:
@@ -230,9 +263,9 @@ def _windows(
     )
 
 
-def _decoder(engine: Engine, options: TagOptions) -> Callable[[Path], Iterator[windows.Window]]:
-    def decode(path: Path) -> Iterator[windows.Window]:
-        if path.is_dir():
+def _decoder(engine: Engine, options: TagOptions) -> Callable[[Input], Iterator[windows.Window]]:
+    def decode(path: Input) -> Iterator[windows.Window]:
+        if isinstance(path, Path) and path.is_dir():
             os.listdir(path)  # only a folder that cannot be listed comes this far: says why
         blocks = streams.stream(path, engine.sample_rate)
         return windows.windows(

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self, TypedDict, Unpack, cast
+from typing import Any, Self, TypedDict, Unpack, cast
 
+from audiotag.audio.in_memory import as_input
 from audiotag.errors import ModelError
 from audiotag.hub.pull import pull
 from audiotag.hub.push import push
@@ -106,16 +107,27 @@ class Tagger(Model):
             self.save(folder)
             return cast(str, push(folder, repo_id, **options).url)
 
-    def tag(self, path: Path | str, **options: Unpack[TagKeywords]) -> FileTags:
-        """Tags of an audio file, the same as `audiotag tag` prints.
+    def tag(
+        self,
+        audio: Any,
+        *,
+        sample_rate: float | None = None,
+        channels_last: bool = False,
+        **options: Unpack[TagKeywords],
+    ) -> FileTags:
+        """Tags of a recording, the same as `audiotag tag` prints.
 
         Args:
-            path: Any file that `audio.stream` reads.
+            audio: A path; a binary file object or the bytes of a file; or an array of samples, (T,)
+                or (channels, T), int16 or floating point in [-1, 1].
+            sample_rate: Hz, of an array.
+            channels_last: Whether an array is (T, channels).
             options: Fields of `tagging.TagOptions`.
 
         Raises:
-            AudioError: If the file cannot be decoded.
-            TypeError, ValueError: If an option is unknown, or its value impossible.
+            AudioError: If the recording cannot be decoded.
+            TypeError, ValueError: If an option is unknown, or its value impossible, or an array is
+                not as described.
 
         Example:
             >>> import audiotag
@@ -125,7 +137,8 @@ class Tagger(Model):
             0.0 4.0 Music
             1.59021875 5.59021875 Music
         """
-        return tag_file(self, path, options_from("tag", options))
+        checked = options_from("tag", options, ["sample_rate", "channels_last"])
+        return tag_file(self, as_input(audio, sample_rate, channels_last), checked)
 
 
 def load_tagger(

@@ -1,12 +1,10 @@
-"""What all formats of results share: the interface, numbers, times and JSON."""
+"""What all formats of results share: the interface, times and JSON."""
 
 import json
-from typing import Any, Protocol
+from typing import Protocol
 
-from audiotag.tagging.results import FileTags, Segment, Tag
+from audiotag.tagging.results import FileTags, Segment
 
-SCORE_DIGITS = 5
-TIME_DIGITS = 3  # ms
 NO_TAG = "no tag reaches the threshold; --threshold 0 shows all"
 
 
@@ -41,7 +39,7 @@ def to_json(result: FileTags) -> str:
     Text stays readable, except where a file name is not valid Unicode: it is escaped, and comes
     back the same through `json.loads`.
     """
-    record = _record(result)
+    record = result.to_dict()
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
     return text if _is_unicode(text) else json.dumps(record, allow_nan=False)
 
@@ -61,41 +59,9 @@ def clock(seconds: float) -> str:
     return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest / 10:04.1f}"
 
 
-def _record(result: FileTags) -> dict[str, Any]:
-    if result.error is not None:
-        return {"path": result.path, "error": result.error}
-    record: dict[str, Any] = {
-        "path": result.path,
-        "duration": rounded_time(result.duration or 0.0),
-        "tags": _tag_records(result.tags),
-    }
-    if result.segments:
-        record["segments"] = [
-            {
-                "start": rounded_time(part.start),
-                "end": rounded_time(part.end),
-                "tags": _tag_records(part.tags),
-            }
-            for part in result.segments
-        ]
-    return record
-
-
-def _tag_records(tags: tuple[Tag, ...]) -> list[dict[str, Any]]:
-    return [{"label": tag.label, "mid": tag.mid, "score": rounded_score(tag.score)} for tag in tags]
-
-
 def _is_unicode(text: str) -> bool:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
-
-
-def rounded_score(score: float) -> float:
-    return round(score, SCORE_DIGITS)
-
-
-def rounded_time(seconds: float) -> float:
-    return round(seconds, TIME_DIGITS)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from audiotag.errors import ModelError, RecipeError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.layers.swap import swap_convs
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model

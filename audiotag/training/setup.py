@@ -14,7 +14,7 @@ from audiotag.data.shards import hash_keys
 from audiotag.data.targets import Targets
 from audiotag.errors import DataError, RecipeError
 from audiotag.evaluation.stored_scores import StoredScores, read_scores
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.model import Model, to_device
 from audiotag.models.provenance import Part, TrainedOn
 from audiotag.runtime.distributed import process_count

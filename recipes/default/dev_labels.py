@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from audiotag.labels import Label, Labels, parents
+from audiotag.label_set import Label, Labels, parents
 
 PER_GROUP = 8  # clips: a folder of a hundred prompts should not outweigh everything else
 

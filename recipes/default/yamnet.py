@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from audiotag.backbones.yamnet import LAYERS
-from audiotag.labels import Label, Labels
+from audiotag.label_set import Label, Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 

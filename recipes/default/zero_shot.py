@@ -21,7 +21,7 @@ import numpy as np
 
 from audiotag.benchmarks.yamnet_onnx import PACKAGE, Yamnet, extract_model
 from audiotag.evaluation.metrics import average_precision
-from audiotag.labels import Label, Labels
+from audiotag.label_set import Label, Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.tagging.open import open_engine

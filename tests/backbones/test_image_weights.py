@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 
 from audiotag.backbones.image_weights import VISION, fit
 from audiotag.errors import ModelError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from tests.support.hub_server import LoopbackHub
@@ -24,7 +24,7 @@ SOURCES = {  # what is built: what timm downloads
 CREATE = """
 import sys
 from audiotag.models.config import ModelConfig
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.model import Model
 for name in sys.argv[2:]:
     tagger = Model.create(ModelConfig(name, Labels(["a", "b"])), pretrained=True)

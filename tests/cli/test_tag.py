@@ -44,7 +44,7 @@ GOOD = ["songs/a.wav", "songs/deep/a.wav", "songs/my bird – 音.wav"]
 NAMES = ["songs/a.wav", "songs/broken.mp3", "songs/deep/a.wav", "songs/my bird – 音.wav"]
 
 
-def run(*args: str, model: str | None = None, stdin: str | None = None) -> Result:
+def run(*args: str, model: str | None = None, stdin: str | bytes | None = None) -> Result:
     options = ("--model", model) if model else ()
     result = CliRunner().invoke(cli, [*args, *options], input=stdin)
     if result.exception and not isinstance(result.exception, SystemExit):
@@ -108,6 +108,62 @@ def test_paths_on_standard_input(here, model):
     paths = list(dict.fromkeys(row["path"] for row in rows))
     assert paths == [GOOD[2], "songs/deep/a.wav", "missing.wav"]
     assert result.exit_code == 1 and "missing.wav: " in result.stderr
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\0"])
+def test_lists_of_every_kind(here, model, separator):
+    listing = "\ufeff" + separator.join([GOOD[2], "songs/deep"]) + separator
+    result = run("tag", "-", "--format", "jsonl", model=model, stdin=listing.encode())
+    assert [record["path"] for record in records(result.stdout)] == [GOOD[2], GOOD[1]]
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_audio_on_standard_input(here, model):
+    sound = Path(GOOD[2]).read_bytes()
+    expected = records(run("tag", *GOOD, "--format", "jsonl", model=model).stdout)
+    args = ("tag", GOOD[0], "-", GOOD[1], "--format", "jsonl")
+    result = run(*args, model=model, stdin=sound)
+    got = records(result.stdout)
+    assert [record["path"] for record in got] == [GOOD[0], "-", GOOD[1]]
+    assert got[1] | {"path": GOOD[2]} == expected[2]
+    assert "Standard input is audio" in result.stderr and result.exit_code == 0
+    run("embed", "-", "--output", "x.npz", model=model, stdin=sound)
+    with np.load("x.npz") as arrays:
+        assert arrays["paths"].tolist() == ["-"] and len(arrays["windows"]) == 2
+
+
+def test_audio_that_cannot_be_decoded_is_named(here, model):
+    result = run("tag", "-", "--format", "jsonl", model=model, stdin=bytes(1000))
+    assert list(records(result.stdout)[0]) == ["path", "error"]
+    assert "\n-: " in result.stderr and result.exit_code == 1
+
+
+def test_other_audio_on_standard_input_is_no_earlier_run(here, model):
+    args = ("tag", "-", "--output", "tags.jsonl", "--resume")
+    for name in GOOD[:2]:
+        result = run(*args, model=model, stdin=Path(name).read_bytes())
+        assert "1 file done: tags.jsonl" in result.stderr
+    got = records(Path("tags.jsonl").read_text())
+    assert [record["duration"] for record in got] == [1.0, 3.0]
+
+
+def test_a_list_in_utf_16_is_wrong_usage(here, model):
+    result = run("tag", "-", model=model, stdin=GOOD[0].encode("utf-16"))
+    assert result.exit_code == 2 and "write it in UTF-8" in result.stderr
+
+
+def test_an_empty_standard_input_is_wrong_usage(here, model):
+    result = run("tag", "-", model=model, stdin="")
+    assert result.exit_code == 2 and "standard input names no audio files" in result.stderr
+
+
+def test_urls_are_named_and_the_rest_is_tagged(here, model):
+    urls = ["https://example.org/a.wav", "s3://bucket/a.wav"]
+    result = run("tag", *urls, "file:///a.wav", GOOD[0], "no.wav", model=model)
+    lines = result.stderr.splitlines()
+    assert ["is a URL" in line for line in lines] == [True, True, True, False]
+    assert all("download it first" in line for line in lines[:2])
+    assert "give its path alone" in lines[2] and result.exit_code == 1
 
 
 def test_labels_of_one_recording_and_of_many(here, model):

@@ -17,7 +17,7 @@ from audiotag.benchmarks.speed import Cost, Machine, ModelSpeed, SpeedTable
 from audiotag.cli import COMMANDS, main
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.training.recipe.toml import dump_recipe, parse_recipe

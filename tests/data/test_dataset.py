@@ -18,7 +18,7 @@ from audiotag.data import dataset as dataset_module
 from audiotag.data import encoding
 from audiotag.data.dataset import ClipDataset, read_labels
 from audiotag.errors import DataError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.training.sampling import balancing_weights
 from tests.support.prepared_data import RATE, Clip, noise, write_dataset
 

@@ -12,7 +12,7 @@ from audiotag.evaluation.bootstrap import Statistic
 from audiotag.evaluation.comparison import compare, compare_figure
 from audiotag.evaluation.measurement import measure
 from audiotag.evaluation.scoring import Scores
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 
 CLIPS, CLASSES = 400, 5
 TRUTH = np.random.default_rng(0).integers(CLASSES, size=CLIPS)

@@ -33,7 +33,7 @@ from audiotag.evaluation.measurement import measure
 from audiotag.evaluation.scoring import Scores, score
 from audiotag.evaluation.summary import summarise
 from audiotag.evaluation.thresholds import fit_thresholds
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig, read_config
 from audiotag.models.evaluation_record import read_evaluation
 from audiotag.models.model import Model

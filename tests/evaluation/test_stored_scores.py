@@ -18,7 +18,7 @@ from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
 from audiotag.errors import DataError
 from audiotag.evaluation.stored_scores import read_scores
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.training import loop

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 from audiotag.errors import ModelError
 from audiotag.evaluation.scoring import Scores
 from audiotag.evaluation.thresholds import f1_scores, fit_thresholds
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import read_config, store_thresholds
 from audiotag.models.folder import CONFIG_FILE
 from audiotag.models.model import Model

@@ -8,7 +8,7 @@ from huggingface_hub import EvalResult, ModelCard
 
 from audiotag.errors import RecipeError
 from audiotag.hub.card import model_card
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.evaluation_record import ClassFigures, Evaluation, Figure
 from audiotag.models.model import Model

@@ -354,7 +354,7 @@ def test_a_tagger_in_memory_is_pushed_and_comes_back(hub, run, name):
     code = f"""
 import torch
 from audiotag.models.config import ModelConfig
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag import Tagger
 arguments = {{"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}}
 tagger = Tagger.create(ModelConfig("convnext_dcls_audio_atto", Labels(["a", "b"]), arguments))

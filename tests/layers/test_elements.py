@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from audiotag.cli import cli
 from audiotag.errors import AudioTagError, DataError, ModelError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.layers.elements import stage_elements
 from audiotag.models.config import ModelConfig

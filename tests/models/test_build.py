@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.layers.folding import fold
 from audiotag.models import build
 from audiotag.models.config import ModelConfig

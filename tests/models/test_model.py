@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from audiotag.errors import ModelError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from audiotag.errors import ModelError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.models.weights_file import count_parameters

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "default"
 

@@ -12,7 +12,7 @@ import soundfile
 from sklearn.metrics import average_precision_score
 
 import audiotag
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.model import Model
 from audiotag.tagging.locate import model_folder

@@ -19,7 +19,7 @@ import audiotag.backbones  # noqa: F401  (registers the models)
 from audiotag.cli.train import train
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model

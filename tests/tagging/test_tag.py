@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from audiotag.errors import AudioError
-from audiotag.labels import Label, Labels
+from audiotag.label_set import Label, Labels
 from audiotag.tagging.results import Tag
 from audiotag.tagging.tag import TagOptions, best_tags, embed_files, tag_file, tag_files
 

@@ -15,7 +15,7 @@ from audiotag.data.sources.csv_table import CsvSource
 from audiotag.data.summary import summarise
 from audiotag.errors import DataError, ModelError, RecipeError
 from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model

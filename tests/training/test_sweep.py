@@ -13,7 +13,7 @@ from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
 from audiotag.errors import DataError, RecipeError
 from audiotag.evaluation.scoring import score
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.tagging.tagger import load_tagger
 from audiotag.training import loop
 from audiotag.training.model import build_tagger

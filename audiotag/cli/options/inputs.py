@@ -2,13 +2,12 @@
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +16,7 @@ from audiotag.cli.options.device import DEVICE, PRECISION
 from audiotag.cli.options.types import COUNT, Number
 
 if TYPE_CHECKING:
+    from audiotag.audio.in_memory import Input
     from audiotag.models.engine import Engine
 
 SECONDS = Number("seconds", float, 0.01)
@@ -80,7 +80,7 @@ class Inputs:
     """The files that a command line names.
 
     Attributes:
-        paths: Files, folders, and `-` for a list on standard input.
+        paths: Files, folders, and `-` for standard input: a list of paths, or audio.
         include: Globs; only files that match one.
         exclude: Globs; no files and folders that match one.
     """
@@ -89,17 +89,21 @@ class Inputs:
     include: tuple[str, ...]
     exclude: tuple[str, ...]
 
-    def files(self) -> Iterator[Path]:
+    def files(self) -> Iterator["Input"]:
         """The files, `-` read from standard input.
 
         Raises:
-            click.UsageError: If there is none.
+            click.UsageError: If there is none, or the list cannot be read.
         """
-        from audiotag.audio.find_files import LISTING, find_files
+        from audiotag.audio.find_files import LISTING
 
-        listing = _standard_input() if LISTING in self.paths else ()
-        files = find_files(self.paths, self.include, self.exclude, listing)
-        first = next(files, None)
+        files = self._piped() if LISTING in self.paths else self._find(self.paths)
+        with usage_errors():
+            first = next(files, None)
+        if first is None and self.paths == (LISTING,):
+            raise click.UsageError(
+                "standard input names no audio files: pipe paths into it, one a line, or audio"
+            )
         if first is None:
             raise click.UsageError(
                 f"no audio files in {', '.join(self.paths)}: name files one by one to have them "
@@ -107,13 +111,31 @@ class Inputs:
             )
         return chain([first], files)
 
-    def recount(self) -> Iterator[Path] | None:
+    def recount(self) -> Iterator["Input"] | None:
         """The files once more, to be counted; None if they can be read only once."""
-        from audiotag.audio.find_files import LISTING, find_files
+        from audiotag.audio.find_files import LISTING
 
-        if LISTING in self.paths:
-            return None
-        return find_files(self.paths, self.include, self.exclude)
+        return None if LISTING in self.paths else self._find(self.paths)
+
+    def _piped(self) -> Iterator["Input"]:
+        """The files, where `-` stands for the paths that standard input lists, or for its audio."""
+        from audiotag.audio.find_files import LISTING
+        from audiotag.audio.in_memory import Sound
+        from audiotag.audio.standard_input import is_audio, listed_paths, read_head
+
+        file = _standard_input()
+        head = read_head(file)
+        if not is_audio(head):
+            return self._find(self.paths, listed_paths(head, file))
+        click.echo(f"Standard input is audio, not a list of paths; its name is {LISTING}", err=True)
+        place = self.paths.index(LISTING)
+        before, after = self._find(self.paths[:place]), self._find(self.paths[place + 1 :])
+        return chain(before, [Sound(LISTING, head + file.read())], after)
+
+    def _find(self, paths: tuple[str, ...], listing: Iterable[str] = ()) -> Iterator["Input"]:
+        from audiotag.audio.find_files import find_files
+
+        return find_files(paths, self.include, self.exclude, listing)
 
 
 @dataclass(frozen=True)
@@ -166,19 +188,16 @@ def usage_errors() -> Iterator[None]:
         raise click.UsageError(str(error)) from error
 
 
-def _standard_input() -> Iterator[str]:
-    """Lines of standard input, whatever the encoding of the file names.
+def _standard_input() -> IO[bytes]:
+    """Standard input, unbuffered: a list gives each path as soon as it is written.
 
-    It has a reader of its own, because a thread may still be waiting for a line when the program
+    It has a reader of its own, because a thread may still be waiting for a path when the program
     ends, and Python then cannot close `sys.stdin`.
     """
     try:
-        lines: io.TextIOBase = open(
-            sys.stdin.fileno(), encoding="utf-8", errors="surrogateescape", closefd=False
-        )
+        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
     except io.UnsupportedOperation:
-        lines = sys.stdin  # type: ignore[assignment]  # put there by a program, not a file
-    yield from lines
+        return sys.stdin.buffer  # put there by a program, not a file
 
 
 @contextmanager

@@ -4,11 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Self, TypeVar
 
 import click
 
+from audiotag.audio.in_memory import Input
 from audiotag.cli.progress.line import StatusLine
 from audiotag.tagging.results import FileEmbedding, FileTags
 from audiotag.tagging.text import clock
@@ -24,7 +24,7 @@ class Progress:
             can be listed only once.
     """
 
-    def __init__(self, count: Iterable[Path] | None) -> None:
+    def __init__(self, count: Iterable[Input] | None) -> None:
         self.done = self.failed = self.skipped = 0
         self._seconds = 0.0  # of audio, in files that are through
         self._position = ""  # in the file that is computed
@@ -52,7 +52,7 @@ class Progress:
                 with self._counted(result):
                     write(result)
 
-    def heard(self, path: Path, second: float) -> None:
+    def heard(self, path: Input, second: float) -> None:
         """Show, now and then, how far a file is."""
         if self._line.is_live:
             speed = (self._seconds + second) / max(time.monotonic() - self._start, 1e-3)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from audiotag.backbones import convnext, convnext_at, fastvit, metaformer, mobilenet
 from audiotag.errors import ModelError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.folder import CONFIG_FILE
 from audiotag.models.model import Model

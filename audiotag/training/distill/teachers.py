@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audiotag.errors import RecipeError
-from audiotag.labels import Label, Labels
+from audiotag.label_set import Label, Labels
 from audiotag.models.model import Model
 from audiotag.tagging.tagger import load_tagger
 from audiotag.training.distill import feature_maps

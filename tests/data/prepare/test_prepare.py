@@ -24,7 +24,7 @@ from audiotag.data.recordings import Failure, Recording, SamplesAudio
 from audiotag.data.shards import hash_keys
 from audiotag.data.sources.folder import FolderSource
 from audiotag.errors import AudioError, DataError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from tests.support.made_recordings import (
     RATE,
     ListSource,

@@ -13,7 +13,7 @@ from audiotag.cli.export import export as export_command
 from audiotag.errors import ModelError
 from audiotag.features.front_ends import FRONT_ENDS
 from audiotag.features.onnx_front_ends import ONNX_FRONT_ENDS, onnx_front_end
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.model import Model, ModelConfig
 from audiotag.models.onnx import export as exporting

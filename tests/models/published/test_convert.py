@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from audiotag.cli import cli
 from audiotag.errors import ModelError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.model import Model
 from audiotag.models.published.convert import READERS, convert, import_checkpoint
 from audiotag.models.published.layouts import CONVNEXT

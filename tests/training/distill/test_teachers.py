@@ -6,7 +6,7 @@ import soxr
 import torch
 
 from audiotag.errors import RecipeError
-from audiotag.labels import Label, Labels
+from audiotag.label_set import Label, Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.training.distill.teachers import load_others, mean_logits

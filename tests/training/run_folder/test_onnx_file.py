@@ -2,7 +2,7 @@
 
 import torch
 
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.training.run_folder import onnx_file

@@ -20,7 +20,7 @@ from audiotag.data.sources.audioset.webdataset import WebDatasetLayout, find_tar
 from audiotag.data.sources.audioset.youtube import GONE, read_gone
 from audiotag.data.sources.collections import ListedSource
 from audiotag.errors import DataError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from audiotag.runtime.shares import Share
 
 SPLITS = {"balanced": "train", "unbalanced": "train", "eval": "eval"}

@@ -12,7 +12,7 @@ from audiotag.data.dataset import ClipDataset
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.audioset.open import open_audioset
 from audiotag.errors import DataError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from tests.support.made_recordings import failures_of, rows_of
 
 RATE, COUNT = 32_000, 6

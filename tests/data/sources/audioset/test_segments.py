@@ -10,7 +10,7 @@ from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.audioset.open import open_audioset
 from audiotag.data.sources.audioset.segments import AudioSetSegment, read_segments
 from audiotag.errors import DataError
-from audiotag.labels import Labels
+from audiotag.label_set import Labels
 from tests.support.made_recordings import failures_of, noise, rows_of
 
 RATE = 8000  # Hz

@@ -3,7 +3,7 @@
 import pytest
 
 from audiotag.errors import ModelError
-from audiotag.labels import Label, Labels, parents
+from audiotag.label_set import Label, Labels, parents
 
 
 def test_audioset_has_its_527_classes_in_order():

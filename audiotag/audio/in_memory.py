@@ -1,0 +1,132 @@
+"""Audio that is not read from a path: the bytes of a file, or samples in an array."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audiotag.audio.mono import cut, scaled_mean
+from audiotag.audio.sources import MAX_RATE, MIN_RATE, Block, samples_at_once
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """A recording in an array.
+
+    Attributes:
+        rate: Hz.
+        channels: (channels, T) int16, or float32 with finite values.
+    """
+
+    rate: int
+    channels: np.ndarray
+
+    def blocks(self, start: float, duration: float) -> Iterator[Block]:
+        """What a decoder gives for the WAV file with these samples, from `start` on, in seconds."""
+        count, length = self.channels.shape
+        step = samples_at_once(count)
+        parts = (self.channels[:, begin : begin + step] for begin in range(0, length, step))
+        yield from cut(((self.rate, scaled_mean(list(part))) for part in parts), start, duration)
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """Audio in memory, with the name that its results have.
+
+    Attributes:
+        name: Stands where results of files have their path.
+        content: The bytes of an audio file, or samples.
+    """
+
+    name: str
+    content: bytes | Samples
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Input = Path | Sound
+
+
+def as_input(audio: Any, sample_rate: float | None = None, channels_last: bool = False) -> Input:
+    """What a caller gave as audio.
+
+    Args:
+        audio: A path; a binary file object, which is read to its end, or the bytes of a file; or an
+            array of samples, int16 or floating point in [-1, 1], (T,) or (channels, T).
+        sample_rate: Hz, of an array.
+        channels_last: Whether an array is (T, channels).
+
+    Raises:
+        TypeError: If it is none of these, an array has another type of values or no sample rate, or
+            something else has one.
+        ValueError: If an array's shape, values or sample rate are not those of a recording.
+    """
+    if not hasattr(audio, "__array__"):
+        if sample_rate is not None or channels_last:
+            raise TypeError("sample_rate and channels_last are for arrays; files say theirs")
+        return _file(audio)
+    if sample_rate is None:
+        raise TypeError("an array does not say its sample rate; add sample_rate=, in Hz")
+    return Sound("<array>", Samples(_rate(sample_rate), _channels(audio, channels_last)))
+
+
+def _file(audio: Any) -> Input:
+    if isinstance(audio, str | os.PathLike):
+        return Path(os.fsdecode(audio))
+    if isinstance(audio, bytes | bytearray | memoryview):
+        return Sound("<bytes>", bytes(audio))
+    if not hasattr(audio, "read"):
+        raise TypeError(
+            f"a {type(audio).__name__} is no audio; give a path, a binary file object, the bytes "
+            "of a file, or an array with its sample_rate"
+        )
+    content = audio.read()
+    if not isinstance(content, bytes):
+        raise TypeError('the file object does not give bytes; open it with mode "rb"')
+    name = getattr(audio, "name", None)
+    return Sound(name if isinstance(name, str) else "<file>", content)
+
+
+def _rate(sample_rate: float) -> int:
+    if not MIN_RATE <= sample_rate <= MAX_RATE or sample_rate != int(sample_rate):
+        raise ValueError(
+            f"sample_rate is {sample_rate}; it must be a whole number of Hz from {MIN_RATE} to "
+            f"{MAX_RATE}"
+        )
+    return int(sample_rate)
+
+
+def _channels(audio: Any, channels_last: bool) -> np.ndarray:
+    """Samples (channels, T)."""
+    values = np.asarray(audio)
+    if values.dtype != np.int16 and values.dtype.kind != "f":
+        raise TypeError(
+            f"the array holds {values.dtype}; give int16, or floating point scaled to [-1, 1]"
+        )
+    channels = _channels_first(values, channels_last)
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+            channels = channels.astype(np.float32, copy=False)
+        if not np.isfinite(channels).all():
+            raise ValueError("the array holds NaN or infinity; replace them, by 0 for silence")
+    return channels
+
+
+def _channels_first(values: np.ndarray, channels_last: bool) -> np.ndarray:
+    if values.ndim not in (1, 2) or (values.ndim == 1 and channels_last):
+        wanted = "(T, channels)" if channels_last else "(T,) or (channels, T)"
+        raise ValueError(f"the array has shape {values.shape}; give {wanted}")
+    if values.size == 0:
+        raise ValueError(f"the array holds no samples: its shape is {values.shape}")
+    channels = np.atleast_2d(values.T if channels_last else values)
+    if len(channels) > channels.shape[1]:
+        order = "leave out channels_last=True" if channels_last else "add channels_last=True"
+        raise ValueError(
+            f"an array of shape {values.shape} has more channels than samples; if it is the other "
+            f"way round, {order}"
+        )
+    return channels
