@@ -110,6 +110,10 @@ def test_noise_and_gain_levels(generator):
         torch.testing.assert_close(ratio, torch.full((8,), 0.01), rtol=0.1, atol=0)
     change = 20 * (augment.gain(waveform, 6.0, generator)[:, 0] / waveform[:, 0]).log10()
     assert change.abs().max() <= 6.0 and change.std() > 1
+    softer = 20 * (augment.soften(waveform, 1.0, (-40.0, -10.0), generator) / waveform).log10()
+    assert -40.01 < softer.min() and softer.max() < -9.99 and softer[:, 0].std() > 1
+    some = augment.soften(waveform, 0.5, (-40.0, -10.0), generator)
+    assert 0 < (some == waveform).all(1).sum() < 8
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])

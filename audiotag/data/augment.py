@@ -43,6 +43,16 @@ def gain(waveform: Tensor, range_db: float, generator: torch.Generator) -> Tenso
     return waveform * decibels(-range_db, range_db, len(waveform), generator).to(waveform.device)
 
 
+def soften(
+    waveform: Tensor, prob: float, range_db: tuple[float, float], generator: torch.Generator
+) -> Tensor:
+    """Waveforms (B, T), some of them changed by a level within `range_db`."""
+    size = len(waveform)
+    chosen = torch.rand(size, 1, generator=generator) < prob
+    scale = torch.where(chosen, decibels(*range_db, size, generator), 1.0)
+    return waveform * scale.to(waveform.device)
+
+
 def mix(
     waveform: Tensor,
     targets: Tensor,

@@ -106,6 +106,8 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
         noise = recipe.noise_prob, recipe.noise_db, recipe.noise_slope
         waveform = augment.add_noise(waveform, *noise, generator)
     waveform = augment.gain(waveform, recipe.gain_db, generator)
+    if recipe.quiet_prob:
+        waveform = augment.soften(waveform, recipe.quiet_prob, recipe.quiet_db, generator)
     taught = embedding = heard = None
     maps: dict[str, Tensor] = {}
     if run.stored is not None:
