@@ -57,7 +57,7 @@ def compare(
     clips = open_clips(dataset, torch.device("cpu"))
     chosen = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:most]
     values, targets = [], []
-    with torch.inference_mode():
+    with torch.no_grad():  # clips that are read as wanted are filled in threads
         for batch in chosen.split(BATCH):
             waveform = clips.heads(batch, SECONDS)
             values.append(student(waveform).double().sigmoid())

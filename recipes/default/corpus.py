@@ -16,8 +16,9 @@ the repositories say of their licences and authors), `OUT/index` (what was found
 
 A second run repeats nothing that is done: to take a source anew, delete its file in `OUT/index`.
 `held_out.txt` lists the freesound.org numbers of the recordings the default model is tested on
-(ESC-10): a sound whose file name holds one of them is not used. To take repositories from
-elsewhere, give git another address: `git config --global url.MIRROR.insteadOf https://github.com/`.
+(ESC-10) and of the rest of ESC-50: a sound whose file name holds one of them is not used. To take
+repositories from elsewhere, give git another address:
+`git config --global url.MIRROR.insteadOf https://github.com/`.
 """
 
 import argparse
@@ -51,6 +52,7 @@ PIECES_PER_AMBIENCE = 30  # of sources whose note begins with "ambience": rain, 
 SPLITS = ("test", "dev", "train")  # a sound in sources of two splits belongs to the first of them
 SPEECH_CLIPS = 300  # per source whose note begins with "speech"
 SITE = "https://github.com"
+LARGEST = 4 << 20  # bytes: larger files of repositories are long tracks, and passed over
 CREDITS = re.compile(r"licen[cs]e|copying|copyright|credit|attribution|author|source|readme", re.I)
 CREDITS_SUFFIXES = frozenset(("", ".md", ".txt", ".yml", ".json"))
 
@@ -225,8 +227,9 @@ def repository_sounds(source: Source, out: Path) -> Iterator[tuple[str, bytes]]:
         licences = out / "licences" / source.folder
         unpack(((n, (folder / n).read_bytes()) for n in names if not wanted(source, n)), licences)
         for name in filter(lambda name: wanted(source, name), names):
-            with (folder / name).open("rb") as file:
-                yield from sounds(name, file)
+            if (folder / name).stat().st_size < LARGEST:
+                with (folder / name).open("rb") as file:
+                    yield from sounds(name, file)
 
 
 def sounds(name: str, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:

@@ -11,6 +11,7 @@ from audiotag.training.augment.waveforms import (
     Noise,
     Reverb,
     Roll,
+    Soften,
     Speed,
     WaveformAugmentation,
 )
@@ -62,6 +63,8 @@ def _waveform_augmentations(
     if recipe.noise_prob:
         yield Noise(recipe.noise_prob, recipe.noise_db, recipe.noise_slope)
     yield Gain(recipe.gain_db)
+    if recipe.quiet_prob:
+        yield Soften(recipe.quiet_prob, recipe.quiet_db)
 
 
 def _mask(recipe: AugmentRecipe) -> Mask:

@@ -208,6 +208,26 @@ class Gain:
         return waveform * factors.to(waveform.device), targets
 
 
+@dataclass(frozen=True)
+class Soften:
+    """Makes some of the waveforms softer, as recordings from afar are.
+
+    Attributes:
+        prob: Of a waveform.
+        limits_db: Lowest and highest change of its level, in dB.
+    """
+
+    prob: float
+    limits_db: tuple[float, float]
+
+    def __call__(
+        self, waveform: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        is_chosen = torch.rand(len(waveform), 1, generator=generator) < self.prob
+        factors = decibels(self.limits_db, len(waveform), generator)
+        return waveform * torch.where(is_chosen, factors, 1.0).to(waveform.device), targets
+
+
 def decibels(limits: tuple[float, float], size: int, generator: torch.Generator) -> Tensor:
     """Amplitude factors (size, 1), uniform in dB between limits."""
     return 10 ** (_uniform(limits, (size, 1), generator) / 20)

@@ -101,7 +101,8 @@ def _data(recipe: Recipe) -> Iterator[str]:
 
 
 def _augment(augment: AugmentRecipe) -> Iterator[str]:
-    for name in ("speed", "mix_db", "reverb_seconds", "reverb_db", "noise_db", "noise_slope"):
+    pairs = "speed", "mix_db", "reverb_seconds", "reverb_db", "noise_db", "noise_slope", "quiet_db"
+    for name in pairs:
         low, high = getattr(augment, name)
         if low > high:
             yield f"augment.{name} must be the lower value, then the higher, got [{low}, {high}]"

@@ -69,7 +69,7 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class AugmentRecipe:
-    """What is done to waveforms (speed, roll, mix, reverb, filter, noise, gain), to power
+    """What is done to waveforms (speed, roll, mix, reverb, filter, noise, gain, quiet), to power
     spectrograms (erasing) and to maps (masks, mixup), in this order."""
 
     roll: bool = False  # shift each waveform circularly by a random number of samples
@@ -87,6 +87,8 @@ class AugmentRecipe:
     noise_db: tuple[float, float] = (-60.0, -20.0)  # its level against the clip
     noise_slope: tuple[float, float] = (0.0, 0.0)  # its colour: white 0, pink 1, brown 2
     gain_db: float = _number(0.0, 0.0)  # louder or softer, uniform in +- this
+    quiet_prob: float = _number(0.0, 0.0, 1.0)  # chance that a clip is softer beside that
+    quiet_db: tuple[float, float] = (-40.0, 0.0)  # by a level uniform between these
     erase_prob: float = _number(0.0, 0.0, 1.0)  # chance that a rectangle of the power is erased
     time_masks: int = _number(0, 0)  # SpecAugment: how many, and the widest, in frames
     time_width: int = _number(0, 0)

@@ -2,7 +2,16 @@
 
 from audiotag.training.augment.build import build_augmentations
 from audiotag.training.augment.maps import Erase, Mask, Mixup
-from audiotag.training.augment.waveforms import Filter, Gain, Mix, Noise, Reverb, Roll, Speed
+from audiotag.training.augment.waveforms import (
+    Filter,
+    Gain,
+    Mix,
+    Noise,
+    Reverb,
+    Roll,
+    Soften,
+    Speed,
+)
 from audiotag.training.recipe.sections import AugmentRecipe
 
 
@@ -29,6 +38,8 @@ def test_each_value_of_a_recipe_reaches_its_augmentation():
         noise_db=(-50.0, -30.0),
         noise_slope=(0.0, 2.0),
         gain_db=4.0,
+        quiet_prob=0.7,
+        quiet_db=(-30.0, -3.0),
         erase_prob=0.9,
         time_masks=1,
         time_width=20,
@@ -45,6 +56,7 @@ def test_each_value_of_a_recipe_reaches_its_augmentation():
         Filter(prob=0.6, range_db=7.0),
         Noise(prob=0.8, level_db=(-50.0, -30.0), slopes=(0.0, 2.0)),
         Gain(range_db=4.0),
+        Soften(prob=0.7, limits_db=(-30.0, -3.0)),
     )
     assert built.erase == Erase(prob=0.9)
     assert built.mask == Mask(time_masks=1, time_width=20, mel_masks=2, mel_width=10)

@@ -14,6 +14,7 @@ from audiotag.training.augment.waveforms import (
     Noise,
     Reverb,
     Roll,
+    Soften,
     Speed,
 )
 
@@ -122,6 +123,10 @@ def test_noise_and_gain_levels(generator):
     louder = changed(Gain(6.0), waveform, generator)
     change = 20 * (louder[:, 0] / waveform[:, 0]).log10()
     assert change.abs().max() <= 6.0 and change.std() > 1
+    softer = 20 * (changed(Soften(1.0, (-40.0, -10.0)), waveform, generator) / waveform).log10()
+    assert -40.01 < softer.min() and softer.max() < -9.99 and softer[:, 0].std() > 1
+    some = changed(Soften(0.5, (-40.0, -10.0)), waveform, generator)
+    assert 0 < (some == waveform).all(1).sum() < 8
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])
