@@ -20,6 +20,7 @@ Where to look, from what users meet down to what everything rests on:
 - `layers`: how does a convolution with learnable spacings work, and how is it folded?
 - `features`: how does a waveform become a log-mel map?
 - `audio`: how does a file become a waveform, and how is that cut into windows?
+- `architectures`: what is each backbone called, known without torch?
 - `label_set`: what are the classes of a model?
 - `runtime`: how are files, devices, processes and memory of the machine used?
 - `errors`: what can go wrong that a user can put right?

@@ -19,7 +19,7 @@ FLOORS = (
     ("models",),
     ("backbones",),
     ("audio", "features", "layers"),
-    ("label_set", "runtime"),
+    ("architectures", "label_set", "runtime"),
     ("errors",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -8,9 +8,11 @@ below this room knows of click or rich.
 import importlib
 import os
 import sys
+from typing import Any
 
 import click
 
+from audiotag.cli.missing import explain_missing
 from audiotag.errors import AudioTagError
 from audiotag.runtime.version import __version__
 
@@ -44,6 +46,14 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         return getattr(importlib.import_module(f"audiotag.cli.{name}"), name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what is not installed for it is said in one sentence."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            message = explain_missing(error, ctx.invoked_subcommand or "")
+            raise (message or error) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""

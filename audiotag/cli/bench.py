@@ -47,6 +47,13 @@ def bench() -> None:
     Example: audiotag bench models convnext_dcls_audio_atto --threads 2
              audiotag bench files --json
     """
+    from audiotag.features.mel_power import library
+
+    if library() is None:
+        _report(
+            "the C extensions are not installed, which makes all of this slower: install audiotag "
+            "again where there is a C compiler"
+        )
 
 
 @bench.command()

@@ -58,6 +58,13 @@ from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, NEW_FILE
     help="Clips scored at once.",
 )
 @DEVICE
+@click.option(
+    "--engine",
+    type=click.Choice(["torch", "onnx"]),
+    default="torch",
+    show_default=True,
+    help="What computes a model folder; onnx takes its model.onnx, and needs no torch.",
+)
 @PRECISION
 def evaluate(
     models: tuple[str, ...],
@@ -85,11 +92,11 @@ def evaluate(
     from audiotag.cli.tables.evaluate import print_json, print_results
     from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
     from audiotag.evaluation.folds import with_seeds
-    from audiotag.runtime.devices import select_device
+    from audiotag.runtime.devices import is_cpu
 
     with usage_errors():
         plan = EvaluationPlan(with_seeds(models), data, with_seeds(compare), **options)
-    prepare_to_compute(select_device(plan.device).type)
+    prepare_to_compute("cpu" if is_cpu(plan.device) else "cuda")
     results = evaluate(plan)
     if results is None:
         return

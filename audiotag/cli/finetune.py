@@ -58,6 +58,7 @@ def finetune(
     Example: audiotag finetune default --data data/mine --out runs/mine
     """
     from audiotag.cli.process import prepare_to_train
+    from audiotag.cli.trained import finish
     from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import launched_rank
     from audiotag.training.finetune import finetune
@@ -67,4 +68,4 @@ def finetune(
     prepare_to_train(chosen.type)
     run = finetune(model, data, out, chosen, [*given, *overrides], resume)
     if not launched_rank():
-        click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
+        finish(run)

@@ -2,6 +2,7 @@
 
 import click
 
+from audiotag.architectures import ARCHITECTURES
 from audiotag.cli.options.inputs import hub_usage
 
 
@@ -45,9 +46,7 @@ def models(details: bool, remove: str | None) -> None:
     if details:
         print_architectures(catalogue.trainable())
     else:
-        from audiotag.backbones import architectures
-
-        click.echo("".join(f"  {name}\n" for name in architectures()), nl=False)
+        click.echo("".join(f"  {name}\n" for name in ARCHITECTURES), nl=False)
 
 
 def _remove(repo_id: str) -> None:

@@ -51,6 +51,7 @@ def train(
                --sweep dcls.kernel_count=16,26 --sweep features.args.hop_length=320,640
     """
     from audiotag.cli.process import prepare_to_train
+    from audiotag.cli.trained import finish
     from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import launched_rank
     from audiotag.training import loop
@@ -67,7 +68,7 @@ def train(
         return
     run = loop.train(parsed, data, out, chosen, resume)
     if not launched_rank():
-        click.echo(f"{run}: trained; try: audiotag tag --model {run} FILE")
+        finish(run)
 
 
 def _cross_validate(

@@ -1,8 +1,6 @@
 """Which labels each clip has, stored sparsely: AudioSet's rows are 99.6 % zeros."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
 
 class Targets:
@@ -19,27 +17,27 @@ class Targets:
         places = np.sort(clips.astype(np.int64) * shape[1] + columns, kind="stable")
         distinct = places[np.diff(places, prepend=-1) != 0]
         clips, columns = np.divmod(distinct, shape[1])
-        self.columns = torch.from_numpy(columns)
-        self.sizes = torch.from_numpy(np.bincount(clips, minlength=shape[0]))
-        self._starts = self.sizes.cumsum(0) - self.sizes
+        self.columns = columns
+        self.sizes = np.bincount(clips, minlength=shape[0])
+        self._starts = self.sizes.cumsum() - self.sizes
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def rows(self, clips: Tensor) -> Tensor:
+    def rows(self, clips: np.ndarray) -> np.ndarray:
         """Targets (B, classes), float32, of clips (B,)."""
         sizes = self.sizes[clips]
-        row = torch.arange(len(clips)).repeat_interleave(sizes)
-        first = sizes.cumsum(0) - sizes  # of each clip among the labels of all of them
-        place = torch.arange(len(row)) + (self._starts[clips] - first)[row]
-        targets = torch.zeros(len(clips), self.shape[1])
+        row = np.repeat(np.arange(len(clips)), sizes)
+        first = sizes.cumsum() - sizes  # of each clip among the labels of all of them
+        place = np.arange(len(row)) + (self._starts[clips] - first)[row]
+        targets = np.zeros((len(clips), self.shape[1]), np.float32)
         targets[row, self.columns[place]] = 1
         return targets
 
     @property
-    def counts(self) -> Tensor:
+    def counts(self) -> np.ndarray:
         """How many clips have each class, (classes,)."""
-        return torch.bincount(self.columns, minlength=self.shape[1])
+        return np.bincount(self.columns, minlength=self.shape[1])
 
     @property
     def is_single(self) -> bool:
@@ -48,19 +46,4 @@ class Targets:
 
     def dense(self) -> np.ndarray:
         """The whole matrix (N, classes), float32."""
-        return self.rows(torch.arange(len(self))).numpy()
-
-    def weights(self, balance: float, offset: float = 0.0) -> Tensor:
-        """How often to draw each clip, (N,) float64: its classes' (count + offset) ** -balance.
-
-        A `balance` of 1 and an `offset` of 100 are the weights of arXiv 2309.13972's code but for
-        its factor of 1000; 0.5 and 0 are the inverse square root. A clip's weight is the sum over
-        its classes; the clips that have none count as a class of their own.
-        """
-        none = self.sizes == 0
-        frequency = (self.counts.double() + offset).clamp(min=1) ** -balance
-        clips = torch.arange(len(self)).repeat_interleave(self.sizes)
-        weights = torch.zeros(len(self), dtype=torch.float64)
-        weights.index_add_(0, clips, frequency[self.columns])
-        weights[none] = (none.sum().double() + offset).clamp(min=1) ** -balance
-        return weights
+        return self.rows(np.arange(len(self)))

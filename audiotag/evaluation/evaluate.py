@@ -33,6 +33,7 @@ class EvaluationPlan:
         scores: File for the scores of one model, which may be of clips without labels.
         batch_size: Clips scored at once.
         device: "auto", "cpu" or "cuda".
+        engine: What computes a model folder: "torch", or "onnx" with its `model.onnx`.
         precision: "fp32" or "bf16".
 
     Raises:
@@ -50,6 +51,7 @@ class EvaluationPlan:
     scores: Path | None = None
     batch_size: int = 16
     device: str = "auto"
+    engine: str = "torch"
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
@@ -133,14 +135,13 @@ def _check_no_cross_validation(models: tuple[str, ...]) -> None:
 def _score(plan: EvaluationPlan, model: str) -> Scores:
     """The scores of one model, or of the runs of a cross-validation joined."""
     if is_cross_validation(Path(model)):
-        return Scores.join(
-            score_folds(Path(model), plan.data, plan.device, plan.batch_size, plan.precision)
-        )
+        how = plan.device, plan.batch_size, plan.precision, plan.engine
+        return Scores.join(score_folds(Path(model), plan.data, *how))
     folder = Path(model) if model.endswith(".onnx") else model_folder(model)
     split, fold = plan.split, plan.fold
     if split is None and fold is None:
         split, fold = validation_part(folder, plan.data)
-    engine = "onnx" if folder.suffix == ".onnx" else "torch"
+    engine = "onnx" if folder.suffix == ".onnx" else plan.engine
     tagger = open_engine(str(folder), plan.device, engine, plan.precision, name=model)
     unlabelled = plan.scores is not None
     scores = score(tagger, plan.data, split, fold, plan.batch_size, unlabelled)

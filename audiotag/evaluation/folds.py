@@ -15,7 +15,7 @@ from audiotag.errors import DataError
 from audiotag.evaluation.scoring import Scores, score
 from audiotag.models.folder import CONFIG_FILE
 from audiotag.models.provenance import read_trained_on
-from audiotag.tagging.tagger import load_tagger
+from audiotag.tagging.open import open_engine
 
 FOLD = re.compile(r"fold(\d+)")
 SEED = re.compile(r"train\.seed=(\d+)")  # as `training.sweep` names what it trains
@@ -44,7 +44,12 @@ def is_cross_validation(folder: Path) -> bool:
 
 
 def score_folds(
-    folder: Path, data: Path, device: str = "auto", batch_size: int = 16, precision: str = "fp32"
+    folder: Path,
+    data: Path,
+    device: str = "auto",
+    batch_size: int = 16,
+    precision: str = "fp32",
+    engine: str = "torch",
 ) -> list[Scores]:
     """The scores of each fold's clips by the run that has not seen them; `Scores.join` joins them.
 
@@ -53,7 +58,8 @@ def score_folds(
         data: The data set that it was trained on.
         device: Where to compute.
         batch_size: Clips scored at once.
-        precision: As in `load_tagger`.
+        precision: As in `open_engine`.
+        engine: As in `open_engine`.
 
     Raises:
         DataError, ModelError: As `scoring.score`, or if a fold has no run, or one that was trained
@@ -67,7 +73,7 @@ def score_folds(
         )
     parts = []
     for fold, run in runs.items():
-        tagger = load_tagger(run, device, precision, name=str(folder))
+        tagger = open_engine(run, device, engine, precision, name=str(folder))
         part = score(tagger, data, fold=fold, batch_size=batch_size)
         _check_unseen(run, part, data)
         parts.append(part)

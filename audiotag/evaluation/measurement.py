@@ -1,11 +1,10 @@
 """Measurement: every figure of a model's scores, and the same on resampled clips."""
 
 from collections.abc import Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from audiotag.evaluation.bootstrap import Statistic, resamples
 from audiotag.evaluation.metrics import RankedClass, label_precisions, rank_classes
@@ -50,10 +49,12 @@ def measure(scores: Scores, count: int = RESAMPLES, seed: int = 0) -> Measuremen
     labels, precisions = targets.sum(1), label_precisions(targets, values)
     correct = values.argmax(1) == targets.argmax(1)
     blocks = []
-    for weights in _weights(len(targets), count, seed):
-        drawn = weights.numpy().T.astype(np.float64)  # (R, N)
-        ranking = _fraction(drawn @ precisions, drawn @ labels)
-        blocks.append((*_of_classes(ranks, weights), ranking, drawn @ correct / len(targets)))
+    with ThreadPoolExecutor() as pool:  # NumPy lets other threads compute
+        for weights in _weights(len(targets), count, seed):
+            drawn = weights.T.astype(np.float64)  # (R, N)
+            ranking = _fraction(drawn @ precisions, drawn @ labels)
+            classes = _of_classes(pool, ranks, weights)
+            blocks.append((*classes, ranking, drawn @ correct / len(targets)))
     precision, auc, lwlrap, accuracy = (_statistic(part) for part in zip(*blocks, strict=True))
     figures: dict[str, Statistic] = {
         "mAP": _mean_of_classes(precision),
@@ -65,18 +66,21 @@ def measure(scores: Scores, count: int = RESAMPLES, seed: int = 0) -> Measuremen
     return Measurement(scores, present, figures, precision, auc)
 
 
-def _weights(clips: int, count: int, seed: int) -> Iterable[Tensor]:
+def _weights(clips: int, count: int, seed: int) -> Iterable[np.ndarray]:
     """Weights (clips, R) of the clips: each once, then the resamples."""
-    yield torch.ones(clips, 1)
+    yield np.ones((clips, 1), np.uint16)
     with progress_line("bootstrap", count, "resamples", is_left=False) as line:
         for weights in resamples(clips, count, seed):
             yield weights
             line.update(weights.shape[1])
 
 
-def _of_classes(ranks: list[RankedClass], weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _of_classes(
+    pool: Executor, ranks: list[RankedClass], weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Average precision and AUC (R, K) of classes under weights (N, R)."""
-    precision, auc = zip(*(ranked.both(weights) for ranked in ranks), strict=True)
+    both = pool.map(lambda ranked: ranked.both(weights), ranks)
+    precision, auc = zip(*both, strict=True)
     return np.stack(precision, axis=1), np.stack(auc, axis=1)
 
 

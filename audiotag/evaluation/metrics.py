@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-import torch
-from torch import Tensor
 
 CHUNK = 4096  # positives whose rank among all classes is counted at once
 
@@ -26,7 +24,7 @@ def average_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     Returns:
         (classes,), NaN where a class has no positive.
     """
-    once = torch.ones(len(targets), 1)
+    once = np.ones((len(targets), 1))
     return np.array([ranks.average_precision(once)[0] for ranks in rank_classes(targets, scores)])
 
 
@@ -44,7 +42,7 @@ def roc_auc(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     Returns:
         (classes,), NaN where a class has no positive or no negative.
     """
-    once = torch.ones(len(targets), 1)
+    once = np.ones((len(targets), 1))
     return np.array([ranks.roc_auc(once)[0] for ranks in rank_classes(targets, scores)])
 
 
@@ -94,54 +92,62 @@ class RankedClass:
     those between it and the step before are bin 2 x step.
 
     Attributes:
-        bins: Bin of each clip (N,).
-        positives: The positive clips (P,).
-        steps: Their steps (P,).
-        size: How many steps there are.
+        order: The clips (N,).
+        bins: The bins that hold a clip, rising.
+        first: Where each of these begins in `order`.
+        positives: The positive clips (P,), in the same order.
+        first_positives: Where each step begins in `positives`, (steps,).
     """
 
-    bins: Tensor
-    positives: Tensor
-    steps: Tensor
-    size: int
+    order: np.ndarray
+    bins: np.ndarray
+    first: np.ndarray
+    positives: np.ndarray
+    first_positives: np.ndarray
 
     @classmethod
     def sort(cls, targets: np.ndarray, scores: np.ndarray) -> "RankedClass":
         """The order of clips with targets (N,), 0 or 1, by scores (N,)."""
         order = np.argsort(-scores)
-        falling = scores[order]
+        falling, hits = scores[order], targets[order] > 0
         ties = np.cumsum(np.append(False, falling[1:] != falling[:-1]))  # number of each score
-        is_step = np.bincount(ties, weights=targets[order] > 0) > 0
-        bins = np.empty(len(order), np.int64)
-        bins[order] = (2 * (np.cumsum(is_step) - is_step) + is_step)[ties]
-        positives = np.flatnonzero(targets)
-        steps = torch.from_numpy(bins[positives] // 2)
-        return cls(torch.from_numpy(bins), torch.from_numpy(positives), steps, int(is_step.sum()))
+        is_step = np.bincount(ties, weights=hits) > 0
+        of_clips = (2 * (np.cumsum(is_step) - is_step) + is_step)[ties]
+        bins, first = np.unique(of_clips, return_index=True)
+        _, first_positives = np.unique(of_clips[hits], return_index=True)
+        return cls(order, bins, first, order[hits], first_positives)
 
-    def average_precision(self, weights: Tensor) -> np.ndarray:
+    def average_precision(self, weights: np.ndarray) -> np.ndarray:
         """Average precision (R,) under weights (N, R) of the clips; NaN without a positive."""
         return _average_precision(*self._counts(weights))
 
-    def roc_auc(self, weights: Tensor) -> np.ndarray:
+    def roc_auc(self, weights: np.ndarray) -> np.ndarray:
         """Area under the ROC curve (R,) under weights (N, R); NaN without both kinds of clips."""
         return _roc_auc(*self._counts(weights))
 
-    def both(self, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def both(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`average_precision` and `roc_auc`, counted once."""
         counts = self._counts(weights)
         return _average_precision(*counts), _roc_auc(*counts)
 
-    def _counts(self, weights: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def _counts(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positives of each step (steps, R), and all clips of each bin (2 x steps + 1, R)."""
-        resamples = weights.shape[1]
-        found = torch.zeros(self.size, resamples).index_add_(0, self.steps, weights[self.positives])
-        clips = torch.zeros(2 * self.size + 1, resamples).index_add_(0, self.bins, weights)
-        return found.double().numpy(), clips.double().numpy()
+        steps, resamples = len(self.first_positives), weights.shape[1]
+        clips = np.zeros((2 * steps + 1, resamples))
+        clips[self.bins] = _sums(weights.take(self.order, axis=0), self.first)
+        if not steps:
+            return np.zeros((0, resamples)), clips
+        return _sums(weights.take(self.positives, axis=0), self.first_positives), clips
 
 
 def rank_classes(targets: np.ndarray, scores: np.ndarray) -> list[RankedClass]:
     """The order of the clips in each class of targets and scores (N, classes)."""
     return [RankedClass.sort(t, s) for t, s in zip(targets.T, scores.T, strict=True)]
+
+
+def _sums(rows: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Sums of groups of rows, each of which begins at one of `first` and ends before the next."""
+    return np.add.reduceat(rows, first, dtype=np.float64)
 
 
 def _average_precision(found: np.ndarray, clips: np.ndarray) -> np.ndarray:

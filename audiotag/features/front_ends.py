@@ -1,5 +1,6 @@
 """Front ends by name: what turns a waveform into the maps that a backbone takes."""
 
+import inspect
 from typing import Any, cast
 
 from torch import nn
@@ -30,6 +31,12 @@ def build_features(name: str, arguments: dict[str, Any]) -> nn.Module:
         return FRONT_ENDS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise ModelError(f"{name}: {error}; check the arguments") from error
+
+
+def resolve_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a front end with its defaults spelled out."""
+    parameters = inspect.signature(FRONT_ENDS[name]).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty} | arguments
 
 
 def build_mel_bank(name: str, arguments: dict[str, Any]) -> MelBank:

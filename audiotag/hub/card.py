@@ -4,6 +4,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from audiotag.errors import RecipeError
 from audiotag.label_set import Labels
+from audiotag.models.config import ModelConfig, read_config
 from audiotag.models.evaluation_record import Evaluation, Figure, read_evaluation
 from audiotag.models.folder import DEFAULT_NAME, LIBRARY, METRICS_FILE, RECIPE_FILE
 from audiotag.models.metrics_row import read_metrics
-from audiotag.models.model import Model
 from audiotag.models.provenance import TrainedOn, read_trained_on
+from audiotag.models.weights_file import count_parameters
 
 TASK = "audio-classification"
 PLACEHOLDER = "OWNER/NAME"  # stands for the Hub id until there is one
@@ -89,34 +91,45 @@ def model_card(folder: Path | str, repo_id: str | None = None, license: str | No
         RecipeError: If its recipe is damaged.
     """
     folder = Path(folder)
-    tagger = Model.load(folder)
+    config = _resolved(read_config(folder))
+    parameters = count_parameters(folder, config)
     model = repo_id or PLACEHOLDER
     trained_on, evaluation = read_trained_on(folder), read_evaluation(folder)
     sections = {
-        "Use": f"{USE.format(model=model)}\n\n{_timm(tagger, model)}",
-        "Model": _model_table(tagger),
-        "Labels": _labels(tagger.labels),
+        "Use": f"{USE.format(model=model)}\n\n{_timm(config, model)}",
+        "Model": _model_table(config, parameters),
+        "Labels": _labels(config.labels),
         "Data": "" if trained_on is None else _data(trained_on),
         "Results": _last_row(folder) if evaluation is None else _results(evaluation),
         "Training": _training(folder / RECIPE_FILE),
-        "Limits": _limits(tagger),
+        "Limits": _limits(config),
         "Licence": NO_LICENCE if license is None else f"`{license}`, for the weights.",
-        "Citation": CITATION if _is_of_the_paper(tagger) else "",
+        "Citation": CITATION if _is_of_the_paper(config) else "",
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
-    metadata = _metadata(tagger, model, trained_on, evaluation, license).to_yaml()
-    return f"---\n{metadata}\n---\n\n{_head(tagger, model)}\n\n{body}\n"
+    metadata = _metadata(config, model, trained_on, evaluation, license).to_yaml()
+    return f"---\n{metadata}\n---\n\n{_head(config, model)}\n\n{body}\n"
+
+
+def _resolved(config: ModelConfig) -> ModelConfig:
+    """The config with the front end's defaults spelled out."""
+    if {"sample_rate", "n_mels"} <= config.front_end_args.keys():  # as `Model.save` writes it
+        return config
+    from audiotag.features.front_ends import resolve_arguments  # seconds later, with torch
+
+    arguments = resolve_arguments(config.front_end, config.front_end_args)
+    return replace(config, front_end_args=arguments)
 
 
 def _metadata(
-    tagger: Model,
+    config: ModelConfig,
     model: str,
     trained_on: TrainedOn | None,
     evaluation: Evaluation | None,
     license: str | None,
 ) -> ModelCardData:
-    tags = [LIBRARY, "audio", "audio-tagging", tagger.config.architecture]
-    if _is_dcls(tagger):
+    tags = [LIBRARY, "audio", "audio-tagging", config.architecture]
+    if _is_dcls(config):
         tags.append("dcls")
     results = [] if evaluation is None else list(_eval_results(evaluation))
     is_named = trained_on is not None and DATASET_ID.fullmatch(trained_on.name)
@@ -153,32 +166,30 @@ def _finite(figures: Mapping[str, Figure]) -> dict[str, Figure]:
     return {name: x for name, x in figures.items() if math.isfinite(x.value)}
 
 
-def _head(tagger: Model, model: str) -> str:
+def _head(config: ModelConfig, model: str) -> str:
     kind = f"DCLS ([dilated convolution with learnable spacings]({PAPER})) "
     return (
-        f"# {model}\n\nA {kind if _is_dcls(tagger) else ''}model that tags audio with "
-        f"{len(tagger.labels)} labels, for [{LIBRARY}](https://huggingface.co/models?library={LIBRARY})."
+        f"# {model}\n\nA {kind if _is_dcls(config) else ''}model that tags audio with "
+        f"{len(config.labels)} labels, for [{LIBRARY}](https://huggingface.co/models?library={LIBRARY})."
     )
 
 
-def _is_of_the_paper(tagger: Model) -> bool:
-    return _is_dcls(tagger) or tagger.config.front_end == PAPER_FRONT_END
+def _is_of_the_paper(config: ModelConfig) -> bool:
+    return _is_dcls(config) or config.front_end == PAPER_FRONT_END
 
 
-def _is_dcls(tagger: Model) -> bool:
-    return "dcls" in tagger.config.architecture or tagger.config.dcls is not None
+def _is_dcls(config: ModelConfig) -> bool:
+    return "dcls" in config.architecture or config.dcls is not None
 
 
-def _timm(tagger: Model, model: str) -> str:
-    if tagger.timm_config() is None:
+def _timm(config: ModelConfig, model: str) -> str:
+    if not config.can_timm_build:
         return NO_TIMM.format(model=model)
-    mels = tagger.resolved_config().front_end_args["n_mels"]
-    return TIMM.format(model=model, mels=mels, classes=len(tagger.labels))
+    mels = config.front_end_args["n_mels"]
+    return TIMM.format(model=model, mels=mels, classes=len(config.labels))
 
 
-def _model_table(tagger: Model) -> str:
-    parameters = sum(parameter.numel() for parameter in tagger.backbone.parameters())
-    config = tagger.resolved_config()
+def _model_table(config: ModelConfig, parameters: int) -> str:
     return _table(
         "property",
         {
@@ -186,7 +197,7 @@ def _model_table(tagger: Model) -> str:
             **({"Arguments": _arguments(config.model_args)} if config.model_args else {}),
             **({"DCLS": _arguments(config.dcls)} if config.dcls else {}),
             "Parameters": f"{parameters:,}",
-            "Input": f"mono audio at {tagger.sample_rate:,} Hz, of any length",
+            "Input": f"mono audio at {config.front_end_args['sample_rate']:,} Hz, of any length",
             "Front end": f"{config.front_end}: {_arguments(config.front_end_args)}",
             "Shortest clip": f"{config.min_duration:g} s; silence follows a shorter one up to it",
         },
@@ -287,8 +298,7 @@ def _last_part(model: str) -> str:
     return Path(model).name if model.startswith(("/", "~", ".")) or "\\" in model else model
 
 
-def _limits(tagger: Model) -> str:
-    config = tagger.config
+def _limits(config: ModelConfig) -> str:
     text = LIMITS.format(scores=ONE_OF_ALL if config.softmax else ONE_BY_ONE)
     text += FITTED if config.thresholds is not None else ""
     return text + (FOLDED if config.folded else "")

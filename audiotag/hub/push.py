@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, get_token
@@ -14,6 +15,7 @@ from huggingface_hub.errors import BadRequestError
 from audiotag.errors import HubError
 from audiotag.hub.client import PICKLES, HubId, open_client
 from audiotag.hub.failures import TOKEN_HINT, explained, patiently, transferring
+from audiotag.models.config import read_config
 from audiotag.models.folder import (
     CARD_FILE,
     CONFIG_FILE,
@@ -25,6 +27,7 @@ from audiotag.models.folder import (
     WEIGHTS_FILE,
     is_own_config,
 )
+from audiotag.models.weights_file import count_parameters
 from audiotag.runtime.files import replaced
 from audiotag.runtime.version import __version__
 
@@ -177,14 +180,24 @@ def _contents(folder: Path, target: HubId, license: str | None) -> Contents:
 
 def _card(folder: Path, target: HubId, license: str | None) -> str:
     from audiotag.hub.card import model_card
-    from audiotag.models.model import Model
 
+    _check_model(folder)
     if (folder / CARD_FILE).is_file():
         if license is not None:
             raise HubError(f"{folder / CARD_FILE} is your own card; put the licence in its head")
-        Model.load(folder)
         return (folder / CARD_FILE).read_text(encoding="utf-8")
     return model_card(folder, target.name, license)
+
+
+def _check_model(folder: Path) -> None:
+    """Raise a ModelError for a folder without a model; where torch is installed, also for one whose
+    weights do not fit its config."""
+    if find_spec("torch") is None:
+        count_parameters(folder, read_config(folder))
+        return
+    from audiotag.models.model import Model
+
+    Model.load(folder)
 
 
 def _without_folders(text: str) -> str:

@@ -1,9 +1,10 @@
 """The config of a model, `config.json` in its folder; read and written without torch."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from audiotag.runtime.files import replaced
 
 FORMAT_VERSION = 1
 MIN_DURATION = 3.0  # seconds; shorter clips are followed by silence up to it
-VERSIONED = ("torch", "timm", "dcls")
+VERSIONED = ("torch", "timm", "dcls")  # as far as they are installed
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class ModelConfig:
     softmax: bool = False
     folded: bool = False
 
+    @property
+    def can_timm_build(self) -> bool:
+        """Whether timm alone can build the backbone: nothing in it was replaced."""
+        return self.dcls is None and not self.folded
+
     def to_json(self, timm_config: dict[str, Any] | None = None) -> str:
         """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's.
 
@@ -69,7 +75,7 @@ class ModelConfig:
                 **({} if self.thresholds is None else {"thresholds": self.thresholds}),
                 **({"softmax": True} if self.softmax else {}),
                 **({"folded": True} if self.folded else {}),
-                "versions": {name: version(name) for name in VERSIONED},
+                "versions": dict(_versions()),
             },
             indent=1,
             ensure_ascii=False,
@@ -99,6 +105,12 @@ class ModelConfig:
             softmax=bool(values.get("softmax", False)),
             folded=bool(values.get("folded", False)),
         )
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in VERSIONED:
+        with suppress(PackageNotFoundError):
+            yield name, version(name)
 
 
 def _thresholds(values: list[float] | None, labels: Labels) -> tuple[float, ...] | None:

@@ -5,25 +5,25 @@ A model folder holds `config.json` (architecture and its arguments, front end, l
 was measured, `evaluation.json`.
 """
 
-import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from audiotag.errors import ModelError
-from audiotag.features.front_ends import FRONT_ENDS, build_features
+from audiotag.features.front_ends import build_features, resolve_arguments
 from audiotag.layers.folding import fold
 from audiotag.models.build import build_backbone, build_folded
 from audiotag.models.config import ModelConfig, read_config
 from audiotag.models.engine import Configured
 from audiotag.models.folder import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
+from audiotag.models.weights_file import readable
 from audiotag.runtime.files import explained, make_folder, replaced
 from audiotag.runtime.precision import autocast
 
@@ -153,7 +153,7 @@ class Model(Configured, nn.Module):
             >>> tagger.timm_config()["num_classes"]
             2
         """
-        if self.config.dcls is not None or self.config.folded:
+        if not self.config.can_timm_build:
             return None
         own = cast(dict[str, Any], self.backbone.default_cfg)
         cfg = {key: own[key] for key in TIMM_KEYS if own.get(key) is not None}
@@ -274,11 +274,8 @@ class Model(Configured, nn.Module):
             >>> audiotag.Tagger.from_pretrained().resolved_config().front_end_args["n_mels"]
             128
         """
-        parameters = inspect.signature(FRONT_ENDS[self.config.front_end]).parameters.values()
-        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-        return ModelConfig(
-            **{**vars(self.config), "front_end_args": {**defaults, **self.config.front_end_args}}
-        )
+        arguments = resolve_arguments(self.config.front_end, self.config.front_end_args)
+        return replace(self.config, front_end_args=arguments)
 
 
 def _for_file(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -293,12 +290,8 @@ def _for_file(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS_FILE
-    try:
+    with readable(path):
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"{path} cannot be read ({error}); copy or pull the model again"
-        ) from error
 
 
 def _check_fit(model: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:

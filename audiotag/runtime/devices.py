@@ -1,18 +1,26 @@
-"""Where torch computes."""
+"""Where a model computes."""
 
-import torch
+import ctypes
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from audiotag.errors import ModelError
 
+if TYPE_CHECKING:
+    import torch
+
 DEVICES = ("auto", "cpu", "cuda")
+CUDA_DRIVER = "libcuda.so.1"
 
 
-def select_device(device: str) -> torch.device:
+def select_device(device: str) -> "torch.device":
     """The torch device of a name.
 
     Raises:
         ModelError: If it is unknown, or CUDA is asked for where there is none.
     """
+    import torch
+
     if device not in DEVICES:
         raise ModelError(f"unknown device {device!r}; choose one of {', '.join(DEVICES)}")
     if device == "cuda" and not torch.cuda.is_available():
@@ -20,3 +28,25 @@ def select_device(device: str) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+def is_cpu(device: str) -> bool:
+    """Whether a device of this name is the CPU, asked without torch, whose import takes seconds.
+
+    A GPU is of no use where torch is not installed.
+    """
+    return device == "cpu" or (device == "auto" and not (find_spec("torch") and _has_cuda()))
+
+
+def _has_cuda() -> bool:
+    """Whether a CUDA driver finds a GPU."""
+    try:
+        driver = ctypes.CDLL(CUDA_DRIVER)
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return (
+        driver.cuInit(0) == 0
+        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+        and count.value > 0
+    )

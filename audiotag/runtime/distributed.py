@@ -1,13 +1,12 @@
-"""The processes of one command, where torchrun started several."""
+"""The processes of one command, where torchrun started several; one alone needs no torch."""
 
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import torch
-import torch.distributed as dist
 
 LAUNCHED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set by torchrun
 FAILED = "failed"  # in the store that all processes see: how many of them have failed
@@ -30,6 +29,9 @@ def joined_processes() -> Iterator[int]:
     if not _is_launched():
         yield 0
         return
+    import torch
+    import torch.distributed as dist
+
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -54,6 +56,9 @@ def sum_over_processes(values: np.ndarray) -> np.ndarray:
     """The sum of an array over all processes; each has some of its rows, and zeros elsewhere."""
     if process_count() == 1:
         return values
+    import torch
+    import torch.distributed as dist
+
     total = torch.from_numpy(values)
     if dist.get_backend() == "nccl":
         total = total.cuda()
@@ -62,8 +67,27 @@ def sum_over_processes(values: np.ndarray) -> np.ndarray:
 
 
 def process_count() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
+    """How many processes have joined; 1 where none has."""
+    if not _is_joined():
+        return 1
+    import torch.distributed as dist
+
+    return dist.get_world_size()
 
 
 def process_rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
+    """This process's rank among those that have joined; 0 where none has."""
+    if not _is_joined():
+        return 0
+    import torch.distributed as dist
+
+    return dist.get_rank()
+
+
+def _is_joined() -> bool:
+    """Whether this process has joined others, which nobody does without torch."""
+    if "torch" not in sys.modules:
+        return False
+    import torch.distributed as dist
+
+    return dist.is_initialized()

@@ -29,7 +29,7 @@ def check_plot(path: Path) -> None:
         raise AudioTagError(f"{path} must end in one of {', '.join(SUFFIXES)}")
     if importlib.util.find_spec("matplotlib") is None:
         raise AudioTagError(
-            "drawing needs matplotlib; install it with: pip install 'audiotag-dcls[plot]'"
+            "drawing needs matplotlib; install it with: pip install 'audiotag-dcls[train]'"
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from audiotag.architectures import ARCHITECTURES
 from audiotag.hub.cache import CachedModel, cached_models
 from audiotag.models.config import ModelConfig
 from audiotag.models.folder import CONFIG_FILE, DEFAULT_NAME, WEIGHTS_FILE
@@ -68,9 +69,7 @@ def downloaded() -> list[Entry]:
 
 def trainable() -> Iterator[Architecture]:
     """Every architecture of this package, in alphabetical order."""
-    from audiotag.backbones import architectures
-
-    return map(_architecture, architectures())
+    return map(_architecture, ARCHITECTURES)
 
 
 def _architecture(name: str) -> Architecture:

@@ -6,36 +6,21 @@ to; `failed_paths`, `failed_errors`. parquet: a row for each file: `path`, `dura
 `window_starts`, `windows`, `error`.
 """
 
-import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from audiotag.runtime.files import explained, replaced
 from audiotag.tagging.results import FileEmbedding
 
-ROWS_PER_GROUP = 256  # files of a parquet row group, held in memory
 SUFFIXES = (".npz", ".parquet")
 REMEDY = "make room or rights for it, or choose another --output"
-VECTOR = pa.list_(pa.float32())
-SCHEMA = pa.schema(
-    {
-        "path": pa.string(),
-        "duration": pa.float64(),
-        "clip": VECTOR,
-        "window_starts": pa.list_(pa.float64()),
-        "windows": pa.list_(VECTOR),
-        "error": pa.string(),
-    }
-)
 
 
 class EmbeddingFile(Protocol):
@@ -54,7 +39,7 @@ def embedding_file(path: Path) -> Iterator[EmbeddingFile]:
         OutputError: If it cannot be written: on entering, on leaving, or from its `write`.
     """
     check_output(path)
-    writer = _npz if path.suffix.lower() == ".npz" else _parquet
+    writer = _npz if path.suffix.lower() == ".npz" else _parquet_writer()
     interrupt = None
     with replaced(path, REMEDY) as file, writer(file, path) as taker:
         try:
@@ -71,6 +56,12 @@ def check_output(path: Path) -> None:
         raise ValueError(f"the name {path} must end in {' or '.join(SUFFIXES)}")
     if path.exists():
         raise ValueError(f"{path} exists: remove it or choose another --output")
+
+
+def _parquet_writer() -> Callable[[IO[bytes], Path], AbstractContextManager[EmbeddingFile]]:
+    from audiotag.tagging.embeddings_parquet import parquet  # pyarrow, which npz does without
+
+    return parquet
 
 
 class _Column:
@@ -150,51 +141,3 @@ def _npz(file: IO[bytes], path: Path) -> Iterator[_Npz]:
         yield arrays
         with zipfile.ZipFile(file, "w") as archive:
             arrays.save(archive)
-
-
-class _Parquet:
-    """Rows on their way to a parquet file, written in groups."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._writer = pq.ParquetWriter(file, SCHEMA)
-        self._rows: list[FileEmbedding] = []
-
-    def write(self, result: FileEmbedding) -> None:
-        """Take the embeddings of one file."""
-        self._rows.append(result)
-        if len(self._rows) == ROWS_PER_GROUP:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the rows at hand as a row group."""
-        rows = [_row(result) for result in self._rows]
-        self._writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
-        self._rows = []
-
-    def close(self) -> None:
-        """Write what is left, and the footer."""
-        self.flush()
-        self._writer.close()
-
-
-def _row(result: FileEmbedding) -> dict[str, Any]:
-    # Arrow takes valid Unicode only; a file name may be any bytes.
-    path = os.fsencode(result.path).decode("utf-8", "backslashreplace")
-    if result.error is not None:
-        return {"path": path, "error": result.error}
-    return {
-        "path": path,
-        "duration": result.duration,
-        "clip": result.clip,
-        "window_starts": result.starts,
-        "windows": list(result.windows),
-    }
-
-
-@contextmanager
-def _parquet(file: IO[bytes], path: Path) -> Iterator[_Parquet]:
-    rows = _Parquet(file)
-    try:
-        yield rows
-    finally:
-        rows.close()  # before the file: the writer would complain later

@@ -4,6 +4,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+from audiotag.architectures import ARCHITECTURES
 from audiotag.errors import ModelError
 from audiotag.models.folder import DEFAULT_NAME
 
@@ -40,8 +41,6 @@ def model_name(model: str | Path | None, folder: Path) -> str:
 def _unknown(model: str) -> str:
     if Path(model).suffix == ".onnx":
         return f"{model} can only tag and embed; give the model folder that it was exported from"
-    from audiotag.backbones import architectures
-
-    if model in architectures():
+    if model in ARCHITECTURES:
         return f"{model} is an architecture without weights; train it, or name a folder or Hub id"
     return f"no model {model!r}: give a model folder, an .onnx file or a Hub id (owner/name)"

@@ -3,7 +3,6 @@
 Where the model has an ONNX file and the CPU computes, nobody waits for torch to be imported.
 """
 
-import ctypes
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +11,13 @@ from audiotag.errors import ModelError
 from audiotag.models.config import read_config
 from audiotag.models.engine import Engine
 from audiotag.models.folder import ONNX_FILE
+from audiotag.runtime.devices import is_cpu
 from audiotag.tagging.locate import model_folder, model_name
 
 if TYPE_CHECKING:
     from audiotag.models.onnx.model import OnnxModel
 
 ENGINES = ("auto", "torch", "onnx")
-CUDA_DRIVER = "libcuda.so.1"
 
 
 def open_engine(
@@ -86,19 +85,4 @@ def _open_onnx(path: Path, device: str, name: str | None, source: str) -> "OnnxM
 def _prefers_onnx(folder: Path, device: str, engine: str) -> bool:
     if engine != "auto":
         return engine == "onnx"
-    on_cpu = device == "cpu" or (device == "auto" and not _has_cuda())
-    return on_cpu and (folder / ONNX_FILE).is_file()
-
-
-def _has_cuda() -> bool:
-    """Whether a CUDA driver finds a GPU, asked without torch, whose import takes seconds."""
-    try:
-        driver = ctypes.CDLL(CUDA_DRIVER)
-    except OSError:
-        return False
-    count = ctypes.c_int()
-    return (
-        driver.cuInit(0) == 0
-        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-        and count.value > 0
-    )
+    return is_cpu(device) and (folder / ONNX_FILE).is_file()

@@ -129,7 +129,7 @@ def _targets(training: LabelledClips, clips: Tensor, classes: int) -> Tensor:
     if training.targets is None:
         labels = torch.zeros(len(clips), classes)
     else:
-        labels = training.targets.rows(clips)
+        labels = torch.from_numpy(training.targets.rows(clips.numpy()))
     return labels if training.scores is None else torch.cat([labels, training.scores[clips]], dim=1)
 
 

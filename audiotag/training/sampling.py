@@ -6,6 +6,8 @@ A resumed run computes the epoch's order again and skips the clips that it has s
 import torch
 from torch import Tensor
 
+from audiotag.data.targets import Targets
+
 EPOCH_STRIDE = 1_000_003  # prime, keeps the seeds of epochs apart
 
 
@@ -25,3 +27,21 @@ def epoch_order(size: int, count: int, weights: Tensor | None, seed: int, epoch:
         return torch.multinomial(weights.double(), count, replacement=True, generator=generator)
     rounds = -(-count // size)
     return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:count]
+
+
+def balancing_weights(targets: Targets, balance: float, offset: float = 0.0) -> Tensor:
+    """How often to draw each clip, (N,) float64: its classes' (count + offset) ** -balance.
+
+    A `balance` of 1 and an `offset` of 100 are the weights of arXiv 2309.13972's code but for its
+    factor of 1000; 0.5 and 0 are the inverse square root. A clip's weight is the sum over its
+    classes; the clips that have none count as a class of their own.
+    """
+    sizes, columns = torch.from_numpy(targets.sizes), torch.from_numpy(targets.columns)
+    none = sizes == 0
+    counts = torch.from_numpy(targets.counts)
+    frequency = (counts.double() + offset).clamp(min=1) ** -balance
+    clips = torch.arange(len(targets)).repeat_interleave(sizes)
+    weights = torch.zeros(len(targets), dtype=torch.float64)
+    weights.index_add_(0, clips, frequency[columns])
+    weights[none] = (none.sum().double() + offset).clamp(min=1) ** -balance
+    return weights

@@ -27,6 +27,7 @@ from audiotag.training.model import build_tagger, check_crops, check_erasing, se
 from audiotag.training.optim.freezing import freeze
 from audiotag.training.recipe.sections import Recipe
 from audiotag.training.run import LabelledClips, Run
+from audiotag.training.sampling import balancing_weights
 from audiotag.training.schedule import plan_schedule
 from audiotag.training.student import build_student
 
@@ -230,7 +231,7 @@ def _frequencies(training: LabelledClips, answer: Answer | None) -> Tensor:
     if answer is not None:
         return answer.scores.mean(0)
     assert training.targets is not None
-    return training.targets.counts / len(training)
+    return torch.from_numpy(training.targets.counts) / len(training)
 
 
 def _clip_weights(recipe: Recipe, training: LabelledClips, answer: Answer | None) -> Tensor | None:
@@ -241,7 +242,7 @@ def _clip_weights(recipe: Recipe, training: LabelledClips, answer: Answer | None
         return None
     if answer is None:
         assert training.targets is not None
-        return training.targets.weights(data.balance, data.balance_offset)
+        return balancing_weights(training.targets, data.balance, data.balance_offset)
     # Undo the softening: a score of 0.001 must not weigh as a tenth of a class.
     scores = (answer.scores.logit() * _temperature(recipe)).sigmoid().double()
     return scores @ (scores.sum(0) + data.balance_offset).clamp(min=1) ** -data.balance

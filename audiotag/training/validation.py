@@ -64,7 +64,7 @@ def _compare(run: Run, clips: Tensor) -> tuple[Tensor, Tensor]:
 def _truth(run: Run, clips: Tensor, waveform: Tensor) -> Tensor:
     """Labels (B, classes) of validation clips (B,), or else a teacher's scores of them."""
     if run.validation.targets is not None:
-        return run.validation.targets.rows(clips)
+        return torch.from_numpy(run.validation.targets.rows(clips.numpy()))
     if run.validation.scores is not None:
         return run.validation.scores[clips]
     assert run.teachers is not None

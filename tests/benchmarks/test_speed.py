@@ -20,6 +20,7 @@ from audiotag.benchmarks.kernels import KernelWork
 from audiotag.benchmarks.models import ModelWork, Setting
 from audiotag.cli.bench import bench
 from audiotag.errors import AudioTagError, ModelError
+from audiotag.features import mel_power
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.runtime import figures, timing
 from tests.support.tiny_models import TINY
@@ -372,7 +373,7 @@ def test_options_that_do_not_go_together_are_wrong_usage(arguments, message):
 def test_a_picture_that_cannot_be_drawn_is_refused_before_anything_is_measured(monkeypatch):
     assert isinstance(run("models", "--plot", "x.gif").exception, AudioTagError)
     monkeypatch.setattr(figures.importlib.util, "find_spec", lambda name: None)
-    assert "audiotag-dcls[plot]" in str(run("models", "--plot", "x.png").exception)
+    assert "audiotag-dcls[train]" in str(run("models", "--plot", "x.png").exception)
 
 
 @pytest.mark.parametrize(
@@ -412,3 +413,11 @@ def test_chart_of_map_shows_models_with_a_published_one(tmp_path):
     assert (tmp_path / "map.svg").read_text().startswith("<?xml")
     with pytest.raises(AudioTagError, match="--peers"):
         plot.plot_map_against_throughput(replace(table, rows=table.rows[1:]), tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_missing_c_extensions_are_said_once(monkeypatch, built):
+    monkeypatch.setattr(mel_power, "library", lambda: "loaded" if built else None)
+    result = run("data", "nowhere")
+    assert result.exit_code == 2
+    assert result.stderr.count("C extensions are not installed") == (0 if built else 1)

@@ -12,19 +12,19 @@ from audiotag.evaluation.metrics import RankedClass
 
 
 def draws_of_mean(values, count=2000, seed=0):
-    weights = np.concatenate([x.numpy() for x in resamples(len(values), count, seed)], axis=1)
+    weights = np.concatenate(list(resamples(len(values), count, seed)), axis=1)
     return Statistic(values.mean(), weights.T @ values / len(values))
 
 
 def test_resamples_draw_as_many_clips_with_replacement():
-    blocks = [weights.numpy() for weights in resamples(30, 100, seed=3)]
+    blocks = list(resamples(30, 100, seed=3))
     weights = np.concatenate(blocks, axis=1)
     assert weights.shape == (30, 100)
     assert (weights.sum(0) == 30).all() and np.isin(weights, range(31)).all()
     # Each clip is drawn Binomial(30, 1/30) times: 100 x 30 draws have mean 1 and variance 29/30.
     assert weights.var() == pytest.approx(29 / 30, abs=0.1)
-    again = np.concatenate([x.numpy() for x in resamples(30, 100, seed=3)], axis=1)
-    other = np.concatenate([x.numpy() for x in resamples(30, 100, seed=4)], axis=1)
+    again = np.concatenate(list(resamples(30, 100, seed=3)), axis=1)
+    other = np.concatenate(list(resamples(30, 100, seed=4)), axis=1)
     assert (weights == again).all() and (weights != other).any()
 
 
@@ -52,7 +52,7 @@ def test_draws_of_average_precision_are_those_of_the_drawn_clips():
     ranks = RankedClass.sort(targets, scores)
     for weights in resamples(60, 70, seed=5):
         found = ranks.average_precision(weights)
-        for precision, times in zip(found, weights.numpy().T.astype(int), strict=True):
+        for precision, times in zip(found, weights.T.astype(int), strict=True):
             drawn = np.repeat(np.arange(60), times)
             expected = average_precision_score(targets[drawn], scores[drawn])
             assert precision == pytest.approx(expected, abs=1e-6)

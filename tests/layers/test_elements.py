@@ -147,4 +147,4 @@ def test_what_cannot_be_drawn_is_said(folder, run_folder, tmp_path, monkeypatch)
     assert "such as" in str(draw("run", tmp_path / "folds", "x.png").exception)
     monkeypatch.setattr(figures.importlib.util, "find_spec", lambda name: None)
     for words in (("kernels", folder, "x.png"), ("run", run_folder, "x.png")):
-        assert "audiotag-dcls[plot]" in str(draw(*words).exception)
+        assert "audiotag-dcls[train]" in str(draw(*words).exception)

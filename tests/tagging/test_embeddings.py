@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from audiotag.tagging import embeddings
+from audiotag.tagging import embeddings_parquet
 from audiotag.tagging.embeddings import check_output, embedding_file
 from audiotag.tagging.results import FileEmbedding
 
@@ -45,7 +45,7 @@ def test_npz_holds_clips_and_windows(tmp_path):
 
 
 def test_parquet_has_a_row_for_each_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(embeddings, "ROWS_PER_GROUP", 3)
+    monkeypatch.setattr(embeddings_parquet, "ROWS_PER_GROUP", 3)
     write(tmp_path / "x.parquet", [GOOD[0], BAD, *GOOD[1:]])
     assert pq.ParquetFile(tmp_path / "x.parquet").num_row_groups == 2
     rows = pq.read_table(tmp_path / "x.parquet").to_pylist()

@@ -11,7 +11,8 @@ import audiotag
 from audiotag.errors import ModelError
 from audiotag.models.model import Model
 from audiotag.models.onnx.model import OnnxModel
-from audiotag.tagging import open, tag
+from audiotag.runtime import devices
+from audiotag.tagging import tag
 from audiotag.tagging.locate import model_folder
 from audiotag.tagging.open import open_engine
 
@@ -51,7 +52,7 @@ def test_auto_takes_onnx_on_a_cpu_where_there_is_a_file(folder, monkeypatch):
     assert isinstance(open_engine(device="cpu"), OnnxModel)
     assert isinstance(open_engine(device="cpu", engine="torch"), Model)
     assert isinstance(open_engine(folder, "cpu"), Model)
-    monkeypatch.setattr(open, "_has_cuda", lambda: False)
+    monkeypatch.setattr(devices, "_has_cuda", lambda: False)
     assert isinstance(open_engine(), OnnxModel)
     assert open_engine().name == "default"
 

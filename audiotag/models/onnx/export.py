@@ -103,7 +103,7 @@ def export(model: Model, out: Path, *, waveform: bool = False, int8: bool = Fals
         ModelError: If onnx is not installed, or the graph's scores are not the model's.
     """
     if find_spec("onnx") is None:
-        raise ModelError("export needs onnx; install it with: pip install 'audiotag-dcls[export]'")
+        raise ModelError("export needs onnx; install it with: pip install 'audiotag-dcls[train]'")
     model = copy.deepcopy(model).cpu().float().eval().fold()
     graph = _Graph(model, waveform)
     proto = _trace(graph, _input_of(model, waveform, *TRACED), model.name)

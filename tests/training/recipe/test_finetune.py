@@ -16,6 +16,8 @@ from audiotag.data.sources.csv_table import CsvSource
 from audiotag.errors import DataError, RecipeError
 from audiotag.models.folder import RECIPE_FILE
 from audiotag.models.model import Model
+from audiotag.models.onnx.model import OnnxModel
+from audiotag.tagging.open import open_engine
 from audiotag.training.recipe.finetune import finetune_recipe, resumed_recipe, training_durations
 from audiotag.training.recipe.toml import dump_recipe
 
@@ -119,6 +121,12 @@ def test_command_keeps_label_names_and_resumes(data, start, tmp_path):
     begun = run_command(start, "--data", data, "--out", run, *FAST)
     assert begun.exit_code == 0, begun.output
     assert Model.load(run).labels.names == NAMES
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 64_000)).astype(np.float32)
+    onnx = open_engine(run, "cpu")
+    assert isinstance(onnx, OnnxModel)  # written by the run: it tags without PyTorch
+    np.testing.assert_allclose(
+        onnx.score_windows(wave), Model.load(run).score_windows(wave), rtol=0, atol=1e-4
+    )
     whole = load_file(run / "model.safetensors")
     resumed = run_command(start, "--data", data, "--out", run, *FAST, "--resume")
     assert resumed.exit_code == 0, resumed.output

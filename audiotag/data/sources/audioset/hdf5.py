@@ -124,6 +124,6 @@ def _h5py() -> ModuleType:
         import h5py
     except ImportError as error:
         raise DataError(
-            "reading HDF5 needs h5py; install it with: pip install 'audiotag-dcls[hdf5]'"
+            "reading HDF5 needs h5py; install it with: pip install 'audiotag-dcls[train]'"
         ) from error
     return h5py

@@ -1,0 +1,29 @@
+"""The ONNX file of a run: with it the model tags without PyTorch, and starts at once."""
+
+from pathlib import Path
+
+from audiotag.errors import ModelError
+from audiotag.models.folder import ONNX_FILE
+from audiotag.models.model import Model
+from audiotag.models.onnx.export import export
+from audiotag.models.onnx.model import OnnxModel
+
+
+def write_onnx(run: Path) -> str | None:
+    """Write `model.onnx` beside a run's weights; its scores are compared with the model's first.
+
+    Returns:
+        Why there is none, as where the exporter or the front end does not know a layer; None if
+        it was written.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    path = run / ONNX_FILE
+    try:
+        export(Model.load(run), path)
+        OnnxModel.load(path)
+    except ModelError as error:
+        path.unlink(missing_ok=True)
+        return str(error)
+    return None

@@ -1,0 +1,104 @@
+"""The commands where only the core is installed: no PyTorch, nothing else of the extras."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import audiotag
+from audiotag.cli import COMMANDS
+from audiotag.cli.missing import PACKAGES
+
+SAMPLES = Path(audiotag.__file__).parent / "assets" / "samples"
+# Read by Python when it starts: these modules are as if they were not installed.
+SITE = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A function (*arguments) that runs a command, or after "-c" code, with the core alone."""
+    folder = tmp_path_factory.mktemp("core")
+    (folder / "sitecustomize.py").write_text(SITE.format(names=set(PACKAGES)))
+    path = os.pathsep.join([str(folder), str(Path(audiotag.__file__).parents[1])])
+
+    def command(*arguments):
+        words = arguments if arguments[0] == "-c" else ("-m", "audiotag", *map(str, arguments))
+        return subprocess.run(
+            [sys.executable, *words],
+            env=os.environ | {"PYTHONPATH": path},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+
+    return command
+
+
+def test_the_packages_are_really_missing(run):
+    assert "No module named 'torch'" in run("-c", "import torch").stderr
+
+
+def test_every_command_has_help(run):
+    code = (
+        "from click.testing import CliRunner; from audiotag.cli import COMMANDS, cli\n"
+        "for name in COMMANDS:\n"
+        "    command = cli.get_command(None, name)\n"
+        "    for words in [[], *([x] for x in getattr(command, 'commands', ()))]:\n"
+        "        result = CliRunner().invoke(cli, [name, *words, '--help'])\n"
+        "        assert result.exit_code == 0 and 'Usage:' in result.output, (name, words)\n"
+        "        print(name)"
+    )
+    done = run("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == COMMANDS.keys()
+
+
+def test_files_are_tagged_as_ever(run):
+    words = ("tag", SAMPLES / "cat.mp3", SAMPLES / "rooster.wav", "--format", "jsonl")
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    whole = [sys.executable, "-m", "audiotag", *map(str, words)]
+    assert done.stdout == subprocess.run(whole, capture_output=True, text=True).stdout
+    assert json.loads(done.stdout.splitlines()[0])["tags"][0]["label"] == "Meow"
+
+
+def test_files_are_embedded_as_npz(run, tmp_path):
+    done = run("embed", SAMPLES / "cat.mp3", "--output", tmp_path / "e.npz")
+    assert done.returncode == 0 and (tmp_path / "e.npz").exists(), done.stderr
+
+
+@pytest.mark.parametrize(
+    "words,package",
+    [
+        (("tag", "cat.mp3", "--engine", "torch"), "PyTorch"),
+        (("embed", "cat.mp3", "--output", "e.parquet"), "pyarrow"),
+        (("train", "recipe.toml", "--data", "data", "--out", "run"), "PyTorch"),
+        (("finetune", "default", "--data", "data", "--out", "run"), "PyTorch"),
+        (("convert", "weights.pt", "model"), "PyTorch"),
+        (("export", "default", "model.onnx"), "PyTorch"),
+        (("plot", "kernels", "default", "kernels.png"), "PyTorch"),
+        (("bench", "models", "--runs", "1"), "PyTorch"),
+    ],
+)
+def test_what_is_missing_is_said_with_the_line_that_installs_it(run, tmp_path, words, package):
+    for name in ("recipe.toml", "weights.pt"):
+        (tmp_path / name).touch()
+    placed = [SAMPLES / x if x == "cat.mp3" else x for x in words]
+    placed = [tmp_path / x if str(x).partition(".")[2] and x != "cat.mp3" else x for x in placed]
+    done = run(*placed)
+    assert done.returncode == 1 and done.stdout == "", done.stderr
+    assert done.stderr == (
+        f"Error: audiotag {words[0]} needs {package}: pip install 'audiotag-dcls[train]'\n"
+    )
