@@ -10,41 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hidden_packages import hide_packages
+
 ROOT = Path(__file__).parents[1]
 EMBEDDED = ROOT / "audiotag/assets/embedded"
 HIDDEN = ("torch", "torchaudio", "timm", "DCLS")  # modules
-# Python imports it at its start. It hides the packages as if they were not installed.
-SITECUSTOMIZE = f"""
-import importlib.metadata, sys
-
-class Without:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def __getattr__(self, name):
-        return getattr(self.finder, name)
-
-    def find_spec(self, name, *others):
-        is_hidden = name.partition(".")[0] in {HIDDEN}
-        return None if is_hidden else self.finder.find_spec(name, *others)
-
-find = importlib.metadata.Distribution.from_name.__func__
-
-def from_name(cls, name):
-    if name.lower() in {tuple(name.lower() for name in HIDDEN)}:
-        raise importlib.metadata.PackageNotFoundError(name)
-    return find(cls, name)
-
-importlib.metadata.Distribution.from_name = classmethod(from_name)
-sys.meta_path[:] = map(Without, sys.meta_path)
-"""
 
 
 @pytest.fixture(scope="module")
 def hiding(tmp_path_factory) -> Path:
     """A folder that, on PYTHONPATH, hides torch and what rests on it."""
     folder = tmp_path_factory.mktemp("hiding")
-    (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    hide_packages(folder, HIDDEN)
     return folder
 
 

@@ -11,26 +11,16 @@ import pytest
 import audiotag
 from audiotag.cli import COMMANDS
 from audiotag.cli.missing import PACKAGES
+from tests.support.hidden_packages import hide_packages
 
 SAMPLES = Path(audiotag.__file__).parent / "assets" / "samples"
-# Read by Python when it starts: these modules are as if they were not installed.
-SITE = """
-import sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {names!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-sys.meta_path.insert(0, Missing())
-"""
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A function (*arguments) that runs a command, or after "-c" code, with the core alone."""
     folder = tmp_path_factory.mktemp("core")
-    (folder / "sitecustomize.py").write_text(SITE.format(names=set(PACKAGES)))
+    hide_packages(folder, PACKAGES)
     path = os.pathsep.join([str(folder), str(Path(audiotag.__file__).parents[1])])
 
     def command(*arguments):

@@ -186,7 +186,7 @@ def test_a_graph_that_is_wrong_at_another_length_is_refused(tagger, tmp_path):
 
 def test_without_onnx_the_error_says_what_to_install(tagger, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "find_spec", lambda name: None)
-    with pytest.raises(ModelError, match=r"pip install 'audiotag-dcls\[export\]'"):
+    with pytest.raises(ModelError, match=r"pip install 'audiotag-dcls\[train\]'"):
         export(tagger, tmp_path / "out.onnx")
 
 
