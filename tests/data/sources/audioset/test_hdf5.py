@@ -124,5 +124,5 @@ def test_other_layouts_and_a_missing_h5py_are_named(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="no audio_name and no waveform or mp3"):
         open_audioset(tmp_path)
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(DataError, match=r"pip install 'audiotag-dcls\[hdf5\]'"):
+    with pytest.raises(DataError, match=r"pip install 'audiotag-dcls\[train\]'"):
         open_audioset(tmp_path)
