@@ -45,11 +45,18 @@ def test_tags_of_an_array_are_those_of_the_file_with_it(wav):
 def test_a_tagger_takes_the_same(tiny_tagger, wav, tmp_path):
     tiny_tagger.save(tmp_path / "model")
     tagger = audiotag.load_tagger(tmp_path / "model", device="cpu")
-    expected = tagger.tag(wav)
+    expected = scores_by_label(tagger.tag(wav))
     samples, rate = soundfile.read(wav, dtype="int16")
-    assert tagger.tag(samples.T, sample_rate=rate).tags == expected.tags
-    assert tagger.tag(wav.read_bytes()).tags == expected.tags
-    assert tagger.tag(str(wav)) == expected
+    for given in (wav.read_bytes(), str(wav)):
+        assert scores_by_label(tagger.tag(given)) == pytest.approx(expected, abs=1e-6)
+    found = scores_by_label(tagger.tag(samples.T, sample_rate=rate))
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def scores_by_label(result):
+    """In torch the last bits of a score may differ from one call to the next."""
+    assert result.tags
+    return {tag.label: tag.score for tag in result.tags}
 
 
 @pytest.mark.parametrize("name", ["guitar.mp3", "car.ogg", "horse.flac", "crowd.wav"])
