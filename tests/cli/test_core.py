@@ -89,6 +89,7 @@ def test_what_is_missing_is_said_with_the_line_that_installs_it(run, tmp_path, w
     placed = [tmp_path / x if str(x).partition(".")[2] and x != "cat.mp3" else x for x in placed]
     done = run(*placed)
     assert done.returncode == 1 and done.stdout == "", done.stderr
-    assert done.stderr == (
-        f"Error: audiotag {words[0]} needs {package}: pip install 'audiotag-dcls[train]'\n"
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == (  # bench speaks of missing C extensions before
+        f"Error: audiotag {words[0]} needs {package}: pip install 'audiotag-dcls[train]'"
     )
