@@ -1,13 +1,13 @@
-"""EfficientAT's front end: waveform to normalised log-mel map with Kaldi's filter shapes.
+"""EfficientAT's front end: waveform to normalised log-mel map, in bands of Kaldi's shape.
 
 arXiv 2211.04772; it differs from `log_mel.LogMel` in pre-emphasis, window and filter bank.
 """
 
 import torch
 from torch import Tensor, nn
-from torchaudio.compliance.kaldi import get_mel_banks
 
 from audiotag.features.mel import Mel
+from audiotag.features.mel_bank import mel_triangles
 from audiotag.features.numpy_front_ends import LOG_OFFSET, MEAN, PRE_EMPHASIS, SCALE
 
 SAMPLE_RATE = 32_000  # Hz
@@ -37,7 +37,7 @@ class EfficientATMel(nn.Module):
     """
 
     window: Tensor
-    mel_bank: Tensor
+    bands: Tensor
 
     def __init__(
         self,
@@ -55,12 +55,12 @@ class EfficientATMel(nn.Module):
         self.win_length = win_length
         self.hop_length = hop_length
         window = torch.hann_window(win_length, periodic=False)
-        bank = _kaldi_mel_bank(n_mels, n_fft, sample_rate, f_min, f_max)
+        bands = torch.from_numpy(mel_triangles(n_fft, sample_rate, n_mels, f_min, f_max))
         self.register_buffer("window", window, persistent=False)
-        self.register_buffer("mel_bank", bank, persistent=False)
+        self.register_buffer("bands", bands, persistent=False)
         side = n_fft - win_length  # torch.stft's frames are in the window's middle
         framed = nn.functional.pad(window, (side // 2, side - side // 2))
-        self.mel = Mel(framed, hop_length, bank.T)
+        self.mel = Mel(framed, hop_length, bands)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Map (B, T) to (B, 1, n_mels, frames)."""
@@ -76,7 +76,7 @@ class EfficientATMel(nn.Module):
         return self.mel(waveform, self._in_bands)
 
     def _in_bands(self, waveform: Tensor) -> Tensor:
-        return self.mel_bank @ self._power(waveform)
+        return self.bands.T @ self._power(waveform)
 
     def _power(self, waveform: Tensor) -> Tensor:
         """Power spectrogram (B, n_fft / 2 + 1, frames)."""
@@ -89,12 +89,3 @@ class EfficientATMel(nn.Module):
             return_complex=True,
         )
         return spectrum.real.square() + spectrum.imag.square()
-
-
-def _kaldi_mel_bank(
-    n_mels: int, n_fft: int, sample_rate: int, f_min: float, f_max: float
-) -> Tensor:
-    """Kaldi's triangular filters (n_mels, n_fft / 2 + 1), without vocal-tract warping."""
-    bank, _ = get_mel_banks(n_mels, n_fft, sample_rate, f_min, f_max, 0.0, 0.0, 1.0)
-    # Kaldi leaves out the bin at half the sample rate.
-    return nn.functional.pad(bank, (0, 1))

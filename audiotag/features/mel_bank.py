@@ -47,7 +47,7 @@ class MelBank:
 
 def mel_triangles(n_fft: int, sample_rate: int, n_mels: int, f_min: float, f_max: float) -> Array:
     """Weights (n_fft // 2 + 1, n_mels) float32 of triangles that are straight on HTK's mel scale,
-    not in Hz: YAMNet's. The other front ends have torchaudio's."""
+    not in Hz, as Kaldi and YAMNet have them; torchaudio's, straight in Hz, are `log_mel`'s."""
     corners = np.linspace(_mel(np.array(f_min)), _mel(np.array(f_max)), n_mels + 2)
     bins = _mel(np.arange(n_fft // 2 + 1) * sample_rate / n_fft)[:, None]
     left, centre, right = corners[:-2], corners[1:-1], corners[2:]

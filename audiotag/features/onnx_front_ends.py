@@ -37,8 +37,8 @@ class OnnxEfficientATMel(EfficientATMel):
         super().__init__(**arguments)
         side = self.n_fft - self.win_length
         window = nn.functional.pad(self.window, (side // 2, side - side // 2))
-        self.spectrum = PowerSpectrum(window, self.hop_length, _last(self.mel_bank.T))
-        self.mel_bank = _reordered(self.mel_bank.T, self.spectrum.bins).T
+        self.spectrum = PowerSpectrum(window, self.hop_length, _last(self.bands))
+        self.bands = _reordered(self.bands, self.spectrum.bins)
 
     def _power(self, waveform: Tensor) -> Tensor:
         return self.spectrum(waveform)

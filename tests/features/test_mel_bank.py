@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from torchaudio.compliance.kaldi import get_mel_banks
 
 from audiotag.features.front_ends import build_mel_bank
 from audiotag.features.mel_bank import MelBank, mel_triangles
@@ -44,3 +45,14 @@ def test_triangles_are_straight_in_mel_and_peak_at_their_centres():
     centres = first + step * np.arange(1, 65)
     expected = np.clip(1 - np.abs(mel[:, None] - centres) / step, 0, None)
     np.testing.assert_allclose(bands, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "numbers", [(1024, 32_000, 128, 0.0, 15_000.0), (512, 16_000, 64, 125.0, 7500.0)]
+)
+def test_triangles_are_kaldis(numbers):
+    n_fft, rate, n_mels, f_min, f_max = numbers
+    theirs, _ = get_mel_banks(n_mels, n_fft, rate, f_min, f_max, 0.0, 0.0, 1.0)
+    ours = mel_triangles(*numbers)
+    np.testing.assert_allclose(ours[:-1], theirs.numpy().T, atol=2e-5)  # theirs is in float32
+    assert not ours[-1].any()  # Kaldi leaves out the bin at half the sample rate

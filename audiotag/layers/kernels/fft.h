@@ -82,8 +82,8 @@ INLINE void butterfly_of_4(vec *re, vec *im)
     re[3] = apart_re - side_im, im[3] = apart_im + side_re;
 }
 
-/* That of 8: at even frequencies sums of opposite values, at odd ones differences with twiddle
-   factors. */
+/* The butterfly of 8 values: even frequencies are a butterfly of 4 of the sums of opposite values,
+   odd ones that of their differences times twiddle factors. */
 INLINE void butterfly_of_8(vec *re, vec *im)
 {
     const float root = 0.707106781f;
@@ -130,8 +130,8 @@ INLINE void turn(const int radix, vec *re, vec *im, const float *turns)
     }
 }
 
-/* What is done between sums and differences: values are turned after them, or before, or else this
-   is the last pass forward and the first back, with a product with the conjugate of `by`. */
+/* Where a pass multiplies by its twiddle factors: after the butterflies, or before them. The third
+   way is the last pass forward and the first one back, with the product with `by` in between. */
 enum way { AFTER, BEFORE, THERE_AND_BACK };
 
 /* One pass over values whose parts are at `re` and `im`. */
@@ -195,21 +195,22 @@ static void pass_over(const pass *p, enum way way, int64_t length, vec *re, vec 
     }
 }
 
-/* From values to frequencies, */
+/* Transform values to frequencies. */
 static void forward(const transform *f, vec *x, stream *soon)
 {
     for (int64_t p = 0; p < f->passes; p++)
         pass_over(f->pass + p, AFTER, f->length, x, x + 1, 0, soon);
 }
 
-/* and back, times the length; */
+/* Transform frequencies back to values, times the length. */
 static void inverse(const transform *f, vec *x, stream *soon)
 {
     for (int64_t p = f->passes - 1; p >= 0; p--)
         pass_over(f->pass + p, BEFORE, f->length, x + 1, x, 0, soon);
 }
 
-/* or there and back, times the conjugate of `by` in between. */
+/* Transform values to frequencies, multiply by the conjugate of `by`, and transform back, times
+   the length. */
 static void filter(const transform *f, vec *x, const vec *by, stream *soon)
 {
     const int64_t last = f->passes - 1;
@@ -220,8 +221,8 @@ static void filter(const transform *f, vec *x, const vec *by, stream *soon)
         pass_over(f->pass + p, BEFORE, f->length, x + 1, x, 0, soon);
 }
 
-/* The passes of a length, those of one prime after those of another, or none if there are too many
-   or it has other primes. */
+/* Plan the passes of a length, prime by prime, and return their number: 0 if there would be too
+   many, or if the length has a prime factor above 7. */
 static int64_t plan_passes(int64_t length, pass *passes)
 {
     static const int64_t primes[] = {7, 5, 3, 2};
@@ -244,7 +245,7 @@ static int64_t plan_passes(int64_t length, pass *passes)
     return left == 1 ? n : 0;
 }
 
-/* Vector operations of a transform, about; none where it cannot be had. */
+/* About how many vector operations a transform takes; 0 if there is none of that length. */
 static int64_t transform_cost(int64_t length)
 {
     static const int64_t each[] = {0, 0, 4, 14, 16, 36, 0, 66, 56};
@@ -258,7 +259,7 @@ static int64_t transform_cost(int64_t length)
     return sum;
 }
 
-/* Sums that a transform consists of. */
+/* How many butterflies a transform consists of. */
 static int64_t butterflies(const transform *f)
 {
     int64_t sum = 0;
@@ -292,8 +293,9 @@ static transform make_transform(int64_t length, void *memory)
                 *turns++ = (float)sin(2 * 3.14159265358979323846 * turned);
             }
     }
-    /* A place's digit along each axis, times what is whole along all others, adds up to a value;
-       a frequency's is its remainder, and the passes bring the last part of it to the front. */
+    /* Good and Thomas: value i is the sum over the axes of the digit along an axis times the
+       length of all other axes, and frequency i has the digits i modulo each axis. The passes
+       leave the digits of a frequency in reversed order. */
     for (int64_t i = 0; i < length; i++) {
         int64_t value = 0, at = 0, along = 0;
         for (int64_t p = 0; p < f.passes; p++) {

@@ -15,7 +15,7 @@
 
 #define LONGEST 128
 
-/* One axis: outputs are made in `tiles`, each of `outputs`. */
+/* One axis of a map: its outputs are computed in `tiles`, with `outputs` of them in each. */
 typedef struct {
     int64_t size, taps, before, all; /* cells of the map, taps, zeros before the map, outputs */
     int64_t tiles, outputs, length;  /* length: of the transform */
@@ -53,7 +53,7 @@ static int64_t least_length(const axis *a)
     return least;
 }
 
-/* Cut an axis into tiles, or not if it is to be `whole`; its least length. */
+/* Cut an axis into tiles, or leave it in one if it is to be `whole`. Returns `least_length`. */
 static int64_t cut(axis *a, int whole)
 {
     a->tiles = 1, a->outputs = a->all;
@@ -65,8 +65,8 @@ static int64_t cut(axis *a, int whole)
     return least_length(a);
 }
 
-/* About the vector operations of a transform, and `more` for each value that is copied or
-   multiplied; 0 if there is no transform of that length. */
+/* About how many vector operations a transform takes, with `more` for each of its values, which are
+   also copied or multiplied; 0 if there is no transform of that length. */
 static int64_t whole_cost(int64_t length, int64_t more)
 {
     const int64_t cost = transform_cost(length);
@@ -77,7 +77,8 @@ static int64_t line_cost(int64_t length) { return whole_cost(length, 20); }
 
 static int64_t column_cost(int64_t length) { return whole_cost(length, 8); }
 
-/* The length of at least `least` that costs least in all: transforms, and `each` for each bin. */
+/* The cheapest length of at least `least`, if there are so many `transforms` of it, and work of
+   `each` for each bin. */
 static int64_t best_length(int64_t least, int64_t cost_of(int64_t), int64_t transforms,
                            int64_t each)
 {
@@ -90,7 +91,7 @@ static int64_t best_length(int64_t least, int64_t cost_of(int64_t), int64_t tran
     return best;
 }
 
-/* Sizes alone; transforms are made by `fourier_prepare`. */
+/* Choose the sizes; `fourier_prepare` makes the transforms. */
 static spectrum plan(const shape *s)
 {
     const int whole = s->out.batch == 0;
@@ -107,7 +108,7 @@ static spectrum plan(const shape *s)
     return t;
 }
 
-/* Where a tile is: tiles are numbered through images. */
+/* A tile of one image. Tiles are numbered image after image. */
 typedef struct {
     int64_t image;
     piece rows, columns;
@@ -115,7 +116,7 @@ typedef struct {
 
 static int64_t tiles(const spectrum *t) { return t->rows.tiles * t->columns.tiles; }
 
-/* Tile `number` of images from `first` on, `apart` from one to the next. */
+/* Tile `number`, counted from image `first` on; only every `apart`-th image is counted. */
 static tile_of_image tile_number(const spectrum *t, int64_t number, int64_t first, int64_t apart)
 {
     const int64_t tile = number % tiles(t);
@@ -131,7 +132,7 @@ static const char *seen(const shape *s, const char *maps, const tile_of_image *a
            at->columns.start * s->map.column;
 }
 
-/* Zeros in place of all values but `low` to `high - 1`. */
+/* Set all values to zero but `low` to `high - 1`. */
 static void clear_outside(const transform *f, vec *x, int64_t low, int64_t high)
 {
     for (int64_t i = 0; i < low; i++)
@@ -140,7 +141,8 @@ static void clear_outside(const transform *f, vec *x, int64_t low, int64_t high)
         memset(x + 2 * f->cell[i], 0, 2 * sizeof(vec));
 }
 
-/* A line of two rows to their bins, doubled, at rows `row` and `row + 1`, or just the first. */
+/* Transform a line, which holds two rows as real and imaginary parts, to the doubled bins of
+   `row` and `row + 1`; or of `row` alone if not `both`. */
 static void line_to_bins(const spectrum *t, vec *line, vec *bins, int64_t row, int both,
                          stream *soon)
 {
@@ -157,7 +159,7 @@ static void line_to_bins(const spectrum *t, vec *line, vec *bins, int64_t row, i
     }
 }
 
-/* And back, times the length. */
+/* Transform the bins of two rows, or of one, back to a line, times the length. */
 static void bins_to_line(const spectrum *t, const vec *bins, int64_t row, int both, vec *line,
                          stream *soon)
 {
@@ -181,8 +183,8 @@ static void bins_to_line(const spectrum *t, const vec *bins, int64_t row, int bo
     inverse(f, line, soon);
 }
 
-/* A map's piece to bins, by way of a line. With a twin, the next map is in the upper halves of
-   vectors. Without a stream, the next rows are brought nearer. */
+/* Transform the rows of a map's piece to bins. With a `twin`, the next map is in the upper halves of
+   the vectors. Prefetches what `soon` names, or else the next rows. */
 static void map_to_bins(const shape *s, const spectrum *t, const char *map, const tile_of_image *at,
                         int twin, vec *line, vec *bins, int64_t lanes, stream *soon)
 {
@@ -206,7 +208,7 @@ static void map_to_bins(const shape *s, const spectrum *t, const char *map, cons
     }
 }
 
-/* And back, into the output. Without a stream, that is brought nearer. */
+/* Transform bins back to rows of the output. Prefetches what `soon` names, or else the output. */
 static void bins_to_map(const shape *s, const spectrum *t, const vec *bins, const tile_of_image *at,
                         int twin, vec *line, vec bias, char *out, int64_t lanes, stream *soon)
 {
@@ -227,7 +229,7 @@ static void bins_to_map(const shape *s, const spectrum *t, const vec *bins, cons
     }
 }
 
-/* Taps, by way of vectors for them, to bins and on to frequencies. */
+/* Transform taps along rows, then along columns. */
 static void transform_taps(const shape *s, const spectrum *t, const char *taps, int64_t channel,
                            vec *packed, vec *line, vec *bins, stream *soon)
 {
@@ -256,8 +258,8 @@ static void accumulate(vec *sum, const vec *map, const vec *taps, int64_t length
     }
 }
 
-/* Vectors of memory: the plan with its tables, packed taps, a line, and spectra of a map, of
-   taps and of a sum. */
+/* Memory, counted in vectors: the plan with its tables, packed taps, a line, and the spectra of a
+   map, of taps and of a sum. */
 static int64_t tables(const spectrum *t)
 {
     return ceil_div(transform_memory(t->rows.length) + transform_memory(t->columns.length),
@@ -281,16 +283,16 @@ static void fourier_prepare(const spectrum *t, vec *memory)
     made->across = make_transform(t->columns.length, to + transform_memory(t->rows.length));
 }
 
-/* Images that are worked on apart: not where all are summed up. */
+/* Images that are computed independently: one if all are summed up. */
 static int64_t fourier_units(const shape *s) { return s->out.batch ? s->batch : 1; }
 
-/* Of the channels from `channel` on: two where half the lanes are enough for them. */
+/* How many images share the vectors: two where the channels left fill half the lanes at most. */
 static int64_t images_at_once(const shape *s, int64_t channel)
 {
     return s->out.batch && 2 * (s->channels - channel) <= LANES ? 2 : 1;
 }
 
-/* Vector operations of one image, about. */
+/* About how many vector operations one image takes. */
 static int64_t fourier_cost(const shape *s, const spectrum *t)
 {
     const int64_t line = line_cost(t->columns.length);
@@ -302,7 +304,7 @@ static int64_t fourier_cost(const shape *s, const spectrum *t)
            taps / (s->tap.batch ? 1 : s->batch);
 }
 
-/* What tile n + 1 of `count` sees, or after the last the first tile of the next channels. */
+/* The input of tile n + 1 of `count`, to prefetch; after the last, of the next channels' first. */
 static stream next_to_come(const shape *s, const spectrum *t, const char *maps, int64_t channel,
                            int64_t n, int64_t count, int64_t first, int64_t apart, int64_t steps)
 {
@@ -314,11 +316,9 @@ static stream next_to_come(const shape *s, const spectrum *t, const char *maps, 
                    next.columns.high - next.columns.low, rows * steps);
 }
 
-/* Images `first` to `last - 1` of LANES channels from `channel` on: each is filtered by the
-   kernels, or two at once where half the lanes are enough for the channels. While columns are, the
-   output's cells are brought nearer; while rows are transformed, those that the next tile sees, or
-   the first one of the next channels. Large tiles would push them out of the cache before they are
-   wanted. */
+/* Filter images `first` to `last - 1` in LANES channels from `channel` on. While columns are
+   transformed, the output is prefetched; while rows are, the input of the next tile. Not with large
+   tiles, which would push it out of the cache before it is used. */
 static void filter_images(const shape *s, const spectrum *t, const char *maps, const char *taps,
                           const float *bias, char *out, int64_t channel, int64_t first,
                           int64_t last, vec *memory)
@@ -357,9 +357,8 @@ static void filter_images(const shape *s, const spectrum *t, const char *maps, c
     }
 }
 
-/* The sum over all images, each with taps of its own, for LANES channels from `channel` on. While
-   taps are transformed, the map's cells are brought nearer, and with the map those of the next
-   taps. */
+/* Sum up all images, each correlated with taps of its own, in LANES channels from `channel` on.
+   While taps are transformed, the map is prefetched; while the map is, the next taps. */
 static void sum_images(const shape *s, const spectrum *t, const char *maps, const char *taps,
                        char *out, int64_t channel, vec *memory)
 {

@@ -87,7 +87,8 @@ INLINE void put(char *to, vec cell, const strides *s, int64_t lanes)
             memcpy(to + k * s->channel, (const uint16_t *)&upper + k, 2);
 }
 
-/* Which of the lanes of two vectors, a and b, `transpose` puts into one, `lower` or the other. */
+/* Which lanes of a and b, counted through both, `transpose` puts into x[i + step] if `lower`, else
+   into x[i]. */
 INLINE lanes_of_two picked(int step, int lower)
 {
     lanes_of_two from = {0};
@@ -111,8 +112,8 @@ INLINE void transpose(vec *x)
             }
 }
 
-/* LANES neighbouring floats of each of LANES channels, the first `cells` of them into cells; from a
-   last one on to the left if `turn`. */
+/* Read LANES neighbouring floats of each of LANES channels, and write the first `cells` of them as
+   cells. If `turn`, floats are taken from right to left. */
 static void pack_transposed(vec *to, const char *from, int64_t channel, int64_t cells, int64_t turn)
 {
     vec block[LANES];
@@ -124,8 +125,8 @@ static void pack_transposed(vec *to, const char *from, int64_t channel, int64_t 
         to[k] = block[turn ? LANES - 1 - k : k];
 }
 
-/* Of a row of `columns` cells, those whose first LANES channels can be had in one piece: with what
-   lies behind the `lanes` wanted ones, which is of no account as lanes do not mix. */
+/* How many cells of a row of `columns` can be read as LANES channels in one piece. What lies behind
+   the `lanes` wanted ones may be anything, as lanes do not mix. */
 static int64_t whole_cells(const strides *s, int64_t columns, int64_t lanes)
 {
     if (s->channel != s->size || s->column < s->size)
@@ -134,7 +135,7 @@ static int64_t whole_cells(const strides *s, int64_t columns, int64_t lanes)
     return beyond ? max(0, columns - ceil_div(beyond, s->column)) : columns;
 }
 
-/* LANES neighbouring channels of a cell, single or bfloat16. */
+/* Read LANES neighbouring channels of a cell, in single precision or bfloat16. */
 INLINE vec load_whole(const char *from, const int single)
 {
     vec cell;
@@ -147,7 +148,7 @@ INLINE vec load_whole(const char *from, const int single)
     return from_halves(upper);
 }
 
-/* The lower halves of two vectors as one; the upper half of one as the lower. */
+/* Join the lower halves of two vectors. */
 INLINE vec beside(vec a, vec b)
 {
     lanes_of_two from = {0};
@@ -157,6 +158,7 @@ INLINE vec beside(vec a, vec b)
     return __builtin_shuffle(a, b, from);
 }
 
+/* Move the upper half of a vector to the lower. */
 INLINE vec upper_half(vec a)
 {
     lanes_of_two from = {0};
@@ -166,9 +168,9 @@ INLINE vec upper_half(vec a)
     return __builtin_shuffle(a, a, from);
 }
 
-/* Copy a row of cells of `lanes` channels into vectors, `apart` from one to the next, in the order
-   of `place` if there is one; or into the `upper` halves of those that are there. If there is a
-   `plus`, it is their squares that are copied, plus it. */
+/* Copy a row of cells of `lanes` channels into vectors that are `apart`, in the order of `place` if
+   it is given; or into the `upper` halves of these vectors. With `plus`, cell * cell + plus takes
+   the place of cell. */
 INLINE void pack_row(vec *to, int64_t apart, const int32_t *place, const char *from,
                      const strides *s, int64_t columns, int64_t lanes, const int upper,
                      const float *plus)
@@ -193,8 +195,8 @@ static void pack(vec *to, const char *from, const strides *s, int64_t rows, int6
         pack_row(to + i * pitch, 1, 0, from + i * s->row, s, columns, lanes, 0, plus);
 }
 
-/* Put every other vector, in the order of `place`, or its `upper` half, scaled, plus a bias, into a
-   row of cells. */
+/* Write every other vector, or its `upper` half, to a row of cells: scaled, plus a bias, in the
+   order of `place`. */
 INLINE void unpack_row(char *to, const strides *s, const vec *from, const int32_t *place,
                        float scale, vec bias, int64_t columns, int64_t lanes, const int upper)
 {
