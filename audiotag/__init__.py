@@ -4,7 +4,8 @@
 - `tag_many(paths)`: those of many files, as they come.
 - `embed(audio)`: its embeddings.
 - `labels()`: the classes that the embedded model knows.
-- `load_tagger()`: a model in torch, a `Tagger`, to look into, to change and to share.
+- `load_tagger()`: a model in torch, a `Tagger`, to look into, to change and to share; without
+  torch, one that tags.
 
 Where to look, from what users meet down to what everything rests on:
 
@@ -29,11 +30,13 @@ Where to look, from what users meet down to what everything rests on:
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from audiotag.runtime.missing import explain_missing
 from audiotag.runtime.version import __version__
 
 if TYPE_CHECKING:
     from audiotag.tagging.from_python import embed, labels, tag, tag_many
-    from audiotag.tagging.tagger import Tagger, load_tagger
+    from audiotag.tagging.load import load_tagger
+    from audiotag.tagging.tagger import Tagger
 
 __all__ = ["Tagger", "__version__", "embed", "labels", "load_tagger", "tag", "tag_many"]
 # Imported when they are asked for: torch takes seconds, and `audiotag --help` must stay instant.
@@ -41,7 +44,7 @@ LAZY = {
     "Tagger": "audiotag.tagging.tagger",
     "embed": "audiotag.tagging.from_python",
     "labels": "audiotag.tagging.from_python",
-    "load_tagger": "audiotag.tagging.tagger",
+    "load_tagger": "audiotag.tagging.load",
     "tag": "audiotag.tagging.from_python",
     "tag_many": "audiotag.tagging.from_python",
 }
@@ -50,7 +53,11 @@ LAZY = {
 def __getattr__(name: str):
     if name not in LAZY:
         raise AttributeError(f"module 'audiotag' has no attribute {name!r}")
-    return getattr(import_module(LAZY[name]), name)
+    try:
+        return getattr(import_module(LAZY[name]), name)
+    except ModuleNotFoundError as error:
+        message = explain_missing(error, f"audiotag.{name}")
+        raise (ModuleNotFoundError(message, name=error.name) if message else error) from error
 
 
 def __dir__() -> list[str]:

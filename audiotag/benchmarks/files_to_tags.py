@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -186,7 +187,7 @@ def write_files(folder: Path, count: int) -> Path:
 
 
 def engines_of(model: str) -> tuple[str, ...]:
-    """Engines that a model runs on.
+    """Engines that a model runs on here: without PyTorch onnxruntime alone, if it can.
 
     Raises:
         ModelError: If there is no such model.
@@ -194,7 +195,9 @@ def engines_of(model: str) -> tuple[str, ...]:
     if model.endswith(".onnx"):
         return ("onnx",)
     has_onnx = (model_folder(model) / ONNX_FILE).is_file()
-    return ("onnx", "torch") if has_onnx else ("torch",)
+    if not has_onnx:
+        return ("torch",)
+    return ("onnx", "torch") if find_spec("torch") else ("onnx",)
 
 
 def _kinds() -> Iterator[tuple[np.ndarray, tuple]]:

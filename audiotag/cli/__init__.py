@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from audiotag.cli.missing import explain_missing
 from audiotag.errors import AudioTagError
+from audiotag.runtime.missing import explain_missing
 from audiotag.runtime.version import __version__
 
 COMMANDS = {
@@ -52,8 +52,8 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
-            message = explain_missing(error, ctx.invoked_subcommand or "")
-            raise (message or error) from error
+            message = explain_missing(error, f"audiotag {ctx.invoked_subcommand}")
+            raise (click.ClickException(message) if message else error) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""

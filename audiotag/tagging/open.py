@@ -15,7 +15,7 @@ from audiotag.runtime.devices import is_cpu
 from audiotag.tagging.locate import model_folder, model_name
 
 if TYPE_CHECKING:
-    from audiotag.models.onnx.model import OnnxModel
+    from audiotag.tagging.onnx_tagger import OnnxTagger
 
 ENGINES = ("auto", "torch", "onnx")
 
@@ -58,18 +58,18 @@ def open_engine(
         # Those of the folder: they may have been fitted after the export.
         opened.config = replace(opened.config, thresholds=read_config(folder).thresholds)
         return opened
-    from audiotag.tagging.tagger import load_tagger
+    from audiotag.tagging.tagger import open_tagger
 
-    return load_tagger(folder, device, precision, name=name)
+    return open_tagger(folder, device, precision, name=name)
 
 
-def _open_file(path: Path, device: str, engine: str, name: str | None) -> "OnnxModel":
+def _open_file(path: Path, device: str, engine: str, name: str | None) -> "OnnxTagger":
     if engine == "torch":
         raise ModelError(f"{path} runs on onnxruntime only; leave out --engine torch")
     return _open_onnx(path, device, name, "MODEL")
 
 
-def _open_onnx(path: Path, device: str, name: str | None, source: str) -> "OnnxModel":
+def _open_onnx(path: Path, device: str, name: str | None, source: str) -> "OnnxTagger":
     """The model in an ONNX file; `source` is what the message says to export it from."""
     if device == "cuda":
         raise ModelError(f"{path} runs on the CPU only; leave out --device cuda or --engine onnx")
@@ -77,9 +77,9 @@ def _open_onnx(path: Path, device: str, name: str | None, source: str) -> "OnnxM
         raise ModelError(
             f"there is no {path}; make it with: audiotag export {source} {path} --waveform"
         )
-    from audiotag.models.onnx.model import OnnxModel
+    from audiotag.tagging.onnx_tagger import OnnxTagger
 
-    return OnnxModel.load(path, name=name)
+    return OnnxTagger.load(path, name=name)
 
 
 def _prefers_onnx(folder: Path, device: str, engine: str) -> bool:

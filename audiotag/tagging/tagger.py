@@ -2,9 +2,8 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self, TypedDict, Unpack, cast
+from typing import Self, TypedDict, Unpack, cast
 
-from audiotag.audio.in_memory import as_input
 from audiotag.errors import ModelError
 from audiotag.hub.pull import pull
 from audiotag.hub.push import push
@@ -13,8 +12,7 @@ from audiotag.runtime.devices import select_device
 from audiotag.runtime.keywords import check_keywords
 from audiotag.runtime.precision import PRECISIONS
 from audiotag.tagging.locate import model_folder, model_name
-from audiotag.tagging.results import FileTags
-from audiotag.tagging.tag import TagKeywords, options_from, tag_file
+from audiotag.tagging.tags_audio import TagsAudio
 
 
 class PushKeywords(TypedDict, total=False):
@@ -30,7 +28,7 @@ class PushKeywords(TypedDict, total=False):
     license: str | None
 
 
-class Tagger(Model):
+class Tagger(TagsAudio, Model):
     """A model that tags files, and is got from and shared on the Hugging Face Hub.
 
     Example:
@@ -107,68 +105,15 @@ class Tagger(Model):
             self.save(folder)
             return cast(str, push(folder, repo_id, **options).url)
 
-    def tag(
-        self,
-        audio: Any,
-        *,
-        sample_rate: float | None = None,
-        channels_last: bool = False,
-        **options: Unpack[TagKeywords],
-    ) -> FileTags:
-        """Tags of a recording, the same as `audiotag tag` prints.
 
-        Args:
-            audio: A path; a binary file object or the bytes of a file; or an array of samples, (T,)
-                or (channels, T), int16 or floating point in [-1, 1].
-            sample_rate: Hz, of an array.
-            channels_last: Whether an array is (T, channels).
-            options: Fields of `tagging.TagOptions`.
-
-        Raises:
-            AudioError: If the recording cannot be decoded.
-            TypeError, ValueError: If an option is unknown, or its value impossible, or an array is
-                not as described.
-
-        Example:
-            >>> import audiotag
-            >>> tagger = audiotag.load_tagger()
-            >>> for segment in tagger.tag("guitar.mp3", timeline=True, window=4.0).segments:
-            ...     print(segment.start, segment.end, segment.tags[0].label)
-            0.0 4.0 Music
-            1.59021875 5.59021875 Music
-        """
-        checked = options_from("tag", options, ["sample_rate", "channels_last"])
-        return tag_file(self, as_input(audio, sample_rate, channels_last), checked)
-
-
-def load_tagger(
-    model: str | Path | None = None,
-    device: str = "auto",
-    precision: str = "fp32",
+def open_tagger(
+    model: str | Path | None,
+    device: str,
+    precision: str,
     folded: bool = True,
     name: str | None = None,
 ) -> Tagger:
-    """A tagger for use: its DCLS kernels folded, in evaluation mode, on its device.
-
-    Args:
-        model: Model folder, Hub id (`owner/name[@revision]`), or "default" or nothing for the
-            embedded default.
-        device: "auto" (CUDA where there is one), "cpu" or "cuda".
-        precision: Of matrix products: "fp32" or "bf16".
-        folded: Whether to fold it, which is faster, but not every module gives what it gave.
-        name: How messages call it; "default", or by its folder, unless given.
-
-    Raises:
-        ModelError: If there is no such model, device or precision, or the folder does not hold a
-            model.
-        HubError: If a Hub model cannot be had.
-
-    Example:
-        >>> import audiotag
-        >>> tagger = audiotag.load_tagger(device="cpu")
-        >>> tagger.name, tagger.is_gpu, tagger.training
-        ('default', False, False)
-    """
+    """A tagger for use; arguments and errors as for `tagging.load.load_tagger`."""
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise ModelError(f"unknown precision {precision!r}; choose one of {known}")

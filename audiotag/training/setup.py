@@ -18,7 +18,7 @@ from audiotag.label_set import Labels
 from audiotag.models.model import Model, to_device
 from audiotag.models.provenance import Part, TrainedOn
 from audiotag.runtime.distributed import process_count
-from audiotag.tagging.tagger import load_tagger
+from audiotag.tagging.load import load_tagger
 from audiotag.training.augment.build import build_augmentations
 from audiotag.training.distill.embeddings import Matching
 from audiotag.training.distill.feature_maps import common_layers

@@ -27,7 +27,7 @@ from audiotag.models.model import Model
 from audiotag.runtime.distributed import launched_rank
 from audiotag.runtime.figures import check_plot
 from audiotag.runtime.timing import interleave
-from audiotag.tagging.tagger import load_tagger
+from audiotag.tagging.load import load_tagger
 from audiotag.training.cross_validation import train_folds
 from audiotag.training.loop import train
 from audiotag.training.recipe.sections import DataRecipe, Recipe

@@ -27,7 +27,7 @@ from audiotag.models.config import store_thresholds
 from audiotag.models.model import Model
 from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.runtime.files import replaced
-from audiotag.tagging.tagger import load_tagger
+from audiotag.tagging.load import load_tagger
 from audiotag.training.distill.teachers import OtherTeacher, load_others, mean_logits
 
 CALIBRATION_FILE = "calibration.json"

@@ -10,7 +10,7 @@ import pytest
 
 import audiotag
 from audiotag.cli import COMMANDS
-from audiotag.cli.missing import PACKAGES
+from audiotag.runtime.missing import PACKAGES
 from tests.support.hidden_packages import hide_packages
 
 SAMPLES = Path(audiotag.__file__).parent / "assets" / "samples"
@@ -93,3 +93,38 @@ def test_what_is_missing_is_said_with_the_line_that_installs_it(run, tmp_path, w
     assert done.stderr.splitlines()[-1] == (  # bench speaks of missing C extensions before
         f"Error: audiotag {words[0]} needs {package}: pip install 'audiotag-dcls[train]'"
     )
+
+
+def test_load_tagger_gives_one_that_tags_and_says_what_it_lacks(run):
+    code = f"""
+import numpy as np
+import audiotag
+tagger = audiotag.load_tagger()
+path = {str(SAMPLES / "cat.mp3")!r}
+assert tagger.tag(path) == audiotag.tag(path), tagger.tag(path)
+assert tagger.embed_windows(np.zeros((2, 96_000), np.float32)).shape[0] == 2
+print(tagger.name, len(tagger.labels), tagger.sample_rate)
+for name in ("backbone", "push_to_hub"):
+    try:
+        getattr(tagger, name)
+    except AttributeError as error:
+        print(error)
+try:
+    audiotag.Tagger
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    result = run("-c", code)
+    assert result.stdout.splitlines() == [
+        "default 527 32000",
+        "a tagger without PyTorch has no backbone; pip install 'audiotag-dcls[train]'",
+        "a tagger without PyTorch has no push_to_hub; pip install 'audiotag-dcls[train]'",
+        "audiotag.Tagger needs PyTorch: pip install 'audiotag-dcls[train]'",
+    ], result.stderr
+
+
+def test_load_tagger_of_a_model_without_an_onnx_file_says_what_it_needs(run, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    code = f"import audiotag; audiotag.load_tagger({str(tmp_path)!r})"
+    expected = f"load_tagger({str(tmp_path)!r}) needs PyTorch: pip install 'audiotag-dcls[train]'"
+    assert run("-c", code).stderr.splitlines()[-1].endswith(expected)

@@ -16,8 +16,8 @@ from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.runtime.devices import select_device
+from audiotag.tagging.load import load_tagger
 from audiotag.tagging.locate import model_folder
-from audiotag.tagging.tagger import load_tagger
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.models.provenance import read_trained_on
-from audiotag.tagging.tagger import load_tagger
+from audiotag.tagging.load import load_tagger
 from audiotag.training import loop, model, saver
 from audiotag.training.batches import draws
 from audiotag.training.recipe.toml import load_recipe, parse_recipe

@@ -14,7 +14,7 @@ from audiotag.data.sources.csv_table import CsvSource
 from audiotag.errors import DataError, RecipeError
 from audiotag.evaluation.scoring import score
 from audiotag.label_set import Labels
-from audiotag.tagging.tagger import load_tagger
+from audiotag.tagging.load import load_tagger
 from audiotag.training import loop
 from audiotag.training.model import build_tagger
 from audiotag.training.recipe.toml import dump_recipe, load_recipe, parse_recipe

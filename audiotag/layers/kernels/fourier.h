@@ -183,8 +183,8 @@ static void bins_to_line(const spectrum *t, const vec *bins, int64_t row, int bo
     inverse(f, line, soon);
 }
 
-/* Transform the rows of a map's piece to bins. With a `twin`, the next map is in the upper halves of
-   the vectors. Prefetches what `soon` names, or else the next rows. */
+/* Transform the rows of a map's piece to bins. With a `twin`, the next map is in the upper halves
+   of the vectors. Prefetches what `soon` names, or else the next rows. */
 static void map_to_bins(const shape *s, const spectrum *t, const char *map, const tile_of_image *at,
                         int twin, vec *line, vec *bins, int64_t lanes, stream *soon)
 {

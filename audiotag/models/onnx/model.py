@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import onnxruntime
@@ -61,9 +62,7 @@ class OnnxModel(Configured):
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="onnx")
 
     @classmethod
-    def load(
-        cls, path: Path | str, threads: int | None = None, name: str | None = None
-    ) -> "OnnxModel":
+    def load(cls, path: Path | str, threads: int | None = None, name: str | None = None) -> Self:
         """The model of a file written by `audiotag export`.
 
         Args:
@@ -84,7 +83,7 @@ class OnnxModel(Configured):
     @classmethod
     def from_bytes(
         cls, content: bytes, source: str, threads: int | None = None, name: str | None = None
-    ) -> "OnnxModel":
+    ) -> Self:
         """As `load`, from the content of a file that messages about it call `source`."""
         try:
             session = onnxruntime.InferenceSession(

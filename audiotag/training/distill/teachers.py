@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from audiotag.errors import RecipeError
 from audiotag.label_set import Label, Labels
 from audiotag.models.model import Model
-from audiotag.tagging.tagger import load_tagger
+from audiotag.tagging.load import load_tagger
 from audiotag.training.distill import feature_maps
 from audiotag.training.distill.embeddings import outputs
 

@@ -1,6 +1,4 @@
-"""What a command says where a package that it needs is not installed."""
-
-import click
+"""What to say where a package is not installed that something needs."""
 
 # By the module that cannot be imported: what people call it, and the extra that brings it.
 PACKAGES = {
@@ -21,20 +19,18 @@ PACKAGES = {
 }
 
 
-def explain_missing(error: ModuleNotFoundError, command: str) -> click.ClickException | None:
-    """The message of a command that needs a package which is not there.
+def explain_missing(error: ModuleNotFoundError, user: str) -> str | None:
+    """One sentence with the line that installs a missing package.
 
     Args:
         error: What importing it raised.
-        command: The command, such as "train".
+        user: What needs it, such as "audiotag train".
 
     Returns:
-        One sentence with the line that installs it; None where no extra brings the module.
+        The sentence; None where no extra brings the module.
     """
     package = PACKAGES.get((error.name or "").partition(".")[0])
     if package is None:
         return None
     name, extra = package
-    return click.ClickException(
-        f"audiotag {command} needs {name}: pip install 'audiotag-dcls[{extra}]'"
-    )
+    return f"{user} needs {name}: pip install 'audiotag-dcls[{extra}]'"

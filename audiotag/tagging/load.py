@@ -1,0 +1,56 @@
+"""`load_tagger`: a model to use from Python, in torch where that is installed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from audiotag.models.folder import DEFAULT_NAME, ONNX_FILE
+from audiotag.runtime.missing import explain_missing
+from audiotag.tagging.locate import model_folder
+from audiotag.tagging.open import open_engine
+
+if TYPE_CHECKING:
+    from audiotag.tagging.tagger import Tagger
+
+
+def load_tagger(
+    model: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    folded: bool = True,
+    name: str | None = None,
+) -> "Tagger":
+    """A tagger for use: its DCLS kernels folded, in evaluation mode, on its device.
+
+    Where PyTorch is not installed, it is an `OnnxTagger` if the model has a `model.onnx`.
+
+    Args:
+        model: Model folder, Hub id (`owner/name[@revision]`), or "default" or nothing for the
+            embedded default.
+        device: "auto" (CUDA where there is one), "cpu" or "cuda".
+        precision: Of matrix products: "fp32" or "bf16".
+        folded: Whether to fold it, which is faster, but not every module gives what it gave.
+        name: How messages call it; "default", or by its folder, unless given.
+
+    Raises:
+        ModelError: If there is no such model, device or precision, or the folder does not hold a
+            model.
+        HubError: If a Hub model cannot be had.
+        ModuleNotFoundError: If PyTorch is not installed, and the model needs it.
+
+    Example:
+        >>> import audiotag
+        >>> tagger = audiotag.load_tagger(device="cpu")
+        >>> tagger.name, tagger.is_gpu, tagger.training
+        ('default', False, False)
+    """
+    try:
+        from audiotag.tagging.tagger import open_tagger
+    except ModuleNotFoundError as error:
+        message = explain_missing(error, f"load_tagger({model or DEFAULT_NAME!r})")
+        if message is None:
+            raise
+        if not (model_folder(model) / ONNX_FILE).is_file():
+            raise ModuleNotFoundError(message, name=error.name) from error
+        # It has not all that a `Tagger` has, and says so where something else is asked of it.
+        return cast("Tagger", open_engine(model, device, "onnx", precision, name))
+    return open_tagger(model, device, precision, folded, name)
