@@ -1,5 +1,6 @@
 """`load_tagger`: a model to use from Python, in torch where that is installed."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -44,6 +45,7 @@ def load_tagger(
         ('default', False, False)
     """
     try:
+        import_module("torch")  # first: what else a `Tagger` needs takes a while
         from audiotag.tagging.tagger import open_tagger
     except ModuleNotFoundError as error:
         message = explain_missing(error, f"load_tagger({model or DEFAULT_NAME!r})")

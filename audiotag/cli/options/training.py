@@ -18,6 +18,9 @@ OPTIONS = (
     ),
     click.option(
         "--out",
+        "--output",
+        "-o",
+        "out",
         required=True,
         type=click.Path(path_type=Path),
         metavar="FOLDER",
