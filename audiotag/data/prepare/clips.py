@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from unicodedata import normalize
 
 import numpy as np
 
@@ -117,8 +118,9 @@ def clean_key(key: str) -> str:
 
 
 def _printable(recording: Recording) -> Recording:
-    """The recording, its name and labels as `printable` text."""
-    labels = tuple(map(printable, recording.labels))
+    """The recording, its name and labels as `printable` text. Labels are in composed form (NFC):
+    macOS writes file names decomposed, and the same word would be two classes."""
+    labels = tuple(normalize("NFC", printable(label)) for label in recording.labels)
     return replace(recording, name=printable(recording.name), labels=labels)
 
 

@@ -3,18 +3,26 @@
 import csv
 import hashlib
 import math
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from audiotag.data.recordings import Failure, FileAudio, Recording
 from audiotag.errors import DataError
 
 COLUMNS = ("path", "label")
+HEADER_ROWS = 1
+MAX_FOLD = 1e9
+SAME = ("split", "fold", "group")  # in all rows of a recording
 
 
 class CsvSource:
-    """Recordings that a table lists, one in each row.
+    """Recordings that a table lists, in one row each, or in a row for each label.
 
     Its columns are path (relative to the table) and label (several joined by `;`), and optionally
     split, fold, group, start and end (seconds).
@@ -33,13 +41,15 @@ class CsvSource:
         self._table = table
         try:
             self.fingerprint = hashlib.sha256(table.read_bytes()).hexdigest()
-            self._length = sum(1 for _ in self._recordings())
+            self._first = _first_rows(self._rows(), table.parent)
+            self._joined = self._join()
         except OSError as error:
             raise DataError(f"{table} cannot be read ({error.strerror})") from error
         except (UnicodeDecodeError, csv.Error) as error:
             raise DataError(f"{table} cannot be read ({error}); save it as UTF-8 csv") from error
-        if not self._length:
+        if not len(self._first):
             raise DataError(f"{table} lists no recordings")
+        self._length = len(np.unique(self._first))
 
     def __len__(self) -> int:
         return self._length
@@ -49,16 +59,80 @@ class CsvSource:
         yield from islice(self._recordings(), first, last)
 
     def _recordings(self) -> Iterator[Recording]:
+        for place, recording in enumerate(self._rows()):
+            if self._first[place] == place:
+                yield self._joined.get(place, recording)
+
+    def _join(self) -> dict[int, Recording]:
+        """The recordings that have several rows, with the labels of all, by their first row."""
+        places = np.arange(len(self._first))
+        repeated = set(self._first[self._first != places].tolist())
+        joined: dict[int, Recording] = {}
+        for place, recording in enumerate(self._rows() if repeated else ()):
+            first = int(self._first[place])
+            if first in repeated:
+                former = joined.setdefault(first, recording)
+                self._check_same(former, recording, first, place)
+                labels = dict.fromkeys(former.labels + recording.labels)
+                joined[first] = replace(former, labels=tuple(labels))
+        return joined
+
+    def _check_same(self, former: Recording, later: Recording, first: int, place: int) -> None:
+        for name in SAME:
+            values = getattr(former, name), getattr(later, name)
+            if values[0] != values[1]:
+                raise DataError(
+                    f"{self._table}, row {_number(place)}: {name} is {values[1]}, but "
+                    f"{values[0]} in row {_number(first)} of the same recording"
+                )
+
+    def _rows(self) -> Iterator[Recording]:
         with self._table.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise DataError(f"{self._table} lacks the column {' and '.join(missing)}")
-            for number, row in enumerate(rows, 2):
+            self._check_columns(Counter(rows.fieldnames or ()))
+            for place, row in enumerate(rows):
                 try:
+                    if rows.restkey in row:
+                        raise ValueError(
+                            "it has more values than columns; put those with a comma in quotes"
+                        )
                     yield _recording(row, self._table.parent)
                 except ValueError as error:
-                    raise DataError(f"{self._table}, row {number}: {error}") from error
+                    raise DataError(f"{self._table}, row {_number(place)}: {error}") from error
+
+    def _check_columns(self, columns: Counter[str]) -> None:
+        missing = [name for name in COLUMNS if name not in columns]
+        if missing:
+            raise DataError(f"{self._table} lacks the column {' and '.join(missing)}")
+        doubled = [name for name, count in columns.items() if count > 1]
+        if doubled:
+            raise DataError(
+                f"{self._table} has several columns {doubled[0]}; rename all but one, or join "
+                "labels by ;"
+            )
+
+
+def _number(place: int) -> int:
+    """A row's number as a spreadsheet counts."""
+    return place + HEADER_ROWS + 1
+
+
+def _first_rows(rows: Iterator[Recording], folder: Path) -> np.ndarray:
+    """For each row the first one of the same recording, (N,): the same seconds of the same file,
+    however its path is spelled. It takes 16 bytes a row, and as many again meanwhile."""
+    digests = bytearray()
+    for row in rows:
+        assert isinstance(row.audio, FileAudio)
+        same = (_place(row.name, folder), row.audio.start, row.audio.end)
+        digests += hashlib.sha256(repr(same).encode(errors="surrogateescape")).digest()[:16]
+    values = np.frombuffer(digests, "S16")
+    _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def _place(path: str, folder: Path) -> str:
+    """A path relative to the table's folder, in the one spelling that it has."""
+    return os.path.relpath(os.path.join(folder, path), folder)
 
 
 def _recording(row: Mapping[str, str | None], folder: Path) -> Recording:
@@ -74,16 +148,21 @@ def _recording(row: Mapping[str, str | None], folder: Path) -> Recording:
         tuple(name.strip() for name in (row["label"] or "").split(";") if name.strip()),
         row.get("split") or None,
         _fold(row.get("fold")),
-        row.get("group") or path,
+        row.get("group") or _place(path, folder),
         start=start,
     )
 
 
 def _fold(text: str | None) -> int | None:
+    if not text:
+        return None
     try:
-        return int(text) if text else None
+        value = float(text)  # pandas writes 1.0 where a column has gaps
     except ValueError:
-        raise ValueError(f"fold {text!r} is not a whole number") from None
+        value = math.nan
+    if not (value.is_integer() and abs(value) < MAX_FOLD):
+        raise ValueError(f"fold {text!r} is not a whole number")
+    return int(value)
 
 
 def _seconds(row: Mapping[str, str | None], column: str) -> float | None:

@@ -40,6 +40,36 @@ def test_table_with_times_labels_and_splits(tmp_path, make_wav):
     assert (late["source"], late["kind"]) == ("low/a.wav", "empty")
 
 
+def test_rows_of_one_recording_are_joined_however_its_path_is_spelled(tmp_path, make_wav):
+    make_wav(tmp_path / "in" / "a.wav", 1.0)
+    make_wav(tmp_path / "b.wav", 1.0, frequency=900)
+    table = tmp_path / "long.csv"
+    table.write_text(
+        "path,label,fold,end\n"
+        f"in/a.wav,dog,1.0,\nb.wav,cat,2,\n./in/../in/a.wav,bark;dog,1,\n{tmp_path}/in/a.wav,,1,\n"
+        "in/a.wav,start,1,0.5\nb.wav,cat,2,\n"
+    )
+    source = CsvSource(table)
+    assert len(source) == 3
+    assert [x.name for x in source.recordings(1, 3)] == ["b.wav", "in/a.wav"]
+    rows = rows_of(prepare(source, tmp_path / "data"))
+    assert [(row["labels"], row["fold"]) for row in rows] == [
+        (["dog", "bark"], 1),
+        (["cat"], 2),
+        (["start"], 1),
+    ]
+    splits = {recording.group for recording in source.recordings(0, 3)}
+    assert splits == {"in/a.wav", "b.wav"}
+
+
+def test_one_word_in_two_unicode_forms_is_one_class(tmp_path, make_wav):
+    make_wav(tmp_path / "a.wav")
+    make_wav(tmp_path / "b.wav", frequency=700)
+    (tmp_path / "t.csv").write_text("path,label\na.wav,caf\u00e9\nb.wav,cafe\u0301\n")
+    out = prepare(CsvSource(tmp_path / "t.csv"), tmp_path / "data")
+    assert [label.name for label in read_labels(out)] == ["caf\u00e9"]
+
+
 def test_split_by_hash_keeps_a_group_together(tmp_path, make_wav):
     lines = ["path,label,group"]
     for i in range(60):
@@ -85,6 +115,11 @@ def test_file_names_that_are_no_text(tmp_path, make_wav):
         ("path,label\n,x\n", "row 2: path is empty"),
         ("path,label\n", "lists no recordings"),
         ("path,label\n\xff,x\n".encode("latin-1"), "save it as UTF-8"),
+        ("path,label\na.wav,x,y\n", "row 2: it has more values than columns"),
+        ("path,label,label\na.wav,x,y\n", "several columns label"),
+        ("path,label,fold\na.wav,x,1.5\n", "row 2: fold '1.5' is not a whole number"),
+        ("path,label,fold\na.wav,x,1e22\n", "row 2: fold '1e22' is not a whole number"),
+        ("path,label,split\na.wav,x,train\n./a.wav,y,valid\n", "row 3: split is valid, but train"),
     ],
 )
 def test_wrong_tables_are_named(tmp_path, text, message):
