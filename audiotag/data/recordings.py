@@ -102,6 +102,19 @@ class Failure:
     kind: str = "unreadable"
 
 
+@dataclass(frozen=True)
+class DoubledClip(Failure):
+    """A clip that was left out as the data set has its samples already.
+
+    Attributes:
+        labels: Its labels.
+        sha256: Of its encoded samples, in hexadecimal.
+    """
+
+    labels: tuple[str, ...] = ()
+    sha256: str | None = None
+
+
 def printable(text: str) -> str:
     """The text, in which bytes of a file name that are not UTF-8 become backslash escapes."""
     return text.encode(errors="backslashreplace").decode()

@@ -27,6 +27,7 @@ from audiotag.data.prepare.parts import (
     read_rows,
 )
 from audiotag.data.prepare.plan import PreparationPlan, read_plan
+from audiotag.data.prepare.shared_labels import SharedLabels
 from audiotag.data.shards import (
     DATASET_FILE,
     FAILURES_FILE,
@@ -99,8 +100,9 @@ def _named(shares: list[int]) -> str:
 def _write_index(out: Path, plan: PreparationPlan, parts: list[FinishedPart]) -> _Tally:
     """Write the index and the failures, a part at a time."""
     tally, failures_path = _Tally(), out / FAILURES_FILE
+    shared = SharedLabels(_rows(out, plan, parts))
     with replaced(failures_path, REMEDY) as failures, _index_writer(out / INDEX_FILE) as write:
-        for rows in _rows(out, plan, parts):
+        for rows in map(shared.settle, _rows(out, plan, parts)):
             clips, failed = clip_rows(rows), failure_rows(rows)
             tally.clips += clips.num_rows
             tally.seconds += pc.sum(clips["duration"]).as_py() or 0.0

@@ -27,7 +27,7 @@ from audiotag.data.prepare.parts import (
 )
 from audiotag.data.prepare.plan import PreparationPlan, begin, claimed, is_finished
 from audiotag.data.progress import PreparationState
-from audiotag.data.recordings import Failure, Recording, Source
+from audiotag.data.recordings import DoubledClip, Failure, Recording, Source
 from audiotag.data.shards import SHARD_BYTES, EncodedClip, ShardWriter
 from audiotag.runtime.ordered_threads import work_ahead
 from audiotag.runtime.shares import WHOLE, Share
@@ -178,7 +178,8 @@ def _checked(result: _Result, duplicates: Duplicates) -> _Result:
     reason = duplicates.reason(clip.info.key, clip.sha256)
     if reason is None:
         return result
-    return _Result(result.place, Failure(clip.info.source, reason, DUPLICATE))
+    doubled = DoubledClip(clip.info.source, reason, DUPLICATE, clip.info.labels, clip.sha256)
+    return _Result(result.place, doubled)
 
 
 def _recall(out: Path, done: list[FinishedPart], keep: bool) -> Duplicates:

@@ -204,7 +204,7 @@ def test_command_reports_and_says_what_goes_together(table, tmp_path):
     arguments = ["csv", str(table), str(tmp_path / "o"), *ARGUMENTS]
     result = run_command([*arguments, "--verify"])
     assert f"{tmp_path / 'o'}: 32 clips, 0.00 hours, 2 labels" in result.output
-    assert "left out: 10 duplicate, 1 missing, 2 silent" in result.output
+    assert "left out: 10 conflict, 1 missing, 2 silent" in result.output
     assert "32 clips, all as they were written" in result.output
     assert "40 of 40 recordings, 32 clips" in result.output and "clips/s" in result.output
     assert "is there already" in run_command(arguments).output
