@@ -3,7 +3,8 @@
 import csv
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,22 @@ def _known(recording: Recording | Failure) -> tuple:
     if isinstance(recording, Failure):
         return recording.source, recording.kind
     return recording.name, recording.labels, recording.split, recording.fold
+
+
+@dataclass(frozen=True)
+class CollectionLayout:
+    """Where a collection's table and its audio files lie, as paths below its folder."""
+
+    table: Path
+    audio: str
+
+
+def find_layout(folder: Path, layouts: Sequence[CollectionLayout]) -> CollectionLayout:
+    """The first layout whose table and audio folder are there; the very first if none is."""
+    for layout in layouts:
+        if (folder / layout.table).is_file() and (folder / layout.audio).is_dir():
+            return layout
+    return layouts[0]
 
 
 def read_table(path: Path, columns: Iterable[str], home: str) -> list[dict[str, str]]:

@@ -7,27 +7,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audiotag.data.recordings import FileAudio, Recording
-from audiotag.data.sources.collections import ListedSource, read_table, valid_first
+from audiotag.data.sources.collections import (
+    CollectionLayout,
+    ListedSource,
+    find_layout,
+    read_table,
+    valid_first,
+)
 
 HOME = "https://github.com/karolpiczak/ESC-50"
-TABLE, AUDIO = Path("meta") / "esc50.csv", "audio"
+LAYOUTS = (
+    CollectionLayout(Path("meta/esc50.csv"), "audio"),  # as in its archive
+    CollectionLayout(Path("ESC-50-master/meta/esc50.csv"), "ESC-50-master/audio"),
+    CollectionLayout(Path("esc50.csv"), "audio/audio"),  # as on Kaggle
+    CollectionLayout(Path("esc50.csv"), "audio"),
+)
 COLUMNS = ("filename", "fold", "category", "src_file")
 PART_TABLE, PART_COLUMNS = "esc10.csv", ("path", "fold", "label")
 
 
 def open_esc50(folder: Path) -> ListedSource:
-    """ESC-50 as its archive has it, or ESC-10; the first fold is the split "valid".
+    """ESC-50 in one of `LAYOUTS`, or ESC-10; the first fold is the split "valid".
 
     Raises:
         DataError: If its table is not there or cannot be used.
     """
-    part = (folder / PART_TABLE).exists() and not (folder / TABLE).exists()
-    return ListedSource(folder, _part(folder) if part else _whole(folder))
+    layout = find_layout(folder, LAYOUTS)
+    part = (folder / PART_TABLE).exists() and not (folder / layout.table).exists()
+    return ListedSource(folder, _part(folder) if part else _whole(folder, layout))
 
 
-def _whole(folder: Path) -> Iterator[Recording]:
-    for row in read_table(folder / TABLE, COLUMNS, HOME):
-        path = f"{AUDIO}/{row['filename']}"
+def _whole(folder: Path, layout: CollectionLayout) -> Iterator[Recording]:
+    for row in read_table(folder / layout.table, COLUMNS, HOME):
+        path = f"{layout.audio}/{row['filename']}"
         yield _recording(folder, path, row["category"], int(row["fold"]), row["src_file"])
 
 

@@ -4,15 +4,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audiotag.data.recordings import FileAudio, Recording
-from audiotag.data.sources.collections import ListedSource, read_table, valid_first
+from audiotag.data.sources.collections import (
+    CollectionLayout,
+    ListedSource,
+    find_layout,
+    read_table,
+    valid_first,
+)
 
 HOME = "https://zenodo.org/records/1203745"
-TABLE = Path("metadata") / "UrbanSound8K.csv"
+LAYOUTS = (
+    CollectionLayout(Path("metadata/UrbanSound8K.csv"), "audio"),  # as in its archive
+    CollectionLayout(Path("UrbanSound8K/metadata/UrbanSound8K.csv"), "UrbanSound8K/audio"),
+    CollectionLayout(Path("UrbanSound8K.csv"), "."),  # as on Kaggle
+)
 COLUMNS = ("slice_file_name", "fsID", "fold", "class")
 
 
 def open_urbansound8k(folder: Path) -> ListedSource:
-    """UrbanSound8K as its archive has it; the first fold is the split "valid".
+    """UrbanSound8K in one of `LAYOUTS`; the first fold is the split "valid".
 
     Raises:
         DataError: If its table is not there or cannot be used.
@@ -21,8 +31,9 @@ def open_urbansound8k(folder: Path) -> ListedSource:
 
 
 def _recordings(folder: Path) -> Iterator[Recording]:
-    for row in read_table(folder / TABLE, COLUMNS, HOME):
+    layout = find_layout(folder, LAYOUTS)
+    for row in read_table(folder / layout.table, COLUMNS, HOME):
         fold = int(row["fold"])
-        path = f"audio/fold{fold}/{row['slice_file_name']}"
+        path = (Path(layout.audio) / f"fold{fold}" / row["slice_file_name"]).as_posix()
         audio, split = FileAudio(folder / path), valid_first(fold)
         yield Recording(path, audio, (row["class"],), split, fold, group=row["fsID"])

@@ -27,12 +27,20 @@ def about(out):
     return {tuple(x["labels"]): (x["split"], x["fold"], round(x["duration"], 2)) for x in rows}
 
 
-def test_esc50(tmp_path, make_wav):
+@pytest.mark.parametrize(
+    ("table", "audio"),
+    [
+        ("meta/esc50.csv", "audio"),
+        ("ESC-50-master/meta/esc50.csv", "ESC-50-master/audio"),
+        ("esc50.csv", "audio/audio"),
+    ],
+)
+def test_esc50(tmp_path, make_wav, table, audio):
     names = ["1-100032-A-0.wav", "5-251971-A-36.wav"]
     for number, name in enumerate(names):
-        make_wav(tmp_path / "esc" / "audio" / name, 5.0, 44_100, frequency=300 + 100 * number)
-    (tmp_path / "esc" / "meta").mkdir()
-    (tmp_path / "esc" / "meta" / "esc50.csv").write_text(
+        make_wav(tmp_path / "esc" / audio / name, 5.0, 44_100, frequency=300 + 100 * number)
+    (tmp_path / "esc" / table).parent.mkdir(exist_ok=True)
+    (tmp_path / "esc" / table).write_text(
         "filename,fold,target,category,esc10,src_file,take\n"
         f"{names[0]},1,0,dog,True,100032,A\n"
         f"{names[1]},5,36,vacuum_cleaner,False,251971,A\n"
@@ -44,14 +52,23 @@ def test_esc50(tmp_path, make_wav):
         ("vacuum_cleaner",): ("train", 5, 5.0),
     }
     (failure,) = failures_of(out)
-    assert (failure["source"], failure["kind"]) == ("audio/5-9032-A-0.wav", "missing")
+    assert (failure["source"], failure["kind"]) == (f"{audio}/5-9032-A-0.wav", "missing")
 
 
-def test_urbansound8k(tmp_path, make_wav):
-    make_wav(tmp_path / "us" / "audio" / "fold1" / "101415-3-0-2.wav", 4.0, 48_000, 2)
-    make_wav(tmp_path / "us" / "audio" / "fold10" / "100648-1-0-0.wav", 0.5, frequency=900)
-    (tmp_path / "us" / "metadata").mkdir()
-    (tmp_path / "us" / "metadata" / "UrbanSound8K.csv").write_text(
+@pytest.mark.parametrize(
+    ("table", "audio"),
+    [
+        ("metadata/UrbanSound8K.csv", "audio"),
+        ("UrbanSound8K/metadata/UrbanSound8K.csv", "UrbanSound8K/audio"),
+        ("UrbanSound8K.csv", "."),
+    ],
+)
+def test_urbansound8k(tmp_path, make_wav, table, audio):
+    folder = tmp_path / "us" / audio
+    make_wav(folder / "fold1" / "101415-3-0-2.wav", 4.0, 48_000, 2)
+    make_wav(folder / "fold10" / "100648-1-0-0.wav", 0.5, frequency=900)
+    (tmp_path / "us" / table).parent.mkdir(exist_ok=True)
+    (tmp_path / "us" / table).write_text(
         "slice_file_name,fsID,start,end,salience,fold,classID,class\n"
         "101415-3-0-2.wav,101415,1.0,5.0,1,1,3,dog_bark\n"
         "100648-1-0-0.wav,100648,4.823402,5.471927,2,10,1,car_horn\n"
