@@ -1,6 +1,7 @@
 """Label sets: AudioSet's 527 classes with their ontology, or any list of names."""
 
 import csv
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +10,12 @@ from importlib.resources import files
 from audiotag.errors import ModelError
 
 ONTOLOGY_FILE = "audioset.tsv"
+MAX_NAME = 1_000  # characters
+# Unicode's categories of characters that no name of a sound has: controls, which a terminal obeys,
+# halves of characters, and ends of lines and paragraphs.
+UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+# They turn the direction of writing, and with it what a line seems to say.
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,13 @@ class Labels:
         labels: Label objects, or names.
 
     Raises:
-        ModelError: If a name occurs twice.
+        ModelError: If a name occurs twice, or is not a line of text.
     """
 
     def __init__(self, labels: Iterable[Label | str]) -> None:
         self._labels = tuple(x if isinstance(x, Label) else Label(x) for x in labels)
+        for label in self._labels:
+            _check(label)
         self._index = {label.name: i for i, label in enumerate(self._labels)}
         if len(self._index) < len(self._labels):
             twice = next(x.name for i, x in enumerate(self._labels) if self._index[x.name] != i)
@@ -73,6 +82,31 @@ class Labels:
 
     def __repr__(self) -> str:
         return f"Labels({len(self)}: {', '.join(self.names[:3])}, ...)"
+
+
+def _check(label: Label) -> None:
+    """Raise a ModelError if a name, or a machine id, is not a line of text."""
+    if label.mid is not None and not _is_line(label.mid):
+        raise ModelError(
+            f"label {_ascii(label.name)} has the mid {_ascii(label.mid)}, which is no line of text"
+        )
+    if not _is_line(label.name):
+        raise ModelError(
+            f"label {_ascii(label.name)} is not a line of text of 1 to {MAX_NAME:,} characters "
+            "without control characters; rename it"
+        )
+
+
+def _is_line(name: object) -> bool:
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        return False
+    if name.isascii():
+        return name.isprintable()
+    return not any(x in TURNING or unicodedata.category(x) in UNPRINTABLE for x in name)
+
+
+def _ascii(name: object) -> str:
+    return ascii(name)[:80]
 
 
 def parents(mid: str) -> tuple[Label, ...]:

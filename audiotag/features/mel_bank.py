@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from audiotag.runtime.json_text import parse_json
+
 Array = np.ndarray
+MAX_BINS = 8_193  # of a transform of 16,384 samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,10 @@ class MelBank:
         Raises:
             KeyError, ValueError, TypeError, IndexError: If it is something else.
         """
-        values = json.loads(text)
+        values = parse_json(text)
+        bins = len(values["window"]) // 2 + 1
+        if values["bins"] != bins or bins > MAX_BINS or len(values["bands"]) > bins:
+            raise ValueError(f"a window of {len(values['window']):,} has {bins:,} bins")
         bands = np.zeros((len(values["bands"]), values["bins"]), np.float32)
         for band, (first, weights) in zip(bands, values["bands"], strict=True):
             band[first : first + len(weights)] = weights

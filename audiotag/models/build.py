@@ -1,8 +1,10 @@
 """From a config to a network: with fresh weights, with an image model's, or in folded form."""
 
 import difflib
-from collections.abc import Callable
-from dataclasses import replace
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import timm
@@ -14,11 +16,17 @@ from audiotag.backbones import architectures
 from audiotag.backbones.image_weights import load_vision_weights
 from audiotag.errors import ModelError
 from audiotag.layers.folding import take_folded_form
-from audiotag.layers.swap import swap_convs
+from audiotag.layers.swap import DclsArguments, swap_convs
+from audiotag.models.checks import LOADING, shown
 from audiotag.models.config import ModelConfig
 
 # The functions themselves: one that PyTorch no longer has fails here.
 ARITHMETIC = {getattr(torch.Tensor, name) for name in ("add", "sub", "mul", "div", "sqrt")}
+# What a constructor raises that is given what it cannot use.
+UNFIT = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(NotImplementedError, RuntimeError, TypeError, ValueError),
+)
 
 
 class _NoInitialisation(TorchFunctionMode):
@@ -60,7 +68,14 @@ def build_folded(config: ModelConfig, state: dict[str, Tensor]) -> nn.Module:
 
 
 def build_backbone(config: ModelConfig, pretrained: bool = False) -> nn.Module:
-    """The network of a config, with fresh weights or an image model's."""
+    """The network of a config, with fresh weights or an image model's.
+
+    No file and no address is opened but those of the image model: of what timm can be told, it is
+    told only what the constructor of a network takes.
+
+    Raises:
+        ModelError: If there is no such architecture, or it does not take an argument.
+    """
     name = config.architecture
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), 3)
@@ -68,13 +83,58 @@ def build_backbone(config: ModelConfig, pretrained: bool = False) -> nn.Module:
             f"unknown architecture {name!r}; choose {' or '.join(near) or 'a model of timm'}, or "
             f"one of {', '.join(architectures())}"
         )
-    arguments = {"in_chans": 1, "num_classes": len(config.labels), **config.model_args}
+    _check_arguments(config)
     try:
-        backbone = timm.create_model(name, **arguments)
-    except (TypeError, AssertionError, ValueError) as error:
-        raise ModelError(f"{name}: {error}; check the arguments") from error
+        backbone = timm.create_model(
+            name, False, **{"in_chans": 1, "num_classes": len(config.labels), **config.model_args}
+        )
+    except UNFIT as error:
+        raise ModelError(f"{name}: {reason_of(error)}; check the arguments") from error
     if pretrained:
         load_vision_weights(backbone, name)
     if config.dcls is not None:
         swap_convs(backbone, **config.dcls)
     return backbone
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of an error's message, or its kind where it has none."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _check_arguments(config: ModelConfig) -> None:
+    """Raise a ModelError for what no network of the family is constructed from."""
+    name, arguments = config.architecture, config.model_args
+    for key, value in (("in_chans", 1), ("num_classes", len(config.labels))):
+        if arguments.get(key, value) != value:
+            raise ModelError(f"{name}: {key} is {value}, not {shown(arguments[key])}; leave it out")
+    known = _constructor_arguments(name) - LOADING
+    for key in arguments:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 3) or sorted(known)
+            raise ModelError(f"{name} takes no argument {key!r}; it takes {', '.join(near)}")
+
+
+def _constructor_arguments(name: str) -> set[str]:
+    """Names of the arguments of all networks in the file that defines an architecture."""
+    family = vars(sys.modules[timm.model_entrypoint(name).__module__]).values()
+    networks = (x for x in family if isinstance(x, type) and issubclass(x, nn.Module))
+    found = (set(_parameters(network)) for network in networks)
+    return {name for names in found if "num_classes" in names for name in names}
+
+
+def _parameters(network: type[nn.Module]) -> Iterator[str]:
+    """Names of a constructor's arguments, also of those that it passes on."""
+    for cls in network.__mro__:
+        if cls is nn.Module or "__init__" not in vars(cls):
+            continue
+        parameters = list(inspect.signature(cls).parameters.values())
+        for parameter in parameters:
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                yield parameter.name
+            if parameter.name == "dcls":
+                yield from (field.name for field in fields(DclsArguments))
+            if is_dataclass(parameter.annotation):  # what further arguments are put into
+                yield from (field.name for field in fields(parameter.annotation))
+        if not any(x.kind is x.VAR_KEYWORD for x in parameters):
+            return

@@ -1,7 +1,7 @@
 """The config of a model, `config.json` in its folder; read and written without torch."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -10,11 +10,23 @@ from typing import Any
 
 from audiotag.errors import ModelError
 from audiotag.label_set import Label, Labels
+from audiotag.models.checks import (
+    check_architecture,
+    check_count,
+    check_dcls,
+    check_duration,
+    check_front_end,
+    check_network,
+    check_thresholds,
+    shown,
+)
 from audiotag.models.folder import CONFIG_FILE
 from audiotag.runtime.files import replaced
+from audiotag.runtime.json_text import parse_json
 
 FORMAT_VERSION = 1
 MIN_DURATION = 3.0  # seconds; shorter clips are followed by silence up to it
+MAX_BYTES = 32_000_000  # of the file
 VERSIONED = ("torch", "timm", "dcls")  # as far as they are installed
 
 
@@ -35,6 +47,9 @@ class ModelConfig:
         softmax: Whether scores are a softmax and add up to one, as of a model trained on clips
             with exactly one label each; else each score is a sigmoid.
         folded: Whether the weights are those of a folded backbone, which cannot be trained on.
+
+    Raises:
+        ModelError: If a value is of a wrong type, or out of its range (`models.checks`).
     """
 
     architecture: str
@@ -47,6 +62,17 @@ class ModelConfig:
     thresholds: tuple[float, ...] | None = None
     softmax: bool = False
     folded: bool = False
+
+    def __post_init__(self) -> None:
+        check_architecture(self.architecture)
+        check_count(len(self.labels))
+        check_network(self.model_args)
+        if self.dcls is not None:
+            check_dcls("dcls", self.dcls)
+        check_front_end(self.front_end, self.front_end_args)
+        check_duration(self.min_duration)
+        if self.thresholds is not None:
+            check_thresholds(self.thresholds, len(self.labels))
 
     @property
     def can_timm_build(self) -> bool:
@@ -86,39 +112,44 @@ class ModelConfig:
         """Read the text of `config.json`.
 
         Raises:
-            KeyError, ValueError, TypeError: If it is not one.
+            ModelError: If it is not one, or a value is of a wrong type or out of its range.
         """
-        values = json.loads(text)
-        if values["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"format version {values['format_version']} is not {FORMAT_VERSION}")
-        front_end = dict(values["front_end"])
-        labels = Labels(Label(x["name"], x["mid"]) for x in values["labels"])
-        return cls(
-            architecture=values["architecture"],
-            labels=labels,
-            model_args={k: v for k, v in values["model_args"].items() if k != "in_chans"},
-            dcls=values.get("dcls"),
-            front_end=front_end.pop("name"),
-            front_end_args=front_end,
-            min_duration=values["min_duration"],
-            thresholds=_thresholds(values.get("thresholds"), labels),
-            softmax=bool(values.get("softmax", False)),
-            folded=bool(values.get("folded", False)),
+        try:
+            return cls(**_fields(parse_json(text)))
+        except (KeyError, ValueError, TypeError) as error:
+            raise ModelError(f"it is not an audiotag config ({_reason(error)})") from error
+
+
+def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `ModelConfig` in the values of a file."""
+    if values["format_version"] != FORMAT_VERSION:
+        raise ValueError(
+            f"format version {shown(values['format_version'])} is not {FORMAT_VERSION}"
         )
+    front_end, thresholds = dict(values["front_end"]), values.get("thresholds")
+    check_count(len(values["labels"]))
+    return {
+        "architecture": values["architecture"],
+        "labels": Labels(Label(x["name"], x["mid"]) for x in values["labels"]),
+        "model_args": {k: v for k, v in dict(values["model_args"]).items() if k != "in_chans"},
+        "dcls": values.get("dcls"),
+        "front_end": front_end.pop("name"),
+        "front_end_args": front_end,
+        "min_duration": values["min_duration"],
+        "thresholds": tuple(thresholds) if isinstance(thresholds, list) else thresholds,
+        "softmax": bool(values.get("softmax", False)),
+        "folded": bool(values.get("folded", False)),
+    }
+
+
+def _reason(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _versions() -> Iterator[tuple[str, str]]:
     for name in VERSIONED:
         with suppress(PackageNotFoundError):
             yield name, version(name)
-
-
-def _thresholds(values: list[float] | None, labels: Labels) -> tuple[float, ...] | None:
-    if values is None:
-        return None
-    if len(values) != len(labels):
-        raise ValueError(f"{len(values)} thresholds for {len(labels)} labels")
-    return tuple(float(x) for x in values)
 
 
 def store_thresholds(folder: Path, thresholds: Sequence[float]) -> None:
@@ -142,15 +173,17 @@ def read_config(folder: Path) -> ModelConfig:
     Raises:
         ModelError: If the folder has none, or it is not audiotag's.
     """
+    path = folder / CONFIG_FILE
     try:
-        return ModelConfig.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelError(f"it is larger than {MAX_BYTES:,} bytes, which no config is")
+        return ModelConfig.from_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(
             f"{folder} is not a model folder: {CONFIG_FILE} cannot be read ({error.strerror}); "
             "give a folder written by audiotag train, convert or pull"
         ) from error
-    except (KeyError, ValueError, TypeError) as error:
+    except (ModelError, ValueError) as error:
         raise ModelError(
-            f"{folder / CONFIG_FILE} is not an audiotag config ({error}); "
-            "make the folder again with audiotag train, convert or pull"
+            f"{path}: {error}; make the folder again with audiotag train, convert or pull"
         ) from error

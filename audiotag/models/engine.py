@@ -75,4 +75,4 @@ class Configured:
         """For each class, the score from which on it counts as heard, (classes,); None if none
         were fitted."""
         fitted = self.config.thresholds
-        return None if fitted is None else np.array(fitted)
+        return None if fitted is None else np.array(fitted, np.float64)

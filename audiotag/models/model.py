@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from audiotag.errors import ModelError
 from audiotag.features.front_ends import build_features, resolve_arguments
 from audiotag.layers.folding import fold
-from audiotag.models.build import build_backbone, build_folded
+from audiotag.models.build import UNFIT, build_backbone, build_folded, reason_of
 from audiotag.models.config import ModelConfig, read_config
 from audiotag.models.engine import Configured
 from audiotag.models.folder import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
+from audiotag.models.size_limit import limited, limited_to
 from audiotag.models.weights_file import readable
 from audiotag.runtime.files import explained, make_folder, replaced
 from audiotag.runtime.precision import autocast
@@ -75,7 +76,8 @@ class Model(Configured, nn.Module):
             ('mn04_as', ('cat', 'dog'))
         """
         features = build_features(config.front_end, config.front_end_args)
-        backbone = build_backbone(config, pretrained)
+        with limited():
+            backbone = build_backbone(config, pretrained)
         return cls(config, features, backbone, name or config.architecture)
 
     @classmethod
@@ -98,7 +100,8 @@ class Model(Configured, nn.Module):
         folder = Path(folder)
         config, state = read_config(folder), _read_weights(folder)
         features = build_features(config.front_end, config.front_end_args)
-        backbone = build_folded(config, state) if config.folded else build_backbone(config)
+        with limited_to(state.values()):
+            backbone = build_folded(config, state) if config.folded else build_backbone(config)
         _check_fit(backbone.state_dict(), state, folder)
         if config.folded:
             state = {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
@@ -215,7 +218,7 @@ class Model(Configured, nn.Module):
         """Scores (B, classes) in [0, 1] of waveforms (B, T), as of any `Engine`.
 
         Raises:
-            ModelError: If they do not fit on the device at once.
+            ModelError: If they do not fit on the device at once, or the network does not take them.
 
         Example:
             >>> import audiotag
@@ -227,7 +230,8 @@ class Model(Configured, nn.Module):
             'Music'
         """
         dtype = torch.float64 if double else torch.float32
-        return self._compute(lambda x: self.scores_of(self(x).to(dtype)), waveforms)
+        columns = len(self.labels)
+        return self._compute(lambda x: self.scores_of(self(x).to(dtype)), waveforms, columns)
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
         """Embeddings (B, D) of waveforms (B, T); errors as `score_windows`.
@@ -255,16 +259,29 @@ class Model(Configured, nn.Module):
         fold(self.backbone.eval())
         return self
 
-    def _compute(self, model: Callable[[Tensor], Tensor], waveforms: np.ndarray) -> np.ndarray:
+    def _compute(
+        self, model: Callable[[Tensor], Tensor], waveforms: np.ndarray, columns: int | None = None
+    ) -> np.ndarray:
         self.eval()
         try:
             with torch.inference_mode(), autocast(self.device.type, self.precision):
-                return model(torch.from_numpy(waveforms).to(self.device)).cpu().numpy()
+                rows = model(torch.from_numpy(waveforms).to(self.device)).cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"{len(waveforms)} windows of this length do not fit on the device at once; "
                 "give a smaller batch size (--batch-size) or shorter windows (--window)"
             ) from error
+        except UNFIT as error:
+            raise ModelError(
+                f"{self.name} cannot compute clips of {waveforms.shape[1] / self.sample_rate:g} s "
+                f"({reason_of(error)}); its architecture does not take what its front end gives"
+            ) from error
+        if rows.shape != (len(waveforms), columns or rows.shape[-1]):
+            raise ModelError(
+                f"{self.name} gives an array of {rows.shape}, not {columns} numbers for each clip; "
+                "check the arguments of its architecture"
+            )
+        return rows
 
     def resolved_config(self) -> ModelConfig:
         """The config with the front end's defaults spelled out: they are part of every figure.
@@ -295,13 +312,18 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def _check_fit(model: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
-    """Raise a ModelError naming the first keys and shapes in which the two differ."""
+    """Raise a ModelError naming the first keys, shapes and types in which the two differ."""
     wrong = [f"{key} is missing" for key in model.keys() - state.keys()]
     wrong += [f"{key} is not in the architecture" for key in state.keys() - model.keys()]
     wrong += [
         f"{key} is {tuple(state[key].shape)}, expected {tuple(model[key].shape)}"
         for key in model.keys() & state.keys()
         if model[key].shape != state[key].shape
+    ]
+    wrong += [
+        f"{key} is of type {state[key].dtype}"
+        for key in model.keys() & state.keys()
+        if model[key].is_floating_point() != state[key].is_floating_point()
     ]
     if wrong:
         raise ModelError(

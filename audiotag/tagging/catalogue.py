@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from audiotag.architectures import ARCHITECTURES
+from audiotag.errors import ModelError
 from audiotag.hub.cache import CachedModel, cached_models
-from audiotag.models.config import ModelConfig
-from audiotag.models.folder import CONFIG_FILE, DEFAULT_NAME, WEIGHTS_FILE
+from audiotag.models.config import read_config
+from audiotag.models.folder import DEFAULT_NAME, WEIGHTS_FILE
 from audiotag.models.published.figures import PUBLISHED
 from audiotag.tagging.locate import model_folder
 
@@ -92,8 +93,8 @@ def _method(name: str) -> str:
 def _entry(name: str, folder: Path) -> Entry | None:
     """The model in a folder, if there is one."""
     try:
-        config = ModelConfig.from_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = read_config(folder)
         size = (folder / WEIGHTS_FILE).stat().st_size
-    except (OSError, KeyError, ValueError, TypeError):
+    except (OSError, ModelError):
         return None
     return Entry(name, config.architecture, len(config.labels), size)

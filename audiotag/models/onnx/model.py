@@ -1,9 +1,9 @@
 """A model in an ONNX file: onnxruntime computes it on the CPU, without the seconds that importing
 torch takes."""
 
-import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as failures
 from audiotag.errors import ModelError
 from audiotag.features.mel_bank import MelBank
 from audiotag.features.numpy_front_ends import FRONT_ENDS, check_numpy_front_end
+from audiotag.models.checks import shown
 from audiotag.models.config import ModelConfig
 from audiotag.models.engine import Configured
+from audiotag.models.onnx.graph import check_graph, unreadable
+from audiotag.runtime.json_text import parse_json
 
 METADATA_KEY = "audiotag"  # config.json's text and "input"
 MEL_BANK_KEY = "audiotag.mel_bank"  # of a file that takes log-mel maps
@@ -32,6 +35,8 @@ UNREADABLE = (
     failures.RuntimeException,
     failures.Fail,
 )
+# What onnxruntime's errors say where there is no memory; they have no kind of their own.
+NO_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
 
 
 class OnnxModel(Configured):
@@ -85,17 +90,16 @@ class OnnxModel(Configured):
         cls, content: bytes, source: str, threads: int | None = None, name: str | None = None
     ) -> Self:
         """As `load`, from the content of a file that messages about it call `source`."""
+        check_graph(content, source)
         try:
             session = onnxruntime.InferenceSession(
                 content, _options(), providers=["CPUExecutionProvider"]
             )
         except UNREADABLE as error:
-            raise ModelError(
-                f"{source}: not an ONNX file that onnxruntime can run, or a damaged one; copy it "
-                "again, or make it again with audiotag export"
-            ) from error
+            raise ModelError(unreadable(source)) from error
         metadata = session.get_modelmeta().custom_metadata_map
         config, input = _read_metadata(metadata, source)
+        _check_ends(session, input, len(config.labels), source)
         features = _front_end(metadata, config, source) if input == LOG_MEL else None
         count = _threads() if threads is None else threads
         return cls(session, config, input, features, name or source, count)
@@ -113,6 +117,8 @@ class OnnxModel(Configured):
             ModelError: If they do not fit into memory at once.
         """
         scores = self._run(SCORES, waveforms)
+        if scores.shape != (len(waveforms), len(self.labels)):
+            raise ModelError(_miscounted(self.name, scores.shape[-1:], len(self.labels)))
         return scores.astype(np.float64) if double else scores
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
@@ -123,11 +129,8 @@ class OnnxModel(Configured):
         windows = (waveforms[i : i + 1] for i in range(len(waveforms)))
         try:
             return np.concatenate(list(self._threads.map(partial(self._run_one, output), windows)))
-        except (MemoryError, failures.Fail, failures.RuntimeException) as error:
-            raise ModelError(
-                f"{len(waveforms)} windows of this length do not fit into memory at once; "
-                "give a smaller batch size (--batch-size) or shorter windows (--window)"
-            ) from error
+        except (MemoryError, *UNREADABLE) as error:
+            raise ModelError(_failure(error, self.name, waveforms)) from error
 
     def _run_one(self, output: str, waveform: np.ndarray) -> np.ndarray:
         """Output (1, K) of a waveform (1, T)."""
@@ -135,9 +138,22 @@ class OnnxModel(Configured):
         return self._session.run([output], {self._input: inputs})[0]
 
 
+def _failure(error: Exception, name: str, waveforms: np.ndarray) -> str:
+    count, length = waveforms.shape
+    if isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+        return (
+            f"{count} windows of this length do not fit into memory at once; "
+            "give a smaller batch size (--batch-size) or shorter windows (--window)"
+        )
+    reason = str(error).partition("\n")[0][:200]
+    return f"{name} cannot compute windows of {length:,} samples ({reason}); export it again"
+
+
 def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL_ONLY
+    # The format that the file was checked in: onnxruntime has one of its own beside it.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     options.enable_mem_pattern = False  # would plan memory again for each length of clip
     options.intra_op_num_threads = 1
     return options
@@ -162,9 +178,38 @@ def _read_metadata(metadata: dict[str, str], source: str) -> tuple[ModelConfig, 
         )
     text = metadata[METADATA_KEY]
     try:
-        return ModelConfig.from_json(text), json.loads(text)["input"]
-    except (KeyError, ValueError, TypeError) as error:
+        config, input = ModelConfig.from_json(text), parse_json(text).get("input")
+    except ModelError as error:
         raise _unreadable(source, error) from error
+    missing = {"sample_rate", "hop_length"} - config.front_end_args.keys()
+    if input not in (WAVEFORM, LOG_MEL) or missing:
+        reason = f"no {missing.pop()}" if missing else f"its input is {shown(input)}"
+        raise _unreadable(source, ValueError(reason))
+    return config, input
+
+
+def _check_ends(
+    session: onnxruntime.InferenceSession, input: str, labels: int, source: str
+) -> None:
+    """Raise a ModelError if a graph has other inputs and outputs than its metadata says."""
+    names = [x.name for x in session.get_inputs()]
+    outputs = {x.name: x.shape for x in session.get_outputs()}
+    if names != [input] or not {SCORES, EMBEDDING} <= outputs.keys():
+        raise ModelError(
+            f"{source}: takes {', '.join(names) or 'nothing'} and gives {', '.join(outputs)}, not "
+            f"{input}, {SCORES} and {EMBEDDING}; make the file again with audiotag export"
+        )
+    count = outputs[SCORES][-1:]
+    if any(isinstance(x, int) and x != labels for x in count):
+        raise ModelError(_miscounted(source, count, labels))
+
+
+def _miscounted(source: str, count: Sequence[int], labels: int) -> str:
+    number = count[0] if count else "no"
+    return (
+        f"{source}: gives {number} scores for {labels} labels; make the file again with "
+        "audiotag export"
+    )
 
 
 def _front_end(
@@ -175,7 +220,7 @@ def _front_end(
     try:
         bank = _mel_bank(metadata.get(MEL_BANK_KEY), config)
         return FRONT_ENDS[config.front_end](bank, config.front_end_args)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, ModelError) as error:
         raise _unreadable(source, error) from error
 
 

@@ -130,7 +130,7 @@ def test_as_many_windows_are_computed_at_once_as_the_environment_says(monkeypatc
     monkeypatch.setattr(tagger, "_session", Session())
     monkeypatch.setattr(tagger, "_features", lambda waveforms: waveforms)
     heard = np.arange(6, dtype=np.float32)[:, None]
-    np.testing.assert_array_equal(tagger.score_windows(heard), heard)
+    np.testing.assert_array_equal(tagger.embed_windows(heard), heard)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x08\x12\x07pytorch" * 50])
