@@ -45,15 +45,25 @@ def replaced(
 
 
 @contextmanager
-def appended(path: Path, remedy: str = REMEDY) -> Iterator[BinaryIO]:
+def appended(
+    path: Path, remedy: str = REMEDY, size: int | None = None, name: Path | None = None
+) -> Iterator[BinaryIO]:
     """A context that gives a file to write at the end of; it and its folder are made if need be.
+
+    Args:
+        path: The file.
+        remedy: What the message of an error says to do.
+        size: Bytes that are kept of it, as where its end is torn; all if None.
+        name: What the message calls it; `path` if None.
 
     Raises:
         OutputError: If the file cannot be written: on entering, or from its `write`.
     """
-    with explained(path, remedy):
+    with explained(name or path, remedy):
         _make_parent(path)
-        file = _File(path, path, remedy, "a")
+        file = _File(path, name or path, remedy, "a")
+        if size is not None:
+            file.truncate(size)
     with file:
         yield file
 
@@ -150,12 +160,13 @@ def _partial_name(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.partial")
     lock = _lock(partial)
     if lock is None:
-        yield target.with_name(f".{os.urandom(6).hex()}.partial")
-        return
+        partial = target.with_name(f".{os.urandom(6).hex()}.partial")
+        lock = _lock(partial)
     try:
         yield partial
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 def _lock(path: Path) -> int | None:
