@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 PARTIAL = ".*.partial"  # names of files that are being written
+DRAWN = f".{12 * '[0-9a-f]'}.partial"  # of them, those that no later file is written by
+FOLDERS_SWEPT = 2**10  # that are remembered
 REMEDY = "make room or rights for it, or choose another place"
 
 
@@ -93,6 +96,21 @@ def explained(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
         raise OutputError(f"{path} cannot be written ({reason}); {remedy}") from error
 
 
+def sweep(folder: Path, names: str = DRAWN) -> None:
+    """Remove what killed processes have half written into a folder.
+
+    Args:
+        folder: The folder.
+        names: A pattern, `PARTIAL` for a folder whose files are all ours.
+    """
+    for path in folder.glob(names):
+        lock = _lock(path)
+        if lock is not None:  # else its writer is alive, or nobody can say
+            with suppress(OSError):
+                path.unlink()
+            os.close(lock)
+
+
 class _File(io.FileIO):
     """A file whose `write` takes all the data, and explains why it cannot.
 
@@ -126,6 +144,7 @@ def _moved_into_place(path: Path, remedy: str, sync: bool) -> Iterator[BinaryIO]
     target = Path(os.path.realpath(path))
     with explained(path, remedy):
         _make_parent(target)
+    _sweep_once(target.parent)
     with _partial_name(target) as partial:
         try:
             with explained(path, remedy):
@@ -145,6 +164,12 @@ def _moved_into_place(path: Path, remedy: str, sync: bool) -> Iterator[BinaryIO]
         _sync_folder(target.parent)
 
 
+@lru_cache(FOLDERS_SWEPT)
+def _sweep_once(folder: Path) -> None:
+    """Sweep a folder when this process first writes into it."""
+    sweep(folder)
+
+
 def _make_parent(path: Path) -> None:
     if not os.path.exists(path.parent):  # if it is a file, opening `path` says so
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +185,7 @@ def _partial_name(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.partial")
     lock = _lock(partial)
     if lock is None:
-        partial = target.with_name(f".{os.urandom(6).hex()}.partial")
+        partial = target.with_name(f".{os.urandom(6).hex()}.partial")  # as DRAWN
         lock = _lock(partial)
     try:
         yield partial

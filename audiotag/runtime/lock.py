@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from audiotag.errors import OutputError
-from audiotag.runtime.files import REMEDY, explained
+from audiotag.runtime.files import REMEDY, explained, make_folder
 
 try:
     import fcntl
@@ -43,6 +43,31 @@ def locked(path: Path, held: str, remedy: str = REMEDY, name: Path | None = None
         finally:
             with suppress(OSError):
                 path.unlink()
+
+
+@contextmanager
+def locked_folder(folder: Path, held: str, remedy: str = REMEDY) -> Iterator[None]:
+    """A context in which no other process holds the lock of this folder; it is made if need be.
+
+    Where nothing has been written into it, what was made is removed.
+
+    Args:
+        folder: The folder that will be written into.
+        held: As of `locked`.
+        remedy: As of `locked`.
+
+    Raises:
+        OutputError: If another process holds the lock, or the folder cannot be written into.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    make_folder(folder, remedy)
+    try:
+        with locked(lock_of(folder), held, remedy, folder):
+            yield
+    finally:
+        for path in made:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
 
 
 def lock_of(target: Path) -> Path:
