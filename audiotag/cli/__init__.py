@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from audiotag.cli.progress.interrupted import interruptible, requests_raised, what_is_next
+from audiotag.cli.standard_streams import flushed, guard_standard_streams
 from audiotag.errors import AudioTagError
 from audiotag.runtime.missing import explain_missing
 from audiotag.runtime.version import __version__
@@ -48,9 +50,10 @@ class LazyGroup(click.Group):
         return getattr(importlib.import_module(f"audiotag.cli.{name}"), name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what is not installed for it is said in one sentence."""
+        """Run a command; what is not installed for it, or stops it, is said in one sentence."""
         try:
-            return super().invoke(ctx)
+            with interruptible(lambda: what_is_next(ctx.invoked_subcommand)):
+                return super().invoke(ctx)
         except ModuleNotFoundError as error:
             message = explain_missing(error, f"audiotag {ctx.invoked_subcommand}")
             raise (click.ClickException(message) if message else error) from error
@@ -72,11 +75,13 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; an error a user can act on is one line and exit code 1."""
+    guard_standard_streams()
     # No progress bars in log files: the Hub's client would draw its own there.
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        cli(prog_name="audiotag")
+        with requests_raised(), flushed():
+            cli(prog_name="audiotag")
     except AudioTagError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

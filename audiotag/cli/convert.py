@@ -32,5 +32,9 @@ def convert(checkpoint: Path, out: Path, arch: str | None) -> None:
       audiotag tag --model models/convnext recording.wav
     """
     from audiotag.models.published.convert import convert as write_folder
+    from audiotag.runtime.lock import locked_folder
 
-    click.echo(write_folder(checkpoint, out, arch))
+    held = f"another process writes {out}; wait for it, or choose another folder"
+    with locked_folder(out, held):
+        folder = write_folder(checkpoint, out, arch)
+    click.echo(folder)

@@ -1,12 +1,18 @@
 """`audiotag embed`: embeddings of audio files."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from audiotag.cli.options.inputs import Computation, Inputs, input_options, usage_errors
+from audiotag.errors import AudioTagError
+
+if TYPE_CHECKING:
+    from audiotag.cli.progress.files import Progress
 
 
 @click.command()
@@ -18,29 +24,55 @@ from audiotag.cli.options.inputs import Computation, Inputs, input_options, usag
     metavar="FILE",
     help="File to write, which ends in .npz or .parquet.",
 )
-def embed(inputs: Inputs, computation: Computation, output: str, **options: Any) -> None:
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Add to the output of an earlier run: embed only files that are not in it, and those that "
+    "failed.",
+)
+def embed(
+    inputs: Inputs, computation: Computation, output: str, resume: bool, **options: Any
+) -> None:
     """Write embeddings of audio files.
 
     Each file has one embedding for each window, and their mean. PATH is a file, a folder, which is
     searched with its sub-folders, or - for standard input: the audio itself, or a list of paths,
-    one a line or with NUL bytes between them. The output appears when it is complete; a file that
-    exists is not replaced.
+    one a line or with NUL bytes between them. A file that cannot be decoded is named on standard
+    error, and the rest are done.
+
+    FILE appears when it is complete, or the run is stopped. Until then FILE.unfinished keeps each
+    recording as soon as it is done, also if the run is killed or the disk is full: with --resume
+    the same command goes on, and no recording is lost or doubled. It does so only with the model,
+    window, hop, precision and version that the earlier run had, which FILE says.
 
     \b
     Example: audiotag embed ~/recordings --output recordings.npz
+             audiotag embed ~/recordings --output recordings.npz --resume
     """
     from audiotag.cli.progress.files import Progress
     from audiotag.cli.progress.interrupted import interruptible
     from audiotag.tagging.embeddings import check_output, embedding_file
     from audiotag.tagging.tag import TagOptions, embed_files
 
-    progress = Progress(inputs.recount())
+    progress, how = Progress(inputs.recount()), TagOptions(**options)
     with interruptible(lambda: progress.interruption(output)):
         with usage_errors():
-            check_output(Path(output))
-        files, engine = inputs.files(), computation.open()
-        with embedding_file(Path(output)) as out:
-            results = embed_files(engine, files, TagOptions(**options), progress.heard)
-            progress.follow(results, out.write)
+            check_output(Path(output), resume)
+        files, place = inputs.files(), computation.place()
+        engine, made = computation.open(place), computation.made_with(place, how)
+        with _kept(progress, output), embedding_file(Path(output), made, resume) as out:
+            left = progress.left(files, out.has)
+            progress.follow(embed_files(engine, left, how, progress.heard), out.write)
     click.echo(f"{progress.summary()}: {output}", err=True)
     sys.exit(progress.exit_code)
+
+
+@contextmanager
+def _kept(progress: "Progress", output: str) -> Iterator[None]:
+    """Where an error ends the run, say what is done."""
+    try:
+        yield
+    except AudioTagError:
+        if progress.done:
+            click.echo(f"{progress.summary()}, kept for --resume beside {output}", err=True)
+        raise

@@ -58,7 +58,7 @@ def finetune(
     Example: audiotag finetune default --data data/mine --out runs/mine
     """
     from audiotag.cli.process import prepare_to_train
-    from audiotag.cli.trained import finish
+    from audiotag.cli.trained import announce, finish
     from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import launched_rank
     from audiotag.training.finetune import finetune
@@ -66,6 +66,7 @@ def finetune(
     given = [f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None]
     chosen = select_device(device)
     prepare_to_train(chosen.type)
+    announce(out, resume)
     run = finetune(model, data, out, chosen, [*given, *overrides], resume)
     if not launched_rank():
         finish(run)

@@ -1,5 +1,7 @@
 """`audiotag pull`."""
 
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,4 +37,17 @@ def pull(repo_id: str, **options: Any) -> None:
 
     with hub_usage():
         HubId.parse(repo_id, options["revision"])
-    click.echo(download(repo_id, **options))
+    with _claimed(options["local_dir"]):
+        folder = download(repo_id, **options)
+    click.echo(folder)
+
+
+def _claimed(folder: Path | None) -> AbstractContextManager[None]:
+    """A context in which no other process downloads into the folder; the Hub's cache has locks."""
+    if folder is None:
+        return nullcontext()
+    from audiotag.runtime.lock import locked_folder
+
+    return locked_folder(
+        folder, f"another process downloads into {folder}; wait for it, or choose another folder"
+    )

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,7 +103,7 @@ def _run(
 
     engine = computation.open()
     with _open(plan, engine.sample_rate) as out:
-        left = _left(files, out, progress)
+        left = progress.left(files, out.has)
         results = tag_files(engine, left, TagOptions(**options), progress.heard)
         progress.follow(results, out.write)
 
@@ -116,12 +115,3 @@ def _open(plan: "OutputPlan", sample_rate: int) -> "Output":
 
         return TerminalTable()
     return plan.open(sample_rate)
-
-
-def _left(files: Iterator["Input"], out: "Output", progress: "Progress") -> Iterator["Input"]:
-    """The files that the output does not have yet."""
-    for file in files:
-        if isinstance(file, Path) and out.has(file):  # standard input may hold another sound now
-            progress.skip()
-        else:
-            yield file

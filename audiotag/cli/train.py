@@ -51,7 +51,7 @@ def train(
                --sweep dcls.kernel_count=16,26 --sweep features.args.hop_length=320,640
     """
     from audiotag.cli.process import prepare_to_train
-    from audiotag.cli.trained import finish
+    from audiotag.cli.trained import announce, finish
     from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import launched_rank
     from audiotag.training import loop
@@ -59,6 +59,7 @@ def train(
 
     chosen = select_device(device)
     prepare_to_train(chosen.type)
+    announce(out, resume)
     if axes:
         _sweep(recipe, overrides, axes, data, out, chosen, resume, folds)
         return

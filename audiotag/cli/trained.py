@@ -1,8 +1,16 @@
-"""How `train` and `finetune` end."""
+"""How `train` and `finetune` begin and end."""
 
 from pathlib import Path
 
 import click
+
+
+def announce(out: Path, resume: bool) -> None:
+    """Say where there is nothing to resume, as of a job that was killed in its first seconds."""
+    from audiotag.runtime.distributed import launched_rank
+
+    if resume and not launched_rank() and not any(out.glob("[!.]*")):
+        click.echo(f"{out} holds no run yet, so --resume starts one", err=True)
 
 
 def finish(run: Path) -> None:

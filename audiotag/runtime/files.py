@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 PARTIAL = ".*.partial"  # names of files that are being written
+DRAWN = f".{12 * '[0-9a-f]'}.partial"  # of them, those that no later file is written by
+FOLDERS_SWEPT = 2**10  # that are remembered
 REMEDY = "make room or rights for it, or choose another place"
 
 
@@ -45,15 +48,25 @@ def replaced(
 
 
 @contextmanager
-def appended(path: Path, remedy: str = REMEDY) -> Iterator[BinaryIO]:
+def appended(
+    path: Path, remedy: str = REMEDY, size: int | None = None, name: Path | None = None
+) -> Iterator[BinaryIO]:
     """A context that gives a file to write at the end of; it and its folder are made if need be.
+
+    Args:
+        path: The file.
+        remedy: What the message of an error says to do.
+        size: Bytes that are kept of it, as where its end is torn; all if None.
+        name: What the message calls it; `path` if None.
 
     Raises:
         OutputError: If the file cannot be written: on entering, or from its `write`.
     """
-    with explained(path, remedy):
+    with explained(name or path, remedy):
         _make_parent(path)
-        file = _File(path, path, remedy, "a")
+        file = _File(path, name or path, remedy, "a")
+        if size is not None:
+            file.truncate(size)
     with file:
         yield file
 
@@ -81,6 +94,21 @@ def explained(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{path} cannot be written ({reason}); {remedy}") from error
+
+
+def sweep(folder: Path, names: str = DRAWN) -> None:
+    """Remove what killed processes have half written into a folder.
+
+    Args:
+        folder: The folder.
+        names: A pattern, `PARTIAL` for a folder whose files are all ours.
+    """
+    for path in folder.glob(names):
+        lock = _lock(path)
+        if lock is not None:  # else its writer is alive, or nobody can say
+            with suppress(OSError):
+                path.unlink()
+            os.close(lock)
 
 
 class _File(io.FileIO):
@@ -116,6 +144,7 @@ def _moved_into_place(path: Path, remedy: str, sync: bool) -> Iterator[BinaryIO]
     target = Path(os.path.realpath(path))
     with explained(path, remedy):
         _make_parent(target)
+    _sweep_once(target.parent)
     with _partial_name(target) as partial:
         try:
             with explained(path, remedy):
@@ -135,6 +164,12 @@ def _moved_into_place(path: Path, remedy: str, sync: bool) -> Iterator[BinaryIO]
         _sync_folder(target.parent)
 
 
+@lru_cache(FOLDERS_SWEPT)
+def _sweep_once(folder: Path) -> None:
+    """Sweep a folder when this process first writes into it."""
+    sweep(folder)
+
+
 def _make_parent(path: Path) -> None:
     if not os.path.exists(path.parent):  # if it is a file, opening `path` says so
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,12 +185,13 @@ def _partial_name(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.partial")
     lock = _lock(partial)
     if lock is None:
-        yield target.with_name(f".{os.urandom(6).hex()}.partial")
-        return
+        partial = target.with_name(f".{os.urandom(6).hex()}.partial")  # as DRAWN
+        lock = _lock(partial)
     try:
         yield partial
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 def _lock(path: Path) -> int | None:

@@ -1,143 +1,189 @@
-"""Embeddings on disk: one npz or parquet file for many recordings, written as they come.
+"""Embeddings on disk: one npz or parquet file for many recordings.
 
 npz: `paths` (F,), `durations` (F,), `clips` (F, D), and for all windows one after the other
 `windows` (N, D), `window_starts` (N,) and `window_files` (N,), the row of `paths` a window belongs
-to; `failed_paths`, `failed_errors`. parquet: a row for each file: `path`, `duration`, `clip`,
-`window_starts`, `windows`, `error`.
+to; `failed_paths`, `failed_errors`; `made_with`, a text. parquet: a row for each file: `path`,
+`duration`, `clip`, `window_starts`, `windows`, `error`; `audiotag.made_with` in its metadata.
+
+The file appears when it is whole. What is done until then is in a store beside it, to which each
+recording is added at once, so that a run that ends early can be resumed.
 """
 
+import os
 import shutil
-import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Protocol
 
-import numpy as np
-
-from audiotag.runtime.files import explained, replaced
+from audiotag.runtime.files import replaced
+from audiotag.runtime.lock import lock_of, locked
+from audiotag.tagging import embeddings_npz
+from audiotag.tagging.embedding_store import (
+    Content,
+    Earlier,
+    EmbeddingStore,
+    holds_results,
+    opened_store,
+    store_of,
+)
+from audiotag.tagging.made_with import MadeWith
 from audiotag.tagging.results import FileEmbedding
 
 SUFFIXES = (".npz", ".parquet")
 REMEDY = "make room or rights for it, or choose another --output"
+FORMER = ".audiotag-*"  # folders of arrays that killed runs left before there were stores
 
 
-class EmbeddingFile(Protocol):
-    """Takes embeddings."""
+FOLDERS_KEPT = 2**14  # whose real paths are remembered
+ARRAYS = {"durations", "clips", "windows", "window_starts", "window_files"}  # in such a folder
+
+
+class Format(Protocol):
+    """Reads and writes the files of one suffix."""
+
+    def read_done(self, path: Path) -> Earlier: ...
+
+    def write(self, file: IO[bytes], content: Content) -> None: ...
+
+
+class EmbeddingFile:
+    """Takes embeddings.
+
+    Args:
+        store: Where they go.
+        earlier: What the output of an earlier run holds, if there is one.
+    """
+
+    def __init__(self, store: EmbeddingStore, earlier: Earlier | None) -> None:
+        self.store, self.earlier = store, earlier
+        stored = [record.path for record in store.records if record.error is None]
+        before = [] if earlier is None else earlier.done
+        self._done = {_key(path) for path in (*before, *stored)}
+
+    def has(self, path: Path) -> bool:
+        """Whether an earlier run has done this file, by whatever path it was named."""
+        return _key(str(path)) in self._done
 
     def write(self, result: FileEmbedding) -> None:
         """Take those of one more file."""
+        self.store.add(result)
+
+    def failed(self) -> dict[str, str]:
+        """Errors, by path, of the files that have failed and not been done since."""
+        before = {} if self.earlier is None else self.earlier.failed
+        failed = {_key(path): (path, error) for path, error in before.items()}
+        for record in self.store.records:
+            if record.error is None:
+                failed.pop(_key(record.path), None)
+            else:
+                failed[_key(record.path)] = record.path, record.error
+        return dict(failed.values())
 
 
 @contextmanager
-def embedding_file(path: Path) -> Iterator[EmbeddingFile]:
-    """A file of embeddings by its suffix; appears when whole, also if interrupted by the user.
+def embedding_file(path: Path, made: MadeWith, resume: bool = False) -> Iterator[EmbeddingFile]:
+    """A file of embeddings by its suffix, written when the context is left, or Ctrl-C leaves it.
+
+    Whatever else ends it, a kill too, leaves what is done in a store beside it. A file that is
+    there is replaced when the new one is whole.
+
+    Args:
+        path: The file.
+        made: What the embeddings are made with.
+        resume: Add to the file, and to the store, that an earlier run has left.
 
     Raises:
         ValueError: As `check_output`.
-        OutputError: If it cannot be written: on entering, on leaving, or from its `write`.
+        DataError: If an earlier run's file was made with something else, or is damaged.
+        OutputError: If it cannot be written, or another process is writing it: on entering, on
+            leaving, or from its `write`.
     """
-    check_output(path)
-    writer = _npz if path.suffix.lower() == ".npz" else _parquet_writer()
-    interrupt = None
-    with replaced(path, REMEDY) as file, writer(file, path) as taker:
-        try:
-            yield taker
-        except KeyboardInterrupt as error:
-            interrupt = error  # what is done is kept
-    if interrupt:
-        raise interrupt
+    check_output(path, resume)
+    target = Path(os.path.realpath(path))
+    busy = f"{path}: another process is writing it; wait for it, or choose another --output"
+    with locked(lock_of(target), busy, REMEDY, path):
+        _sweep(target.parent)
+        earlier = _read_earlier(target, made) if resume and target.exists() else None
+        with opened_store(store_of(target), path, made, REMEDY, resume) as store:
+            file = EmbeddingFile(store, earlier)
+            try:
+                yield file
+            except KeyboardInterrupt:
+                if store.records:
+                    _finish(target, file, made)
+                raise
+            _finish(target, file, made)
 
 
-def check_output(path: Path) -> None:
-    """Raise a ValueError unless the suffix is one of `SUFFIXES` and there is no such file yet."""
+def check_output(path: Path, resume: bool = False) -> None:
+    """Check the name of an output, and that nothing is lost that an earlier run has done.
+
+    Raises:
+        ValueError: If its suffix is not one of `SUFFIXES`, or it is there and not to be resumed.
+    """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"the name {path} must end in {' or '.join(SUFFIXES)}")
+    if resume:
+        return
     if path.exists():
-        raise ValueError(f"{path} exists: remove it or choose another --output")
+        raise ValueError(f"{path} exists: add --resume to add to it, or choose another --output")
+    store = store_of(Path(os.path.realpath(path)))
+    if holds_results(store):
+        raise ValueError(
+            f"{store} holds what a run that ended early has done: add --resume to go on from it, "
+            "or remove it to start anew"
+        )
 
 
-def _parquet_writer() -> Callable[[IO[bytes], Path], AbstractContextManager[EmbeddingFile]]:
-    from audiotag.tagging.embeddings_parquet import parquet  # pyarrow, which npz does without
-
-    return parquet
-
-
-class _Column:
-    """Rows of one array, kept in a file until their number is known, as an npz needs it first."""
-
-    def __init__(self, name: str, folder: str, dtype: type) -> None:
-        self.name, self._dtype = name, np.dtype(dtype)
-        self._rows = open(Path(folder) / name, "w+b", buffering=0)
-        self._shape: tuple[int, ...] = (0,)
-
-    def extend(self, rows: np.ndarray) -> None:
-        """Add rows (n, ...)."""
-        rest = memoryview(np.ascontiguousarray(rows, self._dtype).tobytes())
-        while rest:
-            rest = rest[self._rows.write(rest) :]
-        self._shape = (self._shape[0] + len(rows), *rows.shape[1:])
-
-    def save(self, archive: zipfile.ZipFile) -> None:
-        """Write the array into the archive."""
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": self._shape,
-        }
-        self._rows.seek(0)
-        with archive.open(f"{self.name}.npy", "w", force_zip64=True) as member:
-            np.lib.format.write_array_header_2_0(member, header)
-            shutil.copyfileobj(self._rows, member)
-        self._rows.close()
+def _finish(target: Path, file: EmbeddingFile, made: MadeWith) -> None:
+    """Write the output; the store has done its service then."""
+    store, is_new = file.store, file.earlier is None
+    if not store.records and not is_new:
+        return  # there is nothing to add
+    kept = f"make room or rights for it; what is done is kept in {store.path}: add --resume"
+    content = Content(made, None if is_new else target, store, file.failed())
+    with replaced(target, kept) as out:
+        _format(target).write(out, content)
+    store.records.clear()
 
 
-class _Npz:
-    """Arrays on their way to an npz; only paths and errors are held in memory."""
+def _read_earlier(target: Path, made: MadeWith) -> Earlier:
+    """What is in the output of an earlier run.
 
-    def __init__(self, folder: str, path: Path) -> None:
-        self._path = path
-        self.durations = _Column("durations", folder, np.float64)
-        self.clips = _Column("clips", folder, np.float32)
-        self.windows = _Column("windows", folder, np.float32)
-        self.window_starts = _Column("window_starts", folder, np.float64)
-        self.window_files = _Column("window_files", folder, np.int64)
-        self.paths: list[str] = []
-        self.failed: list[tuple[str, str]] = []
-
-    def write(self, result: FileEmbedding) -> None:
-        """Take the embeddings of one file."""
-        if result.error is not None:
-            self.failed.append((result.path, result.error))
-            return
-        with explained(self._path, REMEDY):
-            self.window_files.extend(np.full(len(result.starts), len(self.paths)))
-            self.durations.extend(np.array([result.duration]))
-            self.clips.extend(result.clip[None])
-            self.windows.extend(result.windows)
-            self.window_starts.extend(result.starts)
-        self.paths.append(result.path)
-
-    def save(self, archive: zipfile.ZipFile) -> None:
-        """Write all arrays into the archive."""
-        for column in vars(self).values():
-            if isinstance(column, _Column):
-                column.save(archive)
-        _save_texts(archive, "paths", self.paths)
-        _save_texts(archive, "failed_paths", [path for path, _ in self.failed])
-        _save_texts(archive, "failed_errors", [error for _, error in self.failed])
+    Raises:
+        DataError: If it was made with something else, or is damaged.
+    """
+    earlier = _format(target).read_done(target)
+    made.check_resumable(earlier.made, target)
+    return earlier
 
 
-def _save_texts(archive: zipfile.ZipFile, name: str, texts: list[str]) -> None:
-    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-        np.lib.format.write_array(member, np.array(texts, dtype=np.str_), allow_pickle=False)
+def _format(path: Path) -> Format:
+    """What reads and writes files of a path's suffix."""
+    if path.suffix.lower() == ".npz":
+        return embeddings_npz
+    from audiotag.tagging import embeddings_parquet  # pyarrow, which npz does without
+
+    return embeddings_parquet
 
 
-@contextmanager
-def _npz(file: IO[bytes], path: Path) -> Iterator[_Npz]:
-    with tempfile.TemporaryDirectory(prefix=".audiotag-", dir=path.parent) as temporary:
-        arrays = _Npz(temporary, path)
-        yield arrays
-        with zipfile.ZipFile(file, "w") as archive:
-            arrays.save(archive)
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs have left in a folder."""
+    for path in folder.glob(FORMER):
+        if {entry.name for entry in path.iterdir()} <= ARRAYS:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@lru_cache(FOLDERS_KEPT)
+def _real_folder(folder: str, here: str) -> str:
+    """The real path of a folder; a relative one starts `here`, in the current folder."""
+    return os.path.realpath(os.path.join(here, folder))
+
+
+def _key(path: str) -> str:
+    """One spelling for all of a file's, as parquet can hold it."""
+    folder, name = os.path.split(path)
+    real = os.path.join(_real_folder(folder, os.getcwd()), name)
+    return os.fsencode(real).decode("utf-8", "backslashreplace")

@@ -9,9 +9,13 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audiotag.tagging.results import FileEmbedding
+from audiotag.tagging.embedding_store import Content, Earlier, EmbeddingStore, not_resumable
+from audiotag.tagging.made_with import MadeWith
 
-ROWS_PER_GROUP = 256  # files of a parquet row group, held in memory
+# A row group is held in memory.
+ROWS_PER_GROUP = 256
+VALUES_PER_GROUP = 2**23  # of embeddings
+MADE_WITH = b"audiotag.made_with"
 VECTOR = pa.list_(pa.float32())
 SCHEMA = pa.schema(
     {
@@ -25,50 +29,103 @@ SCHEMA = pa.schema(
 )
 
 
-class Rows:
-    """Rows on their way to a parquet file, written in groups."""
+def read_done(path: Path) -> Earlier:
+    """What a parquet file holds already.
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._writer = pq.ParquetWriter(file, SCHEMA)
-        self._rows: list[FileEmbedding] = []
+    Raises:
+        DataError: If it is damaged or something else.
+    """
+    done: list[str] = []
+    failed: dict[str, str] = {}
+    try:
+        with pq.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(SCHEMA):
+                raise pa.ArrowInvalid("its columns are others")
+            for batch in file.iter_batches(ROWS_PER_GROUP, columns=["path", "error"]):
+                for row in batch.to_pylist():
+                    if row["error"] is None:
+                        done.append(row["path"])
+                    else:
+                        failed[row["path"]] = row["error"]
+            made = (file.schema_arrow.metadata or {}).get(MADE_WITH, b"")
+    except (OSError, pa.ArrowException) as error:
+        raise not_resumable(path, error) from error
+    return Earlier(MadeWith.from_json(made), done, failed)
 
-    def write(self, result: FileEmbedding) -> None:
-        """Take the embeddings of one file."""
-        self._rows.append(result)
-        if len(self._rows) == ROWS_PER_GROUP:
-            self.flush()
 
-    def flush(self) -> None:
-        """Write the rows at hand as a row group."""
-        rows = [_row(result) for result in self._rows]
-        self._writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
-        self._rows = []
-
-    def close(self) -> None:
-        """Write what is left, and the footer."""
-        self.flush()
-        self._writer.close()
+def write(file: IO[bytes], content: Content) -> None:
+    """Write a parquet file."""
+    schema = SCHEMA.with_metadata({MADE_WITH: content.made.to_json()})
+    left = {as_text(path): error for path, error in content.failed.items()}
+    with _closed(pq.ParquetWriter(file, schema)) as writer:
+        if content.earlier is not None:
+            _copy(content.earlier, writer, left)
+        for rows in _groups(_rows(content.store, left)):
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
-def _row(result: FileEmbedding) -> dict[str, Any]:
-    # Arrow takes valid Unicode only; a file name may be any bytes.
-    path = os.fsencode(result.path).decode("utf-8", "backslashreplace")
-    if result.error is not None:
-        return {"path": path, "error": result.error}
-    return {
-        "path": path,
-        "duration": result.duration,
-        "clip": result.clip,
-        "window_starts": result.starts,
-        "windows": list(result.windows),
-    }
+def as_text(path: str) -> str:
+    """A path as parquet holds it: Arrow takes valid Unicode only; a file name may be any bytes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @contextmanager
-def parquet(file: IO[bytes], path: Path) -> Iterator[Rows]:
-    """A writer of the embeddings of many files; `path` is the file's name for messages."""
-    rows = Rows(file)
+def _closed(writer: pq.ParquetWriter) -> Iterator[pq.ParquetWriter]:
     try:
-        yield rows
+        yield writer
     finally:
-        rows.close()  # before the file: the writer would complain later
+        writer.close()  # before the file: the writer would complain later
+
+
+def _copy(earlier: Path, writer: pq.ParquetWriter, left: dict[str, str]) -> None:
+    """Copy the rows of a file, of those with an error only what is `left`, which is taken out."""
+    with pq.ParquetFile(earlier) as file:
+        for batch in file.iter_batches(ROWS_PER_GROUP):
+            errors, paths = batch.column("error").to_pylist(), batch.column("path").to_pylist()
+            kept = [
+                error is None or _take(left, path, error)
+                for path, error in zip(paths, errors, strict=True)
+            ]
+            writer.write_batch(batch.filter(pa.array(kept)))
+
+
+def _take(left: dict[str, str], path: str, error: str) -> bool:
+    """Take a failure out of those that are left; whether it was there, with the same error."""
+    is_left = left.get(path) == error
+    if is_left:
+        del left[path]
+    return is_left
+
+
+def _rows(store: EmbeddingStore, left: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """A row for each recording in a store; of one that failed several times, one."""
+    done = [record for record in store.records if record.error is None]
+    arrays = zip(store.clips(done), store.starts(done), store.windows(done), strict=True)
+    for record in store.records:
+        path = as_text(record.path)
+        if record.error is not None:
+            if (error := left.pop(path, None)) is not None:
+                yield {"path": path, "error": error}
+            continue
+        clip, starts, windows = next(arrays)
+        yield {
+            "path": path,
+            "duration": record.duration,
+            "clip": clip[0],
+            "window_starts": starts,
+            "windows": list(windows),
+        }
+
+
+def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows that are written together."""
+    group: list[dict[str, Any]] = []
+    values = 0
+    for row in rows:
+        group.append(row)
+        values += sum(map(len, row.get("windows", ())))
+        if len(group) == ROWS_PER_GROUP or values >= VALUES_PER_GROUP:
+            yield group
+            group, values = [], 0
+    if group:
+        yield group

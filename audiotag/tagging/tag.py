@@ -20,6 +20,7 @@ from audiotag.tagging.results import FileEmbedding, FileTags, Segment, Tag
 POOLS = ("max", "mean")
 BATCH_SIZES = {"cpu": 8, "cuda": 32}  # windows; more is hardly faster and costs memory
 MAX_WORKERS = {"cpu": 4, "cuda": 16}  # decoding is some 100 times faster than a CPU model
+NO_AUDIO = "there is no audio in it"
 NOT_FINITE = "the model's scores are not numbers; its weights may be damaged"
 Progress = Callable[[Input, float], None]
 Result = TypeVar("Result", FileTags, FileEmbedding)
@@ -148,11 +149,8 @@ def embed_files(
             computed.append(event)
             if progress:
                 progress(event.path, event.end)
-        elif event.error is not None:
-            yield FileEmbedding(str(event.path), None, error=event.error)
-            computed = []
         else:
-            yield _embedding(str(event.path), computed)
+            yield _embedding(str(event.path), computed, event.error)
             computed = []
 
 
@@ -206,7 +204,7 @@ class _Pool:
     def result(self, path: str, error: str | None) -> FileTags:
         """The file's tags, or its error."""
         if error is not None or self._scores is None:
-            return FileTags(path, None, (), error=error or "there is no audio in it")
+            return FileTags(path, None, (), error=error or NO_AUDIO)
         scores = self._scores / (self._count if self._options.pool == "mean" else 1)
         if not np.isfinite(scores).all():
             return FileTags(path, None, (), error=NOT_FINITE)
@@ -235,8 +233,12 @@ def best_tags(
     return tuple(Tag(labels[i].name, labels[i].mid, float(scores[i])) for i in order.tolist())
 
 
-def _embedding(path: str, computed: list[Computed]) -> FileEmbedding:
+def _embedding(path: str, computed: list[Computed], error: str | None) -> FileEmbedding:
+    if error is not None or not computed:
+        return FileEmbedding(path, None, error=error or NO_AUDIO)
     windows = np.stack([window.values for window in computed])
+    if not np.isfinite(windows).all():
+        return FileEmbedding(path, None, error=NOT_FINITE)
     return FileEmbedding(
         path=path,
         duration=computed[-1].end,

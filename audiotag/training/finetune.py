@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from audiotag.models.folder import RECIPE_FILE
 from audiotag.training.loop import train
 from audiotag.training.recipe.finetune import finetune_recipe, resumed_recipe, training_durations
 
@@ -25,7 +26,7 @@ def finetune(
         out: The run folder; see `loop.train`.
         device: Where to train.
         overrides: Changes of the recipe; see `recipe.toml.override`.
-        resume: Continue the run in `out` with its own recipe.
+        resume: Continue the run in `out`, if there is one, with its own recipe.
 
     Returns:
         `out`.
@@ -34,7 +35,7 @@ def finetune(
         RecipeError, DataError, ModelError: As `loop.train`.
     """
     changes = list(overrides)
-    if resume:
+    if resume and (out / RECIPE_FILE).exists():
         recipe = resumed_recipe(out, model, changes)
     else:
         recipe = finetune_recipe(model, training_durations(data, changes), changes)

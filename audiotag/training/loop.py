@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from audiotag.models.folder import RECIPE_FILE
 from audiotag.models.metrics_row import MetricsRow
 from audiotag.runtime.distributed import joined_processes
 from audiotag.runtime.files import replaced
+from audiotag.runtime.lock import locked_folder
 from audiotag.runtime.progress import progress_line
 from audiotag.training.batches import MicroBatch, prepared
 from audiotag.training.loss_watch import LossWatch
@@ -62,7 +64,7 @@ def train(
             TensorBoard's events, resumable state, and the weights of the last and best epochs.
         device: Where to train.
         resume: Continue from the state in `out`, or from the beginning where the run ended before
-            it had saved any.
+            it had saved any, or before it was there.
 
     Returns:
         `out`.
@@ -72,10 +74,11 @@ def train(
     Raises:
         RecipeError, DataError, ModelError: If the parts do not fit, the loss is not finite, or the
             device has too little memory.
+        OutputError: If `out` cannot be written, or another process trains into it.
     """
     _check_folder(out, resume, recipe)
     check_wandb(recipe)
-    with joined_processes() as rank:
+    with joined_processes() as rank, _claimed(out, resume, recipe, rank):
         if device.type == "cuda":  # by its number: threads that prepare data would take the first
             device = torch.device("cuda", torch.cuda.current_device())
         try:
@@ -105,15 +108,25 @@ def _train(
     _train_epochs(run, Saver(run, out, position.step), position)
 
 
+@contextmanager
+def _claimed(out: Path, resume: bool, recipe: Recipe, rank: int) -> Iterator[None]:
+    """A context in which no other run writes the folder; the first process alone does."""
+    if rank:
+        yield
+        return
+    held = f"another process trains into {out}; wait for it, or choose another --out"
+    with locked_folder(out, held):
+        _check_folder(out, resume, recipe)  # once more: a run may have ended since
+        yield
+
+
 def _check_folder(out: Path, resume: bool, recipe: Recipe) -> None:
     if (out / DATASET_FILE).exists():
         raise DataError(f"{out} is a data set; choose another folder for the run")
     has_run = (out / RECIPE_FILE).exists()
     if has_run and not resume:
         raise DataError(f"{out} holds a run already; add --resume or choose another folder")
-    if resume and not has_run:
-        raise ModelError(f"{out} cannot be resumed: it holds no run; leave out --resume")
-    if resume:
+    if has_run:
         check_resumed(out, load_recipe(out / RECIPE_FILE), recipe)
 
 

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from audiotag.models.metrics_row import MetricsRow
-from audiotag.runtime.files import PARTIAL
+from audiotag.runtime.files import PARTIAL, sweep
 from audiotag.training.run import Run
 from audiotag.training.run_folder.history import History
 from audiotag.training.run_folder.kept_weights import FOLDER, drop_others, finish, keep
@@ -30,8 +30,8 @@ class Saver:
     def __init__(self, run: Run, folder: Path, step: int) -> None:
         self.run, self.folder = run, folder
         if run.schedule.rank == 0:
-            for path in (*folder.glob(PARTIAL), *(folder / FOLDER).glob(PARTIAL)):
-                path.unlink()  # half written when the run was killed
+            for place in (folder, folder / FOLDER):
+                sweep(place, PARTIAL)
         self.history = None if run.schedule.rank else History(folder, step, run.recipe)
 
     def saves_after(self, step: int) -> bool:

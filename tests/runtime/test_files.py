@@ -12,7 +12,15 @@ import pytest
 
 from audiotag.errors import OutputError
 from audiotag.runtime import files
-from audiotag.runtime.files import PARTIAL, REMEDY, appended, explained, make_folder, replaced
+from audiotag.runtime.files import (
+    PARTIAL,
+    REMEDY,
+    appended,
+    explained,
+    make_folder,
+    replaced,
+    sweep,
+)
 
 CHUNK = bytes(range(256)) * 256  # 64 KiB
 # Writes a chunk to the file at a path, says so, and waits.
@@ -114,6 +122,21 @@ def test_writers_of_the_same_file_do_not_disturb_each_other(tmp_path):
     process.communicate("\n")
     assert process.returncode == 0
     assert path.read_bytes() == b"half whole" and os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_what_killed_writers_of_a_written_file_leave_is_swept_by_the_next_process(tmp_path):
+    first, second = started(tmp_path / "a.bin"), started(tmp_path / "a.bin")
+    second.kill()
+    second.wait()
+    left = set(os.listdir(tmp_path)) - {".a.bin.partial"}
+    assert len(left) == 1
+    (tmp_path / ".another's.partial").touch()
+    write(tmp_path / "b.bin")
+    assert set(os.listdir(tmp_path)) == {".a.bin.partial", ".another's.partial", "b.bin"}
+    first.communicate("\n")
+    assert (tmp_path / "a.bin").read_bytes() == b"half whole"
+    sweep(tmp_path, PARTIAL)
+    assert set(os.listdir(tmp_path)) == {"a.bin", "b.bin"}
 
 
 def test_many_writers_of_the_same_file_leave_one_of_theirs(tmp_path):
@@ -234,6 +257,9 @@ def test_lines_are_added_to_a_file(tmp_path):
         with appended(path) as file:
             file.write(line)
     assert path.read_bytes() == b"1\n2\n"
+    with appended(path, size=2) as file:
+        file.write(b"3\n")
+    assert path.read_bytes() == b"1\n3\n"
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -18,6 +18,7 @@ from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
 from audiotag.label_set import Labels
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.config import ModelConfig
+from audiotag.models.folder import WEIGHTS_FILE
 from audiotag.models.model import Model
 from audiotag.models.provenance import read_trained_on
 from audiotag.tagging.load import load_tagger
@@ -168,8 +169,20 @@ def test_run_folder_is_never_overwritten_and_another_recipe_is_not_resumed(data,
     (run / STATE_FILE).write_bytes(b"{}")
     with pytest.raises(ModelError, match="cannot be resumed"):
         loop.train(less_memory, data, run, CPU, resume=True)
-    with pytest.raises(ModelError, match="cannot be resumed"):
-        loop.train(recipe(), data, tmp_path / "new", CPU, resume=True)
+
+
+def test_a_run_that_was_never_begun_is_begun_where_it_is_to_be_resumed(data, tmp_path):
+    one = recipe(train={"epochs": 1})
+    runs = [loop.train(one, data, tmp_path / f"{x}", CPU, resume=x) for x in (False, True)]
+    weights = [(run / WEIGHTS_FILE).read_bytes() for run in runs]
+    assert weights[0] == weights[1]
+
+
+def test_where_a_run_cannot_begin_nothing_is_left(tmp_path):
+    out = tmp_path / "made" / "run"
+    with pytest.raises(DataError):
+        loop.train(recipe(), tmp_path / "no data", out, CPU)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_data_set_is_no_place_for_a_run(data):

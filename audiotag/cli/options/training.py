@@ -35,7 +35,10 @@ OPTIONS = (
         "distill=none leave these sections out.",
     ),
     click.option(
-        "--resume", is_flag=True, help="Resume from the last checkpoint in the run folder."
+        "--resume",
+        is_flag=True,
+        help="Resume from the last checkpoint in the run folder; where it holds no run yet, start "
+        "one.",
     ),
     DEVICE,
 )

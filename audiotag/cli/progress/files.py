@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Self, TypeVar
 
 import click
@@ -51,6 +52,14 @@ class Progress:
             for result in results:
                 with self._counted(result):
                     write(result)
+
+    def left(self, files: Iterable[Input], has: Callable[[Path], bool]) -> Iterator[Input]:
+        """The files that an output does not have yet; the others are counted."""
+        for file in files:
+            if isinstance(file, Path) and has(file):  # standard input may hold another sound now
+                self.skip()
+            else:
+                yield file
 
     def heard(self, path: Input, second: float) -> None:
         """Show, now and then, how far a file is."""

@@ -1,19 +1,78 @@
-"""How a command ends that Ctrl-C stops."""
+"""How a command ends that is stopped: by Ctrl-C, by whoever manages the machine (SIGTERM), or
+because its terminal is closed (SIGHUP)."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import click
 
-INTERRUPTED = 130  # exit code of a program that Ctrl-C ended, by convention
+REQUESTS = ("SIGTERM", "SIGHUP")  # names: Windows lacks the latter
+SIGNALLED = 128  # exit codes from here on say which signal ended a program, by convention
+# What can be done next, by command.
+NEXT = {
+    "train": "the same command with --resume goes on from the last checkpoint",
+    "finetune": "the same command with --resume goes on from the last checkpoint",
+    "prepare": "the same command goes on",
+    "push": "the same command goes on",
+    "pull": "the same command goes on",
+}
+ANEW = "the same command starts anew"
+
+
+class Stopped(KeyboardInterrupt):
+    """A request to end; whatever handles Ctrl-C handles it too.
+
+    Attributes:
+        signal: Its number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = number
+
+
+@contextmanager
+def requests_raised() -> Iterator[None]:
+    """A context in which SIGTERM and SIGHUP raise `Stopped`, unless they are ignored, as by nohup.
+
+    Only for the main thread, which gets all signals.
+    """
+    numbers = [getattr(signal, name) for name in REQUESTS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    taken = [number for number in numbers if before[number] == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])
 
 
 @contextmanager
 def interruptible(describe: Callable[[], str]) -> Iterator[None]:
-    """On Ctrl-C, end with one line on standard error, by `describe`, and exit code 130."""
+    """Where the command is stopped, end with one line on standard error, by `describe`.
+
+    The exit code is 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+    """
     try:
         yield
-    except KeyboardInterrupt:
-        click.echo(describe(), err=True)
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as stop:
+        number = stop.signal if isinstance(stop, Stopped) else signal.SIGINT
+        if text := describe():
+            click.echo(text, err=True)
+        sys.exit(SIGNALLED + number)
+
+
+def what_is_next(command: str | None) -> str:
+    """What a command says that is stopped; nothing in processes that another one speaks for."""
+    from audiotag.runtime.distributed import launched_rank
+
+    return "" if launched_rank() else f"Stopped; {NEXT.get(command or '', ANEW)}"
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number)

@@ -1,6 +1,5 @@
 """The plan of a preparation: what is prepared and how, kept beside its parts."""
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ from audiotag.data.info import read_info
 from audiotag.data.prepare.parts import PARTS_FOLDER
 from audiotag.data.shards import DATASET_FILE, REMEDY, SHARDS_FOLDER
 from audiotag.errors import DataError
-from audiotag.runtime.files import explained, make_folder, replaced
+from audiotag.runtime.files import make_folder, replaced
+from audiotag.runtime.lock import locked
 
 PLAN_FILE = "settings.json"
 FORMER = {"encoding": FLAC}  # settings of data sets that are older than the choice
@@ -114,21 +114,11 @@ def claimed(out: Path, rank: int) -> Iterator[None]:
     """A context in which no other process prepares the same share; a kill ends it too.
 
     Raises:
-        DataError: If another process does.
-        OutputError: If the lock cannot be written.
+        OutputError: If another process does, or the lock cannot be written.
     """
     path = out / PARTS_FOLDER / f"{rank:04d}.lock"
-    with explained(path, REMEDY):
-        file = path.open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(
-                f"{out}: another process prepares share {rank}; wait for it or end it"
-            ) from error
-        except OSError:
-            pass  # a network file system without locks: the user must take care
+    held = f"{out}: another process prepares share {rank}; wait for it or end it"
+    with locked(path, held, REMEDY):
         yield
 
 

@@ -23,7 +23,7 @@ from audiotag.data.progress import PreparationState
 from audiotag.data.recordings import Failure, Recording, SamplesAudio
 from audiotag.data.shards import hash_keys
 from audiotag.data.sources.folder import FolderSource
-from audiotag.errors import AudioError, DataError
+from audiotag.errors import AudioError, DataError, OutputError
 from audiotag.label_set import Labels
 from tests.support.made_recordings import (
     RATE,
@@ -280,7 +280,7 @@ def test_one_share_is_done_by_one_process_at_a_time(tmp_path):
 
     class Nested(ListSource):
         def recordings(self, first, last):
-            with pytest.raises(DataError, match="another process prepares share 0"):
+            with pytest.raises(OutputError, match="another process prepares share 0"):
                 prepare(self, out, RATE)
             yield from super().recordings(first, last)
 
