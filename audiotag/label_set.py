@@ -9,6 +9,7 @@ from importlib.resources import files
 from audiotag.errors import ModelError
 
 ONTOLOGY_FILE = "audioset.tsv"
+NEGATIVES = ("background", "noise", "none")  # what people call recordings of none of the labels
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,11 @@ class Labels:
 
     def __repr__(self) -> str:
         return f"Labels({len(self)}: {', '.join(self.names[:3])}, ...)"
+
+
+def is_negative(name: str) -> bool:
+    """Whether a name, in any case, says that a recording has none of the labels."""
+    return name.strip().casefold() in NEGATIVES
 
 
 def parents(mid: str) -> tuple[Label, ...]:
