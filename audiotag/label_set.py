@@ -16,6 +16,7 @@ MAX_NAME = 1_000  # characters
 UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 # They turn the direction of writing, and with it what a line seems to say.
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+NEGATIVES = ("background", "noise", "none")  # what people call recordings of none of the labels
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,11 @@ class Labels:
 
     def __repr__(self) -> str:
         return f"Labels({len(self)}: {', '.join(self.names[:3])}, ...)"
+
+
+def is_negative(name: str) -> bool:
+    """Whether a name, in any case, says that a recording has none of the labels."""
+    return name.strip().casefold() in NEGATIVES
 
 
 def _check(label: Label) -> None:

@@ -37,7 +37,7 @@ class Yamnet:
     """
 
     name, is_gpu = "yamnet", False
-    sample_rate, min_duration, thresholds = SAMPLE_RATE, 1.0, None
+    sample_rate, min_duration, window, thresholds = SAMPLE_RATE, 1.0, None, None
 
     def __init__(self, path: Path, labels: Labels | None = None) -> None:
         self.labels = labels or Labels(Label(str(i)) for i in range(NUM_CLASSES))

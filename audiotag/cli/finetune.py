@@ -18,6 +18,18 @@ SHORTCUTS = {
 @click.argument("model")
 @training_options
 @click.option(
+    "--method",
+    type=click.Choice(["auto", "probe", "full"]),
+    help="probe: keep the backbone as it is, and learn the labels from what it gives, in seconds; "
+    "full: train all layers; auto: begin with the probe, train all layers from it on while that "
+    "helps, and keep the better.  [default: auto]",
+)
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Add the labels to those that the model has, instead of replacing them.",
+)
+@click.option(
     "--freeze",
     metavar="backbone|NUMBER",
     help="Freeze the backbone, so that only the classifier learns; or only its stem and its first "
@@ -48,14 +60,19 @@ def finetune(
     overrides: tuple[str, ...],
     resume: bool,
     device: str,
+    method: str | None,
+    keep: bool,
     **shortcuts: str | float | None,
 ) -> None:
     """Adapt MODEL (folder, Hub id, or `default` for the embedded one) to the labels of a data set.
 
     Settings that are not given are chosen by the number and the length of the clips; recipe.toml
-    in the run folder lists them.
+    in the run folder lists them. Recordings under a label called background, noise or none, and
+    those without a label, are of none of the labels: what the model is not to answer to.
 
+    \b
     Example: audiotag finetune default --data data/mine --out runs/mine
+             audiotag finetune default --data data/pump --out runs/pump --keep
     """
     from audiotag.cli.process import prepare_to_train
     from audiotag.cli.trained import announce, finish
@@ -67,6 +84,15 @@ def finetune(
     chosen = select_device(device)
     prepare_to_train(chosen.type)
     announce(out, resume)
-    run = finetune(model, data, out, chosen, [*given, *overrides], resume)
-    if not launched_rank():
-        finish(run)
+    is_first = not launched_rank()
+
+    def tell(sentence: str) -> None:
+        if is_first:
+            click.echo(sentence, err=True)
+
+    changes = [*given, *overrides]
+    notes = finetune(model, data, out, chosen, changes, resume, method, keep, tell)
+    if is_first:
+        for note in notes:
+            click.echo(note)
+        finish(out)

@@ -1,7 +1,10 @@
 """Reading a prepared data set: any clip by its index, from many threads or processes."""
 
+import hashlib
 import io
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,10 @@ from audiotag.data.info import not_prepared, read_info, read_json
 from audiotag.data.shards import FAILURES_FILE, INDEX_FILE, LABELS_FILE
 from audiotag.data.targets import Targets
 from audiotag.errors import DataError
-from audiotag.label_set import Labels
+from audiotag.label_set import Labels, is_negative
 
 COLUMNS = ["key", "shard", "offset", "length", "duration", "split", "fold", "labels"]
+PIECE = re.compile(r"(\d{8})_\d{4}_(.*)")  # key of a piece of a recording: its number, its name
 OPEN_SHARDS = 256  # files held open at once; systems allow a process 1024
 
 
@@ -29,12 +33,15 @@ class ClipDataset:
         split: Its clips only.
         fold: Its clips only.
         without_fold: All clips but its.
+        share: Only clips of the recordings whose number from 0 to 99, a hash of their name, lies
+            from the first of these to before the second.
 
     Attributes:
         keys: Name of each clip, (N,).
         durations: Seconds of each clip, (N,).
         lengths: Samples of each clip, (N,).
         sizes: Bytes of each clip as stored, (N,).
+        folds: Fold of each clip, (N,); -1 for none.
         sample_rate: Hz.
 
     Raises:
@@ -47,6 +54,7 @@ class ClipDataset:
         split: str | None = None,
         fold: int | None = None,
         without_fold: int | None = None,
+        share: Sequence[int] | None = None,
     ) -> None:
         self.folder = Path(folder)
         index = _read_index(self.folder)
@@ -56,11 +64,15 @@ class ClipDataset:
             index = index.filter(_among(index, "fold", fold, folder))
         if without_fold is not None:
             index = index.filter(pc.invert(_among(index, "fold", without_fold, folder)))
+        if share is not None:
+            numbers = [_hash_number(recording_of(key)) for key in index["key"].to_pylist()]
+            index = index.filter(pa.array([share[0] <= x < share[1] for x in numbers], pa.bool_()))
         if not len(index):
             raise DataError(f"{folder} has no such clips; {FAILURES_FILE} says what was left out")
         self.sample_rate = read_info(self.folder).sample_rate
         self.keys = np.array(index["key"], dtype=np.dtypes.StringDType())
         self.durations = index["duration"].to_numpy()
+        self.folds = pc.fill_null(index["fold"], -1).to_numpy()
         self.lengths = np.rint(self.durations * self.sample_rate).astype(np.int64)
         labels = index["labels"].combine_chunks()
         self._label_clips = pc.list_parent_indices(labels).to_numpy().astype(np.int32)
@@ -91,19 +103,23 @@ class ClipDataset:
     def targets(self, labels: Labels) -> Targets:
         """Which of `labels` each clip has.
 
+        A name of `label_set.NEGATIVES` that is none of them says that a clip has none.
+
         Raises:
             DataError: If a clip has a label that is not one of them.
         """
         known = {name: column for column, name in enumerate(labels.names)}
         for name in self._label_names:
-            if name not in known:
+            if name not in known and not is_negative(name):
                 raise DataError(
                     f"{self.folder}: label {name!r} is not one of the model's; audiotag finetune "
                     "teaches it the labels of a data set"
                 )
-        columns = np.array([known[name] for name in self._label_names], dtype=np.int64)
+        columns = np.array([known.get(name, -1) for name in self._label_names], dtype=np.int64)
+        columns = columns[self._label_numbers]
+        is_label = columns >= 0
         shape = len(self), len(labels)
-        return Targets(self._label_clips, columns[self._label_numbers], shape)
+        return Targets(self._label_clips[is_label], columns[is_label], shape)
 
     def _bytes(self, index: int) -> bytes:
         file = self._open(int(self._shard[index]))
@@ -127,6 +143,12 @@ class ClipDataset:
         )
 
 
+def recording_of(key: str) -> str:
+    """What the keys of all clips of one recording have in common."""
+    match = PIECE.match(key)
+    return key if match is None else f"{match[1]}_{match[2]}"
+
+
 def read_labels(folder: Path) -> Labels:
     """The labels of a prepared data set, in order.
 
@@ -143,6 +165,20 @@ def read_folds(folder: Path) -> list[int]:
         DataError: If the folder is not a prepared data set.
     """
     return sorted(pc.unique(_read_index(Path(folder))["fold"].drop_null()).to_pylist())
+
+
+def _hash_number(name: str) -> int:
+    """A number from 0 to 99, the same on every machine."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100
+
+
+def read_splits(folder: Path) -> list[str]:
+    """The splits of a prepared data set, sorted.
+
+    Raises:
+        DataError: If the folder is not a prepared data set.
+    """
+    return sorted(pc.unique(_read_index(Path(folder))["split"].drop_null()).to_pylist())
 
 
 def _read_index(folder: Path) -> pa.Table:

@@ -138,13 +138,13 @@ def _score(plan: EvaluationPlan, model: str) -> Scores:
         how = plan.device, plan.batch_size, plan.precision, plan.engine
         return Scores.join(score_folds(Path(model), plan.data, *how))
     folder = Path(model) if model.endswith(".onnx") else model_folder(model)
-    split, fold = plan.split, plan.fold
+    split, fold, share = plan.split, plan.fold, None
     if split is None and fold is None:
-        split, fold = validation_part(folder, plan.data)
+        split, fold, share = validation_part(folder, plan.data)
     engine = "onnx" if folder.suffix == ".onnx" else plan.engine
     tagger = open_engine(str(folder), plan.device, engine, plan.precision, name=model)
     unlabelled = plan.scores is not None
-    scores = score(tagger, plan.data, split, fold, plan.batch_size, unlabelled)
+    scores = score(tagger, plan.data, split, fold, plan.batch_size, unlabelled, share)
     return replace(scores, learnt=count_learnt(folder, plan.data, scores.keys))
 
 

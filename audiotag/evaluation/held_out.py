@@ -6,12 +6,12 @@ from pathlib import Path
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.shards import hash_keys
 from audiotag.errors import DataError
-from audiotag.models.provenance import Part, read_trained_on
+from audiotag.models.provenance import Part, Share, read_trained_on
 
 
-def validation_part(folder: Path, data: Path) -> tuple[str | None, int | None]:
-    """Split and fold to measure a model on: those that its run was validated on, if the data set
-    has these very clips, else the split valid.
+def validation_part(folder: Path, data: Path) -> tuple[str | None, int | None, Share | None]:
+    """Split, fold and share to measure a model on: those that its run was validated on, if the data
+    set has these very clips, else the split valid.
 
     Args:
         folder: A model folder, a run folder, or an `.onnx` file, which says nothing of a run.
@@ -22,8 +22,8 @@ def validation_part(folder: Path, data: Path) -> tuple[str | None, int | None]:
     """
     trained_on = read_trained_on(folder)
     if trained_on is not None and find_clips(trained_on.valid, data) is not None:
-        return trained_on.valid.split, trained_on.valid.fold
-    return "valid", None
+        return trained_on.valid.split, trained_on.valid.fold, trained_on.valid.share
+    return "valid", None, None
 
 
 def count_learnt(folder: Path, data: Path, keys: Iterable[str]) -> int:
@@ -41,7 +41,7 @@ def count_learnt(folder: Path, data: Path, keys: Iterable[str]) -> int:
 def find_clips(part: Part, data: Path) -> ClipDataset | None:
     """The clips that a part of a run's data names, where a data set has exactly these."""
     try:
-        clips = ClipDataset(data, part.split, part.fold, part.without_fold)
+        clips = ClipDataset(data, part.split, part.fold, part.without_fold, part.share)
     except DataError:  # it has no such split or fold
         return None
     return clips if hash_keys(clips.keys.tolist()) == part.keys else None

@@ -1,26 +1,21 @@
 """Scoring: a model's scores of every clip of a prepared data set, by one process or many."""
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.windows import followed_by_silence
 from audiotag.data.dataset import ClipDataset
-from audiotag.data.encoding import PCM_16_SCALE
 from audiotag.errors import DataError, ModelError
+from audiotag.evaluation.hearing import compute_clips, equal_lengths
 from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
+from audiotag.models.provenance import Share
 from audiotag.runtime.distributed import process_count, process_rank, sum_over_processes
 from audiotag.runtime.files import replaced
 from audiotag.runtime.progress import progress_line
-
-BATCHES_AHEAD = 4  # read and waiting
-READERS = 4  # threads; decoding FLAC is some 100 times faster than a CPU model
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +92,10 @@ def score(
     fold: int | None = None,
     batch_size: int = 16,
     unlabelled: bool = False,
+    share: Share | None = None,
 ) -> Scores:
-    """Score every clip of a data set at its own length, or the model's minimum.
+    """Score every clip of a data set at its own length, or the model's minimum; where the model
+    takes windows of one length alone, a clip has the highest scores of its windows, as `tag` gives.
 
     Where `torch.distributed` is initialised each process scores a share, and all get all scores.
     The batches are the same for any number of processes, and so is every bit of the scores.
@@ -110,12 +107,13 @@ def score(
         fold: Its clips only.
         batch_size: Clips scored at once.
         unlabelled: Score clips even if none of them has a label, so that nothing can be measured.
+        share: Only clips of this share of the recordings, as of `ClipDataset`.
 
     Raises:
         DataError: If the data do not fit the model, or no clip has a label.
         ModelError: If a score is not a number, or a batch does not fit on the device.
     """
-    dataset = ClipDataset(data, split, fold)
+    dataset = ClipDataset(data, split, fold, share=share)
     if dataset.sample_rate != tagger.sample_rate:
         raise DataError(
             f"{data} is at {dataset.sample_rate} Hz and {tagger.name} takes {tagger.sample_rate} "
@@ -127,18 +125,21 @@ def score(
     values = _score_clips(tagger, dataset, batch_size)
     keys = tuple(str(key) for key in dataset.keys)
     name = Path(data).resolve().name
+    if share is not None:
+        split = f"{split}[{share[0]}%:{share[1]}%]"
     return Scores(tagger.name, name, split, fold, tagger.labels, keys, targets, values)
 
 
 def _score_clips(tagger: Engine, dataset: ClipDataset, batch_size: int) -> np.ndarray:
     """Scores (N, classes) of all clips, of which this process computes its share."""
-    batches = list(_equal_lengths(dataset, batch_size))
+    batches = equal_lengths(dataset, batch_size)
     mine = batches[process_rank() :: process_count()]
     values = np.zeros((len(dataset), len(tagger.labels)))
     hidden = process_rank() > 0
     with progress_line(tagger.name, len(dataset), "clips", is_hidden=hidden) as line:
-        for clips, waveforms in _read_ahead(dataset, mine, tagger):
-            values[clips] = tagger.score_windows(waveforms, double=True)
+        score_windows = partial(tagger.score_windows, double=True)
+        for clips, scores in compute_clips(dataset, mine, tagger, score_windows):
+            values[clips] = scores.max(1)
             line.update(len(clips) * process_count())
     values = sum_over_processes(values)
     wrong = np.flatnonzero(~np.isfinite(values).all(1))
@@ -148,33 +149,3 @@ def _score_clips(tagger: Engine, dataset: ClipDataset, batch_size: int) -> np.nd
             "first, are not numbers; its weights may be damaged"
         )
     return values
-
-
-def _read_ahead(
-    dataset: ClipDataset, batches: list[list[int]], tagger: Engine
-) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Batches with their waveforms (B, T) float32 in [-1, 1], read in threads."""
-    shortest = round(tagger.min_duration * tagger.sample_rate)
-
-    def read(clip: int) -> np.ndarray:
-        samples = dataset.read(clip).astype(np.float32) / np.float32(PCM_16_SCALE)
-        return followed_by_silence(samples, shortest)
-
-    waiting: deque[tuple[list[int], list[Future[np.ndarray]]]] = deque()
-    with ThreadPoolExecutor(READERS) as pool:
-        for batch in batches:
-            waiting.append((batch, [pool.submit(read, clip) for clip in batch]))
-            if len(waiting) > BATCHES_AHEAD:
-                clips, parts = waiting.popleft()
-                yield clips, np.stack([part.result() for part in parts])
-        for clips, parts in waiting:
-            yield clips, np.stack([part.result() for part in parts])
-
-
-def _equal_lengths(dataset: ClipDataset, batch_size: int) -> Iterator[list[int]]:
-    """Batches of clip numbers whose clips are equally long."""
-    order = np.argsort(dataset.durations, kind="stable")
-    for _, group in groupby(order, key=lambda i: dataset.durations[i]):
-        clips = [int(i) for i in group]
-        for first in range(0, len(clips), batch_size):
-            yield clips[first : first + batch_size]

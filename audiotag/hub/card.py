@@ -190,6 +190,8 @@ def _timm(config: ModelConfig, model: str) -> str:
 
 
 def _model_table(config: ModelConfig, parameters: int) -> str:
+    rate = config.front_end_args["sample_rate"]
+    length = "of any length" if config.window is None else f"in windows of {config.window:g} s"
     return _table(
         "property",
         {
@@ -197,7 +199,7 @@ def _model_table(config: ModelConfig, parameters: int) -> str:
             **({"Arguments": _arguments(config.model_args)} if config.model_args else {}),
             **({"DCLS": _arguments(config.dcls)} if config.dcls else {}),
             "Parameters": f"{parameters:,}",
-            "Input": f"mono audio at {config.front_end_args['sample_rate']:,} Hz, of any length",
+            "Input": f"mono audio at {rate:,} Hz, {length}",
             "Front end": f"{config.front_end}: {_arguments(config.front_end_args)}",
             "Shortest clip": f"{config.min_duration:g} s; silence follows a shorter one up to it",
         },

@@ -64,9 +64,9 @@ def check_count(labels: int) -> None:
         raise ModelError(f"there are {labels:,} labels, not 1 to {MAX_LABELS:,}")
 
 
-def check_duration(seconds: Any) -> None:
-    """Raise a ModelError if this is no length of a shortest clip."""
-    check_number("min_duration", seconds, (float, 1e-3, MAX_DURATION))
+def check_duration(where: str, seconds: Any) -> None:
+    """Raise a ModelError if this is no length of a clip that a model hears."""
+    check_number(where, seconds, (float, 1e-3, MAX_DURATION))
 
 
 def check_thresholds(values: Any, labels: int) -> None:

@@ -41,7 +41,10 @@ class ModelConfig:
         dcls: Arguments of `swap.swap_convs`, where convolutions were replaced by DCLS ones.
         front_end: Name of the front end.
         front_end_args: Arguments of the front end.
-        min_duration: Seconds up to which silence follows a shorter clip.
+        min_duration: Seconds up to which silence follows a shorter clip; of a model trained here
+            the shortest crop, which is the shortest audio that it has heard.
+        window: Seconds of the only windows that the network takes, as of a vision transformer;
+            None where it takes any length.
         thresholds: For each class, in the order of the labels, the score from which on it counts
             as heard; None if none were fitted.
         softmax: Whether scores are a softmax and add up to one, as of a model trained on clips
@@ -59,6 +62,7 @@ class ModelConfig:
     front_end: str = "log_mel"
     front_end_args: dict[str, Any] = field(default_factory=dict)
     min_duration: float = MIN_DURATION
+    window: float | None = None
     thresholds: tuple[float, ...] | None = None
     softmax: bool = False
     folded: bool = False
@@ -70,7 +74,9 @@ class ModelConfig:
         if self.dcls is not None:
             check_dcls("dcls", self.dcls)
         check_front_end(self.front_end, self.front_end_args)
-        check_duration(self.min_duration)
+        check_duration("min_duration", self.min_duration)
+        if self.window is not None:
+            check_duration("window", self.window)
         if self.thresholds is not None:
             check_thresholds(self.thresholds, len(self.labels))
 
@@ -97,6 +103,7 @@ class ModelConfig:
                 **({} if self.dcls is None else {"dcls": self.dcls}),
                 "front_end": {"name": self.front_end, **self.front_end_args},
                 "min_duration": self.min_duration,
+                **({} if self.window is None else {"window": self.window}),
                 "labels": [{"name": label.name, "mid": label.mid} for label in self.labels],
                 **({} if self.thresholds is None else {"thresholds": self.thresholds}),
                 **({"softmax": True} if self.softmax else {}),
@@ -136,6 +143,7 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
         "front_end": front_end.pop("name"),
         "front_end_args": front_end,
         "min_duration": values["min_duration"],
+        "window": values.get("window"),
         "thresholds": tuple(thresholds) if isinstance(thresholds, list) else thresholds,
         "softmax": bool(values.get("softmax", False)),
         "folded": bool(values.get("folded", False)),

@@ -16,6 +16,7 @@ class Engine(Protocol):
         labels: The classes.
         sample_rate: Hz of the waveforms it takes.
         min_duration: Seconds; shorter clips are followed by silence up to this.
+        window: Seconds of the only windows that it takes; None if it takes any length.
         is_gpu: Whether it computes on a GPU.
         thresholds: For each class, the score from which on it counts as heard, (classes,); None
             if none were fitted.
@@ -31,6 +32,9 @@ class Engine(Protocol):
 
     @property
     def min_duration(self) -> float: ...
+
+    @property
+    def window(self) -> float | None: ...
 
     @property
     def is_gpu(self) -> bool: ...
@@ -69,6 +73,11 @@ class Configured:
     def min_duration(self) -> float:
         """Seconds; shorter clips are followed by silence up to this."""
         return self.config.min_duration
+
+    @property
+    def window(self) -> float | None:
+        """Seconds of the only windows that it takes; None if it takes any length."""
+        return self.config.window
 
     @property
     def thresholds(self) -> np.ndarray | None:

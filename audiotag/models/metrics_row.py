@@ -1,8 +1,10 @@
 """A row of a run folder's `metrics.jsonl`: the figures of one validation."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from audiotag.models.folder import METRICS_FILE
 
@@ -43,10 +45,10 @@ class MetricsRow:
 
     @property
     def figures(self) -> dict[str, float]:
-        """What was measured, by name, in the order of the file."""
+        """What was measured and is a number, by name, in the order of the file."""
         values = asdict(self)
-        others = values.pop("others")
-        return {name: value for name, value in values.items() if value is not None} | others
+        values |= values.pop("others")
+        return {k: x for k, x in values.items() if x is not None and not _is_nan(x)}
 
     @property
     def curves(self) -> dict[str, float]:
@@ -55,7 +57,12 @@ class MetricsRow:
 
     def to_json(self) -> str:
         """The row as `metrics.jsonl` has it."""
-        return json.dumps(self.figures)
+        return json.dumps(self.figures, allow_nan=False)
+
+
+def _is_nan(value: Any) -> bool:
+    """Whether a value is no number, or infinite: JSON has no word for it, and nothing ranks it."""
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def read_metrics(folder: Path) -> list[MetricsRow]:

@@ -8,6 +8,8 @@ from audiotag.errors import ModelError
 from audiotag.models.folder import DATA_FILE
 from audiotag.runtime.files import replaced
 
+Share = tuple[int, int]  # of the recordings, by their numbers from 0 to 99: first, and before which
+
 
 @dataclass(frozen=True)
 class Part:
@@ -17,7 +19,8 @@ class Part:
         clips: How many.
         hours: How long they are.
         keys: Hash of their keys, as an evaluation on them has.
-        split, fold, without_fold: Which of the data set's clips they are, as of `ClipDataset`.
+        split, fold, without_fold, share: Which of the data set's clips they are: arguments of
+            `ClipDataset`.
     """
 
     clips: int
@@ -26,6 +29,7 @@ class Part:
     split: str | None = None
     fold: int | None = None
     without_fold: int | None = None
+    share: Share | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""The line on a terminal that says how far long work is; nothing where standard error is a file."""
+"""The line that says how far long work is: on a terminal; where standard error is a file, lines of
+the work that takes longest."""
+
+import sys
+from typing import Any
 
 from tqdm import tqdm
 
@@ -15,6 +19,7 @@ def progress_line(
     is_hidden: bool = False,
     is_left: bool = True,
     delay: float = 0.0,
+    log_every: float | None = None,
 ) -> tqdm:
     """A line to `update`, used as a context manager.
 
@@ -26,14 +31,34 @@ def progress_line(
         is_hidden: Show nothing, as in all processes but the first.
         is_left: Leave the line on the terminal at the end.
         delay: Seconds that may pass before the line appears.
+        log_every: Where standard error is no terminal, seconds from one line there to the next;
+            none are written if None.
     """
+    is_logged = log_every is not None and not sys.stderr.isatty()
+    where: dict[str, Any] = {}
+    if is_logged:
+        where = {"file": _Lines(), "mininterval": log_every, "miniters": 1, "dynamic_ncols": False}
     return tqdm(
         desc=name,
         total=total,
         unit=f" {unit}",
         initial=initial,
-        disable=True if is_hidden else None,  # None: shown on a terminal
+        disable=True if is_hidden else False if is_logged else None,  # None: shown on a terminal
         leave=is_left,
         delay=delay,
         bar_format=FORMAT,
+        **where,
     )
+
+
+class _Lines:
+    """Standard error as a file for tqdm, in which each state is a line of its own."""
+
+    def write(self, text: str) -> None:
+        """Write what is not there to move the cursor or to clear the line."""
+        if line := text.strip("\r\n "):
+            sys.stderr.write(f"{line}\n")
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        sys.stderr.flush()

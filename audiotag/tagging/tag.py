@@ -35,7 +35,8 @@ class TagOptions:
         threshold: Only tags with at least this score; if None, the model's own threshold of each
             class, where it has them.
         window: Length of a window in seconds; a file is scored window by window. A window shorter
-            than the model takes is followed by silence.
+            than the model takes is followed by silence; of a model that takes windows of one
+            length alone they are no longer than that.
         hop: Seconds from one window's start to the next; `window` if None.
         timeline: Give the tags of each window too.
         pool: A file's score is the "max" of its windows' scores, or their "mean".
@@ -265,13 +266,19 @@ def _windows(
     )
 
 
+def _lengths(engine: Engine, options: TagOptions) -> tuple[float, float | None]:
+    """Length and hop of the windows: none is longer than the only ones that the model takes."""
+    if engine.window is None or engine.window >= options.window:
+        return options.window, options.hop
+    return engine.window, None if options.hop is None else min(options.hop, engine.window)
+
+
 def _decoder(engine: Engine, options: TagOptions) -> Callable[[Input], Iterator[windows.Window]]:
     def decode(path: Input) -> Iterator[windows.Window]:
         if isinstance(path, Path) and path.is_dir():
             os.listdir(path)  # only a folder that cannot be listed comes this far: says why
         blocks = streams.stream(path, engine.sample_rate)
-        return windows.windows(
-            blocks, engine.sample_rate, options.window, options.hop, engine.min_duration
-        )
+        lengths = _lengths(engine, options)
+        return windows.windows(blocks, engine.sample_rate, *lengths, engine.min_duration)
 
     return decode

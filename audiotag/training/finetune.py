@@ -1,13 +1,51 @@
-"""Fine-tuning: a trained model adapted to the labels of a data set."""
+"""Fine-tuning: a trained model adapted to the labels of a data set.
 
-from collections.abc import Iterable
+It begins with the probe: a head by logistic regression on what the frozen backbone gives, in
+seconds. From there all layers learn, as long as validation gains; weights that are not better than
+the probe by more than chance give way to it. So nobody gets less than the probe.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from safetensors.torch import load_file, save
 
-from audiotag.models.folder import RECIPE_FILE
+from audiotag.data.dataset import ClipDataset, read_labels, read_splits
+from audiotag.evaluation.hearing import compute_clips, equal_lengths
+from audiotag.label_set import is_negative
+from audiotag.models.config import read_config
+from audiotag.models.folder import RECIPE_FILE, WEIGHTS_FILE
+from audiotag.models.metrics_row import MetricsRow, read_metrics
+from audiotag.models.model import Model, to_device
+from audiotag.models.provenance import read_trained_on
+from audiotag.runtime.distributed import launched_rank
+from audiotag.runtime.files import replaced
+from audiotag.tagging.locate import model_folder
 from audiotag.training.loop import train
-from audiotag.training.recipe.finetune import finetune_recipe, resumed_recipe, training_durations
+from audiotag.training.probe.probe import fit_probe, read_probe, save_probe
+from audiotag.training.recipe.finetune import (
+    AUTO,
+    FULL,
+    SHORTEST_CROP,
+    finetune_recipe,
+    resumed_recipe,
+    training_durations,
+)
+from audiotag.training.recipe.sections import PROBE, Recipe
+from audiotag.training.recipe.toml import override, parse_recipe
+from audiotag.training.run_folder.history import LOWER_IS_BETTER
+from audiotag.training.run_folder.kept_weights import checkpoint_file
+from audiotag.training.setup import ACCURACY, data_parts, described, kept_count, labels_of
+
+HELD_OUT = 20  # per cent of the recordings, where the data have no validation part
+FEWEST_JUDGES = 30  # validation clips; of fewer none can tell that training beats the probe
+BATCH_SIZE = 16  # clips heard at once
 
 
 def finetune(
@@ -17,7 +55,10 @@ def finetune(
     device: torch.device,
     overrides: Iterable[str] = (),
     resume: bool = False,
-) -> Path:
+    method: str | None = None,
+    keep: bool = False,
+    tell: Callable[[str], None] = lambda sentence: None,
+) -> tuple[str, ...]:
     """Adapt a trained model by a recipe that fits the number and the length of the clips.
 
     Args:
@@ -27,16 +68,217 @@ def finetune(
         device: Where to train.
         overrides: Changes of the recipe; see `recipe.toml.override`.
         resume: Continue the run in `out`, if there is one, with its own recipe.
+        method: "probe" (the backbone stays as it is), "full" (all layers, from a random head) or
+            "auto" (the probe, and all layers from it on where that is better); "auto" if None.
+        keep: Add the labels to those of the model.
+        tell: Called with what there is to say before the training.
 
     Returns:
-        `out`.
+        What was reached, sentence by sentence; nothing in all processes but the first, where
+        torchrun started several.
 
     Raises:
         RecipeError, DataError, ModelError: As `loop.train`.
     """
-    changes = list(overrides)
+    changes = [*overrides, *(["model.keep_labels=true"] if keep else [])]
     if resume and (out / RECIPE_FILE).exists():
+        if method is not None:
+            changes.insert(0, f'model.head="{"random" if method == FULL else PROBE}"')
         recipe = resumed_recipe(out, model, changes)
     else:
-        recipe = finetune_recipe(model, training_durations(data, changes), changes)
-    return train(recipe, data, out, device, resume)
+        recipe = _plan(model, data, changes, method or AUTO, keep, tell)
+    for sentence in _warnings(recipe, data):
+        tell(sentence)
+    start = time.monotonic()
+    train(recipe, data, out, device, resume)
+    if launched_rank():
+        return ()
+    notes = _outcome(out, recipe, data, device, time.monotonic() - start)
+    return (*notes, *_kept_labels(out, recipe, data, device))
+
+
+def _plan(
+    model: str,
+    data: Path,
+    changes: Sequence[str],
+    method: str,
+    keep: bool,
+    tell: Callable[[str], None],
+) -> Recipe:
+    """The recipe of a new run."""
+    config = read_config(model_folder(model))
+    shortest = config.window or max(SHORTEST_CROP, config.min_duration)
+    part, sentence = _validation_part(data, changes, method)
+    if sentence is not None:
+        tell(sentence)
+    changes = [*part, *changes]
+    if keep and method == FULL:
+        changes = [f'model.head="{PROBE}"', *changes]
+    durations = training_durations(data, changes)
+    recipe = finetune_recipe(model, durations, changes, shortest, method)
+    if method == AUTO and not _can_judge(recipe, data) and not _names(changes, "train.epochs"):
+        tell(f"fewer than {FEWEST_JUDGES} validation clips cannot tell what beats the probe")
+        recipe = finetune_recipe(model, durations, changes, shortest, PROBE)
+    return recipe if _names(changes, "train.metric") else _by_accuracy(recipe, data)
+
+
+def _names(changes: Sequence[str], key: str) -> bool:
+    """Whether changes of a recipe set a key."""
+    return any(change.partition("=")[0] == key for change in changes)
+
+
+def _validation_part(
+    data: Path, changes: Sequence[str], method: str
+) -> tuple[list[str], str | None]:
+    """Changes of the recipe that say what to validate on, and a sentence on it; none where the data
+    set or the changes say it."""
+    wanted = parse_recipe({"data": override({}, changes).get("data", {})}).data
+    if wanted.valid_fold is not None or wanted.valid_percent is not None:
+        return [], None
+    clips = ClipDataset(data, wanted.train_split)
+    if wanted.valid_split in read_splits(data):
+        return [], None
+    told = f"{data} has no split {wanted.valid_split}: the probe is cross-validated"
+    if method == PROBE or (method == AUTO and len(clips) * HELD_OUT / 100 < FEWEST_JUDGES):
+        change = f'data.valid_split="{wanted.train_split}"'
+        return [change], f"{told}, and then learns from all {len(clips)} clips"
+    return [f"data.valid_percent={HELD_OUT}"], (
+        f"{told}, and training is validated on {HELD_OUT} % of its recordings"
+    )
+
+
+def _can_judge(recipe: Recipe, data: Path) -> bool:
+    """Whether there are enough clips to validate on, which are not those that are learnt."""
+    train_part, valid_part = data_parts(recipe)
+    return train_part != valid_part and len(ClipDataset(data, **valid_part)) >= FEWEST_JUDGES
+
+
+def _by_accuracy(recipe: Recipe, data: Path) -> Recipe:
+    """The recipe, judged by accuracy where every clip has one label."""
+    if recipe.train.task == "multi" or recipe.model.keep_labels:
+        return recipe
+    labels = labels_of(recipe, data)
+    parts = (ClipDataset(data, **part).targets(labels) for part in data_parts(recipe))
+    if not all(targets.is_single for targets in parts):
+        return recipe
+    return replace(recipe, train=replace(recipe.train, metric=ACCURACY))
+
+
+def _warnings(recipe: Recipe, data: Path) -> Iterator[str]:
+    """What to tell of the labels: which are none, and whether anything has none."""
+    train_part, _ = data_parts(recipe)
+    negatives = [x.name for x in read_labels(data) if is_negative(x.name)]
+    if negatives and recipe.data.negatives:
+        yield (
+            f"{', '.join(negatives)}: taken for recordings of none of the labels; with --set "
+            "data.negatives=false it is a label"
+        )
+    if recipe.data.label_set == "data":
+        labels = labels_of(recipe, data)
+        if not (ClipDataset(data, **train_part).targets(labels).sizes == 0).any():
+            yield (
+                "warning: every clip has one of the labels, so the model has never heard anything "
+                "else and will call it one of them; add recordings of other sounds, in a folder "
+                "called background or with an empty label"
+            )
+
+
+def _outcome(
+    out: Path, recipe: Recipe, data: Path, device: torch.device, seconds: float
+) -> Iterator[str]:
+    """Make the folder's weights the better ones; say what was reached, and in which time."""
+    rows, metric, trained_on = read_metrics(out), recipe.train.metric, read_trained_on(out)
+    assert trained_on is not None
+    judged = f"on {trained_on.valid.clips} validation clips"
+    best = _best(rows, metric)
+    if recipe.model.head != PROBE:
+        yield f"full: {metric} {best.figures.get(metric, math.nan):.4f} {judged}, {seconds:.0f} s"
+        return
+    probe = read_probe(out)
+    yield (
+        f"probe: {probe.figure} {probe.value:.4f} of {probe.clips} clips in {probe.parts}-fold "
+        f"cross-validation, {probe.seconds:.1f} s"
+    )
+    if recipe.train.epochs:
+        gains = _gains(rows[0], best, metric, trained_on.valid.clips)
+        before, after = (row.figures.get(metric, math.nan) for row in (rows[0], best))
+        yield (
+            f"training: {metric} {after:.4f} at best {judged}, the probe's {before:.4f}, "
+            f"{seconds - probe.seconds:.0f} s; "
+            + ("it is kept" if gains else "no more than chance: the probe is kept")
+        )
+        if gains:
+            return
+        _restore_start(out)
+    if recipe.data.valid_percent is not None:
+        yield _learn_all(out, recipe, data, device)
+
+
+def _best(rows: Sequence[MetricsRow], metric: str) -> MetricsRow:
+    """The row that a run ends with; of equal ones the earliest."""
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    return max(rows, key=lambda row: sign * row.figures.get(metric, -sign * math.inf))
+
+
+def _gains(start: MetricsRow, best: MetricsRow, metric: str, clips: int) -> bool:
+    """Whether a row is better than the start by more than a standard error of a share of clips."""
+    if best.step == start.step:
+        return False
+    before, after = start.figures.get(metric, math.nan), best.figures.get(metric, math.nan)
+    if metric in LOWER_IS_BETTER:
+        return after < before
+    mean = min(max((before + after) / 2, 0.0), 1.0)
+    return after - before > math.sqrt(mean * (1 - mean) / clips)
+
+
+def _restore_start(out: Path) -> None:
+    """Give a run's folder the weights before its first step."""
+    with replaced(out / WEIGHTS_FILE) as file:
+        file.write(save(load_file(checkpoint_file(out, 0)), metadata={"format": "pt"}))
+
+
+def _learn_all(out: Path, recipe: Recipe, data: Path, device: torch.device) -> str:
+    """Fit the head of a run's folder to all clips, those held out too."""
+    tagger, trained_on = to_device(Model.load(out), device), read_trained_on(out)
+    assert trained_on is not None
+    part: dict[str, Any] = {"split": recipe.data.train_split}
+    clips, kept = ClipDataset(data, **part), kept_count(recipe)
+    probe = fit_probe(tagger, clips, clips.targets(tagger.labels).dense()[:, kept:], kept)
+    former = tagger.config.thresholds
+    thresholds = None if former is None else (*former[:kept], *probe.thresholds)
+    tagger.config = replace(tagger.config, thresholds=thresholds)
+    tagger.save(out)
+    save_probe(probe, out)
+    replace(trained_on, train=described(clips, part)).save(out)
+    return (
+        f"probe, from all {probe.clips} clips: {probe.figure} {probe.value:.4f} in "
+        f"{probe.parts}-fold cross-validation"
+    )
+
+
+def _kept_labels(out: Path, recipe: Recipe, data: Path, device: torch.device) -> Iterator[str]:
+    """How far the scores of the labels that were kept have moved, on the validation clips."""
+    kept = kept_count(recipe)
+    if not kept:
+        return
+    clips = ClipDataset(data, **data_parts(recipe)[1])
+    before, after = (
+        _scores(Model.load(folder), clips, device)[:, :kept]
+        for folder in (model_folder(recipe.model.init), out)
+    )
+    moved, same = np.abs(after - before), before.argmax(1) == after.argmax(1)
+    yield (
+        f"the {kept} labels from before, on {len(clips)} clips: scores moved by {moved.max():.4f} "
+        f"at most, {moved.mean():.4f} in the mean; the first of them is the same for "
+        f"{same.mean():.0%}"
+    )
+
+
+def _scores(model: Model, clips: ClipDataset, device: torch.device) -> np.ndarray:
+    """Scores (N, classes) of clips, as `audiotag evaluate` gives them."""
+    model = to_device(model, device)
+    scores = np.zeros((len(clips), len(model.labels)))
+    batches = equal_lengths(clips, BATCH_SIZE)
+    for numbers, found in compute_clips(clips, batches, model, model.score_windows):
+        scores[numbers] = found.max(1)
+    return scores

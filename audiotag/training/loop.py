@@ -1,5 +1,6 @@
 """The loop over epochs and steps, from a recipe to a run folder."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from audiotag.runtime.progress import progress_line
 from audiotag.training.batches import MicroBatch, prepared
 from audiotag.training.loss_watch import LossWatch
 from audiotag.training.optim.freezing import set_training
+from audiotag.training.probe.probe import save_probe
 from audiotag.training.recipe.checks import check_resumed
 from audiotag.training.recipe.sections import Recipe
 from audiotag.training.recipe.toml import dump_recipe, load_recipe
@@ -29,9 +31,11 @@ from audiotag.training.run import Run
 from audiotag.training.run_folder.history import check_wandb
 from audiotag.training.run_folder.state import STATE_FILE, Position, load_state
 from audiotag.training.saver import Saver
+from audiotag.training.schedule import slow_average
 from audiotag.training.setup import start
 from audiotag.training.steps import train_step
 
+LOG_SECONDS = 30.0  # from one line of progress to the next where there is no terminal
 REPORT_STEPS = 20  # reading the loss waits for the device: not every step
 
 
@@ -97,6 +101,9 @@ def _train(
 ) -> None:
     """Train in one process."""
     run = start(recipe, data, device, rank)
+    slow = slow_average(recipe, run.schedule)
+    if slow is not None and rank == 0:
+        tqdm.write(f"warning: {slow}", file=sys.stderr)
     position = Position()
     if resume and (out / STATE_FILE).exists():
         student = run.student
@@ -105,7 +112,12 @@ def _train(
         with replaced(out / RECIPE_FILE) as file:
             file.write(dump_recipe(recipe).encode())
         run.trained_on.save(out)
-    _train_epochs(run, Saver(run, out, position.step), position)
+        if run.probe is not None:
+            save_probe(run.probe, out)
+    saver = Saver(run, out, position.step)
+    if run.probe is not None and not position.step:
+        saver.validate(MetricsRow(lr=run.rate(0)))  # the probe, which training must beat
+    _train_epochs(run, saver, position)
 
 
 @contextmanager
@@ -137,7 +149,8 @@ def _train_epochs(run: Run, saver: Saver, position: Position) -> None:
         run.schedule.total_steps * run.schedule.batch_size,
         "clips",
         initial=step * run.schedule.batch_size,
-        is_hidden=run.schedule.rank > 0,
+        is_hidden=run.schedule.rank > 0 or not run.schedule.total_steps,
+        log_every=LOG_SECONDS,
     ) as line:
         while step < run.schedule.total_steps and not saver.has_converged():
             row = _train_epoch(run, saver, Position(step, position.loss), line)

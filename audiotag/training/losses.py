@@ -40,7 +40,17 @@ def loss_of(run: Run, batch: MicroBatch) -> Tensor:
     with autocast(run.device.type, run.recipe.train.precision):
         maps, aims = _augmented(run, batch, aims)
         logits = run.student.network(maps).float()
+    if run.former is not None:
+        return _keeping_loss(logits, aims, run.former(maps).detach().float(), run.kept)
     return label_loss(logits, aims, run.student.is_single)
+
+
+def _keeping_loss(logits: Tensor, aims: Tensor, former: Tensor, kept: int) -> Tensor:
+    """Loss of logits (B, classes) against labels, and for the first `kept` classes against what
+    the model said before, (B, classes); a class of either kind counts alike."""
+    aims = torch.cat([former[:, :kept].sigmoid(), aims[:, kept:]], dim=1)
+    loss = F.binary_cross_entropy_with_logits(logits, aims, reduction="sum")
+    return loss / (len(logits) * max(1, logits.shape[1] - kept))
 
 
 def _distillation_loss(

@@ -12,7 +12,8 @@ from audiotag.layers.swap import swap_convs
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.tagging.locate import model_folder
-from audiotag.training.recipe.sections import Recipe
+from audiotag.training.probe.head import last_layer, replace_last_layer
+from audiotag.training.recipe.sections import PROBE, Recipe
 
 RAREST = 1e-4  # a class is taken to be at least this frequent when the head starts
 
@@ -44,7 +45,11 @@ def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Model, bool]:
         tagger.config = replace(tagger.config, dcls=dcls)
     if tagger.labels == labels:
         return tagger, False
-    cast(Any, tagger.backbone).reset_classifier(len(labels))
+    if model.head == PROBE:
+        kept = len(tagger.labels) if model.keep_labels else 0
+        replace_last_layer(tagger.backbone, len(labels), kept)
+    else:
+        cast(Any, tagger.backbone).reset_classifier(len(labels))
     tagger.config = replace(tagger.config, labels=labels)
     return tagger, True
 
@@ -85,7 +90,6 @@ def set_priors(backbone: nn.Module, frequencies: Tensor, temperature: float = 1.
         frequencies: Share of the clips that have each class, (classes,).
         temperature: Scores are those of logits divided by it.
     """
-    head = cast(Any, backbone).get_classifier()  # a layer, or a small network
-    last = [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+    last = last_layer(backbone)
     with torch.no_grad():
         cast(Tensor, last.bias).copy_(frequencies.clamp(RAREST, 1 - RAREST).logit() * temperature)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from audiotag.data.loading.clips import Clips
 from audiotag.data.targets import Targets
@@ -12,6 +12,7 @@ from audiotag.models.provenance import TrainedOn
 from audiotag.training.augment.build import Augmentations
 from audiotag.training.distill.teachers import Teachers
 from audiotag.training.optim.optim import learning_rate
+from audiotag.training.probe.probe import Probe
 from audiotag.training.recipe.sections import Recipe
 from audiotag.training.schedule import Schedule
 from audiotag.training.student import Student
@@ -52,6 +53,9 @@ class Run:
         weights: How often to draw each training clip (N,), or nothing.
         augmentations: What is done to the clips.
         trained_on: What the run folder says of the clips.
+        probe: What the head was fitted to at the start, or nothing.
+        kept: How many labels the model had before, which it is to keep: the first ones.
+        former: The backbone as it was before, whose scores of these labels are learnt; or nothing.
     """
 
     recipe: Recipe
@@ -64,6 +68,9 @@ class Run:
     weights: Tensor | None
     augmentations: Augmentations
     trained_on: TrainedOn
+    probe: Probe | None = None
+    kept: int = 0
+    former: nn.Module | None = None
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""

@@ -57,17 +57,19 @@ class Saver:
             keep(self.folder, step, self.run.student.saved_tagger.backbone)
             self.run.student.saved_tagger.save(self.folder)
             self.save(Position(step))
-            drop_others(self.folder, [*self.history.last(count), *self.history.best(count)])
+            # The start is kept too, where it was measured: it may turn out to be the best.
+            drop_others(self.folder, [0, *self.history.last(count), *self.history.best(count)])
             _print(self.history.rows[-1])
         if self.run.schedule.processes > 1:
             dist.barrier()
 
     def has_converged(self) -> bool:
-        """Whether `train.patience` validations have passed without a better one."""
+        """Whether `train.patience` validations have passed without a better one, or one after a
+        perfect one."""
         patience = self.run.recipe.train.patience
         if patience is None:
             return False
-        answer = [self.history is not None and self.history.since_best() >= patience]
+        answer = [self.history is not None and self.history.is_over(patience)]
         if self.run.schedule.processes > 1:
             dist.broadcast_object_list(answer)
         return answer[0]

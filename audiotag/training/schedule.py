@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from audiotag.errors import RecipeError
 from audiotag.training.recipe.sections import Recipe
 
+START_SHARE = 0.05  # of a running average that may be weights of the run's start
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -35,6 +37,18 @@ class Schedule:
     def micro_batches(self) -> int:
         """Micro batches of a step, over all processes."""
         return math.ceil(self.batch_size / self.micro_size)
+
+
+def slow_average(recipe: Recipe, schedule: Schedule) -> str | None:
+    """What is wrong with a running average that hardly leaves the start; None if nothing is."""
+    decay, steps = recipe.train.ema_decay, schedule.total_steps
+    if decay is None or decay**steps <= START_SHARE:
+        return None
+    return (
+        f"train.ema_decay {decay:g} is too slow for {steps} steps: {decay**steps:.0%} of the "
+        f"weights that are saved will be those of the start; leave it out, or set it to "
+        f"{START_SHARE ** (1 / steps):.4g} or less"
+    )
 
 
 def plan_schedule(recipe: Recipe, clips: int, rank: int, processes: int) -> Schedule:

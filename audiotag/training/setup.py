@@ -1,5 +1,6 @@
 """Bringing a run's parts together from a recipe and a data set."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,24 +15,29 @@ from audiotag.data.shards import hash_keys
 from audiotag.data.targets import Targets
 from audiotag.errors import DataError, RecipeError
 from audiotag.evaluation.stored_scores import StoredScores, read_scores
-from audiotag.label_set import Labels
+from audiotag.label_set import Label, Labels, is_negative
+from audiotag.models.config import read_config
 from audiotag.models.model import Model, to_device
 from audiotag.models.provenance import Part, TrainedOn
 from audiotag.runtime.distributed import process_count
 from audiotag.tagging.load import load_tagger
+from audiotag.tagging.locate import model_folder
 from audiotag.training.augment.build import build_augmentations
 from audiotag.training.distill.embeddings import Matching
 from audiotag.training.distill.feature_maps import common_layers
 from audiotag.training.distill.teachers import Answer, Teachers, load_others
+from audiotag.training.hearing import hearing_of
 from audiotag.training.model import build_tagger, check_crops, check_erasing, set_priors
 from audiotag.training.optim.freezing import freeze
-from audiotag.training.recipe.sections import Recipe
+from audiotag.training.probe.probe import Probe, fit_probe
+from audiotag.training.recipe.sections import PROBE, Recipe
 from audiotag.training.run import LabelledClips, Run
 from audiotag.training.sampling import balancing_weights
 from audiotag.training.schedule import plan_schedule
 from audiotag.training.student import build_student
 
 ACCURACY = "valid_accuracy"  # a metric of single labels alone
+PRECISION = "valid_map"  # a metric of clips of which some have labels
 
 
 def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:
@@ -41,19 +47,25 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         RecipeError, DataError, ModelError: If they do not fit.
     """
     teacher, stored = _load_teacher(recipe, device), _read_stored(recipe)
-    labels = _labels(recipe, data, stored if teacher is None else teacher)
+    labels = labels_of(recipe, data, stored if teacher is None else teacher)
     tagger, is_new_head = _build_model(recipe, labels, device)
-    train_set, valid_set = (ClipDataset(data, **part) for part in _parts(recipe))
+    train_set, valid_set = (ClipDataset(data, **part) for part in data_parts(recipe))
     _check_fit(recipe, tagger, data, train_set)
+    if teacher is not None:
+        check_crops(teacher, recipe)
     targets, valid_targets = (_targets(recipe, x, labels) for x in (train_set, valid_set))
-    tagger.config = replace(tagger.config, softmax=_is_single(recipe, targets))
+    _set_config(recipe, tagger, targets, valid_targets)
     schedule = plan_schedule(recipe, len(train_set), rank, process_count())
     teachers = None if teacher is None else _gather_teachers(recipe, teacher, tagger)
     training = _training_clips(recipe, train_set, targets, stored, device)
-    answer = None
+    answer, probe = None, None
+    kept = kept_count(recipe)
     if is_new_head or recipe.data.balance or _learns_embeddings(recipe):
         answer = _answer_to_beginnings(recipe, training, teachers, schedule.micro_size)
-    if is_new_head:
+    if recipe.model.head == PROBE and targets is not None:
+        probe = fit_probe(tagger, train_set, targets.dense()[:, kept:], kept)
+        _set_thresholds(recipe, tagger, targets, probe)
+    elif is_new_head:
         set_priors(tagger.backbone, _frequencies(training, answer), _temperature(recipe))
     return Run(
         recipe=recipe,
@@ -66,6 +78,9 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         weights=_clip_weights(recipe, training, answer),
         augmentations=build_augmentations(recipe.augment, tagger.sample_rate),
         trained_on=_trained_on(recipe, data, train_set, valid_set),
+        probe=probe,
+        kept=kept,
+        former=deepcopy(tagger.backbone).eval() if kept and recipe.train.epochs else None,
     )
 
 
@@ -88,11 +103,60 @@ def _read_stored(recipe: Recipe) -> StoredScores | None:
     return read_scores(recipe.distill.scores)
 
 
-def _labels(recipe: Recipe, data: Path, source: Model | StoredScores | None) -> Labels:
+def labels_of(recipe: Recipe, data: Path, source: Model | StoredScores | None = None) -> Labels:
     """The labels to learn: those of the scores that are learnt, or else of the data."""
     if source is not None:
         return source.labels
-    return Labels.audioset() if recipe.data.label_set == "audioset" else read_labels(data)
+    if recipe.data.label_set == "audioset":
+        return Labels.audioset()
+    own = [x for x in read_labels(data) if not (recipe.data.negatives and is_negative(x.name))]
+    kept = _kept_labels(recipe)
+    if doubled := {x.name for x in kept} & {x.name for x in own}:
+        raise DataError(
+            f"{min(doubled)!r} is a label of {recipe.model.init} and of {data}; call yours by "
+            f"another name, as 'my {min(doubled)}', to add it to those of the model"
+        )
+    return Labels([*kept, *own])
+
+
+def _kept_labels(recipe: Recipe) -> tuple[Label, ...]:
+    """The labels of the model to start from that new ones are added to."""
+    if not recipe.model.keep_labels:
+        return ()
+    config = read_config(model_folder(recipe.model.init))
+    if config.softmax:
+        raise RecipeError(
+            f"{recipe.model.init} gives each clip one of its labels, so none can be added; leave "
+            "out --keep, or start from a model that scores each label by itself"
+        )
+    return tuple(config.labels)
+
+
+def kept_count(recipe: Recipe) -> int:
+    """How many labels of the model to start from are kept."""
+    return len(_kept_labels(recipe))
+
+
+def _set_config(
+    recipe: Recipe, tagger: Model, targets: Targets | None, valid_targets: Targets | None
+) -> None:
+    """Note in a model's config how it hears and scores from now on."""
+    is_single = _is_single(recipe, targets, valid_targets)
+    shortest, window = hearing_of(tagger, recipe.data.crop_seconds)
+    if recipe.model.keep_labels:  # their scores depend on how clips are heard
+        shortest, window = tagger.min_duration, tagger.window
+    tagger.config = replace(tagger.config, softmax=is_single, min_duration=shortest, window=window)
+
+
+def _set_thresholds(recipe: Recipe, tagger: Model, targets: Targets, probe: Probe) -> None:
+    """Note from which score on each label counts as heard: where some clips have none, so that
+    nothing is said of such; or beside thresholds of labels that are kept."""
+    if recipe.model.keep_labels:
+        former = read_config(model_folder(recipe.model.init)).thresholds
+        thresholds = None if former is None else (*former, *probe.thresholds)
+    else:
+        thresholds = probe.thresholds if (targets.sizes == 0).any() else None
+    tagger.config = replace(tagger.config, thresholds=thresholds)
 
 
 def _build_model(recipe: Recipe, labels: Labels, device: torch.device) -> tuple[Model, bool]:
@@ -104,11 +168,14 @@ def _build_model(recipe: Recipe, labels: Labels, device: torch.device) -> tuple[
     return tagger, is_new_head
 
 
-def _parts(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+def data_parts(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
     """Which clips to train on, and which to validate on, as arguments of `ClipDataset`."""
     fold = recipe.data.valid_fold
     if fold is not None:
         return {"without_fold": fold}, {"fold": fold}
+    if recipe.data.valid_percent is not None:
+        split, percent = recipe.data.train_split, recipe.data.valid_percent
+        return {"split": split, "share": (percent, 100)}, {"split": split, "share": (0, percent)}
     return {"split": recipe.data.train_split}, {"split": recipe.data.valid_split}
 
 
@@ -130,17 +197,35 @@ def _targets(recipe: Recipe, clips: ClipDataset, labels: Labels) -> Targets | No
     return clips.targets(labels)
 
 
-def _is_single(recipe: Recipe, targets: Targets | None) -> bool:
-    """Whether the loss is that of one label a clip."""
-    task, is_single = recipe.train.task, targets is not None and targets.is_single
-    if task == "single" and not is_single:
-        raise RecipeError(
-            'train.task is "single", but some clips have no label or several; use "multi"'
-        )
-    is_single = is_single and task != "multi" and recipe.distill is None
+def _is_single(recipe: Recipe, targets: Targets | None, valid_targets: Targets | None) -> bool:
+    """Whether the loss is that of one label a clip: every clip has one, of either part."""
+    is_single = not recipe.model.keep_labels and all(
+        x is not None and x.is_single for x in (targets, valid_targets)
+    )
+    if recipe.train.task == "single" and not is_single:
+        raise RecipeError(f'train.task is "single", but {_not_single(targets, valid_targets)}')
+    is_single = is_single and recipe.train.task != "multi" and recipe.distill is None
     if recipe.train.metric == ACCURACY and not is_single:
         raise RecipeError(f'train.metric = "{ACCURACY}" needs clips with exactly one label each')
+    if recipe.train.metric == PRECISION and valid_targets is not None:
+        if not valid_targets.counts.any():
+            raise DataError(
+                f"none of the {len(valid_targets)} validation clips has a label, so nothing can be "
+                'measured; give them labels, or set train.metric = "valid_loss"'
+            )
     return is_single
+
+
+def _not_single(targets: Targets | None, valid_targets: Targets | None) -> str:
+    """Which clips are not those of a single label each, with the remedy."""
+    for part, found in (("training", targets), ("validation", valid_targets)):
+        if found is not None and not found.is_single:
+            bare, several = int((found.sizes == 0).sum()), int((found.sizes > 1).sum())
+            return (
+                f"{bare} {part} clips have no label and {several} have several; give each "
+                'exactly one, or use train.task = "multi"'
+            )
+    return 'the labels are not learnt; use "multi"'
 
 
 def _gather_teachers(recipe: Recipe, first: Model, student: Model) -> Teachers:
@@ -260,8 +345,11 @@ def _trained_on(
     recipe: Recipe, data: Path, train_set: ClipDataset, valid_set: ClipDataset
 ) -> TrainedOn:
     """What the run folder says of the clips."""
-    described = (
-        Part(len(x), float(x.durations.sum()) / 3600, hash_keys(x.keys.tolist()), **part)
-        for x, part in zip((train_set, valid_set), _parts(recipe), strict=True)
-    )
-    return TrainedOn(Path(data).resolve().name, *described)
+    parts = zip((train_set, valid_set), data_parts(recipe), strict=True)
+    return TrainedOn(Path(data).resolve().name, *(described(x, part) for x, part in parts))
+
+
+def described(clips: ClipDataset, part: dict[str, Any]) -> Part:
+    """What a run folder says of the clips that `part`, arguments of `ClipDataset`, has chosen."""
+    hours = float(clips.durations.sum()) / 3600
+    return Part(len(clips), hours, hash_keys(clips.keys.tolist()), **part)

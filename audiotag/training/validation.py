@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audiotag.evaluation.metrics import mean_average_precision
+from audiotag.models.model import Model
 from audiotag.runtime.precision import autocast
+from audiotag.training.hearing import heard_clips, pooled_logits
 from audiotag.training.losses import label_loss
 from audiotag.training.run import Run
 
@@ -32,13 +34,15 @@ class Validation:
 
 
 def validate(run: Run) -> Validation:
-    """Measure a run on its validation clips.
+    """Measure a run on its validation clips, heard as `audiotag evaluate` hears them.
 
     Where a teacher alone is learnt, its scores from 0.5 count as the truth.
     """
     losses, scores, truths = [], [], []
-    for clips in torch.arange(len(run.validation)).split(run.schedule.micro_size):
-        logits, targets = _compare(run, clips)
+    clips_of, seconds = run.validation.clips, max(run.recipe.data.crop_seconds)
+    tagger = run.student.saved_tagger.eval()
+    for clips, waveform in heard_clips(clips_of, tagger, run.schedule.micro_size, seconds):
+        logits, targets = _compare(run, tagger, clips, waveform)
         losses.append(label_loss(logits, targets, run.student.is_single) * len(clips))
         scores.append(logits.cpu().numpy())
         truths.append(targets.cpu().numpy() >= POSITIVE_SCORE)
@@ -51,14 +55,13 @@ def validate(run: Run) -> Validation:
     return Validation(loss, mean_average_precision(truth, score), accuracy)
 
 
-def _compare(run: Run, clips: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and targets (B, classes) of clips (B,) of the validation split."""
-    tagger, validation = run.student.saved_tagger.eval(), run.validation
-    waveform = validation.clips.heads(clips, max(run.recipe.data.crop_seconds))
+def _compare(run: Run, tagger: Model, clips: Tensor, waveform: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and targets (B, classes) of clips (B,) of the validation split, and waveforms."""
     with torch.inference_mode():
         with autocast(run.device.type, run.recipe.train.precision):
-            logits = tagger(waveform).float()
-        return logits, _truth(run, clips, waveform).to(logits.device)
+            logits = pooled_logits(tagger, waveform)
+        truth = _truth(run, clips, waveform).to(logits.device)
+        return logits[:, run.kept :], truth[:, run.kept :]  # of labels before nothing is known
 
 
 def _truth(run: Run, clips: Tensor, waveform: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ def test_what_is_read_is_what_was_written(tmp_path):
     assert rows[1].valid_accuracy is None and rows[1].valid_map == 0.0
     for row, line in zip(rows, (FIRST, OLDER, NEWER), strict=True):
         ours, theirs = (json.loads(x, parse_constant=str) for x in (row.to_json(), line))
-        assert list(ours.items()) == list(theirs.items())
+        numbers = {key: x for key, x in theirs.items() if x != "NaN"}  # which is no JSON
+        assert list(ours.items()) == list(numbers.items())
 
 
 def test_a_row_that_a_kill_has_torn_is_not_read(tmp_path):

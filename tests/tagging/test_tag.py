@@ -21,6 +21,7 @@ class Loudness:
     """A stand-in for a model: logits from loudness, roughness and length of the waveform."""
 
     sample_rate, min_duration, name, is_gpu = RATE, 2.0, "loudness", False
+    window = None
     labels = Labels([Label("loud", "/m/1"), "rough", "long", "quiet"])
     thresholds = None
 

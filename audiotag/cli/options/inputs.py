@@ -35,7 +35,7 @@ OPTIONS = (
         type=SECONDS,
         default=10.0,
         show_default=True,
-        help="Length of the windows that files are cut into.",
+        help="Length of the windows that files are cut into; no longer than the model takes.",
     ),
     click.option(
         "--hop",

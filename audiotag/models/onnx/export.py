@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 OPSET = 18
 TRACED = (2, 4.0)  # clips and seconds the graph is traced with; the check hears others
 CHECKED = (1.0, 3.3, 10.0, 27.0)  # seconds of the clips that the file is checked with
+WINDOW = 10.0  # seconds of the sample clips, as they are tagged
 BATCHES = (1, 3)  # clips
 TOLERANCE = 1e-4  # of scores
 COMPACT_SIZE = 1024  # weights; smaller arrays stay as they are
@@ -233,7 +234,7 @@ def _check(model: Model, content: bytes, out: Path) -> float:
     """
     exported = OnnxModel.from_bytes(content, out.name)
     largest = 0.0
-    for seconds in CHECKED:
+    for seconds in _checked(model):
         for clips in BATCHES:
             heard = _noises(model, clips, seconds)
             scores = exported.score_windows(heard), model.score_windows(heard)
@@ -248,9 +249,15 @@ def _check(model: Model, content: bytes, out: Path) -> float:
     return largest
 
 
+def _checked(model: Model) -> tuple[float, ...]:
+    """Seconds of the clips that the file is checked with."""
+    return (*CHECKED, model.min_duration) if model.window is None else (model.window,)
+
+
 def _noises(model: Model, clips: int, seconds: float) -> np.ndarray:
-    """Windows (clips, T) of noise that swells, as `audio.windows` cuts them."""
-    rate = model.sample_rate
+    """Windows (clips, T) of noise that swells, as `audio.windows` cuts them; where the model takes
+    windows of one length alone, of that length."""
+    rate, seconds = model.sample_rate, model.window or seconds
     count = round(seconds * rate)
     swell = np.sin(np.linspace(0, 3 * seconds, count)) * NOISE_LEVEL
     noises = np.random.default_rng(0).standard_normal((clips, count)) * swell
@@ -306,7 +313,9 @@ def _sample_scores(model: OnnxModel) -> np.ndarray:
     scores = []
     for path in sorted(x for x in folder.iterdir() if x.suffix in extensions.AUDIO_EXTENSIONS):
         stream = streams.stream(path, model.sample_rate)
-        window = next(windows.windows(stream, model.sample_rate, minimum=model.min_duration))
+        length = model.window or WINDOW
+        cut = windows.windows(stream, model.sample_rate, length, minimum=model.min_duration)
+        window = next(iter(cut))
         scores.append(model.score_windows(window.samples[None])[0])
     return np.stack(scores)
 

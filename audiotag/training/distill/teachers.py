@@ -18,6 +18,7 @@ from audiotag.models.model import Model
 from audiotag.tagging.load import load_tagger
 from audiotag.training.distill import feature_maps
 from audiotag.training.distill.embeddings import outputs
+from audiotag.training.hearing import pooled_logits
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class OtherTeacher:
         waveform = torchaudio.functional.resample(waveform, sample_rate, rate)
         missing = round(self.tagger.min_duration * rate) - waveform.shape[1]
         waveform = F.pad(waveform, (0, max(0, missing)))
-        return self.tagger(waveform).float()[:, self.theirs]
+        return pooled_logits(self.tagger, waveform)[:, self.theirs]
 
 
 @dataclass(frozen=True)

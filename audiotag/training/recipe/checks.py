@@ -8,6 +8,7 @@ from typing import Any
 from audiotag.errors import RecipeError
 from audiotag.training.recipe.sections import (
     BACKBONE,
+    PROBE,
     AugmentRecipe,
     DistillRecipe,
     FeaturesRecipe,
@@ -67,6 +68,7 @@ def _values(
 
 def _problems(recipe: Recipe) -> Iterator[str]:
     yield from _model(recipe.model, recipe.features)
+    yield from _head(recipe)
     yield from _data(recipe)
     yield from _augment(recipe.augment)
     yield from _optim(recipe.optim, recipe.train)
@@ -89,13 +91,35 @@ def _model(model: ModelRecipe, features: FeaturesRecipe) -> Iterator[str]:
         yield f"model.freeze must be {BACKBONE!r} or a number of stages, got {model.freeze!r}"
     if isinstance(model.freeze, int) and model.freeze < 0:
         yield f"model.freeze must be 0 or more, got {model.freeze}"
+    if model.keep_labels and (model.init is None or model.head != PROBE):
+        yield 'model.keep_labels needs model.init and model.head = "probe"'
+    if model.head == PROBE and model.init is None and not model.pretrained:
+        yield 'model.head = "probe" would hear random weights; give model.init or model.pretrained'
     if model.freeze and model.init is None and not model.pretrained:
         yield "model.freeze would keep random weights; give model.init or model.pretrained"
+
+
+def _head(recipe: Recipe) -> Iterator[str]:
+    """What the start of the head excludes."""
+    model, train = recipe.model, recipe.train
+    if train.epochs == 0 and model.head != PROBE:
+        yield 'train.epochs = 0 leaves a random head; raise it, or set model.head = "probe"'
+    if model.head == PROBE and recipe.distill is not None:
+        yield 'model.head = "probe" learns labels, and [distill] a teacher; leave out one'
+    if model.keep_labels and train.task == "single":
+        yield 'model.keep_labels scores each label by itself; leave out train.task = "single"'
+    if model.keep_labels and model.freeze == BACKBONE and train.epochs:
+        yield (
+            "model.keep_labels with a frozen backbone has nothing to train but the labels that are "
+            "to be kept; set train.epochs to 0"
+        )
 
 
 def _data(recipe: Recipe) -> Iterator[str]:
     if min(recipe.data.crop_seconds) <= 0:
         yield "data.crop_seconds must be above 0"
+    if recipe.data.valid_percent is not None and recipe.data.valid_fold is not None:
+        yield "data.valid_percent and data.valid_fold are two validation parts; leave out one"
     if recipe.data.balance_offset and not recipe.data.balance:
         yield "data.balance_offset does nothing without data.balance"
 

@@ -5,6 +5,7 @@ learn more slowly than the head, which is new.
 """
 
 import math
+import statistics
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 from audiotag.data.dataset import ClipDataset
 from audiotag.models.folder import RECIPE_FILE
-from audiotag.training.recipe.sections import Recipe
+from audiotag.training.recipe.sections import PROBE, Recipe
 from audiotag.training.recipe.toml import override, parse_recipe, read_values
 
+FULL, AUTO = "full", "auto"
+METHODS = (AUTO, PROBE, FULL)
 SECTIONS = """
 [augment]
 gain_db = 6.0
@@ -28,6 +31,7 @@ clip_grad = 1.0
 
 [train]
 label_smoothing = 0.0
+final = "best"
 task = "auto"
 """
 EPOCHS_OF_ONE = 800  # epochs fall with the square root of the number of clips
@@ -36,11 +40,19 @@ BATCH_SIZE, LARGE_BATCH_SIZE = 16, 64
 LARGE_SET = 4000  # clips from which batches are large
 WARMUP = 0.1  # of the epochs
 VALIDATIONS = 10  # of a run
-CROP = (2.0, 10.0)  # seconds, shortest and longest
+PATIENCE = 4  # validations without a better one that end the run
+SHORTEST_CROP, LONGEST_CROP = 2.0, 10.0  # seconds
+# From the probe's head on: gentle steps, so that layers move only as far as that helps.
+PROBE_VALUES = {"model.head": '"probe"', "optim.lr": "3e-4"}
+PROBE_EPOCHS = 0.3  # of those that a new head takes
 
 
 def finetune_recipe(
-    model: str, durations: Sequence[float], overrides: Iterable[str] = ()
+    model: str,
+    durations: Sequence[float],
+    overrides: Iterable[str] = (),
+    shortest: float = SHORTEST_CROP,
+    method: str = FULL,
 ) -> Recipe:
     """The recipe for adapting a trained model to a labelled set.
 
@@ -48,22 +60,38 @@ def finetune_recipe(
         model: Model folder, Hub id or "default".
         durations: Seconds of each training clip.
         overrides: As for `recipe.load_recipe`.
+        shortest: Seconds of the shortest audio that the model hears: crops are no shorter.
+        method: One of `METHODS`.
 
     Raises:
         RecipeError: If a key or a value does not fit.
     """
     values: dict[str, Any] = {"model": {"init": model}, **tomllib.loads(SECTIONS)}
+    if method != FULL:
+        override(values, (f"{key}={value}" for key, value in PROBE_VALUES.items()))
+    if method == PROBE:
+        values["train"]["epochs"] = 0
     override(values, overrides)
     train, optim = values["train"], values["optim"]
-    train.setdefault("epochs", _clamp(round(EPOCHS_OF_ONE / math.sqrt(len(durations))), EPOCHS))
+    share = 1.0 if method == FULL else PROBE_EPOCHS
+    epochs = round(share * EPOCHS_OF_ONE / math.sqrt(len(durations)))
+    train.setdefault("epochs", _clamp(epochs, EPOCHS))
     large = len(durations) >= LARGE_SET
     train.setdefault("batch_size", LARGE_BATCH_SIZE if large else BATCH_SIZE)
     if isinstance(train["epochs"], int):  # else the recipe refuses it by name
         optim.setdefault("warmup_epochs", train["epochs"] * WARMUP)
         train.setdefault("save_every", max(1, train["epochs"] // VALIDATIONS))
-    crop = _clamp(math.ceil(max(durations)), CROP)
-    values.setdefault("data", {}).setdefault("crop_seconds", [float(crop)])
+    train.setdefault("patience", PATIENCE)
+    data = values.setdefault("data", {})
+    data.setdefault("negatives", True)
+    data.setdefault("crop_seconds", [_crop(durations, shortest)])
     return parse_recipe(values)
+
+
+def _crop(durations: Sequence[float], shortest: float) -> float:
+    """Seconds of a crop: the median clip's, rounded up, and no less than the model hears."""
+    median = float(math.ceil(statistics.median(durations)))
+    return max(shortest, min(median, LONGEST_CROP))
 
 
 def training_durations(folder: Path, overrides: Iterable[str] = ()) -> Sequence[float]:

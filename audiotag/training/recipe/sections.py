@@ -7,6 +7,8 @@ from audiotag.layers.swap import DclsArguments
 
 BACKBONE = "backbone"  # model.freeze: all but the classifier
 
+PROBE = "probe"  # model.head: logistic regression on what the backbone gives
+
 
 def _one_of(*names: str) -> Any:
     """A field that takes one of `names`; the first unless given."""
@@ -28,6 +30,10 @@ class ModelRecipe:
     pretrained: bool = False  # start from the published image model's weights
     # "backbone": only the classifier learns; a number: the stem and that many stages do not.
     freeze: str | int = 0
+    # How the head starts: at random with the frequencies of the classes, or by logistic regression
+    # on what the backbone gives of the training clips; it is then measured before the first step.
+    head: str = _one_of("random", PROBE)
+    keep_labels: bool = False  # add the labels of the data to those of model.init
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,10 @@ class DataRecipe:
     train_split: str = "train"
     valid_split: str = "valid"
     valid_fold: int | None = None  # validate on this fold and train on all others, whatever split
+    # Validate on this share of the recordings of train_split, chosen by a hash of their names, and
+    # train on the others.
+    valid_percent: int | None = _number(None, 1, 99)
+    negatives: bool = False  # labels called background, noise or none say that a clip has none
     label_set: str = _one_of("data", "audioset")  # the data set's own labels, or the 527 classes
     crop_seconds: tuple[float, ...] = (10.0,)  # each batch draws one of these lengths
     epoch_clips: int | None = _number(None, 1)  # clips drawn in an epoch; all of them unless given
@@ -117,7 +127,7 @@ class OptimRecipe:
 class TrainRecipe:
     """Length and arithmetic of the run."""
 
-    epochs: int = _number(60, 1)
+    epochs: int = _number(60, 0)  # 0: only the head that model.head = "probe" gives
     batch_size: int = _number(128, 1)  # clips of a step, over all processes
     # Clips that go through the model at once, and among which clips are mixed; a process's share of
     # the batch unless given. The others of a batch follow, or other processes take them.
@@ -125,7 +135,7 @@ class TrainRecipe:
     precision: str = _one_of("fp32", "bf16", "fp16")
     compile: bool = False  # by torch.compile: minutes at the start, faster steps after
     # "multi": any labels (binary cross-entropy); "single": exactly one label a clip (cross-entropy
-    # of softmax); "auto": single where every clip of the training split has one.
+    # of softmax); "auto": single where every clip, of validation too, has one.
     task: str = _one_of("multi", "single", "auto")
     label_smoothing: float = _number(0.1, 0.0, 1.0)
     ema_decay: float | None = _number(None, 0.0, 1.0)  # weights saved are a running average

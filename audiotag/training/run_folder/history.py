@@ -57,10 +57,15 @@ class History:
             self._wandb.finish()
 
     def best(self, count: int) -> list[int]:
-        """Steps of the best rows, the best first; of equal ones the earliest."""
+        """Steps of the best rows, the best first; of equal ones the earliest.
+
+        A row whose figure is not a number is none of them; where no row has one, the last stand
+        in for the best.
+        """
         sign = 1 if self.metric in LOWER_IS_BETTER else -1
-        ranked = sorted(self.rows, key=lambda row: (sign * row.figures[self.metric], row.step))
-        return [row.step for row in ranked[:count]]
+        measured = [row for row in self.rows if self.metric in row.figures]
+        ranked = sorted(measured, key=lambda row: (sign * row.figures[self.metric], row.step))
+        return [row.step for row in ranked[:count]] or self.last(count)[::-1]
 
     def last(self, count: int) -> list[int]:
         """Steps of the last rows."""
@@ -70,6 +75,13 @@ class History:
         """Validations that have passed since the best one."""
         steps = [row.step for row in self.rows]
         return len(steps) - 1 - steps.index(self.best(1)[0]) if steps else 0
+
+    def is_over(self, patience: int) -> bool:
+        """Whether so many validations have passed without a better one; after a perfect one, than
+        which none is better, the next suffices."""
+        best = [row.figures.get(self.metric) for row in self.rows if row.step in self.best(1)]
+        is_perfect = self.metric not in LOWER_IS_BETTER and best == [1.0]
+        return self.since_best() >= (1 if is_perfect else patience)
 
 
 def check_wandb(recipe: Recipe) -> None:

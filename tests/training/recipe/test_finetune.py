@@ -22,7 +22,7 @@ from audiotag.training.recipe.finetune import finetune_recipe, resumed_recipe, t
 from audiotag.training.recipe.toml import dump_recipe
 
 NAMES = ("Bell, rung", "höher", "low")
-FAST = ("--epochs", "2", "--set", "train.batch_size=4", "--device", "cpu")
+FAST = ("--method", "full", "--epochs", "2", "--set", "train.batch_size=4", "--device", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,22 @@ def test_fewer_clips_are_seen_more_often():
 
 
 @pytest.mark.parametrize(
-    ("durations", "seconds"), [([0.4], 2.0), ([1.0, 4.2], 5.0), ([3.0] * 9, 3.0), ([30.0], 10.0)]
+    ("durations", "seconds"),
+    [
+        ([0.4], 2.0),
+        ([1.0, 4.2], 3.0),
+        ([3.0] * 9, 3.0),
+        ([30.0], 10.0),
+        ([0.6] * 9 + [9.0], 2.0),
+    ],
 )
-def test_crops_are_as_long_as_the_clips_within_limits(durations, seconds):
+def test_crops_are_as_long_as_the_median_clip_within_limits(durations, seconds):
     assert finetune_recipe("default", durations).data.crop_seconds == (seconds,)
+
+
+def test_crops_are_no_shorter_than_the_model_hears():
+    assert finetune_recipe("default", [0.4], shortest=3.0).data.crop_seconds == (3.0,)
+    assert finetune_recipe("default", [4.2], shortest=3.0).data.crop_seconds == (5.0,)
 
 
 def test_what_is_given_is_kept_and_mistakes_are_named():

@@ -1,0 +1,129 @@
+"""Logistic regression with an L2 penalty that cross-validation chooses.
+
+One label a clip: multinomial; else each class by itself. The penalty is on the weights of features
+that are scaled to one variance in all, so that one row of penalties suits every backbone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PENALTIES = tuple(10.0 ** (-x / 2) for x in range(11))  # of the squared weights, strong to weak
+STEPS = 200  # of L-BFGS at most, from the solution of the penalty before
+TOLERANCE = 1e-6  # of the gradient
+MOST_CLIPS = 5000  # the penalty is chosen on so many at most
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A linear layer in double precision: weight (classes, D), bias (classes,)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits (N, classes) of features (N, D)."""
+        return features @ self.weight.T + self.bias
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A penalty, and what it gave in cross-validation.
+
+    Attributes:
+        penalty: The one of the lowest loss.
+        logits: Of every clip by the regression that had not learnt from it, (N, classes).
+        clips: Numbers of these clips, (N,).
+    """
+
+    penalty: float
+    logits: Tensor
+    clips: Tensor
+
+
+def loss_of(logits: Tensor, targets: Tensor, is_single: bool) -> Tensor:
+    """Mean over the clips of the loss of logits against targets, both (N, classes)."""
+    if is_single:
+        return F.cross_entropy(logits, targets)
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(logits)
+
+
+def choose_penalty(features: Tensor, targets: Tensor, parts: Tensor, is_single: bool) -> Chosen:
+    """The penalty with which clips are told best by a regression on the others' parts.
+
+    Args:
+        features: (N, D), in double precision.
+        targets: (N, classes), in double precision.
+        parts: Number of each clip's part, (N,); no clip of a part is learnt with the others of it.
+        is_single: Whether each clip has exactly one label.
+    """
+    clips = torch.arange(len(features))
+    if len(features) > MOST_CLIPS:
+        generator = torch.Generator().manual_seed(0)
+        clips = torch.randperm(len(features), generator=generator)[:MOST_CLIPS].sort().values
+    features, targets, parts = features[clips], targets[clips], parts[clips]
+    told = torch.zeros(len(PENALTIES), *targets.shape, dtype=torch.float64)
+    for part in parts.unique():
+        rest = parts != part
+        for number, found in enumerate(fits(features[rest], targets[rest], is_single)):
+            told[number, ~rest] = found(features[~rest])
+    losses = torch.stack([loss_of(logits, targets, is_single) for logits in told])
+    best = int(losses.argmin())
+    return Chosen(PENALTIES[best], told[best], clips)
+
+
+def fit(features: Tensor, targets: Tensor, is_single: bool, penalty: float) -> Regression:
+    """The regression with a penalty; arguments as of `choose_penalty`."""
+    return next(fits(features, targets, is_single, (penalty,)))
+
+
+def fits(
+    features: Tensor,
+    targets: Tensor,
+    is_single: bool,
+    penalties: tuple[float, ...] = PENALTIES,
+) -> Iterator[Regression]:
+    """The regressions with one penalty after the other, each from the last one's solution.
+
+    The weights are combinations of the centred features, so that it is enough to look for them in
+    the space that these span: of 50 clips 49 dimensions.
+    """
+    mean = features.mean(0)
+    centred = features - mean
+    scale = centred.square().sum(1).mean().sqrt().clamp(min=1e-12)
+    rotated, sizes, directions = torch.linalg.svd(centred / scale, full_matrices=False)
+    kept = sizes > sizes[0] * 1e-9 if sizes[0] > 0 else sizes > 0
+    rotated, directions = (rotated * sizes)[:, kept], directions[kept]
+    classes = targets.shape[1]
+    weight = torch.zeros(classes, rotated.shape[1], dtype=torch.float64, requires_grad=True)
+    shares = targets.mean(0).clamp(0.5 / len(targets), 1 - 0.5 / len(targets))
+    start = shares.log() if is_single else shares.logit()
+    bias = start.clone().requires_grad_()
+    for penalty in penalties:
+        _minimise(rotated, targets, is_single, penalty, weight, bias)
+        found = weight.detach() @ directions / scale
+        yield Regression(found, bias.detach() - found @ mean)
+
+
+def _minimise(
+    features: Tensor, targets: Tensor, is_single: bool, penalty: float, weight: Tensor, bias: Tensor
+) -> None:
+    optimizer = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=STEPS,
+        tolerance_grad=TOLERANCE,
+        tolerance_change=1e-12,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = loss_of(features @ weight.T + bias, targets, is_single)
+        loss = loss + penalty * weight.square().sum() / 2
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
