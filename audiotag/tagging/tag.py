@@ -9,12 +9,13 @@ from typing import TypedDict, TypeVar
 import numpy as np
 
 from audiotag.audio import streams, windows
+from audiotag.audio.helper_process import Warn
 from audiotag.audio.in_memory import Input, Sound
 from audiotag.errors import AudioError
 from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.keywords import check_keywords
-from audiotag.tagging.pipeline import Computed, Ended, compute_windows
+from audiotag.tagging.pipeline import Computed, Decode, Ended, compute_windows
 from audiotag.tagging.results import FileEmbedding, FileTags, Segment, Tag
 
 POOLS = ("max", "mean")
@@ -119,7 +120,7 @@ def tag_files(
             if progress:
                 progress(event.path, event.end)
         else:
-            yield pool.result(str(event.path), event.error)
+            yield pool.result(str(event.path), event.error, event.warning)
             pool = _Pool(engine, options)
 
 
@@ -149,10 +150,11 @@ def embed_files(
             if progress:
                 progress(event.path, event.end)
         elif event.error is not None:
-            yield FileEmbedding(str(event.path), None, error=event.error)
+            path, error, warning = str(event.path), event.error, event.warning
+            yield FileEmbedding(path, None, error=error, warning=warning)
             computed = []
         else:
-            yield _embedding(str(event.path), computed)
+            yield _embedding(str(event.path), computed, event.warning)
             computed = []
 
 
@@ -203,14 +205,16 @@ class _Pool:
         if self._options.timeline:
             self._segments.append(Segment(window.start, window.end, self._best(scores)))
 
-    def result(self, path: str, error: str | None) -> FileTags:
+    def result(self, path: str, error: str | None, warning: str | None) -> FileTags:
         """The file's tags, or its error."""
         if error is not None or self._scores is None:
-            return FileTags(path, None, (), error=error or "there is no audio in it")
+            error = error or "there is no audio in it"
+            return FileTags(path, None, (), error=error, warning=warning)
         scores = self._scores / (self._count if self._options.pool == "mean" else 1)
         if not np.isfinite(scores).all():
-            return FileTags(path, None, (), error=NOT_FINITE)
-        return FileTags(path, self._end, self._best(scores), tuple(self._segments))
+            return FileTags(path, None, (), error=NOT_FINITE, warning=warning)
+        segments = tuple(self._segments)
+        return FileTags(path, self._end, self._best(scores), segments, warning=warning)
 
     def _best(self, scores: np.ndarray) -> tuple[Tag, ...]:
         return best_tags(scores, self._engine.labels, self._options, self._engine.thresholds)
@@ -235,7 +239,7 @@ def best_tags(
     return tuple(Tag(labels[i].name, labels[i].mid, float(scores[i])) for i in order.tolist())
 
 
-def _embedding(path: str, computed: list[Computed]) -> FileEmbedding:
+def _embedding(path: str, computed: list[Computed], warning: str | None) -> FileEmbedding:
     windows = np.stack([window.values for window in computed])
     return FileEmbedding(
         path=path,
@@ -243,6 +247,7 @@ def _embedding(path: str, computed: list[Computed]) -> FileEmbedding:
         clip=windows.mean(axis=0),
         windows=windows,
         starts=np.array([window.start for window in computed]),
+        warning=warning,
     )
 
 
@@ -263,11 +268,11 @@ def _windows(
     )
 
 
-def _decoder(engine: Engine, options: TagOptions) -> Callable[[Input], Iterator[windows.Window]]:
-    def decode(path: Input) -> Iterator[windows.Window]:
+def _decoder(engine: Engine, options: TagOptions) -> Decode:
+    def decode(path: Input, warn: Warn) -> Iterator[windows.Window]:
         if isinstance(path, Path) and path.is_dir():
             os.listdir(path)  # only a folder that cannot be listed comes this far: says why
-        blocks = streams.stream(path, engine.sample_rate)
+        blocks = streams.stream(path, engine.sample_rate, warn=warn)
         return windows.windows(
             blocks, engine.sample_rate, options.window, options.hop, engine.min_duration
         )
