@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
-from audiotag.audio.ffmpeg_process import with_ffmpeg
+from audiotag.audio.ffmpeg import with_pyav
 from audiotag.audio.headers import FLAC_MARK, Announced, read_announced
 from audiotag.audio.mono import cut, scaled_mean
 from audiotag.audio.sources import (
@@ -130,10 +130,10 @@ def _decoders(head: bytes) -> tuple[Decoder, ...]:
     if not head:
         raise DecodeError(EMPTY_FILE)
     if head.startswith(FLAC_MARK):
-        return with_miniaudio, with_soundfile, with_ffmpeg
+        return with_miniaudio, with_soundfile, with_pyav
     if head.startswith(MP3_MARKS):
-        return with_miniaudio, with_ffmpeg
-    return (with_soundfile, with_ffmpeg) if _is_plain(head) else (with_ffmpeg,)
+        return with_miniaudio, with_pyav
+    return (with_soundfile, with_pyav) if _is_plain(head) else (with_pyav,)
 
 
 def _is_plain(head: bytes) -> bool:

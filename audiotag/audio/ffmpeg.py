@@ -1,20 +1,33 @@
 """Decoding by FFmpeg, through PyAV, in this process."""
 
+import io
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audiotag.audio.containers import ALLOWED
 from audiotag.audio.mono import add_up, cut, scaled
-from audiotag.audio.sources import Block, Bytes, DecodeError, Source, checked_rate, samples_at_once
+from audiotag.audio.sources import (
+    Block,
+    DecodeError,
+    Source,
+    checked_rate,
+    open_source,
+    samples_at_once,
+)
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
+NO_RECORDING = "cannot be decoded (it is damaged, or no recording: a playlist, picture or text)"
+# No protocol has this name, so that nothing is opened but what is given.
+OPTIONS = {"format_whitelist": ",".join(sorted(ALLOWED)), "protocol_whitelist": "none"}
 PREROLL = 0.25  # s decoded and dropped before a seek target, to warm up lossy decoders
 
 
@@ -39,12 +52,28 @@ def with_pyav(source: Source, start: float, duration: float) -> Iterator[Block]:
 
 
 def _container(source: Source) -> "InputContainer":
-    """Open with FFmpeg, local files only: a playlist in disguise must not reach the network."""
+    """Open with FFmpeg, which gets the file's bytes and can open nothing else.
+
+    Raises:
+        DecodeError: It is no recording.
+    """
     import av
 
-    target: Any = Bytes(source) if isinstance(source, bytes) else f"file:{source}"
-    options = {"protocol_whitelist": "file"}
-    return av.open(target, options=options, metadata_errors="replace")
+    file: Any = _File(source) if isinstance(source, Path) else open_source(source)
+    try:
+        return av.open(file, "r", options=OPTIONS, metadata_errors="replace")
+    except av.ArgumentError as error:  # the format is not allowed
+        raise DecodeError(NO_RECORDING) from error
+
+
+class _File(io.FileIO):
+    """A file; seeking to before its beginning, as damaged headers ask for, is ignored."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError:
+            return self.tell()
 
 
 def _audio_stream(container: "InputContainer") -> "AudioStream":

@@ -11,10 +11,9 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-import soxr
 
-from audiotag.audio.decoders import decode
-from audiotag.audio.in_memory import Samples, Sound
+from audiotag.audio.helper_process import Warn
+from audiotag.audio.in_memory import Sound
 from audiotag.audio.sources import Block, DecodeError, Source
 from audiotag.errors import AudioError
 
@@ -25,7 +24,11 @@ CHUNK = 2**15  # samples resampled at once: few enough for the CPU's caches, whi
 
 
 def stream(
-    path: str | Path | Sound, sample_rate: int, start: float = 0.0, duration: float | None = None
+    path: str | Path | Sound,
+    sample_rate: int,
+    start: float = 0.0,
+    duration: float | None = None,
+    warn: Warn = lambda text: None,
 ) -> Iterator[np.ndarray]:
     """Read a recording block by block, in memory that does not grow with its length.
 
@@ -37,6 +40,7 @@ def stream(
         sample_rate: rate of the result, in Hz.
         start: time to start at, in seconds.
         duration: seconds to read, everything where None; a shorter recording ends earlier.
+        warn: called with what is doubtful, in a sentence without the file's name.
 
     Yields:
         Mono float32 blocks in [-1, 1], of shape (T,) with T > 0; at least one.
@@ -45,15 +49,19 @@ def stream(
         AudioError: the file cannot be opened or nothing of it decoded; names file and reason.
         ValueError: `start` is negative or `duration` is not positive.
     """
-    if isinstance(path, Sound):
-        yield from _stream(path.content, path.name, sample_rate, start, duration)
-        return
-    path = Path(path)
-    try:
-        _check_file(path)
-        yield from _stream(path, str(path), sample_rate, start, duration)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be opened ({error.strerror})") from error
+    from audiotag.audio.helpers import in_helper  # which a helper has no use for
+
+    if start < 0 or (duration is not None and duration <= 0):
+        raise ValueError(f"start {start} s must not be negative, duration {duration} s positive")
+    limit = np.inf if duration is None else duration
+    if not isinstance(path, Sound):
+        name, source = str(path), Path(path).absolute()
+        yield from in_helper(name, decoded, (source, name, sample_rate, start, limit), warn)
+    elif isinstance(path.content, bytes):
+        arguments = (path.content, path.name, sample_rate, start, limit)
+        yield from in_helper(path.name, decoded, arguments, warn)
+    else:
+        yield from _resampled(path.content.blocks(start, limit), sample_rate)
 
 
 def read(
@@ -76,40 +84,44 @@ def decode_bytes(data: bytes, sample_rate: int) -> np.ndarray:
     Raises:
         AudioError: nothing of it can be decoded.
     """
-    return np.concatenate(list(_stream(data, "audio data", sample_rate, 0.0, None)))
+    return np.concatenate(list(stream(Sound("audio data", data), sample_rate)))
 
 
-def _check_file(path: Path) -> None:
+def decoded(
+    source: Source, name: str, sample_rate: int, start: float, duration: float, warn: Warn
+) -> Iterator[np.ndarray]:
+    """Decode and resample in this process; what `stream` has done in another.
+
+    Raises:
+        AudioError: as `stream`.
+    """
+    from audiotag.audio.decoders import decode  # here only: what asks a helper starts sooner
+
+    try:
+        if isinstance(source, Path):
+            _check_file(source, name)
+        yield from _resampled(decode(source, start, duration), sample_rate)
+    except DecodeError as error:
+        raise AudioError(f"{name}: {error}{f' from {start} s on' if start else ''}") from error
+    except OSError as error:
+        raise AudioError(f"{name}: cannot be opened ({error.strerror})") from error
+
+
+def _check_file(path: Path, name: str) -> None:
     if path.exists():
         if not path.is_file():
-            raise AudioError(f"{path}: is not a file")
+            raise AudioError(f"{name}: is not a file")
         return
-    url = URL.match(str(path))
+    url = URL.match(name)
     if url is not None:
         is_local = url["scheme"].lower() == "file"
         remedy = "give its path alone" if is_local else "download it first, then give the file"
-        raise AudioError(f"{path}: is a URL, and only files are read: {remedy}")
+        raise AudioError(f"{name}: is a URL, and only files are read: {remedy}")
 
 
-def _stream(
-    source: Source | Samples,
-    name: str,
-    sample_rate: int,
-    start: float,
-    duration: float | None,
-) -> Iterator[np.ndarray]:
-    if start < 0 or (duration is not None and duration <= 0):
-        raise ValueError(f"start {start} s must not be negative, duration {duration} s positive")
-    limit = np.inf if duration is None else duration
-    if isinstance(source, Samples):
-        blocks = source.blocks(start, limit)
-    else:
-        blocks = decode(source, start, limit)
-    try:
-        for rate, group in groupby(blocks, key=itemgetter(0)):
-            yield from _resampled(_pieces(group), rate, sample_rate)
-    except DecodeError as error:
-        raise AudioError(f"{name}: {error}{f' from {start} s on' if start else ''}") from error
+def _resampled(blocks: Iterable[Block], sample_rate: int) -> Iterator[np.ndarray]:
+    for rate, group in groupby(blocks, key=itemgetter(0)):
+        yield from _at_rate(_pieces(group), rate, sample_rate)
 
 
 def _pieces(blocks: Iterable[Block]) -> Iterator[np.ndarray]:
@@ -120,10 +132,12 @@ def _pieces(blocks: Iterable[Block]) -> Iterator[np.ndarray]:
             yield _bounded(mono[begin : begin + step])
 
 
-def _resampled(pieces: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
+def _at_rate(pieces: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
     if rate == sample_rate:
         yield from pieces
         return
+    import soxr
+
     resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
     for piece, is_last in _with_last(pieces):
         begins = range(0, len(piece), CHUNK)

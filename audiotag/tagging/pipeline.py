@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from audiotag.audio.helper_process import Warn
+from audiotag.audio.helpers import until
 from audiotag.audio.in_memory import Input
 from audiotag.audio.windows import Window
 from audiotag.errors import AudioError
@@ -40,10 +42,20 @@ class Computed:
 
 @dataclass(frozen=True)
 class Ended:
-    """The end of a file; with `error` if it could not be decoded, or not to the end."""
+    """The end of a file.
+
+    Attributes:
+        path: The file.
+        error: Why it could not be decoded, or not to the end; None if it could.
+        warning: What is doubtful about it, if anything.
+    """
 
     path: Input
     error: str | None = None
+    warning: str | None = None
+
+
+Decode = Callable[[Input, Warn], Iterable[Window]]  # windows of a file; what is doubtful of it
 
 
 @dataclass
@@ -52,12 +64,13 @@ class _Slot:
 
     path: Input
     windows: deque[Window] = field(default_factory=deque)
+    warnings: list[str] = field(default_factory=list)
     decoding: Future[None] = field(default_factory=Future)
 
 
 def compute_windows(
     files: Iterable[Input],
-    decode: Callable[[Input], Iterable[Window]],
+    decode: Decode,
     compute: Callable[[np.ndarray], np.ndarray],
     batch_size: int,
     workers: int,
@@ -68,7 +81,8 @@ def compute_windows(
 
     Args:
         files: Read a little ahead, in a thread of its own.
-        decode: Windows of a file; AudioError and OSError count as the file's failure.
+        decode: Gives the windows of a file, and its warnings to a function; AudioError and OSError
+            count as the file's failure.
         compute: Waveforms (B, T) -> outputs (B, K), B at most `batch_size`.
         batch_size: Windows computed at once.
         workers: Files decoded at once.
@@ -118,7 +132,7 @@ class Lookahead:
     def __init__(
         self,
         files: Iterable[Input],
-        decode: Callable[[Input], Iterable[Window]],
+        decode: Decode,
         batch_size: int,
         workers: int,
     ) -> None:
@@ -127,7 +141,7 @@ class Lookahead:
         self._max_slots = self._max_waiting + workers
         self._slots: deque[_Slot] = deque()
         self._waiting = 0  # windows in all slots
-        self._closed = False
+        self._closed = threading.Event()
         self._changed = threading.Condition()
         self._decoders = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._feeding: Future[None] = Future()
@@ -147,9 +161,9 @@ class Lookahead:
         return items
 
     def close(self) -> None:
-        """Stop decoding; returns when no thread is inside a decoder."""
+        """Stop decoding; returns when no thread decodes any more."""
         with self._changed:
-            self._closed = True
+            self._closed.set()
             self._changed.notify_all()
         self._decoders.shutdown(wait=True, cancel_futures=True)
 
@@ -164,7 +178,7 @@ class Lookahead:
             self._waiting -= 1
             return slot.path, slot.windows.popleft()
         self._slots.popleft()
-        return Ended(slot.path, _failure(slot))
+        return Ended(slot.path, _failure(slot), "; ".join(slot.warnings) or None)
 
     def _feed(self, files: Iterator[Input]) -> None:
         """Hand each file to the decoders, not too far ahead."""
@@ -180,8 +194,10 @@ class Lookahead:
     def _start(self, slot: _Slot) -> bool:
         """Queue a file; False if closed meanwhile."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._slots) < self._max_slots)
-            if self._closed:
+            self._changed.wait_for(
+                lambda: self._closed.is_set() or len(self._slots) < self._max_slots
+            )
+            if self._closed.is_set():
                 return False
             slot.decoding = self._decoders.submit(self._fill, slot)
             self._slots.append(slot)
@@ -190,14 +206,21 @@ class Lookahead:
 
     def _fill(self, slot: _Slot) -> None:
         """Decode a file into its slot."""
-        for window in self._decode(slot.path):
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._has_room(slot))
-                if self._closed:
+        with until(self._closed):
+            for window in self._decode(slot.path, slot.warnings.append):
+                if not self._put(slot, window):
                     return
-                slot.windows.append(window)
-                self._waiting += 1
-                self._changed.notify_all()
+
+    def _put(self, slot: _Slot, window: Window) -> bool:
+        """Have a window wait, when there is room; False if closed meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed.is_set() or self._has_room(slot))
+            if self._closed.is_set():
+                return False
+            slot.windows.append(window)
+            self._waiting += 1
+            self._changed.notify_all()
+        return True
 
     def _has_room(self, slot: _Slot) -> bool:
         if slot is self._slots[0] and len(slot.windows) < self._batch_size:

@@ -9,12 +9,13 @@ from typing import TypedDict, TypeVar
 import numpy as np
 
 from audiotag.audio import streams, windows
+from audiotag.audio.helper_process import Warn
 from audiotag.audio.in_memory import Input, Sound
 from audiotag.errors import AudioError
 from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.keywords import check_keywords
-from audiotag.tagging.pipeline import Computed, Ended, compute_windows
+from audiotag.tagging.pipeline import Computed, Decode, Ended, compute_windows
 from audiotag.tagging.results import FileEmbedding, FileTags, Segment, Tag
 
 POOLS = ("max", "mean")
@@ -121,7 +122,7 @@ def tag_files(
             if progress:
                 progress(event.path, event.end)
         else:
-            yield pool.result(str(event.path), event.error)
+            yield pool.result(str(event.path), event.error, event.warning)
             pool = _Pool(engine, options)
 
 
@@ -151,7 +152,7 @@ def embed_files(
             if progress:
                 progress(event.path, event.end)
         else:
-            yield _embedding(str(event.path), computed, event.error)
+            yield _embedding(str(event.path), computed, event.error, event.warning)
             computed = []
 
 
@@ -202,14 +203,15 @@ class _Pool:
         if self._options.timeline:
             self._segments.append(Segment(window.start, window.end, self._best(scores)))
 
-    def result(self, path: str, error: str | None) -> FileTags:
+    def result(self, path: str, error: str | None, warning: str | None) -> FileTags:
         """The file's tags, or its error."""
         if error is not None or self._scores is None:
-            return FileTags(path, None, (), error=error or NO_AUDIO)
+            return FileTags(path, None, (), error=error or NO_AUDIO, warning=warning)
         scores = self._scores / (self._count if self._options.pool == "mean" else 1)
         if not np.isfinite(scores).all():
-            return FileTags(path, None, (), error=NOT_FINITE)
-        return FileTags(path, self._end, self._best(scores), tuple(self._segments))
+            return FileTags(path, None, (), error=NOT_FINITE, warning=warning)
+        segments = tuple(self._segments)
+        return FileTags(path, self._end, self._best(scores), segments, warning=warning)
 
     def _best(self, scores: np.ndarray) -> tuple[Tag, ...]:
         return best_tags(scores, self._engine.labels, self._options, self._engine.thresholds)
@@ -234,18 +236,21 @@ def best_tags(
     return tuple(Tag(labels[i].name, labels[i].mid, float(scores[i])) for i in order.tolist())
 
 
-def _embedding(path: str, computed: list[Computed], error: str | None) -> FileEmbedding:
+def _embedding(
+    path: str, computed: list[Computed], error: str | None, warning: str | None
+) -> FileEmbedding:
     if error is not None or not computed:
-        return FileEmbedding(path, None, error=error or NO_AUDIO)
+        return FileEmbedding(path, None, error=error or NO_AUDIO, warning=warning)
     windows = np.stack([window.values for window in computed])
     if not np.isfinite(windows).all():
-        return FileEmbedding(path, None, error=NOT_FINITE)
+        return FileEmbedding(path, None, error=NOT_FINITE, warning=warning)
     return FileEmbedding(
         path=path,
         duration=computed[-1].end,
         clip=windows.mean(axis=0),
         windows=windows,
         starts=np.array([window.start for window in computed]),
+        warning=warning,
     )
 
 
@@ -273,11 +278,11 @@ def _lengths(engine: Engine, options: TagOptions) -> tuple[float, float | None]:
     return engine.window, None if options.hop is None else min(options.hop, engine.window)
 
 
-def _decoder(engine: Engine, options: TagOptions) -> Callable[[Input], Iterator[windows.Window]]:
-    def decode(path: Input) -> Iterator[windows.Window]:
+def _decoder(engine: Engine, options: TagOptions) -> Decode:
+    def decode(path: Input, warn: Warn) -> Iterator[windows.Window]:
         if isinstance(path, Path) and path.is_dir():
             os.listdir(path)  # only a folder that cannot be listed comes this far: says why
-        blocks = streams.stream(path, engine.sample_rate)
+        blocks = streams.stream(path, engine.sample_rate, warn=warn)
         lengths = _lengths(engine, options)
         return windows.windows(blocks, engine.sample_rate, *lengths, engine.min_duration)
 

@@ -103,7 +103,9 @@ def test_tags_of_an_mp3_are_not_decoded(tmp_path, tag):
 
 
 @pytest.mark.parametrize("missing", ["the package", "half of the file", "room"])
-def test_flac_that_miniaudio_cannot_decode_goes_to_libsndfile(tmp_path, monkeypatch, missing):
+def test_flac_that_miniaudio_cannot_decode_goes_to_libsndfile(
+    tmp_path, monkeypatch, decoded_here, missing
+):
     path = write(tmp_path, ".flac", noise(1.0, RATE), RATE)
     expected = read(path, RATE)
     if missing == "the package":
@@ -165,7 +167,7 @@ def test_unusual_channel_counts(tmp_path, channels):
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000, 96_000, 11_127])
 @pytest.mark.parametrize("block", [997, 2**20])
-def test_streaming_equals_resampling_at_once(tmp_path, monkeypatch, rate, block):
+def test_streaming_equals_resampling_at_once(tmp_path, monkeypatch, decoded_here, rate, block):
     monkeypatch.setattr(sources, "BLOCK_VALUES", block)
     original = noise(12, rate)
     path = write(tmp_path, ".wav", original, rate, "FLOAT")
@@ -176,7 +178,7 @@ def test_streaming_equals_resampling_at_once(tmp_path, monkeypatch, rate, block)
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".m4a", ".opus"])
-def test_block_size_does_not_change_the_samples(tmp_path, monkeypatch, suffix):
+def test_block_size_does_not_change_the_samples(tmp_path, monkeypatch, decoded_here, suffix):
     path = write(tmp_path, suffix, noise(3, 48_000, 2), 48_000)
     monkeypatch.setattr(decoders, "SHORT_VALUES", 0)
     whole = read(path, RATE)

@@ -29,7 +29,7 @@ def run(files, decode, compute=mean, workers=3) -> list[Computed | Ended]:
 def test_outputs_come_in_order_whatever_the_lengths_and_speeds():
     counts = {f"{i}": (i * 7) % 5 for i in range(40)}
 
-    def decode(path):
+    def decode(path, warn):
         time.sleep(0.003 * (int(path.name) % 3 == 0))
         for k in range(counts[path.name]):
             yield window(k, length=1 + (int(path.name) + k) % 3)
@@ -46,7 +46,7 @@ def test_windows_of_several_files_share_batches_of_one_length():
     shapes = []
     started = threading.Barrier(3)
 
-    def decode(path):
+    def decode(path, warn):
         started.wait(timeout=10)  # three files at once, so that there is something to share
         return [window(0, length=5 if path.name == "c" else 3)]
 
@@ -54,8 +54,8 @@ def test_windows_of_several_files_share_batches_of_one_length():
         shapes.append(batch.shape)
         return mean(batch)
 
-    def slow_first(path):
-        yield from decode(path)
+    def slow_first(path, warn):
+        yield from decode(path, warn)
         if path.name == "a":
             time.sleep(0.05)
 
@@ -71,7 +71,7 @@ def test_what_waits_is_bounded(layout):
     workers = 3
     lock, decoded, taken, most = threading.Lock(), 0, 0, 0
 
-    def decode(path):
+    def decode(path, warn):
         nonlocal decoded, most
         for k in range(each):
             with lock:
@@ -101,14 +101,14 @@ def test_names_are_read_a_little_ahead_only():
             read += 1
             yield Path(str(i))
 
-    events = compute_windows(names(), lambda path: [window(0)], mean, BATCH, 2)
+    events = compute_windows(names(), lambda path, warn: [window(0)], mean, BATCH, 2)
     next(events)
     assert read < 100
     events.close()
 
 
 def test_failure_ends_its_file_only():
-    def decode(path):
+    def decode(path, warn):
         yield window(0)
         if path.name == "bad":
             raise AudioError("bad: is torn")
@@ -127,7 +127,7 @@ def test_failure_ends_its_file_only():
 
 
 def test_bugs_are_not_hidden():
-    def decode(path):
+    def decode(path, warn):
         raise ZeroDivisionError("a bug")
 
     def names():
@@ -137,7 +137,7 @@ def test_bugs_are_not_hidden():
     with pytest.raises(ZeroDivisionError):
         run(["a"], decode)
     with pytest.raises(KeyError):
-        list(compute_windows(names(), lambda path: [window(0)], mean, BATCH, 2))
+        list(compute_windows(names(), lambda path, warn: [window(0)], mean, BATCH, 2))
 
 
 def test_results_do_not_wait_for_names_to_come():
@@ -148,7 +148,7 @@ def test_results_do_not_wait_for_names_to_come():
         assert more.wait(timeout=30)
         yield Path("b")
 
-    events = compute_windows(names(), lambda path: [window(0)], mean, BATCH, 2)
+    events = compute_windows(names(), lambda path, warn: [window(0)], mean, BATCH, 2)
     assert next(events).path.name == "a"
     assert isinstance(next(events), Ended)
     more.set()
@@ -156,7 +156,7 @@ def test_results_do_not_wait_for_names_to_come():
 
 
 def test_leaving_early_stops_the_threads():
-    def decode(path):
+    def decode(path, warn):
         k = 0
         while True:
             yield window(k := k + 1)

@@ -1,6 +1,7 @@
 """The arguments and options that `tag` and `embed` share, and the files and model they name."""
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from audiotag.tagging.made_with import MadeWith
     from audiotag.tagging.tag import TagOptions
 
+MOST_HELPERS = 4  # started before it is known how many files there are
 SECONDS = Number("seconds", float, 0.01)
 OPTIONS = (
     click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
@@ -205,9 +207,18 @@ def input_options(command: Callable) -> Callable:
         **options: Any,
     ) -> None:
         inputs = Inputs(paths, include, exclude)
+        _start_helpers(inputs, options["workers"])
         command(inputs, Computation(model, device, engine, precision), **options)
 
     return with_options(OPTIONS, gathered)
+
+
+def _start_helpers(inputs: Inputs, workers: int | None) -> None:
+    """Start what decodes the first files, while this process loads the model."""
+    from audiotag.audio.helpers import HELPERS
+
+    is_one = len(inputs.paths) == 1 and os.path.isfile(inputs.paths[0])
+    HELPERS.start(1 if is_one else min(workers or os.cpu_count() or 1, MOST_HELPERS))
 
 
 @contextmanager

@@ -101,6 +101,8 @@ class Progress:
         yield
         if result.error is not None:
             click.echo(f"{result.path}: {result.error}", err=True)
+        if result.warning is not None:
+            click.echo(f"{result.path}: warning: {result.warning}", err=True)
         self.failed += result.error is not None
         self.done += result.error is None
         self._seconds += result.duration or 0.0

@@ -6,12 +6,14 @@ also where a run resumes after the last part that is on the disk.
 """
 
 import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 
+from audiotag.audio.helpers import until
 from audiotag.data.encoding import FLAC
 from audiotag.data.prepare.clips import Cutter
 from audiotag.data.prepare.duplicates import DUPLICATE, Duplicates
@@ -159,15 +161,17 @@ def _results(
 ) -> Generator[_Result, None, None]:
     """The clips and failures of the recordings from a place on, in order."""
     cutter = Cutter(plan.sample_rate, plan.clip_seconds, plan.keep_silence, plan.encoding)
+    stopped = threading.Event()
 
     def results(item: tuple[int, Recording | Failure]) -> Iterator[_Result]:
         position, found = item
         values = iter((found,)) if isinstance(found, Failure) else cutter.clips(position, found)
-        for piece, value in enumerate(values, 1):
-            yield _Result((position, piece), value)
+        with until(stopped):
+            for piece, value in enumerate(values, 1):
+                yield _Result((position, piece), value)
 
     items = enumerate(source.recordings(start[0], last), start[0])
-    with closing(work_ahead(results, items, workers)) as found:
+    with closing(work_ahead(results, items, workers, stopped)) as found:
         yield from (result for result in found if result.place > start)
 
 

@@ -1,0 +1,84 @@
+"""A helper as a copy of this process, in a few milliseconds.
+
+A helper that is started anew imports NumPy anew, as long as a whole start of `audiotag tag` takes.
+A copy has it. But a process may be copied only while it has one thread: what another one held, the
+copy would wait for in vain. So commands do it early, and libraries never.
+"""
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from typing import IO
+
+from audiotag.audio.helper_process import serve
+
+WITH_THREADS = {"onnxruntime", "torch"}  # modules that start threads when they are imported
+
+
+class Fork:
+    """A process that was forked, as `subprocess.Popen` has it.
+
+    Attributes:
+        pid: Its number.
+        stdin: Where it reads from.
+        stdout: What it writes to.
+        returncode: As of `subprocess.Popen`.
+    """
+
+    def __init__(self, pid: int, stdin: IO[bytes], stdout: IO[bytes]) -> None:
+        self.pid, self.stdin, self.stdout = pid, stdin, stdout
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """How it has ended; None if it has not."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def kill(self) -> None:
+        """End it."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def can_fork() -> bool:
+    """Whether this process can be copied: on Linux, while no other thread can hold anything."""
+    is_alone = threading.active_count() == 1 and WITH_THREADS.isdisjoint(sys.modules)
+    return sys.platform == "linux" and is_alone
+
+
+def fork(modules: list[str]) -> Fork:
+    """A helper that is a copy of this process.
+
+    Args:
+        modules: As of `serve`.
+
+    Raises:
+        OSError: There can be no more processes, or open files.
+    """
+    read_end, stdin = os.pipe()
+    stdout, write_end = os.pipe()
+    with warnings.catch_warnings():  # of threads, which NumPy's library takes care of itself
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if not pid:
+        _become_helper(read_end, write_end, modules)
+    os.close(read_end)
+    os.close(write_end)
+    return Fork(pid, open(stdin, "wb", buffering=0), open(stdout, "rb", buffering=0))
+
+
+def _become_helper(read_end: int, write_end: int, modules: list[str]) -> None:
+    """Serve with nothing open but two pipes, and never return."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for place, file in enumerate((read_end, write_end, nowhere)):
+            os.dup2(file, place)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        serve(open(0, "rb"), modules)
+    finally:
+        os._exit(1)

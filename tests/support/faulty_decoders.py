@@ -1,0 +1,82 @@
+"""A decoder with the faults of others: the first bytes of a file say which one it shows.
+
+Helpers find it by its name, in place of `streams.decoded`.
+"""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from audiotag.audio import streams
+
+REAL = streams.decoded
+
+
+def decoded(source, name, sample_rate, start, duration, warn) -> Iterator[np.ndarray]:
+    """What a file's fault does, and all other files as they are."""
+    data = source.read_bytes() if isinstance(source, Path) else source
+    fault = FAULTS.get(data[:8].split(b"\n")[0].decode("latin-1"))
+    if fault is None:
+        return REAL(source, name, sample_rate, start, duration, warn)
+    return fault(warn)
+
+
+def sleeps(warn):
+    yield np.ones(1000, np.float32)
+    time.sleep(1e6)
+
+
+def spins(warn):
+    """In C, and with Python's lock held."""
+    yield np.ones(1000, np.float32)
+    re.match(r"(a+)+$", "a" * 64 + "b")
+
+
+def fills(warn):
+    kept = []
+    while True:
+        kept.append(np.ones(2**20))
+
+
+def crashes(warn):
+    yield np.ones(1000, np.float32)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def raises(warn):
+    yield np.ones(1000, np.float32)
+    raise ZeroDivisionError("a bug\nof two lines")
+
+
+def never_ends(warn):
+    while True:
+        yield np.zeros(2**16, np.float32)
+
+
+def doubts(warn):
+    warn("is loud")
+    yield np.ones(64_000, np.float32)
+    warn("ends\nearly \udcff")
+
+
+def prints(warn):
+    os.write(1, b"not part of what is sent")
+    yield np.full(32_000, 0.5, np.float32)
+
+
+FAULTS = {
+    function.__name__[:7]: function
+    for function in (sleeps, spins, fills, crashes, raises, never_ends, doubts, prints)
+}
+
+
+def write_fault(path: Path, fault) -> Path:
+    """A file that shows it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(fault.__name__[:7].encode() + b"\n" + os.urandom(1000))
+    return path
