@@ -14,6 +14,7 @@ import click
 
 from audiotag.cli.missing import explain_missing
 from audiotag.errors import AudioTagError
+from audiotag.runtime.escapes import visible
 from audiotag.runtime.version import __version__
 
 COMMANDS = {
@@ -78,5 +79,6 @@ def main() -> None:
     try:
         cli(prog_name="audiotag")
     except AudioTagError as error:
-        click.echo(f"Error: {error}", err=True)
+        lines = f"Error: {error}".splitlines()
+        click.echo("\n".join(map(visible, lines)), err=True)
         sys.exit(1)

@@ -34,7 +34,7 @@ def embed(inputs: Inputs, computation: Computation, output: str, **options: Any)
     from audiotag.tagging.embeddings import check_output, embedding_file
     from audiotag.tagging.tag import TagOptions, embed_files
 
-    progress = Progress(inputs.recount())
+    progress = Progress(inputs.recount(), inputs.skipped)
     with interruptible(lambda: progress.interruption(output)):
         with usage_errors():
             check_output(Path(output))
@@ -42,5 +42,5 @@ def embed(inputs: Inputs, computation: Computation, output: str, **options: Any)
         with embedding_file(Path(output)) as out:
             results = embed_files(engine, files, TagOptions(**options), progress.heard)
             progress.follow(results, out.write)
-    click.echo(f"{progress.summary()}: {output}", err=True)
+    progress.report(output)
     sys.exit(progress.exit_code)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from audiotag.errors import OutputError
-from audiotag.runtime.files import REMEDY, explained, make_folder
+from audiotag.runtime.files import REMEDY, explained
 
 try:
     import fcntl
@@ -16,7 +16,7 @@ except ImportError:  # on Windows, where nothing is locked
 
 
 @contextmanager
-def locked(path: Path, held: str, remedy: str = REMEDY) -> Iterator[None]:
+def locked(path: Path, held: str, remedy: str = REMEDY, name: Path | None = None) -> Iterator[None]:
     """A context in which no other process holds the lock of this file; a kill ends it too.
 
     The file is made, with the folder that it lies in, and removed at the end. One that a killed
@@ -26,6 +26,7 @@ def locked(path: Path, held: str, remedy: str = REMEDY) -> Iterator[None]:
         path: A file that is nothing but the lock.
         held: The message where another process holds it: what it does, and the remedy.
         remedy: What the message of an error says to do where the file cannot be made.
+        name: What that message calls it; `path` if None.
 
     Raises:
         OutputError: If another process holds the lock, or the file cannot be made.
@@ -33,8 +34,10 @@ def locked(path: Path, held: str, remedy: str = REMEDY) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    make_folder(path.parent, remedy)
-    with _held(path, held, remedy):
+    with explained(name or path, remedy):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _held(path, held)
+    with file:
         try:
             yield
         finally:
@@ -50,11 +53,10 @@ def lock_of(target: Path) -> Path:
     return target.with_name(f".{os.fsdecode(name)}.lock")
 
 
-def _held(path: Path, held: str, remedy: str) -> BinaryIO:
+def _held(path: Path, held: str) -> BinaryIO:
     """The file, locked until it is closed."""
     while True:
-        with explained(path, remedy):
-            file = _opened(path)
+        file = _opened(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
