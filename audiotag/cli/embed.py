@@ -54,7 +54,7 @@ def embed(
     from audiotag.tagging.embeddings import check_output, embedding_file
     from audiotag.tagging.tag import TagOptions, embed_files
 
-    progress, how = Progress(inputs.recount()), TagOptions(**options)
+    progress, how = Progress(inputs.recount(), inputs.skipped), TagOptions(**options)
     with interruptible(lambda: progress.interruption(output)):
         with usage_errors():
             check_output(Path(output), resume)
@@ -63,7 +63,7 @@ def embed(
         with _kept(progress, output), embedding_file(Path(output), made, resume) as out:
             left = progress.left(files, out.has)
             progress.follow(embed_files(engine, left, how, progress.heard), out.write)
-    click.echo(f"{progress.summary()}: {output}", err=True)
+    progress.report(output)
     sys.exit(progress.exit_code)
 
 

@@ -58,6 +58,7 @@ class FileTags:
         segments: Tags of each window, if a timeline was asked for.
         error: Why the file failed; None if it did not.
         warning: What is doubtful about it, sentences joined by "; "; None if nothing is.
+        sample_rate: That of the recording, in Hz, where it is known.
     """
 
     path: str
@@ -66,6 +67,7 @@ class FileTags:
     segments: tuple[Segment, ...] = ()
     error: str | None = None
     warning: str | None = None
+    sample_rate: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What `--format jsonl` writes of it: path, duration, tags and segments, or the error, and
@@ -94,8 +96,9 @@ class FileTags:
         if self.error is not None:
             return bars(self.path, (), self.error)
         scores = [(tag.label, tag.score) for tag in self.tags]
-        note = "" if scores else "no tag reaches the threshold"
-        return bars(self._heading(), scores, note)
+        notes = [] if scores else ["no tag reaches the threshold"]
+        notes += [] if self.warning is None else [f"warning: {self.warning}"]
+        return bars(self._heading(), scores, "; ".join(notes))
 
     def _heading(self) -> str:
         return f"{self.path}, {self.duration or 0.0:.1f} s"

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from itertools import chain
 from pathlib import Path
@@ -13,9 +13,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from audiotag.audio.find_files import LISTING, Skipped, find_files
+from audiotag.audio.windows import MAX_SECONDS
 from audiotag.cli.options import with_options
 from audiotag.cli.options.device import DEVICE, PRECISION
 from audiotag.cli.options.types import COUNT, Number
+from audiotag.runtime.escapes import visible
 
 if TYPE_CHECKING:
     from audiotag.audio.in_memory import Input
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from audiotag.tagging.tag import TagOptions
 
 MOST_HELPERS = 4  # started before it is known how many files there are
-SECONDS = Number("seconds", float, 0.01)
+SECONDS = Number("seconds", float, 0.01, MAX_SECONDS)
 OPTIONS = (
     click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
     click.option(
@@ -88,11 +91,13 @@ class Inputs:
         paths: Files, folders, and `-` for standard input: a list of paths, or audio.
         include: Globs; only files that match one.
         exclude: Globs; no files and folders that match one.
+        skipped: What `files` passes over.
     """
 
     paths: tuple[str, ...]
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    skipped: Skipped = field(default_factory=Skipped)
 
     def files(self) -> Iterator["Input"]:
         """The files, `-` read from standard input.
@@ -100,8 +105,6 @@ class Inputs:
         Raises:
             click.UsageError: If there is none, or the list cannot be read.
         """
-        from audiotag.audio.find_files import LISTING
-
         files = self._piped() if LISTING in self.paths else self._find(self.paths)
         with usage_errors():
             first = next(files, None)
@@ -110,21 +113,22 @@ class Inputs:
                 "standard input names no audio files: pipe paths into it, one a line, or audio"
             )
         if first is None:
+            passed = self.skipped.describe()
             raise click.UsageError(
-                f"no audio files in {', '.join(self.paths)}: name files one by one to have them "
-                "tried whatever their suffix, or say which with --include"
+                f"no audio files in {visible(', '.join(self.paths))}: name files one by one to "
+                "have them tried whatever their suffix, or say which with --include"
+                + (f" (passed over: {passed})" if passed else "")
             )
         return chain([first], files)
 
     def recount(self) -> Iterator["Input"] | None:
         """The files once more, to be counted; None if they can be read only once."""
-        from audiotag.audio.find_files import LISTING
-
-        return None if LISTING in self.paths else self._find(self.paths)
+        if LISTING in self.paths:
+            return None
+        return find_files(self.paths, self.include, self.exclude)
 
     def _piped(self) -> Iterator["Input"]:
         """The files, where `-` stands for the paths that standard input lists, or for its audio."""
-        from audiotag.audio.find_files import LISTING
         from audiotag.audio.in_memory import Sound
         from audiotag.audio.standard_input import is_audio, listed_paths, read_head
 
@@ -138,9 +142,7 @@ class Inputs:
         return chain(before, [Sound(LISTING, head + file.read())], after)
 
     def _find(self, paths: tuple[str, ...], listing: Iterable[str] = ()) -> Iterator["Input"]:
-        from audiotag.audio.find_files import find_files
-
-        return find_files(paths, self.include, self.exclude, listing)
+        return find_files(paths, self.include, self.exclude, listing, self.skipped.add)
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ def input_options(command: Callable) -> Callable:
         **options: Any,
     ) -> None:
         inputs = Inputs(paths, include, exclude)
+        _say_gaps(options["window"], options["hop"])
         _start_helpers(inputs, options["workers"])
         command(inputs, Computation(model, device, engine, precision), **options)
 
@@ -221,13 +224,22 @@ def _start_helpers(inputs: Inputs, workers: int | None) -> None:
     HELPERS.start(1 if is_one else min(workers or os.cpu_count() or 1, MOST_HELPERS))
 
 
+def _say_gaps(window: float, hop: float | None) -> None:
+    if hop is not None and hop > window:
+        click.echo(
+            f"--hop {hop:g} is longer than --window {window:g}: of every {hop:g} s, "
+            f"{hop - window:g} s are not heard",
+            err=True,
+        )
+
+
 @contextmanager
 def usage_errors() -> Iterator[None]:
     """Report a ValueError, about values that do not go together, as wrong usage."""
     try:
         yield
     except ValueError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(visible(str(error))) from error
 
 
 def _standard_input() -> IO[bytes]:

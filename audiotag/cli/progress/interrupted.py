@@ -4,10 +4,10 @@ because its terminal is closed (SIGHUP)."""
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-import click
+from audiotag.cli.say import say
 
 REQUESTS = ("SIGTERM", "SIGHUP")  # names: Windows lacks the latter
 SIGNALLED = 128  # exit codes from here on say which signal ended a program, by convention
@@ -63,7 +63,8 @@ def interruptible(describe: Callable[[], str]) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         number = stop.signal if isinstance(stop, Stopped) else signal.SIGINT
         if text := describe():
-            click.echo(text, err=True)
+            with suppress(OSError):  # the terminal may be closed
+                say(text)
         sys.exit(SIGNALLED + number)
 
 
