@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @input_options
 @click.option(
     "--output",
+    "-o",
     type=click.Path(dir_okay=False),
     required=True,
     metavar="FILE",

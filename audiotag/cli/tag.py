@@ -52,6 +52,7 @@ GO_ON = "the same command with --resume goes on"
 )
 @click.option(
     "--output",
+    "-o",
     type=click.Path(),
     metavar="FILE|FOLDER",
     help="Where results go. A folder (one that exists, or a name that ends in / or has no suffix) "

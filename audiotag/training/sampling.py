@@ -45,3 +45,15 @@ def balancing_weights(targets: Targets, balance: float, offset: float = 0.0) -> 
     weights.index_add_(0, clips, frequency[columns])
     weights[none] = (none.sum().double() + offset).clamp(min=1) ** -balance
     return weights
+
+
+def limited_weights(weights: Tensor, common: Tensor, share: float) -> Tensor:
+    """How often to draw each clip, (N,), if the `common` ones, (N,) bool, are `share` at most.
+
+    Balancing by class does not make a class rarer that is heard beside most of the others, as music
+    is beside every instrument. Among themselves the common clips keep their weights, as others do.
+    """
+    total, others = weights[common].sum(), weights[~common].sum()
+    if total <= share * (total + others) or not others:
+        return weights
+    return torch.where(common, weights * (others / total * share / (1 - share)), weights)

@@ -32,12 +32,13 @@ from audiotag.training.optim.freezing import freeze
 from audiotag.training.probe.probe import Probe, fit_probe
 from audiotag.training.recipe.sections import PROBE, Recipe
 from audiotag.training.run import LabelledClips, Run
-from audiotag.training.sampling import balancing_weights
+from audiotag.training.sampling import balancing_weights, limited_weights
 from audiotag.training.schedule import plan_schedule
 from audiotag.training.student import build_student
 
 ACCURACY = "valid_accuracy"  # a metric of single labels alone
 PRECISION = "valid_map"  # a metric of clips of which some have labels
+HEARD = 0.3  # a teacher's score from which on a clip counts as one of data.limit_labels
 
 
 def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:
@@ -60,7 +61,8 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
     training = _training_clips(recipe, train_set, targets, stored, device)
     answer, probe = None, None
     kept = kept_count(recipe)
-    if is_new_head or recipe.data.balance or _learns_embeddings(recipe):
+    drawn_by_scores = recipe.data.balance or recipe.data.limit_labels
+    if is_new_head or drawn_by_scores or _learns_embeddings(recipe):
         answer = _answer_to_beginnings(recipe, training, teachers, schedule.micro_size)
     if recipe.model.head == PROBE and targets is not None:
         probe = fit_probe(tagger, train_set, targets.dense()[:, kept:], kept)
@@ -75,7 +77,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         teachers=teachers,
         training=training,
         validation=_validation_clips(valid_set, valid_targets, stored, device),
-        weights=_clip_weights(recipe, training, answer),
+        weights=_clip_weights(recipe, training, answer, labels),
         augmentations=build_augmentations(recipe.augment, tagger.sample_rate),
         trained_on=_trained_on(recipe, data, train_set, valid_set),
         probe=probe,
@@ -319,18 +321,47 @@ def _frequencies(training: LabelledClips, answer: Answer | None) -> Tensor:
     return torch.from_numpy(training.targets.counts) / len(training)
 
 
-def _clip_weights(recipe: Recipe, training: LabelledClips, answer: Answer | None) -> Tensor | None:
+def _clip_weights(
+    recipe: Recipe, training: LabelledClips, answer: Answer | None, labels: Labels
+) -> Tensor | None:
     """How often to draw each clip (N,), by the teacher's scores or else its labels; nothing where
     all are drawn equally often."""
     data = recipe.data
-    if not data.balance:
+    if not data.balance and not data.limit_labels:
         return None
+    columns = [_column(name, labels) for name in data.limit_labels or ()]
     if answer is None:
         assert training.targets is not None
-        return balancing_weights(training.targets, data.balance, data.balance_offset)
-    # Undo the softening: a score of 0.001 must not weigh as a tenth of a class.
-    scores = (answer.scores.logit() * _temperature(recipe)).sigmoid().double()
-    return scores @ (scores.sum(0) + data.balance_offset).clamp(min=1) ** -data.balance
+        weights = balancing_weights(training.targets, data.balance, data.balance_offset)
+        common = _has_any(training.targets, columns)
+    else:
+        # Undo the softening: a score of 0.001 must not weigh as a tenth of a class.
+        scores = (answer.scores.logit() * _temperature(recipe)).sigmoid().double()
+        weights = scores @ (scores.sum(0) + data.balance_offset).clamp(min=1) ** -data.balance
+        common = (scores[:, columns] >= HEARD).any(1)
+    if not data.balance:
+        weights = torch.ones_like(weights)
+    return limited_weights(weights, common, data.limit_share) if columns else weights
+
+
+def _column(name: str, labels: Labels) -> int:
+    """Where a label of data.limit_labels stands.
+
+    Raises:
+        RecipeError: If nothing that is learnt has that name.
+    """
+    try:
+        return labels.index(name)
+    except KeyError:
+        raise RecipeError(f"data.limit_labels: no label is named {name!r}") from None
+
+
+def _has_any(targets: Targets, columns: list[int]) -> Tensor:
+    """Which clips have one of the labels, (N,) bool."""
+    clips = np.arange(len(targets)).repeat(targets.sizes)[np.isin(targets.columns, columns)]
+    found = torch.zeros(len(targets), dtype=torch.bool)
+    found[torch.from_numpy(clips)] = True
+    return found
 
 
 def _matching(recipe: Recipe, tagger: Model, answer: Answer | None) -> Matching | None:

@@ -291,6 +291,23 @@ def test_finetuning_keeps_the_body_and_changes_the_head(data, tmp_path, tiny_tag
     assert all(torch.equal(kept[key], ours[key]) for key in ours)
 
 
+def test_limited_labels_are_drawn_as_seldom_as_the_recipe_says(data, trained):
+    """By labels and by a teacher's scores, balanced or not; the others keep their proportions."""
+    names = [row["labels"][0] for row in rows_of(data) if row["split"] == "train"]
+    limit = {"limit_labels": (names[0],), "limit_share": 0.1}
+    common = torch.tensor([name == names[0] for name in names])
+    for settings in ({}, {"balance": 1.0}):
+        weights = start(recipe(data=limit | settings), data, CPU).weights
+        assert (weights[common].sum() / weights.sum()).item() == pytest.approx(0.1)
+    distilled = {"distill": {"teacher": str(trained)}, "augment": {"mixup_alpha": 0.0}}
+    run = start(recipe(data=limit | {"balance": 0.5}, **distilled), data, CPU)
+    free = start(recipe(data={"balance": 0.5}, **distilled), data, CPU)
+    changed = ~torch.isclose(run.weights, free.weights)
+    assert (run.weights[changed].sum() / run.weights.sum()).item() == pytest.approx(0.1)
+    with pytest.raises(RecipeError, match="no label is named 'nothing'"):
+        start(recipe(data={"limit_labels": ("nothing",)}), data, CPU)
+
+
 def test_balance_draws_rare_classes_more_often(data, trained):
     """Weights equal the formula, and the draws follow them."""
     distilled = recipe(

@@ -75,6 +75,10 @@ class DataRecipe:
     # and with 0 just once an epoch. 0.5: inverse square root; 1 with offset 100: arXiv 2309.13972.
     balance: float = _number(0.0, 0.0)
     balance_offset: float = _number(0.0, 0.0)
+    # Clips with any of these labels, by a teacher from a score of 0.3 on, are together this share
+    # of the draws at most.
+    limit_labels: tuple[str, ...] | None = None
+    limit_share: float = _number(0.2, 0.0, 0.99)
 
 
 @dataclass(frozen=True)
