@@ -40,13 +40,17 @@ def prepare() -> None:
 def folder(source: Path, out: Path, **settings: Any) -> None:
     """Make a data set of a folder, with a sub-folder a label.
 
-    The recordings in SOURCE/LABEL become clips of the data set OUT.
+    The recordings in SOURCE/LABEL become clips of the data set OUT. If the folders in SOURCE are
+    called train, val, test or the like, they are its splits, as in SOURCE/train/LABEL.
 
     Example: audiotag prepare folder sounds/ data/sounds
     """
     from audiotag.data.sources.folder import FolderSource
 
-    _prepare(FolderSource(source), out, **settings)
+    found = FolderSource(source)
+    for name, split in found.splits.items():
+        click.echo(f"{source / name} is the split {split}; its folders are the labels", err=True)
+    _prepare(found, out, **settings)
 
 
 @prepare.command(name="csv")

@@ -88,6 +88,32 @@ def test_wrong_sources_are_named(tmp_path, make_wav):
         FolderSource(tmp_path / "flat")
 
 
+def test_folders_called_as_splits_are_splits(tmp_path, make_wav):
+    for number, place in enumerate(["Train/dog", "Train/cat/deep", "val/dog", "evaluation/cat"]):
+        make_wav(tmp_path / "sounds" / place / "a.wav", frequency=200 + 100 * number)
+    make_wav(tmp_path / "sounds" / "val" / "loose.wav", frequency=900)
+    source = FolderSource(tmp_path / "sounds")
+    assert source.splits == {"Train": "train", "val": "valid", "evaluation": "eval"}
+    out = prepare(source, tmp_path / "data")
+    assert sorted((row["split"], *row["labels"]) for row in rows_of(out)) == [
+        ("eval", "cat"),
+        ("train", "cat"),
+        ("train", "dog"),
+        ("valid", "dog"),
+    ]
+    assert [x["source"] for x in failures_of(out)] == ["val/loose.wav"]
+    make_wav(tmp_path / "sounds" / "bird" / "a.wav", frequency=1200)  # so none of them is a split
+    labels = {x.labels for x in FolderSource(tmp_path / "sounds").recordings(0, 6)}
+    assert labels == {("Train",), ("bird",), ("evaluation",), ("val",)}
+
+
+def test_splits_without_classes_are_named(tmp_path, make_wav):
+    make_wav(tmp_path / "train" / "a.wav")
+    make_wav(tmp_path / "test" / "b.wav")
+    with pytest.raises(DataError, match="test, train are taken for splits"):
+        FolderSource(tmp_path)
+
+
 def test_file_names_that_are_no_text(tmp_path, make_wav):
     folder = tmp_path / "sounds" / os.fsdecode(b"caf\xe9")
     folder.mkdir(parents=True)
