@@ -1,13 +1,51 @@
 """From what a user names (files, folders, a list) to audio files, one by one."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from audiotag.audio.extensions import AUDIO_EXTENSIONS
+from audiotag.audio.extensions import AUDIO_EXTENSIONS, HEAD, is_recording
 
 LISTING = "-"  # the path that stands for a list of paths
+Skip = Callable[[str, str], None]  # is told of what a search passes over: why, and its path
+# Why a search passes over something.
+NOT_AUDIO = "not audio by name"
+BROKEN = "links that lead nowhere"
+LOOP = "links to a folder above"
+SPECIAL = "neither files nor folders"
+HIDDEN = "hidden recordings"
+USUAL = (NOT_AUDIO, HIDDEN)
+FOLDER = "a folder"  # no reason, but what `_kind` calls one
+NAMED_SUFFIXES = 5  # as many as a summary names
+LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_+-")  # of a suffix; others end sentences
+
+
+class Skipped:
+    """What searches passed over, and why."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._suffixes: Counter[str] = Counter()
+
+    def add(self, reason: str, path: str) -> None:
+        """Take in one more."""
+        self._counts[reason] += 1
+        if reason == NOT_AUDIO:
+            self._suffixes[_suffix(path) or "without suffix"] += 1
+
+    def describe(self, in_full: bool = True) -> str:
+        """Counts by reason; empty where nothing was passed over.
+
+        Args:
+            in_full: Whether to name what is passed over every day, too.
+        """
+        named = [f"{name} {count}" for name, count in self._suffixes.most_common(NAMED_SUFFIXES)]
+        named += ["..."] if len(self._suffixes) > NAMED_SUFFIXES else []
+        about = {NOT_AUDIO: f" ({', '.join(named)})"}
+        reasons = [why for why in self._counts if in_full or why not in USUAL]
+        return ", ".join(f"{self._counts[why]} {why}{about.get(why, '')}" for why in reasons)
 
 
 def find_files(
@@ -15,12 +53,15 @@ def find_files(
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
     listing: Iterable[str] = (),
+    skip: Skip = lambda reason, path: None,
 ) -> Iterator[Path]:
     """Files to work on, in the order named, folders searched in alphabetical order.
 
-    A folder gives the files below it with an audio suffix (any suffix, with `include`), links
-    followed, hidden ones left out. A path that is no folder is returned as it is, even if there
-    is no such file: opening it will say so. A file that is found twice is returned once.
+    A folder gives the files below it with an audio suffix, and those without a suffix that begin as
+    audio does (with `include`, any that match), links followed, hidden ones left out. A path that
+    is no folder is returned as it is, even if there is no such file: opening it will say so, as it
+    will of a link that leads nowhere and of a folder that cannot be listed. A file that is found
+    twice is returned once.
 
     Args:
         paths: Files, folders, or `-` for the paths in `listing`.
@@ -28,27 +69,38 @@ def find_files(
             with `/` with the path below the folder searched; upper and lower case are the same.
         exclude: Globs; no file or folder that matches one.
         listing: Paths of files and folders.
+        skip: Called with what is passed over without a glob's saying so.
     """
     named = list(paths)
-    keep = _Filter(tuple(include), tuple(exclude))
+    keep = _Filter(tuple(include), tuple(exclude), skip)
     found = (file for root in _roots(named, listing) for file in _below(root, keep))
     one_folder = len(named) == 1 and str(named[0]) != LISTING
     return found if one_folder else _once(found)
 
 
 class _Filter:
-    """The globs of a search."""
+    """The globs of a search, and whom it tells of what it passes over."""
 
-    def __init__(self, include: tuple[str, ...], exclude: tuple[str, ...]) -> None:
-        self.include, self.exclude = include, exclude
+    def __init__(self, include: tuple[str, ...], exclude: tuple[str, ...], skip: Skip) -> None:
+        self.include, self.exclude, self.skip = include, exclude, skip
 
-    def takes(self, path: str, root: str, named: bool) -> bool:
-        """Whether a file below `root` is wanted; a `named` one may have any suffix."""
+    def takes(self, path: str, root: str) -> bool:
+        """Whether the globs want a file that a user named."""
         if _matches(path, root, self.exclude):
             return False
-        if self.include:
-            return _matches(path, root, self.include)
-        return named or os.path.splitext(path)[1].lower() in AUDIO_EXTENSIONS
+        return not self.include or _matches(path, root, self.include)
+
+    def finds(self, path: str, root: str, otherwise: str = NOT_AUDIO) -> bool:
+        """Whether something below `root` is wanted; if it does not look like a recording, it is
+        passed over for the reason `otherwise`."""
+        if not self.takes(path, root):
+            return False
+        if self.include or _suffix(path) in AUDIO_EXTENSIONS:
+            return True
+        if otherwise == NOT_AUDIO and not _suffix(path) and _begins_as_audio(path):
+            return True
+        self.skip(otherwise, path)
+        return False
 
     def enters(self, path: str, root: str) -> bool:
         """Whether a folder below `root` is searched."""
@@ -72,7 +124,7 @@ def _roots(named: list[str | Path], listing: Iterable[str]) -> Iterator[str]:
 def _below(root: str, keep: _Filter) -> Iterator[Path]:
     if os.path.isdir(root):
         yield from map(Path, _walk(root, root, keep, ()))
-    elif keep.takes(root, os.path.dirname(root) or os.curdir, named=True):
+    elif keep.takes(root, os.path.dirname(root) or os.curdir):
         yield Path(root)
 
 
@@ -82,19 +134,66 @@ def _walk(
     """Audio files below a folder; `above` identifies the folders it lies in, to cut link loops."""
     try:
         status = os.stat(folder)
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.name[0] != ".")
+        names, others = _listed(folder, keep.skip)
     except OSError:
         yield folder  # reported when it is opened, as a file that cannot be read is
         return
     here = (status.st_dev, status.st_ino)
     if here in above:
+        keep.skip(LOOP, folder)
         return
-    for path in (os.path.join(folder, name) for name in names):
-        if os.path.isdir(path):
+    for name in names:
+        path, kind = os.path.join(folder, name), others.get(name)
+        if kind == FOLDER:
             if keep.enters(path, root):
                 yield from _walk(path, root, keep, (*above, here))
-        elif os.path.isfile(path) and keep.takes(path, root, named=False):
+        elif kind == SPECIAL:
+            keep.skip(SPECIAL, path)
+        elif keep.finds(path, root, kind or NOT_AUDIO):
             yield path
+
+
+def _listed(folder: str, skip: Skip) -> tuple[list[str], dict[str, str]]:
+    """Names in a folder, sorted, and what those are that are not files."""
+    names, others = [], {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            kind = _kind(entry)
+            if entry.name[0] != ".":
+                names.append(entry.name)
+                if kind is not None:
+                    others[entry.name] = kind
+            elif kind is None and _suffix(entry.name) in AUDIO_EXTENSIONS:
+                skip(HIDDEN, entry.path)
+    return sorted(names), others
+
+
+def _kind(entry: os.DirEntry[str]) -> str | None:
+    """What an entry of a folder is; None for a file."""
+    try:
+        if entry.is_file():
+            return None
+        if entry.is_dir():
+            return FOLDER
+    except OSError:  # a link in a circle, or through a folder that may not be searched
+        return BROKEN
+    return BROKEN if entry.is_symlink() else SPECIAL
+
+
+def _suffix(path: str) -> str:
+    """The suffix of a name, in lower case; empty where what follows the last dot is none."""
+    suffix = os.path.splitext(path)[1].lower()
+    letters = suffix[1:]
+    is_suffix = LETTERS.issuperset(letters) and not letters.isdecimal()
+    return suffix if is_suffix or suffix in AUDIO_EXTENSIONS else ""
+
+
+def _begins_as_audio(path: str) -> bool:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return is_recording(file.read(HEAD))
+    except OSError:
+        return False
 
 
 def _once(files: Iterable[Path]) -> Iterator[Path]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MAX_SECONDS = 1_000_000  # of a window or hop, 12 days: more than a recording has
+
 
 @dataclass(frozen=True)
 class Window:

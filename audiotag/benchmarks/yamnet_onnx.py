@@ -37,6 +37,8 @@ class Yamnet:
     """
 
     name, is_gpu = "yamnet", False
+    weights: Path | None = None
+    precision = "int8"
     sample_rate, min_duration, thresholds = SAMPLE_RATE, 1.0, None
 
     def __init__(self, path: Path, labels: Labels | None = None) -> None:

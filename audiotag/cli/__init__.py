@@ -16,6 +16,7 @@ from audiotag.cli.missing import explain_missing
 from audiotag.cli.progress.interrupted import interruptible, requests_raised, what_is_next
 from audiotag.cli.standard_streams import flushed, guard_standard_streams
 from audiotag.errors import AudioTagError
+from audiotag.runtime.escapes import visible
 from audiotag.runtime.version import __version__
 
 COMMANDS = {
@@ -83,5 +84,6 @@ def main() -> None:
         with requests_raised(), flushed():
             cli(prog_name="audiotag")
     except AudioTagError as error:
-        click.echo(f"Error: {error}", err=True)
+        lines = f"Error: {error}".splitlines()
+        click.echo("\n".join(map(visible, lines)), err=True)
         sys.exit(1)

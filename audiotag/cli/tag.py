@@ -2,18 +2,23 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from audiotag.cli.options.inputs import Computation, Inputs, input_options, usage_errors
 from audiotag.cli.options.types import COUNT_OR_NONE, Number
+from audiotag.cli.progress.interrupted import GO_ON, interruptible
+from audiotag.cli.say import say
 from audiotag.tagging.formats import FORMATS, TIMELINES
 
 if TYPE_CHECKING:
     from audiotag.audio.in_memory import Input
     from audiotag.cli.progress.files import Progress
+    from audiotag.models.engine import Engine
     from audiotag.tagging.outputs import Output, OutputPlan
+    from audiotag.tagging.tag import TagOptions
 
 
 @click.command()
@@ -49,13 +54,19 @@ if TYPE_CHECKING:
     type=click.Path(),
     metavar="FILE|FOLDER",
     help="Where results go. A folder (one that exists, or a name that ends in / or has no suffix) "
-    "gets a file for each recording, in the same tree.  [default: standard output]",
+    "gets a file for each recording, in the same tree; - is standard output, the default. Beside "
+    "the output, FILE.audiotag.json (in a folder _audiotag.json) says what it was made with.",
 )
 @click.option(
     "--resume",
     is_flag=True,
     help="Add to the output of an earlier run: tag only files that are not in it, and those that "
-    "failed.",
+    "failed. Model and options must be those of the earlier run.",
+)
+@click.option(
+    "--csv-bom",
+    is_flag=True,
+    help="Begin a csv with the mark by which Excel knows that it is in UTF-8.",
 )
 def tag(
     inputs: Inputs,
@@ -63,6 +74,7 @@ def tag(
     format: str | None,
     output: str | None,
     resume: bool,
+    csv_bom: bool,
     **options: Any,
 ) -> None:
     """Say what can be heard in audio files.
@@ -78,17 +90,16 @@ def tag(
              curl -L https://example.org/dawn.mp3 | audiotag tag -
     """
     from audiotag.cli.progress.files import Progress
-    from audiotag.cli.progress.interrupted import interruptible
     from audiotag.tagging.outputs import plan_output
 
-    progress = Progress(inputs.recount())
-    with interruptible(lambda: progress.interruption(output)):
-        with usage_errors():
-            plan = plan_output(inputs.paths, output, format, resume)
+    progress = Progress(inputs.recount(), inputs.skipped)
+    with usage_errors():
+        plan = plan_output(inputs.paths, output, format, resume, csv_bom)
+    kept = None if plan.target is None else str(plan.target)
+    with interruptible(lambda: progress.interruption(kept, GO_ON if plan.is_resumable else "")):
         options["timeline"] |= plan.format in TIMELINES
         _run(inputs.files(), plan, progress, computation, options)
-    if output is not None:
-        click.echo(f"{progress.summary()}: {output}", err=True)
+    progress.report(kept)
     sys.exit(progress.exit_code)
 
 
@@ -101,17 +112,18 @@ def _run(
 ) -> None:
     from audiotag.tagging.tag import TagOptions, tag_files
 
-    engine = computation.open()
-    with _open(plan, engine.sample_rate) as out:
-        left = progress.left(files, out.has)
-        results = tag_files(engine, left, TagOptions(**options), progress.heard)
+    engine, how = computation.open(), TagOptions(**options)
+    with _open(plan, engine, how) as out:
+        results = tag_files(engine, progress.left(files, out.has), how, progress.heard)
         progress.follow(results, out.write)
 
 
-def _open(plan: "OutputPlan", sample_rate: int) -> "Output":
+def _open(
+    plan: "OutputPlan", engine: "Engine", options: "TagOptions"
+) -> AbstractContextManager["Output"]:
     """The output; a terminal gets the table in colours."""
     if plan.target is None and plan.format == "table" and sys.stdout.isatty():
         from audiotag.cli.tables.tags import TerminalTable
 
         return TerminalTable()
-    return plan.open(sample_rate)
+    return plan.open(engine, options, lambda text: say(f"warning: {text}"))

@@ -1,5 +1,6 @@
 """The interface of whatever computes scores: torch or onnxruntime."""
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,8 @@ class Engine(Protocol):
 
     Attributes:
         name: How messages call it.
+        weights: The file that its weights are from; None if they are from no file.
+        precision: Of its matrix products, a key of `PRECISIONS`.
         labels: The classes.
         sample_rate: Hz of the waveforms it takes.
         min_duration: Seconds; shorter clips are followed by silence up to this.
@@ -22,6 +25,8 @@ class Engine(Protocol):
     """
 
     name: str
+    weights: Path | None
+    precision: str
 
     @property
     def labels(self) -> Labels: ...
@@ -56,9 +61,13 @@ class Configured:
 
     Attributes:
         config: What `config.json` holds.
+        weights: The file that the weights are from; None if they are from no file.
+        precision: Of matrix products, a key of `PRECISIONS`.
     """
 
     config: ModelConfig
+    weights: Path | None = None
+    precision = "fp32"
 
     @property
     def labels(self) -> Labels:

@@ -4,23 +4,25 @@ A format turns each result into text (`add`); what comes before all results is `
 after them is `end`. `single` says that a stream or file holds the result of one recording only.
 """
 
-import csv
-import io
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from audiotag.runtime.escapes import unicode_text, visible
+from audiotag.tagging.csv_rows import BOM, CSV_COLUMNS, Row, csv_header, csv_line, harmless
+from audiotag.tagging.provenance import Provenance
 from audiotag.tagging.results import FileTags, Segment, Tag, rounded_score, rounded_time
 from audiotag.tagging.text import (
     NO_TAG,
     Format,
     Plain,
     clock,
+    label_text,
     parts,
     to_json,
 )
 
-CSV_COLUMNS = ("path", "start", "end", "label", "mid", "score", "error")
 RAVEN_COLUMNS = (
     "Selection",
     "View",
@@ -71,23 +73,31 @@ class Csv(Plain):
 
     A file without tags has one row without a label, and a file that failed one row with the error,
     so that every file is listed.
+
+    Args:
+        columns: Fewer where an output is gone on with that an earlier version began.
+        bom: Whether the file begins with the mark by which Excel knows UTF-8.
     """
+
+    def __init__(self, columns: tuple[str, ...] = CSV_COLUMNS, bom: bool = False) -> None:
+        self._columns, self._bom = columns, bom
 
     def start(self) -> str:
         """The header."""
-        return csv_line(CSV_COLUMNS)
+        return (BOM if self._bom else "") + csv_header(self._columns)
 
     def add(self, result: FileTags) -> str:
         """The rows of one file, never none."""
+        about: Row = {"path": result.path, "warning": result.warning or ""}
         if result.error is not None:
-            return csv_line((result.path, "", "", "", "", "", result.error))
+            return csv_line({**about, "error": result.error}, self._columns)
         rows = [
-            (result.path, *_span(part), tag.label, tag.mid or "", str(rounded_score(tag.score)), "")
+            {**about, **_span(part), **_tag_cells(tag)}
             for part in parts(result)
             for tag in part.tags
         ]
         whole = Segment(0.0, result.duration or 0.0, ())
-        return "".join(map(csv_line, rows or [(result.path, *_span(whole), "", "", "", "")]))
+        return "".join(csv_line(row, self._columns) for row in rows or [{**about, **_span(whole)}])
 
 
 class Audacity(Plain):
@@ -96,7 +106,7 @@ class Audacity(Plain):
     def add(self, result: FileTags) -> str:
         """The labels of one recording; none if it failed."""
         return "".join(
-            f"{part.start:.6f}\t{part.end:.6f}\t{_field(tag.label)} {tag.score:.2f}\n"
+            f"{part.start:.6f}\t{part.end:.6f}\t{_label(tag)} {tag.score:.2f}\n"
             for part in parts(result)
             for tag in part.tags
         )
@@ -109,11 +119,12 @@ class Raven:
     `File Offset (s)` is the time in the recording itself.
 
     Args:
-        sample_rate: That of the model, in Hz: selections reach up to half of it.
+        sample_rate: That of the model, in Hz: selections reach up to half of it, or of the
+            recording's where that is lower, as Raven refuses what lies beyond.
     """
 
     def __init__(self, sample_rate: int) -> None:
-        self._high = sample_rate / 2
+        self._sample_rate = sample_rate
         self._selections = 0
         self._begin = 0.0  # s, of this recording in the list of recordings
 
@@ -123,7 +134,7 @@ class Raven:
 
     def add(self, result: FileTags) -> str:
         """The selections of one recording."""
-        lines = [self._line(result.path, part, tag) for part in parts(result) for tag in part.tags]
+        lines = [self._line(result, part, tag) for part in parts(result) for tag in part.tags]
         self._begin += result.duration or 0.0
         return "".join(lines)
 
@@ -131,8 +142,9 @@ class Raven:
         """Nothing."""
         return ""
 
-    def _line(self, path: str, part: Segment, tag: Tag) -> str:
+    def _line(self, result: FileTags, part: Segment, tag: Tag) -> str:
         self._selections += 1
+        rate = min(self._sample_rate, result.sample_rate or self._sample_rate)
         cells = (
             str(self._selections),
             "Spectrogram 1",
@@ -140,10 +152,10 @@ class Raven:
             f"{self._begin + part.start:.3f}",
             f"{self._begin + part.end:.3f}",
             "0",
-            f"{self._high:g}",
-            _field(tag.label),
+            f"{rate / 2:g}",
+            _label(tag),
             f"{tag.score:.4f}",
-            _field(os.path.abspath(path)),
+            _field(os.path.abspath(result.path)),
             f"{part.start:.3f}",
         )
         return "\t".join(cells) + "\n"
@@ -154,14 +166,17 @@ class Table(Plain):
 
     def add(self, result: FileTags) -> str:
         """A block of lines."""
+        name = visible(result.path)
         if result.error is not None:
-            return f"{result.path}\n  failed: {result.error}\n"
-        lines = [f"{result.path}  ({clock(result.duration or 0.0)})"]
-        lines += [f"  {tag.score:.3f}  {tag.label}" for tag in result.tags]
+            return f"{name}\n  failed: {visible(result.error)}\n"
+        lines = [f"{name}  ({clock(result.duration or 0.0)})"]
+        if result.warning is not None:
+            lines.append(f"  warning: {visible(result.warning)}")
+        lines += [f"  {tag.score:.3f}  {label_text(tag)}" for tag in result.tags]
         if not result.tags:
             lines.append(f"  {NO_TAG}")
         for part in result.segments:
-            heard = ", ".join(f"{tag.label} {tag.score:.2f}" for tag in part.tags)
+            heard = ", ".join(f"{label_text(tag)} {tag.score:.2f}" for tag in part.tags)
             lines.append(f"  {clock(part.start)} - {clock(part.end)}  {heard or '-'}")
         return "\n".join(lines) + "\n"
 
@@ -169,7 +184,6 @@ class Table(Plain):
 STATELESS: dict[str, Callable[[], Format]] = {
     "table": Table,
     "jsonl": Jsonl,
-    "csv": Csv,
     "audacity": Audacity,
 }
 SUFFIXES = {
@@ -186,23 +200,39 @@ TIMELINES = ("audacity", "raven", "html")  # show when each tag was heard: alway
 RESUMABLE = ("jsonl", "csv")  # can be read back, so that a file of them can be resumed
 
 
-def make_format(name: str, single: bool, sample_rate: int, folder: Path = Path()) -> Format:
-    """The format of a name in `FORMATS`.
+@dataclass(frozen=True)
+class Surroundings:
+    """What a format may want to know besides the results.
 
-    Args:
-        name: Its name.
+    Attributes:
         single: Whether it will hold the result of one recording only.
         sample_rate: That of the model, in Hz.
         folder: Where the output will lie.
+        provenance: What the output says of how it was made, where a format can.
+        bom: Whether a csv begins with the mark by which Excel knows UTF-8.
+        columns: Of a csv.
     """
+
+    single: bool
+    sample_rate: int
+    folder: Path = Path()
+    provenance: Provenance | None = None
+    bom: bool = False
+    columns: tuple[str, ...] = CSV_COLUMNS
+
+
+def make_format(name: str, around: Surroundings) -> Format:
+    """The format of a name in `FORMATS`."""
     if name == "json":
-        return Json(single)
+        return Json(around.single)
+    if name == "csv":
+        return Csv(around.columns, around.bom)
     if name == "html":
         from audiotag.tagging.html import Html
 
-        return Html(folder)
+        return Html(around.folder, around.provenance)
     if name == "raven":
-        return Raven(sample_rate)
+        return Raven(around.sample_rate)
     return STATELESS[name]()
 
 
@@ -212,17 +242,20 @@ def format_of(file_name: str) -> str | None:
     return next((n for n, suffix in longest_first if file_name.lower().endswith(suffix)), None)
 
 
-def csv_line(cells: tuple) -> str:
-    """One CSV row."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+def _span(part: Segment) -> Row:
+    return {"start": rounded_time(part.start), "end": rounded_time(part.end)}
 
 
-def _span(part: Segment) -> tuple[float, float]:
-    return rounded_time(part.start), rounded_time(part.end)
+def _tag_cells(tag: Tag) -> Row:
+    """What a csv says of a tag."""
+    return {"label": tag.label, "mid": tag.mid or "", "score": rounded_score(tag.score)}
+
+
+def _label(tag: Tag) -> str:
+    """A label as a field of a table that a spreadsheet may open."""
+    return harmless(_field(tag.label))
 
 
 def _field(text: str) -> str:
     """Text without what separates fields and lines."""
-    return " ".join(text.replace("\t", "\n").splitlines())
+    return unicode_text(" ".join(text.replace("\t", "\n").splitlines()))

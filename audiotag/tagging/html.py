@@ -10,8 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
+from audiotag.runtime.escapes import visible
+from audiotag.tagging.provenance import Provenance
 from audiotag.tagging.results import FileTags, Segment, Tag
-from audiotag.tagging.text import NO_TAG, clock
+from audiotag.tagging.text import NO_TAG, clock, label_text
 
 PAGE_FILE = "page.html"  # its beginning: style and search
 
@@ -21,10 +23,11 @@ class Html:
 
     Args:
         folder: Where the page will lie.
+        provenance: Shown at the page's end.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, provenance: Provenance | None = None) -> None:
+        self._folder, self._provenance = folder, provenance
 
     def start(self) -> str:
         """The page's beginning."""
@@ -39,13 +42,23 @@ class Html:
         return (
             f"<article><h2>{name} <small>{clock(result.duration or 0.0)}</small></h2>\n"
             f'<audio controls preload="none" src="{self._link(result.path)}"></audio>\n'
+            + _warning(result)
             + (f"<dl>\n{rows}</dl>" if rows else f"<p>{NO_TAG}</p>")
             + "</article>\n"
         )
 
     def end(self) -> str:
         """The page's end."""
-        return "</main>\n</html>\n"
+        return f"</main>\n{self._footer()}</html>\n"
+
+    def _footer(self) -> str:
+        if self._provenance is None:
+            return ""
+        title, text = _text(self._provenance.title), _text(self._provenance.to_json())
+        return (
+            f"<footer><details><summary>{title}</summary>"
+            f'<pre id="made-with">{text}</pre></details></footer>\n'
+        )
 
     def _link(self, path: str) -> str:
         relative = os.path.relpath(path, self._folder)
@@ -81,21 +94,27 @@ def _row(tag: Tag, result: FileTags) -> str:
     """Name, bar and score: the bar is the score, or where there are several windows the times."""
     if len(result.segments) > 1:
         bar = "".join(
-            _block(tag.label, *span, result.duration or 0.0)
+            _block(label_text(tag), *span, result.duration or 0.0)
             for span in spans(tag.label, result.segments)
         )
     else:
         bar = f'<i style="left:0;width:{100 * tag.score:.1f}%"></i>'
-    return f'<dt>{_text(tag.label)}</dt><div class="track">{bar}</div><dd>{tag.score:.2f}</dd>\n'
+    label = escape(label_text(tag))
+    return f'<dt>{label}</dt><div class="track">{bar}</div><dd>{tag.score:.2f}</dd>\n'
+
+
+def _warning(result: FileTags) -> str:
+    return f'<p class="warning">{_text(result.warning)}</p>\n' if result.warning else ""
 
 
 def _block(label: str, start: float, end: float, score: float, duration: float) -> str:
     left, width = 100 * start / duration, 100 * (end - start) / duration
-    title = f"{_text(label)} {score:.2f}, {clock(start)} to {clock(end)}"
+    title = f"{escape(label)} {score:.2f}, {clock(start)} to {clock(end)}"
     style = f"left:{left:.3f}%;width:{width:.3f}%;opacity:{0.25 + 0.75 * score:.2f}"
     return f'<button title="{title}" data-start="{start:.3f}" style="{style}"></button>'
 
 
 def _text(text: str) -> str:
-    """Text of a page; a question mark for what is not valid Unicode."""
-    return escape(text.encode("utf-8", "replace").decode("utf-8"))
+    """Text of a page; what is not valid Unicode, and what would turn a line round, is shown as an
+    escape."""
+    return escape(visible(text))

@@ -6,6 +6,8 @@ Colours are those of the notebook's text, and a blue that is seen on white and o
 from collections.abc import Iterable
 from html import escape
 
+from audiotag.runtime.escapes import visible
+
 BAR = 160  # px of a score of 1
 STYLES = {
     "box": "display:inline-grid;grid-template-columns:auto auto auto;gap:2px 10px;"
@@ -37,4 +39,4 @@ def _line(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """Text for a page, which holds valid Unicode only, as a file name need not be."""
-    return escape(text.encode("utf-8", "replace").decode())
+    return escape(visible(text.encode("utf-8", "replace").decode()))

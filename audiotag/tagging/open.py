@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from audiotag.errors import ModelError
 from audiotag.models.config import read_config
 from audiotag.models.engine import Engine
-from audiotag.models.folder import ONNX_FILE
+from audiotag.models.folder import ONNX_FILE, WEIGHTS_FILE
 from audiotag.runtime.devices import is_cpu
 from audiotag.tagging.locate import model_folder, model_name
 
@@ -60,7 +60,9 @@ def open_engine(
         return opened
     from audiotag.tagging.tagger import load_tagger
 
-    return load_tagger(folder, device, precision, name=name)
+    tagger = load_tagger(folder, device, precision, name=name)
+    tagger.weights = folder / WEIGHTS_FILE
+    return tagger
 
 
 def _open_file(path: Path, device: str, engine: str, name: str | None) -> "OnnxModel":
@@ -79,7 +81,9 @@ def _open_onnx(path: Path, device: str, name: str | None, source: str) -> "OnnxM
         )
     from audiotag.models.onnx.model import OnnxModel
 
-    return OnnxModel.load(path, name=name)
+    model = OnnxModel.load(path, name=name)
+    model.weights = path
+    return model
 
 
 def _prefers_onnx(folder: Path, device: str, engine: str) -> bool:

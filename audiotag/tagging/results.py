@@ -57,6 +57,8 @@ class FileTags:
         tags: Sorted by score, highest first.
         segments: Tags of each window, if a timeline was asked for.
         error: Why the file failed; None if it did not.
+        warning: What is doubtful about it, sentences joined by "; "; None if nothing is.
+        sample_rate: That of the recording, in Hz, where it is known.
     """
 
     path: str
@@ -64,11 +66,15 @@ class FileTags:
     tags: tuple[Tag, ...]
     segments: tuple[Segment, ...] = ()
     error: str | None = None
+    warning: str | None = None
+    sample_rate: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """What `--format jsonl` writes of it: path, duration, tags and segments, or the error."""
+        """What `--format jsonl` writes of it: path, duration, tags and segments, or the error, and
+        the warning if there is one."""
+        warned = {} if self.warning is None else {"warning": self.warning}
         if self.error is not None:
-            return {"path": self.path, "error": self.error}
+            return {"path": self.path, "error": self.error, **warned}
         record: dict[str, Any] = {
             "path": self.path,
             "duration": rounded_time(self.duration or 0.0),
@@ -76,7 +82,7 @@ class FileTags:
         }
         if self.segments:
             record["segments"] = [segment.to_dict() for segment in self.segments]
-        return record
+        return record | warned
 
     def __repr__(self) -> str:
         if self.error is not None:
@@ -90,8 +96,9 @@ class FileTags:
         if self.error is not None:
             return bars(self.path, (), self.error)
         scores = [(tag.label, tag.score) for tag in self.tags]
-        note = "" if scores else "no tag reaches the threshold"
-        return bars(self._heading(), scores, note)
+        notes = [] if scores else ["no tag reaches the threshold"]
+        notes += [] if self.warning is None else [f"warning: {self.warning}"]
+        return bars(self._heading(), scores, "; ".join(notes))
 
     def _heading(self) -> str:
         return f"{self.path}, {self.duration or 0.0:.1f} s"
@@ -112,6 +119,7 @@ class FileEmbedding:
         windows: Embedding of each window, (N, D) float32.
         starts: Start of each window in seconds, (N,) float64.
         error: Why the file failed; None if it did not.
+        warning: As of `FileTags`.
     """
 
     path: str
@@ -120,17 +128,21 @@ class FileEmbedding:
     windows: np.ndarray = field(default_factory=_no_values)
     starts: np.ndarray = field(default_factory=_no_values)
     error: str | None = None
+    warning: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Lists of numbers by the names that parquet files give them, or the error."""
+        """Lists of numbers by the names that parquet files give them, or the error, and the warning
+        if there is one."""
+        warned = {} if self.warning is None else {"warning": self.warning}
         if self.error is not None:
-            return {"path": self.path, "error": self.error}
+            return {"path": self.path, "error": self.error, **warned}
         return {
             "path": self.path,
             "duration": self.duration,
             "clip": self.clip.tolist(),
             "window_starts": self.starts.tolist(),
             "windows": self.windows.tolist(),
+            **warned,
         }
 
     def __repr__(self) -> str:

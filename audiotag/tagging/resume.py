@@ -1,23 +1,27 @@
-"""Resuming: which files an unfinished jsonl or csv output holds, without those to do again.
+"""Resuming: which files an unfinished jsonl or csv output holds, and how it becomes the output of a
+run that was never stopped.
 
-After a kill the output may end anywhere. A torn last result is cut off, and files that failed are
-taken out, to be tried again. A csv does not show whether the rows of its last file are all there,
-so that file is done again too.
+After a kill the output may end anywhere. A torn last result is cut off. A csv does not show whether
+the rows of its last file are all there, so that file is done again. Files that failed are tried
+again: their new results are added at the end, and take the place of the failures when the run ends,
+or at the end of the next one.
 """
 
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 from audiotag.errors import DataError
-from audiotag.runtime.files import replaced
-from audiotag.tagging.formats import CSV_COLUMNS, csv_line
+from audiotag.runtime.files import REMEDY, explained, replaced
+from audiotag.tagging.csv_rows import BOM, CSV_COLUMNS, NEEDED, STANDARD_INPUT, path_of
+
+FOLDERS_KEPT = 2**14  # whose real paths are remembered
 
 
 @dataclass(frozen=True)
@@ -25,38 +29,126 @@ class Done:
     """Bytes of an output that hold the whole result of one file.
 
     Attributes:
-        path: The file.
-        text: Its line or lines.
+        path: The file, as it was named.
+        begin: The first byte.
+        end: The byte after the last.
         failed: Whether the result is an error.
     """
 
     path: str
-    text: bytes
+    begin: int
+    end: int
     failed: bool
 
 
-def recover(output: Path, name: str) -> set[str]:
-    """Keep in an output only the whole results of files that did not fail; returns their paths.
+@dataclass
+class Earlier:
+    """What an output holds of earlier runs.
 
-    Where there are none the output is left empty.
+    Attributes:
+        done: Files that have been tagged, by `real_path`, and how often.
+        failed: Files that have not, as they were named, by `real_path`.
+        size: Bytes of whole results, and of what comes before them.
+        columns: Of a csv.
+        folder: Where relative paths start; the current folder if empty.
+        is_settled: Whether no failure has a later result.
+    """
+
+    done: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, list[str]] = field(default_factory=dict)
+    size: int = 0
+    columns: tuple[str, ...] = CSV_COLUMNS
+    folder: str = ""
+    is_settled: bool = True
+
+    def take(self, path: str) -> bool:
+        """Whether a file has been tagged. Each result counts for one file alone: two names of the
+        same file, as a link is, have a result each."""
+        key = real_path(path)
+        if self.done[key] < 1:
+            return False
+        self.done[key] -= 1
+        return True
+
+    def name_of(self, path: str) -> str:
+        """What to call a file in the output: what it was called where it failed, else its name
+        from the folder where the output's paths start."""
+        names = self.failed.get(real_path(path), [])
+        if not names:
+            is_named = not self.folder or os.path.isabs(path) or path == STANDARD_INPUT
+            return path if is_named else os.path.relpath(path, self.folder)
+        self.is_settled = False
+        name = path if path in names else names[0]
+        names.remove(name)
+        return name
+
+    def add(self, done: Done) -> None:
+        """Take in a result."""
+        key = real_path(done.path, self.folder)
+        names = self.failed.get(key, [])
+        if done.path in names:
+            names.remove(done.path)
+            self.is_settled = False
+        if done.failed:
+            self.failed.setdefault(key, []).append(done.path)
+        else:
+            self.done[key] += 1
+
+
+def real_path(path: str, folder: str = "") -> str:
+    """One spelling for all of a file's: absolute, with links to folders followed.
+
+    Args:
+        path: The file.
+        folder: Where a relative path starts; the current folder if empty.
+    """
+    above, name = os.path.split(os.path.join(folder, path))
+    return os.path.join(_real_folder(above, os.getcwd()), name)
+
+
+def recover(output: Path, name: str, folder: str = "", remedy: str = REMEDY) -> Earlier:
+    """What an output holds; what is torn at its end is cut off.
 
     Args:
         output: A file written as `jsonl` or `csv`, or none yet.
         name: Its format.
+        folder: Where relative paths in it start; the current folder if empty.
+        remedy: What the message of an error says to do.
 
     Raises:
         DataError: If it holds something else.
+        OutputError: If it cannot be cut.
     """
+    earlier = Earlier(folder="" if _is_here(folder) else folder)
     if not output.is_file():
-        return set()
-    reader, start = READERS[name]
-    paths: set[str] = set()
-    with open(output, "rb") as old, replaced(output) as new:
-        for done in reader(old, output):
-            if not done.failed and done.path not in paths:
-                new.write(done.text if paths else start + done.text)
-                paths.add(done.path)
-    return paths
+        return earlier
+    with open(output, "rb") as file:
+        if name == "csv":
+            earlier.columns, earlier.size = read_header(file, output)
+        for done in READERS[name](file, output):
+            earlier.add(done)
+            earlier.size = done.end
+    if earlier.size < output.stat().st_size:
+        with explained(output, remedy):
+            os.truncate(output, earlier.size)
+    return earlier
+
+
+def settle(output: Path, name: str, remedy: str = REMEDY) -> None:
+    """Put later results of files that had failed into the place of the failures.
+
+    Args:
+        output, name, remedy: As of `recover`; the output ends with a whole result.
+
+    Raises:
+        OutputError: If it cannot be written; it is then as before.
+    """
+    with open(output, "rb") as old, replaced(output, remedy) as new:
+        start = read_header(old, output)[1] if name == "csv" else 0
+        results = _csv_files(old, output) if name == "csv" else read_jsonl(old, output)
+        for begin, end in [(0, start), *_settled(results)]:
+            old.seek(begin)
+            new.write(old.read(end - begin))
 
 
 def read_jsonl(file: BinaryIO, output: Path) -> Iterator[Done]:
@@ -65,14 +157,17 @@ def read_jsonl(file: BinaryIO, output: Path) -> Iterator[Done]:
     Raises:
         DataError: If another line is not a result.
     """
+    begin = 0
     for number, line in enumerate(file, 1):
         if not line.endswith(b"\n"):
             return
+        end = begin + len(line)
         try:
             record = json.loads(line)
-            yield Done(record["path"], line, failed="error" in record)
+            yield Done(os.fspath(record["path"]), begin, end, failed="error" in record)
         except (ValueError, KeyError, TypeError) as error:
             raise _not_ours(output, number) from error
+        begin = end
 
 
 def read_csv(file: BinaryIO, output: Path) -> Iterator[Done]:
@@ -81,46 +176,112 @@ def read_csv(file: BinaryIO, output: Path) -> Iterator[Done]:
     Raises:
         DataError: If the header or a row is not that of a result.
     """
-    rows = _rows(file, output)
     previous: Done | None = None
-    for path, group in groupby(rows, key=attrgetter("path")):
+    for done in _csv_files(file, output):
         if previous is not None:
             yield previous
-        same = list(group)
-        text = b"".join(row.text for row in same)
-        previous = Done(path, text, failed=any(row.failed for row in same))
+        previous = done
 
 
-READERS: dict[str, tuple[Callable[[BinaryIO, Path], Iterator[Done]], bytes]] = {
-    "jsonl": (read_jsonl, b""),
-    "csv": (read_csv, csv_line(CSV_COLUMNS).encode()),
+READERS: dict[str, Callable[[BinaryIO, Path], Iterator[Done]]] = {
+    "jsonl": read_jsonl,
+    "csv": read_csv,
 }
 
 
+def read_header(file: BinaryIO, output: Path) -> tuple[tuple[str, ...], int]:
+    """Columns of a csv, and bytes of its header: none where it is torn.
+
+    Raises:
+        DataError: If it is not that of a result.
+    """
+    file.seek(0)
+    line = file.readline()
+    file.seek(0)
+    if not line.endswith(b"\n"):
+        return CSV_COLUMNS, 0
+    columns = tuple(_text(line).removeprefix(BOM).rstrip("\r\n").split(","))
+    if not NEEDED <= set(columns) <= set(CSV_COLUMNS):
+        raise _not_ours(output, 1)
+    return columns, len(line)
+
+
+def _settled(results: Iterator[Done]) -> list[tuple[int, int]]:
+    """Where the results begin and end in the old output, in the order of the new one."""
+    places: list[tuple[int, int]] = []
+    failures: dict[str, int] = {}
+    for done in results:
+        place = failures.pop(done.path, len(places))
+        places[place : place + 1] = [(done.begin, done.end)]
+        if done.failed:
+            failures[done.path] = place
+    return places
+
+
+def _csv_files(file: BinaryIO, output: Path) -> Iterator[Done]:
+    """The files of a csv, each with its rows; a failure is one row, also of a file tried twice."""
+    held: Done | None = None
+    for row in _rows(file, output):
+        if held is not None and held.path == row.path and not (held.failed or row.failed):
+            held = Done(row.path, held.begin, row.end, failed=False)
+        else:
+            if held is not None:
+                yield held
+            held = row
+    if held is not None:
+        yield held
+
+
 def _rows(file: BinaryIO, output: Path) -> Iterator[Done]:
-    """Whole rows of a csv file, each with its bytes."""
-    taken: list[str] = []  # lines of the row being read: a quoted path may hold line ends
-    size = os.fstat(file.fileno()).st_size
-    for number, row in enumerate(csv.reader(_recording(file, taken)), 1):
-        text = "".join(taken).encode("utf-8", "surrogateescape")
+    """Whole rows of a csv file."""
+    columns, begin = read_header(file, output)
+    file.seek(begin)
+    path, error = columns.index("path"), columns.index("error")
+    taken: list[bytes] = []  # lines of the row being read: a quoted path may hold line ends
+    rows = csv.reader(_recording(file, taken))
+    number = 1
+    while (row := _next(rows, output, number)) is not None:
+        text = b"".join(taken)
         taken.clear()
-        if file.tell() == size and _is_torn(row, text):
+        number, end = number + 1, begin + len(text)
+        if not _is_whole(row, text, columns):
+            if file.read(1):
+                raise _not_ours(output, number)
             return
-        if len(row) != len(CSV_COLUMNS) or (number == 1 and tuple(row) != CSV_COLUMNS):
-            raise _not_ours(output, number)
-        if number > 1:
-            yield Done(row[0], text, failed=bool(row[-1]))
+        yield Done(path_of(row[path]), begin, end, failed=bool(row[error]))
+        begin = end
 
 
-def _recording(file: BinaryIO, taken: list[str]) -> Iterator[str]:
+def _next(rows: Iterator[list[str]], output: Path, number: int) -> list[str] | None:
+    try:
+        return next(rows, None)
+    except csv.Error as error:
+        raise _not_ours(output, number + 1) from error
+
+
+def _is_whole(row: list[str], text: bytes, columns: tuple[str, ...]) -> bool:
+    return len(row) == len(columns) and text.endswith(b"\n")
+
+
+def _recording(file: BinaryIO, taken: list[bytes]) -> Iterator[str]:
     """The lines of a file, each added to `taken` too."""
     while line := file.readline():
-        taken.append(line.decode("utf-8", "surrogateescape"))
-        yield taken[-1]
+        taken.append(line)
+        yield _text(line)
 
 
-def _is_torn(row: list[str], text: bytes) -> bool:
-    return len(row) != len(CSV_COLUMNS) or not text.endswith(b"\n")
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "surrogateescape")
+
+
+def _is_here(folder: str) -> bool:
+    return not folder or os.path.realpath(folder) == os.path.realpath(os.curdir)
+
+
+@lru_cache(FOLDERS_KEPT)
+def _real_folder(folder: str, here: str) -> str:
+    """The real path of a folder; a relative one starts `here`, the current folder."""
+    return os.path.realpath(os.path.join(here, folder))
 
 
 def _not_ours(output: Path, number: int) -> DataError:

@@ -57,7 +57,15 @@ class TagOptions:
             raise ValueError(f"pool is {self.pool!r}; choose one of {', '.join(POOLS)}")
         if self.top_k < 0:
             raise ValueError(f"top_k is {self.top_k}; give 0 for all tags, or more")
-        for name in ("window", "hop", "batch_size", "workers"):
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is {self.threshold}; it must be from 0 to 1")
+        for name in ("window", "hop"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= windows.MAX_SECONDS:
+                raise ValueError(
+                    f"{name} is {value}; it must be above 0, {windows.MAX_SECONDS} at most"
+                )
+        for name in ("batch_size", "workers"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0")

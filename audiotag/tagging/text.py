@@ -1,9 +1,10 @@
-"""What all formats of results share: the interface, times and JSON."""
+"""What all formats of results share: the interface, labels, times and JSON."""
 
 import json
 from typing import Protocol
 
-from audiotag.tagging.results import FileTags, Segment
+from audiotag.runtime.escapes import COMMANDS, visible
+from audiotag.tagging.results import FileTags, Segment, Tag
 
 NO_TAG = "no tag reaches the threshold; --threshold 0 shows all"
 
@@ -36,12 +37,19 @@ class Plain:
 def to_json(result: FileTags) -> str:
     """A result as a JSON object on one line.
 
-    Text stays readable, except where a file name is not valid Unicode: it is escaped, and comes
-    back the same through `json.loads`.
+    Text stays readable, except where a file name is not valid Unicode, and for characters that a
+    terminal would act on: they are escaped, and come back the same through `json.loads`.
     """
     record = result.to_dict()
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    return text if _is_unicode(text) else json.dumps(record, allow_nan=False)
+    if not _is_unicode(text):
+        return json.dumps(record, allow_nan=False)
+    return COMMANDS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def label_text(tag: Tag) -> str:
+    """A tag's label as people read it."""
+    return visible(tag.label)
 
 
 def parts(result: FileTags) -> tuple[Segment, ...]:

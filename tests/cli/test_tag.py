@@ -176,6 +176,7 @@ def test_labels_of_one_recording_and_of_many(here, model):
     assert result.exit_code == 1
     tree = {path.relative_to("tracks").as_posix() for path in Path("tracks").rglob("*.*")}
     assert tree == {
+        "_audiotag.json",
         "a.wav.labels.txt",
         "broken.mp3.error.json",
         "deep/a.wav.labels.txt",
@@ -300,7 +301,8 @@ def test_ctrl_c_keeps_what_is_done(many, model):
     process.send_signal(signal.SIGINT)
     process.wait(PATIENCE)  # before communicate closes the list, which would end it as well
     _, errors = process.communicate()
-    assert errors == "Stopped: 20 files done, kept in x.jsonl\n"
+    remedy = "the same command with --resume goes on"
+    assert errors == f"Stopped: 20 files done, kept in x.jsonl; {remedy}\n"
     assert process.returncode == 130
     assert [record["path"] for record in records(Path("x.jsonl").read_text())] == many[:20]
 

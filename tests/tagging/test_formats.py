@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from audiotag.tagging.formats import FORMATS, SUFFIXES, format_of, make_format
+from audiotag.tagging.formats import FORMATS, SUFFIXES, Surroundings, format_of, make_format
 from audiotag.tagging.results import FileTags, Segment, Tag
 from audiotag.tagging.text import clock, to_json
 
@@ -24,7 +24,7 @@ ALL = (PLAIN, TIMELINE, SILENT, FAILED)
 
 
 def written(name: str, results=ALL, single=False) -> str:
-    form = make_format(name, single, sample_rate=32_000)
+    form = make_format(name, Surroundings(single, sample_rate=32_000))
     return form.start() + "".join(map(form.add, results)) + form.end()
 
 
@@ -78,7 +78,7 @@ def test_names_that_are_not_unicode_come_back():
 
 def test_csv_has_a_row_for_each_file_and_tag():
     rows = list(csv.DictReader(io.StringIO(written("csv"), newline="")))
-    assert list(rows[0]) == ["path", "start", "end", "label", "mid", "score", "error"]
+    assert list(rows[0]) == ["path", "start", "end", "label", "mid", "score", "error", "warning"]
     got = [(r["path"], r["start"], r["end"], r["label"], r["score"]) for r in rows]
     assert got == [
         ("a folder/é, 音.wav", "0.0", "12.346", "Speech", "0.98765"),

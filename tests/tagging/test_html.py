@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from audiotag.tagging.formats import make_format
+from audiotag.tagging.formats import Surroundings, make_format
 from audiotag.tagging.results import FileTags, Segment, Tag
 
 DOG, RAIN = Tag("Dog", "/m/0bt9lr", 0.9), Tag("<b>Rain & wind</b>", None, 0.4)
@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
 
 def page(*results, folder=Path()):
-    form = make_format("html", False, 32_000, folder)
+    form = make_format("html", Surroundings(False, 32_000, folder))
     return Page(form.start() + "".join(map(form.add, results)) + form.end())
 
 
@@ -105,5 +105,5 @@ def test_files_without_tags_and_files_that_failed_say_so():
 
 
 def test_page_needs_nothing_else():
-    text = make_format("html", False, 32_000).start()
+    text = make_format("html", Surroundings(False, 32_000)).start()
     assert not re.search(r"https?:|//|src=|href=|@import", text)

@@ -3,14 +3,27 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from audiotag.errors import OutputError
+from audiotag.label_set import Labels
 from audiotag.tagging.outputs import plan_output
+from audiotag.tagging.provenance import IN_FOLDER
 from audiotag.tagging.results import FileTags, Tag
+from audiotag.tagging.tag import TagOptions
 
 GOOD = (Tag("Speech", "/m/09x0r", 0.9),)
+ENGINE = SimpleNamespace(
+    name="model",
+    weights=None,
+    precision="fp32",
+    labels=Labels(["Speech"]),
+    thresholds=None,
+    min_duration=3.0,
+    sample_rate=32_000,
+)
 
 
 @pytest.fixture
@@ -23,11 +36,13 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def tree(folder: str) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
+    """Files of results in a folder."""
+    files = (p for p in Path(folder).rglob("*") if p.is_file() and p.name != IN_FOLDER)
+    return sorted(p.relative_to(folder).as_posix() for p in files)
 
 
 def write(paths, target, results, format=None, resume=False) -> None:
-    with plan_output(paths, target, format, resume).open(32_000) as out:
+    with plan_output(paths, target, format, resume).open(ENGINE, TagOptions()) as out:
         for result in results:
             if not out.has(Path(result.path)):
                 out.write(result)
@@ -106,7 +121,7 @@ def test_a_folder_gets_whole_files_and_failures_apart(here, format):
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_lines_are_in_the_file_at_once(here, suffix):
-    with plan_output(["in"], f"new/x.{suffix}", None, False).open(32_000) as out:
+    with plan_output(["in"], f"new/x.{suffix}", None, False).open(ENGINE, TagOptions()) as out:
         for i in range(3):
             out.write(FileTags(f"{i}.wav", 1.0, GOOD))
             assert f"{i}.wav" in Path(f"new/x.{suffix}").read_text()

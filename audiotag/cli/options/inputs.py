@@ -4,25 +4,25 @@ import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from itertools import chain
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from audiotag.audio.find_files import LISTING, Skipped, find_files
+from audiotag.audio.windows import MAX_SECONDS
 from audiotag.cli.options import with_options
 from audiotag.cli.options.device import DEVICE, PRECISION
 from audiotag.cli.options.types import COUNT, Number
+from audiotag.runtime.escapes import visible
 
 if TYPE_CHECKING:
     from audiotag.audio.in_memory import Input
     from audiotag.models.engine import Engine
-    from audiotag.tagging.made_with import MadeWith
-    from audiotag.tagging.tag import TagOptions
 
-SECONDS = Number("seconds", float, 0.01)
+SECONDS = Number("seconds", float, 0.01, MAX_SECONDS)
 OPTIONS = (
     click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
     click.option(
@@ -86,11 +86,13 @@ class Inputs:
         paths: Files, folders, and `-` for standard input: a list of paths, or audio.
         include: Globs; only files that match one.
         exclude: Globs; no files and folders that match one.
+        skipped: What `files` passes over.
     """
 
     paths: tuple[str, ...]
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    skipped: Skipped = field(default_factory=Skipped)
 
     def files(self) -> Iterator["Input"]:
         """The files, `-` read from standard input.
@@ -98,8 +100,6 @@ class Inputs:
         Raises:
             click.UsageError: If there is none, or the list cannot be read.
         """
-        from audiotag.audio.find_files import LISTING
-
         files = self._piped() if LISTING in self.paths else self._find(self.paths)
         with usage_errors():
             first = next(files, None)
@@ -108,21 +108,22 @@ class Inputs:
                 "standard input names no audio files: pipe paths into it, one a line, or audio"
             )
         if first is None:
+            passed = self.skipped.describe()
             raise click.UsageError(
-                f"no audio files in {', '.join(self.paths)}: name files one by one to have them "
-                "tried whatever their suffix, or say which with --include"
+                f"no audio files in {visible(', '.join(self.paths))}: name files one by one to "
+                "have them tried whatever their suffix, or say which with --include"
+                + (f" (passed over: {passed})" if passed else "")
             )
         return chain([first], files)
 
     def recount(self) -> Iterator["Input"] | None:
         """The files once more, to be counted; None if they can be read only once."""
-        from audiotag.audio.find_files import LISTING
-
-        return None if LISTING in self.paths else self._find(self.paths)
+        if LISTING in self.paths:
+            return None
+        return find_files(self.paths, self.include, self.exclude)
 
     def _piped(self) -> Iterator["Input"]:
         """The files, where `-` stands for the paths that standard input lists, or for its audio."""
-        from audiotag.audio.find_files import LISTING
         from audiotag.audio.in_memory import Sound
         from audiotag.audio.standard_input import is_audio, listed_paths, read_head
 
@@ -136,9 +137,7 @@ class Inputs:
         return chain(before, [Sound(LISTING, head + file.read())], after)
 
     def _find(self, paths: tuple[str, ...], listing: Iterable[str] = ()) -> Iterator["Input"]:
-        from audiotag.audio.find_files import find_files
-
-        return find_files(paths, self.include, self.exclude, listing)
+        return find_files(paths, self.include, self.exclude, listing, self.skipped.add)
 
 
 @dataclass(frozen=True)
@@ -150,42 +149,14 @@ class Computation:
     engine: str
     precision: str
 
-    def place(self) -> Path:
-        """The model's folder, downloaded if it has to be, or its `.onnx` file.
-
-        Raises:
-            ModelError, HubError: As `open_engine`.
-        """
-        from audiotag.tagging.locate import model_folder
-
-        is_file = str(self.model).endswith(".onnx")
-        return Path(str(self.model)) if is_file else model_folder(self.model)
-
-    def open(self, place: Path | None = None) -> "Engine":
-        """Load the model, from its `place` where that is known; errors as of `open_engine`."""
+    def open(self) -> "Engine":
+        """Load the model; errors as of `open_engine`."""
         from audiotag.cli.process import prepare_to_compute
-        from audiotag.tagging.locate import model_name
         from audiotag.tagging.open import open_engine
 
-        name = None if place is None else model_name(self.model, place)
-        engine = open_engine(place or self.model, self.device, self.engine, self.precision, name)
+        engine = open_engine(self.model, self.device, self.engine, self.precision)
         prepare_to_compute("cuda" if engine.is_gpu else "cpu")
         return engine
-
-    def made_with(self, place: Path, options: "TagOptions") -> "MadeWith":
-        """What results are made with: the model in `place`, and how files are cut and computed."""
-        from audiotag.runtime.version import __version__
-        from audiotag.tagging.locate import model_name
-        from audiotag.tagging.made_with import MadeWith, weights_hash
-
-        return MadeWith(
-            audiotag=__version__,
-            model=model_name(self.model, place),
-            weights=weights_hash(place),
-            window=options.window,
-            hop=options.hop or options.window,
-            precision=self.precision,
-        )
 
 
 def input_options(command: Callable) -> Callable:
@@ -205,9 +176,19 @@ def input_options(command: Callable) -> Callable:
         **options: Any,
     ) -> None:
         inputs = Inputs(paths, include, exclude)
+        _say_gaps(options["window"], options["hop"])
         command(inputs, Computation(model, device, engine, precision), **options)
 
     return with_options(OPTIONS, gathered)
+
+
+def _say_gaps(window: float, hop: float | None) -> None:
+    if hop is not None and hop > window:
+        click.echo(
+            f"--hop {hop:g} is longer than --window {window:g}: of every {hop:g} s, "
+            f"{hop - window:g} s are not heard",
+            err=True,
+        )
 
 
 @contextmanager
@@ -216,7 +197,7 @@ def usage_errors() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(visible(str(error))) from error
 
 
 def _standard_input() -> IO[bytes]:

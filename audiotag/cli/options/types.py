@@ -1,5 +1,6 @@
 """What options and arguments take, named in help as people read it: SECONDS, not FLOAT RANGE."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ class Number(click.ParamType):
         except ValueError:
             wanted = "a whole number" if self._kind is int else "a number"
             self.fail(f"{value!r} is not {wanted}", param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number that can be counted with", param, ctx)
         if self._high is not None and number > self._high:
             self.fail(f"{value} is above {self._high:g}", param, ctx)
-        if not number >= self._low:  # nor is nan
+        if number < self._low:
             self.fail(f"{value} is below {self._low:g}", param, ctx)
         return number
 

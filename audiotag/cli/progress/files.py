@@ -7,10 +7,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
-import click
-
+from audiotag.audio.find_files import Skipped
 from audiotag.audio.in_memory import Input
 from audiotag.cli.progress.line import StatusLine
+from audiotag.cli.say import say
 from audiotag.tagging.results import FileEmbedding, FileTags
 from audiotag.tagging.text import clock
 
@@ -23,15 +23,16 @@ class Progress:
     Args:
         count: The files once more, counted in the background to show their number; None if they
             can be listed only once.
+        skipped: What the search for files passes over.
     """
 
-    def __init__(self, count: Iterable[Input] | None) -> None:
+    def __init__(self, count: Iterable[Input] | None, skipped: Skipped | None = None) -> None:
         self.done = self.failed = self.skipped = 0
         self._seconds = 0.0  # of audio, in files that are through
         self._position = ""  # in the file that is computed
         self._start = time.monotonic()
         self._total: int | None = None
-        self._count = count
+        self._count, self._skipped = count, skipped
         self._line = StatusLine()
 
     def __enter__(self) -> Self:
@@ -89,10 +90,21 @@ class Progress:
             text += f", {self.skipped} done before"
         return text
 
-    def interruption(self, output: str | None) -> str:
-        """The message for a run that was stopped: what is done, and where it is kept."""
-        kept = f", kept in {output}" if output and self.done else ""
-        return f"Stopped: {self.summary()}{kept}"
+    def report(self, output: str | None) -> None:
+        """Say how many files were done, and what was passed over: without an output, where nobody
+        counts, only what may surprise."""
+        if output is not None:
+            say(f"{self.summary()}: {output}")
+        passed = None if self._skipped is None else self._skipped.describe(in_full=bool(output))
+        if passed:
+            say(f"Passed over: {passed}")
+
+    def interruption(self, output: str | None, remedy: str = "") -> str:
+        """The message for a run that was stopped: what is done, where it is kept, and how to go
+        on."""
+        if not (output and self.done):
+            return f"Stopped: {self.summary()}"
+        return f"Stopped: {self.summary()}, kept in {output}{'; ' if remedy else ''}{remedy}"
 
     @contextmanager
     def _counted(self, result: FileTags | FileEmbedding) -> Iterator[None]:
@@ -100,7 +112,9 @@ class Progress:
         self._line.clear()
         yield
         if result.error is not None:
-            click.echo(f"{result.path}: {result.error}", err=True)
+            say(f"{result.path}: {result.error}")
+        if result.warning is not None:
+            say(f"{result.path}: warning: {result.warning}")
         self.failed += result.error is not None
         self.done += result.error is None
         self._seconds += result.duration or 0.0

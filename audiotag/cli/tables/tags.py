@@ -7,10 +7,12 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
+from audiotag.runtime.escapes import printable
 from audiotag.tagging.results import FileTags, Tag
-from audiotag.tagging.text import NO_TAG, clock
+from audiotag.tagging.text import NO_TAG, clock, label_text
 
 BAR = 20  # characters for a score of 1
+BLOCKS, LETTERS = "█░", "#."  # of a bar; the latter where the terminal has no blocks
 
 
 class TerminalTable:
@@ -18,6 +20,7 @@ class TerminalTable:
 
     def __init__(self) -> None:
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._bar = BLOCKS if self._shown(BLOCKS) == BLOCKS else LETTERS
 
     def has(self, path: Path) -> bool:
         """Nothing has been printed before."""
@@ -27,16 +30,16 @@ class TerminalTable:
         """Print one result."""
         if result.error is not None:
             return
-        name = Text(result.path, style="bold")
+        name = Text(self._shown(result.path), style="bold")
         self._console.print(name.append(f"  {clock(result.duration or 0.0)}", style="not bold dim"))
         for tag in result.tags:
-            self._console.print(_line(tag))
+            self._console.print(self._line(tag))
         if not result.tags:
             self._console.print(Text(f"  {NO_TAG}", style="dim"))
         for part in result.segments:
             line = Text(f"  {clock(part.start):>9} - {clock(part.end):<9} ", style="cyan")
-            heard = ", ".join(f"{tag.label} {tag.score:.2f}" for tag in part.tags)
-            self._console.print(line.append(heard, style="default"))
+            heard = ", ".join(f"{label_text(tag)} {tag.score:.2f}" for tag in part.tags)
+            self._console.print(line.append(self._shown(heard), style="default"))
 
     def __enter__(self) -> Self:
         return self
@@ -44,9 +47,12 @@ class TerminalTable:
     def __exit__(self, *error: object) -> None:
         """Nothing is held back."""
 
+    def _line(self, tag: Tag) -> Text:
+        filled = round(tag.score * BAR)
+        line = Text(f"  {tag.score:.3f} ")
+        line.append(self._bar[0] * filled, style="green")
+        line.append(self._bar[1] * (BAR - filled), style="dim")
+        return line.append(f" {self._shown(label_text(tag))}")
 
-def _line(tag: Tag) -> Text:
-    filled = round(tag.score * BAR)
-    line = Text(f"  {tag.score:.3f} ")
-    line.append("█" * filled, style="green").append("░" * (BAR - filled), style="dim")
-    return line.append(f" {tag.label}")
+    def _shown(self, text: str) -> str:
+        return printable(text, sys.stdout.encoding)

@@ -1,0 +1,168 @@
+"""What an output was made with, so that a table found next year can be explained, and so that a
+run is not gone on with by another model or with other options.
+
+Beside each output NAME lies NAME.audiotag.json; a folder of results has `_audiotag.json` in it. So
+the outputs themselves stay what their readers expect. A page of results says it at its end, too.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from audiotag.errors import DataError
+from audiotag.runtime.files import REMEDY, replaced
+from audiotag.runtime.version import __version__
+
+if TYPE_CHECKING:
+    from audiotag.models.engine import Engine
+    from audiotag.tagging.tag import TagOptions
+
+SUFFIX = ".audiotag.json"
+IN_FOLDER = "_audiotag.json"
+# Keys that no result depends on: how the model was called, and which folder paths start from.
+ABOUT = ("model", "folder")
+IN_PASSING = ("batch_size", "workers")  # options that no result depends on
+SPOKEN = {"weights_sha256": "other weights", "classes_sha256": "other classes or thresholds"}
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Everything that results depend on, besides the recordings.
+
+    Attributes:
+        values: As in the file; those of `ABOUT` are not compared.
+    """
+
+    values: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """In a few words."""
+        return f"Made with audiotag {self.values['audiotag']}, model {self.values['model']}"
+
+    @property
+    def folder(self) -> str | None:
+        """The folder that relative paths start from, or whose tree an output folder mirrors."""
+        return self.values.get("folder")
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return json.dumps(self.values, indent=1, ensure_ascii=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Provenance":
+        """What `to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: If the text is something else.
+        """
+        values = json.loads(text)
+        return cls({"audiotag": values["audiotag"], "model": values["model"], **values})
+
+    def changes(self, now: "Provenance") -> list[str]:
+        """What differs of what results depend on, such as "window 10.0, now 5.0"."""
+        return list(_changes(self.values, now.values))
+
+    def save(self, path: Path, remedy: str = REMEDY) -> None:
+        """Write the file.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        with replaced(path, remedy) as file:
+            file.write(self.to_json().encode())
+
+    def check(self, now: "Provenance", output: Path, path: Path) -> None:
+        """Refuse to add to an output what was made otherwise.
+
+        Args:
+            now: What would be added.
+            output: The output.
+            path: The file that says how it was made.
+
+        Raises:
+            DataError: If they differ; names what does, and the remedies.
+        """
+        if changes := self.changes(now):
+            raise DataError(
+                f"{output} was made with {', '.join(changes)}; go on as it was begun, choose "
+                f"another --output, or remove {path} to mix them"
+            )
+
+
+def provenance_of(engine: "Engine", options: dict[str, Any], format: str) -> Provenance:
+    """What an output of a model is made with.
+
+    Args:
+        engine: The model.
+        options: Those that results depend on, by name.
+        format: Name of the output's format.
+    """
+    weights = engine.weights
+    return Provenance(
+        {
+            "audiotag": __version__,
+            "model": engine.name,
+            "weights": None if weights is None else weights.name,
+            "weights_sha256": None if weights is None else _sha256(weights),
+            "classes_sha256": _sha256_of_classes(engine),
+            "precision": engine.precision,
+            "format": format,
+            **options,
+        }
+    )
+
+
+def settings_of(options: "TagOptions") -> dict[str, Any]:
+    """The options of tagging that results depend on."""
+    settings = asdict(options)
+    for name in IN_PASSING:
+        del settings[name]
+    return settings | {"hop": options.window if options.hop is None else options.hop}
+
+
+def read_provenance(path: Path) -> Provenance | None:
+    """What a file says that `Provenance.save` has written; None if there is none.
+
+    Raises:
+        DataError: If it holds something else.
+    """
+    try:
+        return Provenance.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); remove it to go on without knowing what the output "
+            "was made with"
+        ) from error
+
+
+def provenance_file(output: Path, is_folder: bool) -> Path:
+    """The file that says what an output was made with."""
+    return output / IN_FOLDER if is_folder else output.with_name(output.name + SUFFIX)
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    for name in dict.fromkeys([*old, *new]):
+        if name not in ABOUT and old.get(name) != new.get(name):
+            yield SPOKEN.get(name) or f"{name} {_said(old.get(name))}, now {_said(new.get(name))}"
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256_of_classes(engine: "Engine") -> str:
+    thresholds = None if engine.thresholds is None else engine.thresholds.tolist()
+    labels = [(label.name, label.mid) for label in engine.labels]
+    values = (labels, thresholds, engine.min_duration, engine.sample_rate)
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
