@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audiotag.cli.options.inputs import Computation, Inputs, input_options, usage_errors
+from audiotag.cli.progress.interrupted import GO_ON, interruptible
+from audiotag.cli.say import say
 from audiotag.errors import AudioTagError
 
 if TYPE_CHECKING:
@@ -51,16 +53,15 @@ def embed(
              audiotag embed ~/recordings --output recordings.npz --resume
     """
     from audiotag.cli.progress.files import Progress
-    from audiotag.cli.progress.interrupted import interruptible
-    from audiotag.tagging.embeddings import check_output, embedding_file
+    from audiotag.tagging.embeddings import check_output, embedding_file, made_with
     from audiotag.tagging.tag import TagOptions, embed_files
 
     progress, how = Progress(inputs.recount(), inputs.skipped), TagOptions(**options)
-    with interruptible(lambda: progress.interruption(output)):
+    with interruptible(lambda: progress.interruption(output, GO_ON)):
         with usage_errors():
             check_output(Path(output), resume)
-        files, place = inputs.files(), computation.place()
-        engine, made = computation.open(place), computation.made_with(place, how)
+        files, engine = inputs.files(), computation.open()
+        made = made_with(engine, how)
         with _kept(progress, output), embedding_file(Path(output), made, resume) as out:
             left = progress.left(files, out.has)
             progress.follow(embed_files(engine, left, how, progress.heard), out.write)
@@ -75,5 +76,5 @@ def _kept(progress: "Progress", output: str) -> Iterator[None]:
         yield
     except AudioTagError:
         if progress.done:
-            click.echo(f"{progress.summary()}, kept for --resume beside {output}", err=True)
+            say(f"{progress.summary()}, kept beside {output}; {GO_ON}")
         raise

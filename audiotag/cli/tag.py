@@ -9,6 +9,7 @@ import click
 
 from audiotag.cli.options.inputs import Computation, Inputs, input_options, usage_errors
 from audiotag.cli.options.types import COUNT_OR_NONE, Number
+from audiotag.cli.progress.interrupted import GO_ON, interruptible
 from audiotag.cli.say import say
 from audiotag.tagging.formats import FORMATS, TIMELINES
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from audiotag.models.engine import Engine
     from audiotag.tagging.outputs import Output, OutputPlan
     from audiotag.tagging.tag import TagOptions
-
-GO_ON = "the same command with --resume goes on"
 
 
 @click.command()
@@ -92,7 +91,6 @@ def tag(
              curl -L https://example.org/dawn.mp3 | audiotag tag -
     """
     from audiotag.cli.progress.files import Progress
-    from audiotag.cli.progress.interrupted import interruptible
     from audiotag.tagging.outputs import plan_output
 
     progress = Progress(inputs.recount(), inputs.skipped)

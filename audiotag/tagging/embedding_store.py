@@ -20,12 +20,13 @@ import numpy as np
 
 from audiotag.errors import DataError
 from audiotag.runtime.files import appended
-from audiotag.tagging.made_with import MadeWith
+from audiotag.tagging.provenance import Provenance
 from audiotag.tagging.results import FileEmbedding
 
 SUFFIX = ".unfinished"
 LONGEST_NAME = 255  # bytes, on common file systems
 HEAD = struct.Struct("<QI")  # of a record: bytes that follow, and their CRC-32
+UNREADABLE = (ValueError, KeyError, TypeError)  # what reading something else raises
 VALUE, TIME = np.dtype("<f4"), np.dtype("<f8")
 
 
@@ -55,12 +56,12 @@ class Earlier:
     """What an output of an earlier run holds.
 
     Attributes:
-        made: What it was made with; None if it does not say.
+        made: What it was made with.
         done: Paths of its recordings.
         failed: Errors of recordings that failed, by their paths.
     """
 
-    made: MadeWith | None
+    made: Provenance
     done: list[str]
     failed: dict[str, str]
 
@@ -76,10 +77,23 @@ class Content:
         failed: Errors of the recordings that failed, by their paths.
     """
 
-    made: MadeWith
+    made: Provenance
     earlier: Path | None
     store: "EmbeddingStore"
     failed: dict[str, str]
+
+
+def check_same(made: Provenance, now: Provenance, output: Path) -> None:
+    """Refuse to add to an output what was made otherwise.
+
+    Raises:
+        DataError: If it was; names what differs.
+    """
+    if changes := made.changes(now):
+        raise DataError(
+            f"{output} was made with {', '.join(changes)}; go on as it was begun, or choose "
+            "another --output"
+        )
 
 
 def not_resumable(output: Path, error: Exception) -> DataError:
@@ -137,7 +151,7 @@ class EmbeddingStore:
 
 @contextmanager
 def opened_store(
-    path: Path, output: Path, made: MadeWith, remedy: str, resume: bool
+    path: Path, output: Path, made: Provenance, remedy: str, resume: bool
 ) -> Iterator[EmbeddingStore]:
     """A store to add to; it is removed at the end if it holds nothing.
 
@@ -152,7 +166,7 @@ def opened_store(
         DataError: If that was made with something else.
         OutputError: If it cannot be written.
     """
-    header = made.to_json().encode() + b"\n"
+    header = json.dumps(made.values).encode() + b"\n"
     records, end = _recovered(path, output, made) if resume else ([], 0)
     with appended(path, remedy, size=end, name=output) as file:
         if end == 0:
@@ -206,21 +220,37 @@ def _stored(line: bytes, start: int) -> Stored:
     return Stored(**json.loads(line), place=start + HEAD.size + len(line))
 
 
-def _recovered(path: Path, output: Path, made: MadeWith) -> tuple[list[Stored], int]:
+def read_header(path: Path, output: Path) -> Provenance | None:
+    """What a store says that it was made with; None if there is none.
+
+    Raises:
+        DataError: If it says something else.
+    """
+    if not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        header = file.readline()
+    if not header.endswith(b"\n"):
+        return None  # torn before anything was added
+    try:
+        return Provenance.from_json(header)
+    except UNREADABLE as error:
+        raise not_resumable(output, error) from error
+
+
+def _recovered(path: Path, output: Path, made: Provenance) -> tuple[list[Stored], int]:
     """The whole records of a store, and where they end; where there is none, 0.
 
     Raises:
         DataError: If they were made with something else.
     """
     records: list[Stored] = []
-    if not path.is_file():
+    begun = read_header(path, output)
+    if begun is None:
         return records, 0
+    check_same(begun, made, output)
     with open(path, "rb") as file:
-        header = file.readline()
-        if not header.endswith(b"\n"):
-            return records, 0
-        made.check_resumable(MadeWith.from_json(header), output)
-        end = file.tell()
+        end = len(file.readline())
         while (record := _next_record(file, end)) is not None:
             records.append(record)
             end = file.tell()

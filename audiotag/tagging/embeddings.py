@@ -11,12 +11,15 @@ recording is added at once, so that a run that ends early can be resumed.
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Protocol
 
+from audiotag.audio.find_files import LISTING
+from audiotag.models.engine import Engine
 from audiotag.runtime.files import replaced
 from audiotag.runtime.lock import lock_of, locked
 from audiotag.tagging import embeddings_npz
@@ -24,19 +27,22 @@ from audiotag.tagging.embedding_store import (
     Content,
     Earlier,
     EmbeddingStore,
+    check_same,
     holds_results,
     opened_store,
+    read_header,
     store_of,
 )
-from audiotag.tagging.made_with import MadeWith
+from audiotag.tagging.provenance import Provenance, provenance_of
 from audiotag.tagging.results import FileEmbedding
+from audiotag.tagging.resume import real_path
+from audiotag.tagging.tag import TagOptions
 
 SUFFIXES = (".npz", ".parquet")
 REMEDY = "make room or rights for it, or choose another --output"
 FORMER = ".audiotag-*"  # folders of arrays that killed runs left before there were stores
 
 
-FOLDERS_KEPT = 2**14  # whose real paths are remembered
 ARRAYS = {"durations", "clips", "windows", "window_starts", "window_files"}  # in such a folder
 
 
@@ -54,36 +60,60 @@ class EmbeddingFile:
     Args:
         store: Where they go.
         earlier: What the output of an earlier run holds, if there is one.
+        made: What they are made with.
     """
 
-    def __init__(self, store: EmbeddingStore, earlier: Earlier | None) -> None:
-        self.store, self.earlier = store, earlier
+    def __init__(self, store: EmbeddingStore, earlier: Earlier | None, made: Provenance) -> None:
+        self.store, self.earlier, self.made = store, earlier, made
         stored = [record.path for record in store.records if record.error is None]
         before = [] if earlier is None else earlier.done
-        self._done = {_key(path) for path in (*before, *stored)}
+        self._done = Counter(self._key(path) for path in (*before, *stored))
 
     def has(self, path: Path) -> bool:
-        """Whether an earlier run has done this file, by whatever path it was named."""
-        return _key(str(path)) in self._done
+        """Whether an earlier run has done this file, by whatever path it was named.
+
+        Each recording of the earlier run counts for one file alone: two names of the same file, as
+        a link is, have a recording each.
+        """
+        key = _text_of(real_path(str(path)))
+        self._done[key] -= 1
+        return self._done[key] >= 0
 
     def write(self, result: FileEmbedding) -> None:
         """Take those of one more file."""
-        self.store.add(result)
+        self.store.add(replace(result, path=self._name(result.path)))
 
     def failed(self) -> dict[str, str]:
         """Errors, by path, of the files that have failed and not been done since."""
         before = {} if self.earlier is None else self.earlier.failed
-        failed = {_key(path): (path, error) for path, error in before.items()}
+        failed = {self._key(path): (path, error) for path, error in before.items()}
         for record in self.store.records:
             if record.error is None:
-                failed.pop(_key(record.path), None)
+                failed.pop(self._key(record.path), None)
             else:
-                failed[_key(record.path)] = record.path, record.error
+                failed[self._key(record.path)] = record.path, record.error
         return dict(failed.values())
+
+    def _key(self, path: str) -> str:
+        return _text_of(real_path(path, self.made.folder or ""))
+
+    def _name(self, path: str) -> str:
+        """What a file is called from the folder where the output's paths start."""
+        folder = self.made.folder
+        if path == LISTING or os.path.isabs(path) or folder in (None, os.getcwd()):
+            return path
+        return os.path.relpath(path, folder)
+
+
+def made_with(engine: Engine, options: TagOptions) -> Provenance:
+    """What the embeddings of a model are made with."""
+    hop = options.window if options.hop is None else options.hop
+    settings = {"window": options.window, "hop": hop, "folder": os.getcwd()}
+    return provenance_of(engine, settings, "embeddings")
 
 
 @contextmanager
-def embedding_file(path: Path, made: MadeWith, resume: bool = False) -> Iterator[EmbeddingFile]:
+def embedding_file(path: Path, made: Provenance, resume: bool = False) -> Iterator[EmbeddingFile]:
     """A file of embeddings by its suffix, written when the context is left, or Ctrl-C leaves it.
 
     Whatever else ends it, a kill too, leaves what is done in a store beside it. A file that is
@@ -106,15 +136,17 @@ def embedding_file(path: Path, made: MadeWith, resume: bool = False) -> Iterator
     with locked(lock_of(target), busy, REMEDY, path):
         _sweep(target.parent)
         earlier = _read_earlier(target, made) if resume and target.exists() else None
+        if resume:
+            made = _from_the_same_folder(made, earlier, store_of(target), path)
         with opened_store(store_of(target), path, made, REMEDY, resume) as store:
-            file = EmbeddingFile(store, earlier)
+            file = EmbeddingFile(store, earlier, made)
             try:
                 yield file
             except KeyboardInterrupt:
                 if store.records:
-                    _finish(target, file, made)
+                    _finish(target, file)
                 raise
-            _finish(target, file, made)
+            _finish(target, file)
 
 
 def check_output(path: Path, resume: bool = False) -> None:
@@ -137,27 +169,35 @@ def check_output(path: Path, resume: bool = False) -> None:
         )
 
 
-def _finish(target: Path, file: EmbeddingFile, made: MadeWith) -> None:
+def _finish(target: Path, file: EmbeddingFile) -> None:
     """Write the output; the store has done its service then."""
     store, is_new = file.store, file.earlier is None
     if not store.records and not is_new:
         return  # there is nothing to add
     kept = f"make room or rights for it; what is done is kept in {store.path}: add --resume"
-    content = Content(made, None if is_new else target, store, file.failed())
+    content = Content(file.made, None if is_new else target, store, file.failed())
     with replaced(target, kept) as out:
         _format(target).write(out, content)
     store.records.clear()
 
 
-def _read_earlier(target: Path, made: MadeWith) -> Earlier:
+def _read_earlier(target: Path, made: Provenance) -> Earlier:
     """What is in the output of an earlier run.
 
     Raises:
         DataError: If it was made with something else, or is damaged.
     """
     earlier = _format(target).read_done(target)
-    made.check_resumable(earlier.made, target)
+    check_same(earlier.made, made, target)
     return earlier
+
+
+def _from_the_same_folder(
+    made: Provenance, earlier: Earlier | None, store: Path, output: Path
+) -> Provenance:
+    """What embeddings are made with, where paths start from the folder from which they began."""
+    begun = read_header(store, output) if earlier is None else earlier.made
+    return made if begun is None else Provenance({**made.values, "folder": begun.folder})
 
 
 def _format(path: Path) -> Format:
@@ -176,14 +216,6 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-@lru_cache(FOLDERS_KEPT)
-def _real_folder(folder: str, here: str) -> str:
-    """The real path of a folder; a relative one starts `here`, in the current folder."""
-    return os.path.realpath(os.path.join(here, folder))
-
-
-def _key(path: str) -> str:
-    """One spelling for all of a file's, as parquet can hold it."""
-    folder, name = os.path.split(path)
-    real = os.path.join(_real_folder(folder, os.getcwd()), name)
-    return os.fsencode(real).decode("utf-8", "backslashreplace")
+def _text_of(path: str) -> str:
+    """A path as parquet holds it too."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -14,12 +14,19 @@ from typing import IO
 
 import numpy as np
 
-from audiotag.tagging.embedding_store import Content, Earlier, EmbeddingStore, Stored, not_resumable
-from audiotag.tagging.made_with import MadeWith
+from audiotag.tagging.embedding_store import (
+    UNREADABLE,
+    Content,
+    Earlier,
+    EmbeddingStore,
+    Stored,
+    not_resumable,
+)
+from audiotag.tagging.provenance import Provenance
 
 MADE_WITH = "made_with"
 TEXTS_AT_ONCE = 1024
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+DAMAGED = (*UNREADABLE, OSError, EOFError, zipfile.BadZipFile)
 
 
 def read_done(path: Path) -> Earlier:
@@ -30,13 +37,12 @@ def read_done(path: Path) -> Earlier:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            made = next(_texts(archive, MADE_WITH)) if f"{MADE_WITH}.npy" in names else ""
+            made = Provenance.from_json(next(_texts(archive, MADE_WITH)))
             failed = zip(
                 _texts(archive, "failed_paths"), _texts(archive, "failed_errors"), strict=True
             )
-            return Earlier(MadeWith.from_json(made), list(_texts(archive, "paths")), dict(failed))
-    except UNREADABLE as error:
+            return Earlier(made, list(_texts(archive, "paths")), dict(failed))
+    except DAMAGED as error:
         raise not_resumable(path, error) from error
 
 

@@ -9,8 +9,14 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audiotag.tagging.embedding_store import Content, Earlier, EmbeddingStore, not_resumable
-from audiotag.tagging.made_with import MadeWith
+from audiotag.tagging.embedding_store import (
+    UNREADABLE,
+    Content,
+    Earlier,
+    EmbeddingStore,
+    not_resumable,
+)
+from audiotag.tagging.provenance import Provenance
 
 # A row group is held in memory.
 ROWS_PER_GROUP = 256
@@ -47,10 +53,10 @@ def read_done(path: Path) -> Earlier:
                         done.append(row["path"])
                     else:
                         failed[row["path"]] = row["error"]
-            made = (file.schema_arrow.metadata or {}).get(MADE_WITH, b"")
-    except (OSError, pa.ArrowException) as error:
+            made = Provenance.from_json((file.schema_arrow.metadata or {})[MADE_WITH])
+    except (*UNREADABLE, OSError, pa.ArrowException) as error:
         raise not_resumable(path, error) from error
-    return Earlier(MadeWith.from_json(made), done, failed)
+    return Earlier(made, done, failed)
 
 
 def write(file: IO[bytes], content: Content) -> None:

@@ -52,6 +52,20 @@ class Provenance:
         """The text of the file."""
         return json.dumps(self.values, indent=1, ensure_ascii=True) + "\n"
 
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Provenance":
+        """What `to_json` wrote.
+
+        Raises:
+            ValueError, KeyError, TypeError: If the text is something else.
+        """
+        values = json.loads(text)
+        return cls({"audiotag": values["audiotag"], "model": values["model"], **values})
+
+    def changes(self, now: "Provenance") -> list[str]:
+        """What differs of what results depend on, such as "window 10.0, now 5.0"."""
+        return list(_changes(self.values, now.values))
+
     def save(self, path: Path, remedy: str = REMEDY) -> None:
         """Write the file.
 
@@ -72,8 +86,7 @@ class Provenance:
         Raises:
             DataError: If they differ; names what does, and the remedies.
         """
-        changes = list(_changes(self.values, now.values))
-        if changes:
+        if changes := self.changes(now):
             raise DataError(
                 f"{output} was made with {', '.join(changes)}; go on as it was begun, choose "
                 f"another --output, or remove {path} to mix them"
@@ -118,8 +131,7 @@ def read_provenance(path: Path) -> Provenance | None:
         DataError: If it holds something else.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Provenance({"audiotag": values["audiotag"], "model": values["model"], **values})
+        return Provenance.from_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -16,10 +16,11 @@ import pytest
 from audiotag.errors import DataError, OutputError
 from audiotag.tagging import embeddings_npz, embeddings_parquet
 from audiotag.tagging.embeddings import check_output, embedding_file
-from audiotag.tagging.made_with import MadeWith
+from audiotag.tagging.provenance import Provenance
 from audiotag.tagging.results import FileEmbedding
 
-MADE = MadeWith("1.0", "default", 64 * "0", 10.0, 10.0, "fp32")
+VALUES = {"audiotag": "1.0", "model": "default", "weights_sha256": "0a", "window": 10.0}
+MADE = Provenance({**VALUES, "precision": "fp32"})
 NAMES = ("x.npz", "x.parquet")
 
 
@@ -34,7 +35,7 @@ GOOD = [embedding("a é.wav", 1), embedding("b/a.wav", 4), embedding(NOT_UNICODE
 BAD = FileEmbedding("bad.mp3", None, error="no audio")
 
 
-def write(path: Path, results, resume: bool = False, made: MadeWith = MADE) -> None:
+def write(path: Path, results, resume: bool = False, made: Provenance = MADE) -> None:
     """Write what an output does not have yet."""
     with embedding_file(path, made, resume) as out:
         for result in results:
@@ -200,9 +201,28 @@ def test_a_file_is_known_by_any_of_its_paths(tmp_path, monkeypatch, name):
     not_unicode = replace(MORE[2], path=NOT_UNICODE)
     write(tmp_path / name, [*MORE, not_unicode])
     spelled = ["./a.wav", "b/../a.wav", str(tmp_path / "a.wav"), "link/a.wav", f"./{NOT_UNICODE}"]
-    with embedding_file(tmp_path / name, MADE, resume=True) as out:
-        assert [out.has(Path(path)) for path in spelled] == 5 * [True]
-        assert not out.has(Path("b/b.wav"))
+    for path in spelled:
+        with embedding_file(tmp_path / name, MADE, resume=True) as out:
+            assert out.has(Path(path)), path
+            assert not out.has(Path(path))  # one recording is of one file
+            assert not out.has(Path("b/b.wav"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_from_another_folder_names_are_still_those_from_the_first(tmp_path, monkeypatch, name):
+    (tmp_path / "b").mkdir()
+    first, second = (
+        Provenance(MADE.values | {"folder": str(x)}) for x in (tmp_path, tmp_path / "b")
+    )
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "out" / name
+    write(path, [MORE[0], BAD], made=first)
+    monkeypatch.chdir("b")
+    here = [replace(MORE[0], path="../a.wav"), replace(MORE[1], path="a.wav")]
+    with pytest.raises(ZeroDivisionError):
+        write(path, ended(here, ZeroDivisionError()), resume=True, made=second)
+    write(path, [*here, replace(MORE[2], path="../bad.mp3")], resume=True, made=second)
+    check_holds(path, [*MORE[:2], replace(MORE[2], path="bad.mp3")])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -211,10 +231,11 @@ def test_what_was_made_otherwise_is_not_mixed(tmp_path, name):
     with pytest.raises(ZeroDivisionError):
         write(path, ended(MORE[:1], ZeroDivisionError()))
     for _ in ("the store", "the output"):
-        for change in ({"window": 5.0}, {"weights": 64 * "1"}, {"precision": "bf16"}):
-            with pytest.raises(DataError, match=f"made with {next(iter(change))} "):
-                write(path, MORE, resume=True, made=replace(MADE, **change))
-        write(path, MORE, resume=True, made=replace(MADE, model="as it is called now"))
+        for change in ({"window": 5.0}, {"weights_sha256": "0b"}, {"precision": "bf16"}):
+            with pytest.raises(DataError, match="made with (window 10.0, now 5|other w|prec)"):
+                write(path, MORE, resume=True, made=Provenance(MADE.values | change))
+        named = Provenance(MADE.values | {"model": "as it is called now"})
+        write(path, MORE, resume=True, made=named)
     check_holds(path, MORE)
 
 
@@ -298,8 +319,8 @@ OTHER = """
 import sys
 from pathlib import Path
 from audiotag.tagging.embeddings import embedding_file
-from audiotag.tagging.made_with import MadeWith
-with embedding_file(Path(sys.argv[1]), MadeWith("1.0", "default", 64 * "0", 10.0, 10.0, "fp32")):
+from audiotag.tagging.provenance import Provenance
+with embedding_file(Path(sys.argv[1]), Provenance({})):
     print("open", flush=True)
     sys.stdin.readline()
 """

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from itertools import chain
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -23,8 +22,6 @@ from audiotag.runtime.escapes import visible
 if TYPE_CHECKING:
     from audiotag.audio.in_memory import Input
     from audiotag.models.engine import Engine
-    from audiotag.tagging.made_with import MadeWith
-    from audiotag.tagging.tag import TagOptions
 
 MOST_HELPERS = 4  # started before it is known how many files there are
 SECONDS = Number("seconds", float, 0.01, MAX_SECONDS)
@@ -154,42 +151,14 @@ class Computation:
     engine: str
     precision: str
 
-    def place(self) -> Path:
-        """The model's folder, downloaded if it has to be, or its `.onnx` file.
-
-        Raises:
-            ModelError, HubError: As `open_engine`.
-        """
-        from audiotag.tagging.locate import model_folder
-
-        is_file = str(self.model).endswith(".onnx")
-        return Path(str(self.model)) if is_file else model_folder(self.model)
-
-    def open(self, place: Path | None = None) -> "Engine":
-        """Load the model, from its `place` where that is known; errors as of `open_engine`."""
+    def open(self) -> "Engine":
+        """Load the model; errors as of `open_engine`."""
         from audiotag.cli.process import prepare_to_compute
-        from audiotag.tagging.locate import model_name
         from audiotag.tagging.open import open_engine
 
-        name = None if place is None else model_name(self.model, place)
-        engine = open_engine(place or self.model, self.device, self.engine, self.precision, name)
+        engine = open_engine(self.model, self.device, self.engine, self.precision)
         prepare_to_compute("cuda" if engine.is_gpu else "cpu")
         return engine
-
-    def made_with(self, place: Path, options: "TagOptions") -> "MadeWith":
-        """What results are made with: the model in `place`, and how files are cut and computed."""
-        from audiotag.runtime.version import __version__
-        from audiotag.tagging.locate import model_name
-        from audiotag.tagging.made_with import MadeWith, weights_hash
-
-        return MadeWith(
-            audiotag=__version__,
-            model=model_name(self.model, place),
-            weights=weights_hash(place),
-            window=options.window,
-            hop=options.hop or options.window,
-            precision=self.precision,
-        )
 
 
 def input_options(command: Callable) -> Callable:

@@ -11,10 +11,11 @@ from audiotag.cli.say import say
 
 REQUESTS = ("SIGTERM", "SIGHUP")  # names: Windows lacks the latter
 SIGNALLED = 128  # exit codes from here on say which signal ended a program, by convention
+GO_ON = "the same command with --resume goes on"
 # What can be done next, by command.
 NEXT = {
-    "train": "the same command with --resume goes on from the last checkpoint",
-    "finetune": "the same command with --resume goes on from the last checkpoint",
+    "train": f"{GO_ON} from the last checkpoint",
+    "finetune": f"{GO_ON} from the last checkpoint",
     "prepare": "the same command goes on",
     "push": "the same command goes on",
     "pull": "the same command goes on",
