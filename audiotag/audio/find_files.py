@@ -18,7 +18,7 @@ SPECIAL = "neither files nor folders"
 HIDDEN = "hidden recordings"
 USUAL = (NOT_AUDIO, HIDDEN)
 FOLDER = "a folder"  # no reason, but what `_kind` calls one
-NAMED_SUFFIXES = 5  # as many as a summary names
+NAMED = 5  # suffixes or paths that a summary names
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_+-")  # of a suffix; others end sentences
 
 
@@ -27,13 +27,17 @@ class Skipped:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
-        self._suffixes: Counter[str] = Counter()
+        self._suffixes: Counter[str] = Counter()  # of what is not audio by name
+        self._named: dict[str, list[str]] = {}  # some of the others
 
     def add(self, reason: str, path: str) -> None:
         """Take in one more."""
         self._counts[reason] += 1
+        named = self._named.setdefault(reason, [])
         if reason == NOT_AUDIO:
             self._suffixes[_suffix(path) or "without suffix"] += 1
+        elif len(named) <= NAMED:
+            named.append(path)
 
     def describe(self, in_full: bool = True) -> str:
         """Counts by reason; empty where nothing was passed over.
@@ -41,11 +45,13 @@ class Skipped:
         Args:
             in_full: Whether to name what is passed over every day, too.
         """
-        named = [f"{name} {count}" for name, count in self._suffixes.most_common(NAMED_SUFFIXES)]
-        named += ["..."] if len(self._suffixes) > NAMED_SUFFIXES else []
-        about = {NOT_AUDIO: f" ({', '.join(named)})"}
         reasons = [why for why in self._counts if in_full or why not in USUAL]
-        return ", ".join(f"{self._counts[why]} {why}{about.get(why, '')}" for why in reasons)
+        return "; ".join(f"{why}: {self._counts[why]} ({self._examples(why)})" for why in reasons)
+
+    def _examples(self, reason: str) -> str:
+        suffixes = [f"{name} {count}" for name, count in self._suffixes.most_common()]
+        named = suffixes if reason == NOT_AUDIO else self._named[reason]
+        return ", ".join(named[:NAMED] + ["..."] * (len(named) > NAMED))
 
 
 def find_files(
@@ -134,13 +140,13 @@ def _walk(
     """Audio files below a folder; `above` identifies the folders it lies in, to cut link loops."""
     try:
         status = os.stat(folder)
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            keep.skip(LOOP, folder)
+            return
         names, others = _listed(folder, keep.skip)
     except OSError:
         yield folder  # reported when it is opened, as a file that cannot be read is
-        return
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        keep.skip(LOOP, folder)
         return
     for name in names:
         path, kind = os.path.join(folder, name), others.get(name)

@@ -54,7 +54,7 @@ class Html:
     def _footer(self) -> str:
         if self._provenance is None:
             return ""
-        title, text = _text(self._provenance.title), _text(self._provenance.to_json())
+        title, text = _text(self._provenance.title), escape(self._provenance.to_json())
         return (
             f"<footer><details><summary>{title}</summary>"
             f'<pre id="made-with">{text}</pre></details></footer>\n'

@@ -35,7 +35,7 @@ from audiotag.tagging.provenance import (
     settings_of,
 )
 from audiotag.tagging.results import FileTags
-from audiotag.tagging.resume import Earlier, real_path, recover, settle
+from audiotag.tagging.resume import Earlier, cut, real_path, recover, settle
 from audiotag.tagging.text import Format, to_json
 
 if TYPE_CHECKING:
@@ -288,8 +288,11 @@ class ContinuedStream(ResultStream):
 
     def write(self, result: FileTags) -> None:
         """Append one result, under the name that the file had in the earlier run."""
-        self._is_torn = True
-        super().write(replace(result, path=self._earlier.name_of(result.path)))
+        self._is_torn, is_first = True, self._stream is None
+        name = self._earlier.name_of(result.path, is_first)
+        if is_first:
+            cut(self._target, self._earlier.size, REMEDY)
+        super().write(replace(result, path=name))
         self._is_torn = False
 
     def __exit__(self, *error: object) -> None:

@@ -1,10 +1,9 @@
 """Resuming: which files an unfinished jsonl or csv output holds, and how it becomes the output of a
 run that was never stopped.
 
-After a kill the output may end anywhere. A torn last result is cut off. A csv does not show whether
-the rows of its last file are all there, so that file is done again. Files that failed are tried
-again: their new results are added at the end, and take the place of the failures when the run ends,
-or at the end of the next one.
+After a kill the output may end anywhere. A torn last result is cut off. Files that failed are tried
+again, and so is the last of a csv, which does not show whether its rows are all there. Their new
+results are added at the end, and take the place of the old ones when the run ends, or the next one.
 """
 
 import csv
@@ -47,19 +46,21 @@ class Earlier:
 
     Attributes:
         done: Files that have been tagged, by `real_path`, and how often.
-        failed: Files that have not, as they were named, by `real_path`.
+        again: Files that are to be tried again, as they were named, by `real_path`.
         size: Bytes of whole results, and of what comes before them.
         columns: Of a csv.
         folder: Where relative paths start; the current folder if empty.
-        is_settled: Whether no failure has a later result.
+        is_settled: Whether no result is to give place to a later one.
+        last: The last result.
     """
 
     done: Counter[str] = field(default_factory=Counter)
-    failed: dict[str, list[str]] = field(default_factory=dict)
+    again: dict[str, list[str]] = field(default_factory=dict)
     size: int = 0
     columns: tuple[str, ...] = CSV_COLUMNS
     folder: str = ""
     is_settled: bool = True
+    last: Done | None = None
 
     def take(self, path: str) -> bool:
         """Whether a file has been tagged. Each result counts for one file alone: two names of the
@@ -70,27 +71,40 @@ class Earlier:
         self.done[key] -= 1
         return True
 
-    def name_of(self, path: str) -> str:
-        """What to call a file in the output: what it was called where it failed, else its name
-        from the folder where the output's paths start."""
-        names = self.failed.get(real_path(path), [])
+    def name_of(self, path: str, is_first: bool) -> str:
+        """What to call a file in the output: what it was called if it was tried before, else its
+        name from the folder where the output's paths start.
+
+        Args:
+            path: The file, whose result is added next.
+            is_first: Whether nothing has been added: the last result, if it is of this file, then
+                no longer counts to `size`, and is to be cut off.
+        """
+        if path == STANDARD_INPUT:
+            return path
+        names = self.again.get(real_path(path), [])
         if not names:
-            is_named = not self.folder or os.path.isabs(path) or path == STANDARD_INPUT
+            is_named = not self.folder or os.path.isabs(path)
             return path if is_named else os.path.relpath(path, self.folder)
-        self.is_settled = False
         name = path if path in names else names[0]
         names.remove(name)
+        if is_first and self.last is not None and self.last.path == name:
+            self.size = self.last.begin
+        else:
+            self.is_settled = False
         return name
 
-    def add(self, done: Done) -> None:
-        """Take in a result."""
+    def add(self, done: Done, again: bool) -> None:
+        """Take in a result, after those before it; `again` if the file is to be tried again."""
         key = real_path(done.path, self.folder)
-        names = self.failed.get(key, [])
+        names = self.again.get(key, [])
         if done.path in names:
             names.remove(done.path)
             self.is_settled = False
-        if done.failed:
-            self.failed.setdefault(key, []).append(done.path)
+        self.is_settled &= key not in self.done
+        self.last, self.size = done, done.end
+        if again:
+            self.again.setdefault(key, []).append(done.path)
         else:
             self.done[key] += 1
 
@@ -125,17 +139,30 @@ def recover(output: Path, name: str, folder: str = "", remedy: str = REMEDY) -> 
     with open(output, "rb") as file:
         if name == "csv":
             earlier.columns, earlier.size = read_header(file, output)
+        last: Done | None = None
         for done in READERS[name](file, output):
-            earlier.add(done)
-            earlier.size = done.end
-    if earlier.size < output.stat().st_size:
-        with explained(output, remedy):
-            os.truncate(output, earlier.size)
+            if last is not None:
+                earlier.add(last, again=last.failed)
+            last = done
+        if last is not None:
+            earlier.add(last, again=last.failed or name == "csv")
+    cut(output, earlier.size, remedy)
     return earlier
 
 
+def cut(output: Path, size: int, remedy: str = REMEDY) -> None:
+    """Make an output so many bytes long, if it is longer.
+
+    Raises:
+        OutputError: If it cannot be cut.
+    """
+    if size < output.stat().st_size:
+        with explained(output, remedy):
+            os.truncate(output, size)
+
+
 def settle(output: Path, name: str, remedy: str = REMEDY) -> None:
-    """Put later results of files that had failed into the place of the failures.
+    """Put later results of files into the place of earlier ones.
 
     Args:
         output, name, remedy: As of `recover`; the output ends with a whole result.
@@ -145,8 +172,7 @@ def settle(output: Path, name: str, remedy: str = REMEDY) -> None:
     """
     with open(output, "rb") as old, replaced(output, remedy) as new:
         start = read_header(old, output)[1] if name == "csv" else 0
-        results = _csv_files(old, output) if name == "csv" else read_jsonl(old, output)
-        for begin, end in [(0, start), *_settled(results)]:
+        for begin, end in [(0, start), *_settled(READERS[name](old, output))]:
             old.seek(begin)
             new.write(old.read(end - begin))
 
@@ -171,16 +197,23 @@ def read_jsonl(file: BinaryIO, output: Path) -> Iterator[Done]:
 
 
 def read_csv(file: BinaryIO, output: Path) -> Iterator[Done]:
-    """Results of a csv file without its last file's.
+    """Results of a csv file, each with its rows, without a torn last row.
+
+    A failure is one row, also of a file that was tried twice.
 
     Raises:
-        DataError: If the header or a row is not that of a result.
+        DataError: If the header or another row is not that of a result.
     """
-    previous: Done | None = None
-    for done in _csv_files(file, output):
-        if previous is not None:
-            yield previous
-        previous = done
+    held: Done | None = None
+    for row in _rows(file, output):
+        if held is not None and held.path == row.path and not (held.failed or row.failed):
+            held = Done(row.path, held.begin, row.end, failed=False)
+        else:
+            if held is not None:
+                yield held
+            held = row
+    if held is not None:
+        yield held
 
 
 READERS: dict[str, Callable[[BinaryIO, Path], Iterator[Done]]] = {
@@ -209,27 +242,13 @@ def read_header(file: BinaryIO, output: Path) -> tuple[tuple[str, ...], int]:
 def _settled(results: Iterator[Done]) -> list[tuple[int, int]]:
     """Where the results begin and end in the old output, in the order of the new one."""
     places: list[tuple[int, int]] = []
-    failures: dict[str, int] = {}
+    known: dict[str, int] = {}
     for done in results:
-        place = failures.pop(done.path, len(places))
+        place = known.get(done.path, len(places))
         places[place : place + 1] = [(done.begin, done.end)]
-        if done.failed:
-            failures[done.path] = place
+        if done.path != STANDARD_INPUT:  # which may be another sound each time
+            known[done.path] = place
     return places
-
-
-def _csv_files(file: BinaryIO, output: Path) -> Iterator[Done]:
-    """The files of a csv, each with its rows; a failure is one row, also of a file tried twice."""
-    held: Done | None = None
-    for row in _rows(file, output):
-        if held is not None and held.path == row.path and not (held.failed or row.failed):
-            held = Done(row.path, held.begin, row.end, failed=False)
-        else:
-            if held is not None:
-                yield held
-            held = row
-    if held is not None:
-        yield held
 
 
 def _rows(file: BinaryIO, output: Path) -> Iterator[Done]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from audiotag.audio.find_files import find_files
+from audiotag.audio.find_files import Skipped, find_files
 
 TREE = (
     "b.wav",
@@ -96,3 +96,51 @@ def test_folder_that_cannot_be_listed_is_given_itself(tree, monkeypatch):
 
 def test_search_is_lazy(tree):
     assert next(find_files([tree, "/nowhere"])) == tree / "a.MP3"
+
+
+def test_recordings_without_a_suffix_are_found_by_their_beginning(tree, make_wav):
+    make_wav(tree / "take 3.wav", 0.1).rename(tree / "take 3")
+    make_wav(tree / "2024-05-12 5.30.wav", 0.1).rename(tree / "2024-05-12 5.30")
+    make_wav(tree / "x.wav", 0.1).rename(tree / "x.bak")
+    (tree / "Makefile").write_text("all:\n")
+    (tree / "empty file").touch()
+    assert {"take 3", "2024-05-12 5.30"} == set(found(tree, [tree])) - set(TREE)
+
+
+def test_what_is_passed_over_is_counted_with_its_reason(tree):
+    (tree / "gone.wav").symlink_to("nowhere")
+    (tree / "disk").symlink_to("/mnt/no such disk")
+    (tree / "circle").symlink_to("circle")
+    (tree / "night two" / "up").symlink_to(tree)
+    os.mkfifo(tree / "pipe.wav")
+    (tree / "no suffix").touch()
+    skipped = Skipped()
+    files = [str(x.relative_to(tree)) for x in find_files([tree], skip=skipped.add)]
+    assert "gone.wav" in files  # opening it says that it leads nowhere
+    assert sorted(skipped.describe().split("; ")) == [
+        f"hidden recordings: 1 ({tree}/.hidden.wav)",
+        f"links that lead nowhere: 2 ({tree}/circle, {tree}/disk)",
+        f"links to a folder above: 1 ({tree}/night two/up)",
+        f"neither files nor folders: 1 ({tree}/pipe.wav)",
+        "not audio by name: 3 (.md 1, without suffix 1, .txt 1)",
+    ]
+    assert "txt" not in skipped.describe(in_full=False)
+    assert "circle" in skipped.describe(in_full=False)
+
+
+def test_what_globs_leave_out_is_not_counted(tree):
+    skipped = Skipped()
+    list(find_files([tree], exclude=["*.txt", "*.md"], skip=skipped.add))
+    list(find_files([tree], include=["*.mp3"], skip=skipped.add))
+    assert set(skipped.describe().split(": ")) == {
+        "hidden recordings",
+        f"2 ({tree}/.hidden.wav, {tree}/.hidden.wav)",
+    }
+
+
+def test_many_suffixes_are_named_in_part(tree):
+    skipped = Skipped()
+    for i in range(7):
+        skipped.add("not audio by name", f"a.x{i % 6}")
+    assert skipped.describe().startswith("not audio by name: 7 (.x0 2, ")
+    assert skipped.describe().endswith(", ...)")

@@ -1,16 +1,20 @@
 """Outputs: file or folder, names in a folder, what is there already."""
 
+import hashlib
+import html
 import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from audiotag.errors import OutputError
+from audiotag.errors import DataError, OutputError
 from audiotag.label_set import Labels
-from audiotag.tagging.outputs import plan_output
-from audiotag.tagging.provenance import IN_FOLDER
+from audiotag.runtime.version import __version__
+from audiotag.tagging.outputs import NAME_BYTES, fitting, plan_output
+from audiotag.tagging.provenance import IN_FOLDER, SUFFIX
 from audiotag.tagging.results import FileTags, Tag
 from audiotag.tagging.tag import TagOptions
 
@@ -24,6 +28,10 @@ ENGINE = SimpleNamespace(
     min_duration=3.0,
     sample_rate=32_000,
 )
+ABOUT = vars(ENGINE)
+A, B = FileTags("in/a.wav", 1.0, GOOD), FileTags("in/deep/a.wav", 2.0, GOOD)
+FAILED = FileTags("in/bad.wav", None, (), error="no audio")
+KEPT = ("x.jsonl", "x.csv", "x.json", "x.html", "x.txt", "x.labels.txt", "x.selections.txt")
 
 
 @pytest.fixture
@@ -41,11 +49,16 @@ def tree(folder: str) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in files)
 
 
-def write(paths, target, results, format=None, resume=False) -> None:
-    with plan_output(paths, target, format, resume).open(ENGINE, TagOptions()) as out:
+def write(paths, target, results, format=None, resume=False, **change) -> list[str]:
+    """Write results as a run does; gives its warnings. `change` changes the engine or options."""
+    engine = SimpleNamespace(**{**vars(ENGINE), **{k: v for k, v in change.items() if k in ABOUT}})
+    options = TagOptions(**{k: v for k, v in change.items() if k not in ABOUT})
+    warnings: list[str] = []
+    with plan_output(paths, target, format, resume).open(engine, options, warnings.append) as out:
         for result in results:
             if not out.has(Path(result.path)):
                 out.write(result)
+    return warnings
 
 
 @pytest.mark.parametrize(
@@ -60,6 +73,7 @@ def write(paths, target, results, format=None, resume=False) -> None:
         ("x.JSON", False, "json"),
         ("x.selections.txt", False, "raven"),
         ("x.txt", False, "table"),
+        ("-", False, "table"),
     ],
 )
 def test_where_and_how_by_default(here, target, folder, format):
@@ -166,3 +180,178 @@ def test_what_cannot_be_written_is_named(here):
         write(["in"], "file/x.jsonl", [FileTags("a", 1.0, GOOD)])
     with pytest.raises(OutputError, match="/dev/full"):
         write(["in"], "/dev/full", [FileTags("a", 1.0, GOOD)], format="jsonl")
+
+
+def record(path) -> dict:
+    return json.loads(Path(path).read_text())
+
+
+@pytest.mark.parametrize("target", KEPT)
+def test_what_an_output_was_made_with_lies_beside_it(here, target):
+    Path("weights").write_bytes(b"weights")
+    write(["in/a.wav"], target, [A], weights=Path("weights"), window=5.0, threshold=0.5)
+    assert sorted(os.listdir()) == sorted(["in", "other", "weights", target, target + SUFFIX])
+    values = record(target + SUFFIX)
+    assert values["audiotag"] == __version__ and values["model"] == "model"
+    assert values["weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert (values["window"], values["hop"], values["threshold"]) == (5.0, 5.0, 0.5)
+    names = {"pool", "precision", "top_k", "timeline", "format", "classes_sha256", "folder"}
+    assert names < values.keys() and not {"workers", "batch_size"} & values.keys()
+
+
+def test_a_page_says_itself_what_it_was_made_with(here, capsysbinary):
+    write(["in"], None, [A], format="html", window=5.0)
+    page = capsysbinary.readouterr().out.decode()
+    text = html.unescape(page.partition('<pre id="made-with">')[2].partition("</pre>")[0])
+    assert json.loads(text)["window"] == 5.0
+    assert f"Made with audiotag {__version__}, model model" in page
+
+
+@pytest.mark.parametrize("target", ["x.jsonl", "x.csv", "out/"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"window": 5.0}, "window 10.0, now 5.0"),
+        ({"hop": 5.0}, "hop 10.0, now 5.0"),
+        ({"pool": "mean"}, "pool max, now mean"),
+        ({"threshold": 0.5}, "threshold none, now 0.5"),
+        ({"top_k": 3}, "top_k 5, now 3"),
+        ({"timeline": True}, "timeline False, now True"),
+        ({"precision": "bf16"}, "precision fp32, now bf16"),
+        ({"labels": Labels(["Dog"])}, "other classes or thresholds"),
+        ({"thresholds": np.array([0.5])}, "other classes or thresholds"),
+        ({"weights": Path("in/a.wav")}, "other weights"),
+    ],
+)
+def test_what_was_made_otherwise_is_not_gone_on_with(here, target, change, message):
+    write(["in"], target, [A])
+    before = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match=message):
+        write(["in"], target, [B], resume=True, **change)
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == before
+    assert write(["in"], target, [B], resume=True, name="renamed", hop=10.0, workers=3) == []
+
+
+def test_another_version_is_something_else(here):
+    write(["in"], "x.jsonl", [A])
+    values = record("x.jsonl" + SUFFIX) | {"audiotag": "0.0.1"}
+    Path("x.jsonl" + SUFFIX).write_text(json.dumps(values))
+    with pytest.raises(
+        DataError, match=r"audiotag 0\.0\.1, now .* remove x\.jsonl\.audiotag\.json"
+    ):
+        write(["in"], "x.jsonl", [B], resume=True)
+    Path("x.jsonl" + SUFFIX).write_text("no json")
+    with pytest.raises(DataError, match="cannot be read"):
+        write(["in"], "x.jsonl", [B], resume=True)
+
+
+def test_another_format_is_not_added_to_a_folder(here):
+    write(["in"], "out/", [A], format="csv")
+    with pytest.raises(DataError, match="format csv, now jsonl"):
+        write(["in"], "out/", [A], resume=True)
+
+
+@pytest.mark.parametrize("target", ["x.jsonl", "x.csv", "out/"])
+def test_an_output_without_a_record_is_gone_on_with_and_said_so(here, target):
+    write(["in"], target, [A, B])
+    place = Path(target) / IN_FOLDER if target == "out/" else Path(target + SUFFIX)
+    place.unlink()
+    for _ in range(2):  # it is not known later either
+        (warning,) = write(["in"], target, [A, B, FAILED], resume=True)
+        assert "does not say what it was made with" in warning
+        assert not place.exists()
+
+
+def test_a_new_output_begins_a_new_record(here):
+    write(["in"], "x.jsonl", [A])
+    Path("x.jsonl").unlink()
+    write(["in"], "x.jsonl", [A], window=5.0, resume=True)
+    assert record("x.jsonl" + SUFFIX)["window"] == 5.0
+
+
+def test_nothing_lies_beside_what_is_no_file(here):
+    write(["in"], "/dev/null", [A], format="jsonl")
+    assert not Path("/dev/null" + SUFFIX).exists()
+
+
+@pytest.mark.parametrize("target", ["x.jsonl", "x.csv", "x.html", "out/"])
+def test_one_process_at_a_time_writes_an_output(here, target):
+    plan = plan_output(["in"], target, None, False)
+    with plan.open(ENGINE, TagOptions()) as out:
+        with pytest.raises(OutputError, match="another process writes"):
+            write(["in"], target, [B])
+        out.write(A)
+    hidden = {path.name for path in here.rglob(".*")}
+    assert hidden == set()
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+def test_other_paths_leave_earlier_errors(here, format):
+    write(["in"], f"x.{format}", [A, FAILED, B])
+    write(["other"], f"x.{format}", [FileTags("other/a.wav", 1.0, GOOD)], resume=True)
+    text = Path(f"x.{format}").read_text()
+    assert text.index("bad.wav") < text.index("other/a.wav") and text.count("no audio") == 1
+    write(["in"], f"x.{format}", [FileTags(str(here / "in/bad.wav"), 3.0, GOOD)], resume=True)
+    text = Path(f"x.{format}").read_text()
+    assert "no audio" not in text and text.index("in/a") < text.index("bad") < text.index("in/deep")
+
+
+def test_an_output_folder_keeps_the_tree_that_it_began_with(here):
+    write(["in"], "out", [A, FAILED])
+    (here / "link").symlink_to("in")
+    for paths in (["in/deep"], ["link"], [str(here / "in")]):
+        files = [FileTags(f"{here}/in/deep/a.wav", 2.0, GOOD), FileTags("link/a.wav", 2.0, GOOD)]
+        write(paths, "out", files, resume=True)
+        assert tree("out") == ["a.wav.jsonl", "bad.wav.error.json", "deep/a.wav.jsonl"]
+    write(["other"], "out", [FileTags("other/a.wav", 1.0, GOOD)], resume=True)
+    assert tree("out")[0].startswith("_outside/") and len(tree("out")) == 4
+
+
+@pytest.mark.parametrize("length", [243, 244, 249, 250, 255])
+@pytest.mark.parametrize("letter", ["m", "é"])
+def test_names_of_any_length_have_a_result_that_is_found_again(here, letter, length):
+    name = (letter * 255).encode()[:length].decode("utf-8", "ignore")
+    other = name[:-1] + "x"
+    results = [FileTags(f"in/{name}", 1.0, GOOD), FileTags(f"in/{other}", 1.0, GOOD)]
+    failed = FileTags(f"in/{name}", None, (), error="no audio")
+    write(["in"], "out", [failed])
+    write(["in"], "out", results, resume=True)
+    names = tree("out")
+    assert len(names) == 2 and not [x for x in names if "error" in x]
+    stamps = [os.stat(Path("out", x)).st_mtime_ns for x in names]
+    write(["in"], "out", results, resume=True)
+    assert [os.stat(Path("out", x)).st_mtime_ns for x in names] == stamps
+
+
+def test_paths_of_any_length_have_a_result_that_is_found_again(here):
+    deep = "in/" + "/".join(["d" * 200] * 20)
+    results = [FileTags(f"{deep}/{name}.wav", 1.0, GOOD) for name in "ab"]
+    write(["in"], "out", results)
+    assert len(tree("out")) == 2 and tree("out")[0].startswith("_long/")
+    with plan_output(["in"], "out", None, True).open(ENGINE, TagOptions()) as out:
+        assert all(out.has(Path(result.path)) for result in results)
+
+
+def test_names_are_shortened_only_where_they_must_be():
+    assert fitting("a" * (NAME_BYTES - 6), ".jsonl") == "a" * (NAME_BYTES - 6) + ".jsonl"
+    short = fitting("a" * NAME_BYTES, ".jsonl")
+    assert len(short) == NAME_BYTES and short.endswith(".jsonl")
+
+
+@pytest.mark.parametrize("format", ["csv", "raven", "audacity", "table", "html", "jsonl", "json"])
+def test_every_output_is_valid_unicode(here, format):
+    odd = FileTags("in/caf\udce9.wav", 1.0, (Tag("\ud800=", None, 0.5),), warning="\udc80")
+    write(["in/x.wav"], "x", [odd], format=format)
+    (path,) = (path for path in Path("x").iterdir() if path.name != IN_FOLDER)
+    assert path.read_bytes().decode("utf-8")
+
+
+def test_a_mark_for_excel(here):
+    with plan_output(["in"], "x.csv", None, False, bom=True).open(ENGINE, TagOptions()) as out:
+        out.write(A)
+    whole = Path("x.csv").read_bytes()
+    assert whole.startswith(b"\xef\xbb\xbfpath,")
+    write(["in"], "x.csv", [A], resume=True)
+    assert Path("x.csv").read_bytes() == whole
+    with pytest.raises(ValueError, match="--format csv"):
+        plan_output(["in"], "x.json", None, False, bom=True)

@@ -12,7 +12,7 @@ import pytest
 from audiotag.errors import DataError
 from audiotag.tagging.formats import Surroundings, make_format
 from audiotag.tagging.results import FileTags, Tag
-from audiotag.tagging.resume import real_path, recover, settle
+from audiotag.tagging.resume import cut, real_path, recover, settle
 
 TAGS = (Tag("Speech", "/m/09x0r", 0.9), Tag('An "odd", one', None, 0.25))
 RESULTS = (
@@ -43,10 +43,12 @@ def go_on(output: Path, name: str, results) -> None:
     """What a run with --resume does."""
     earlier = recover(output, name)
     rest = [result for result in results if not earlier.take(result.path)]
-    with open(output, "ab") as file:
-        file.write(text(name, rest, begun=earlier.size > 0))
-    for result in rest:
-        earlier.name_of(result.path)
+    for number, result in enumerate(rest):
+        earlier.name_of(result.path, is_first=number == 0)
+        if number == 0:
+            cut(output, earlier.size)
+        with open(output, "ab") as file:
+            file.write(text(name, [result], begun=number > 0 or earlier.size > 0))
     if not earlier.is_settled:
         settle(output, name)
 
@@ -91,15 +93,36 @@ def test_other_files_leave_earlier_failures_in_place(here, name):
     output.write_bytes(text(name, RESULTS))
     more = [FileTags("other.wav", 1.0, TAGS)]
     go_on(output, name, [*more, RESULTS[-1]])
-    # A csv does not show that its last file is whole.
-    expected = [*RESULTS, *more] if name == "jsonl" else [*RESULTS[:-1], *more, RESULTS[-1]]
-    assert output.read_bytes() == text(name, expected)
+    assert output.read_bytes() == text(name, [*RESULTS, *more])
+
+
+def test_the_last_file_of_a_csv_is_kept_where_it_is_not_done_again(here):
+    output = here / "out"
+    output.write_bytes(text("csv", RESULTS))
+    go_on(output, "csv", RESULTS[:2])
+    assert output.read_bytes() == text("csv", RESULTS)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_sounds_on_standard_input_are_all_kept(here, name):
+    output = here / "out"
+    sounds = [
+        FileTags("-", 1.0, TAGS),
+        FileTags("-", 2.0, TAGS),
+        FileTags("a", None, (), error="x"),
+    ]
+    output.write_bytes(text(name, sounds[:2]))
+    with open(output, "ab") as file:
+        file.write(text(name, sounds[2:] * 2, begun=True))
+    settle(output, name)
+    kept = output.read_bytes()
+    assert kept == text(name, sounds)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_nothing_is_written_where_nothing_is_torn(here, name):
     output = here / "out"
-    output.write_bytes(text(name, RESULTS[:1] if name == "jsonl" else ()))
+    output.write_bytes(text(name, RESULTS))
     output.chmod(0o400)
     stamp = output.stat()
     recover(output, name)
@@ -112,7 +135,7 @@ def test_finished_files_are_known_and_failed_ones_too(here):
     earlier = recover(output, "jsonl")
     good = [result.path for result in RESULTS if result.error is None]
     assert earlier.done == Counter(str(here / path) for path in good)
-    assert earlier.failed == {str(here / "bad.wav"): ["bad.wav"]}
+    assert earlier.again == {str(here / "bad.wav"): ["bad.wav"]}
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -149,8 +172,8 @@ def test_a_file_that_failed_keeps_its_name(here):
     output = here / "out"
     output.write_bytes(text("jsonl", [FileTags("a.wav", None, (), error="no")]))
     earlier = recover(output, "jsonl")
-    assert earlier.name_of(str(here / "a.wav")) == "a.wav"
-    assert earlier.name_of(str(here / "a.wav")) == str(here / "a.wav")
+    assert earlier.name_of(str(here / "a.wav"), True) == "a.wav"
+    assert earlier.name_of(str(here / "a.wav"), False) == str(here / "a.wav")
 
 
 def test_paths_start_where_they_did(here, monkeypatch):
@@ -161,8 +184,8 @@ def test_paths_start_where_they_did(here, monkeypatch):
     monkeypatch.chdir(here / "new")
     earlier = recover(output, "jsonl", str(here / "old"))
     assert not earlier.take("a.wav") and earlier.take("../old/a.wav")
-    assert earlier.name_of("b.wav") == os.path.join("..", "new", "b.wav")
-    assert earlier.name_of("/b.wav") == "/b.wav" and earlier.name_of("-") == "-"
+    assert earlier.name_of("b.wav", True) == os.path.join("..", "new", "b.wav")
+    assert [earlier.name_of(path, False) for path in ("/b.wav", "-")] == ["/b.wav", "-"]
 
 
 def test_real_path_is_that_of_the_folder(here):

@@ -32,9 +32,9 @@ class Number(click.ParamType):
             wanted = "a whole number" if self._kind is int else "a number"
             self.fail(f"{value!r} is not {wanted}", param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is not a number that can be counted with", param, ctx)
+            self.fail(f"{value} is not a finite number", param, ctx)
         if self._high is not None and number > self._high:
-            self.fail(f"{value} is above {self._high:g}", param, ctx)
+            self.fail(f"{value} is above {self._high:,.10g}", param, ctx)
         if number < self._low:
             self.fail(f"{value} is below {self._low:g}", param, ctx)
         return number
