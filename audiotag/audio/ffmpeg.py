@@ -2,10 +2,10 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NO_RECORDING = "cannot be decoded (it is damaged, or no recording: a playlist, picture or text)"
 # No protocol has this name, so that nothing is opened but what is given.
 OPTIONS = {"format_whitelist": ",".join(sorted(ALLOWED)), "protocol_whitelist": "none"}
+SEEKS, BYTES_OF_SEEK = 2**16, 2**10  # that a file may take, and one more for so many bytes
 PREROLL = 0.25  # s decoded and dropped before a seek target, to warm up lossy decoders
 
 
@@ -51,29 +52,53 @@ def with_pyav(source: Source, start: float, duration: float) -> Iterator[Block]:
         raise DecodeError(f"cannot be decoded ({error.strerror})") from error
 
 
-def _container(source: Source) -> "InputContainer":
+@contextmanager
+def _container(source: Source) -> Iterator["InputContainer"]:
     """Open with FFmpeg, which gets the file's bytes and can open nothing else.
 
     Raises:
         DecodeError: It is no recording.
+        OSError: It cannot be opened.
     """
     import av
 
-    file: Any = _File(source) if isinstance(source, Path) else open_source(source)
-    try:
-        return av.open(file, "r", options=OPTIONS, metadata_errors="replace")
-    except av.ArgumentError as error:  # the format is not allowed
-        raise DecodeError(NO_RECORDING) from error
-
-
-class _File(io.FileIO):
-    """A file; seeking to before its beginning, as damaged headers ask for, is ignored."""
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+    with open_source(source) as file:
         try:
-            return super().seek(offset, whence)
-        except OSError:
-            return self.tell()
+            container = av.open(_Input(file), "r", options=OPTIONS, metadata_errors="replace")
+        except av.ArgumentError as error:  # the format is not allowed
+            raise DecodeError(NO_RECORDING) from error
+        with container:
+            yield container
+
+
+class _Input:
+    """A file as FFmpeg reads it.
+
+    It seems to end where FFmpeg has sought too often: from one empty piece of a header to the next,
+    of which a file of zeros has millions. Seeking to before the beginning, as damaged headers ask
+    for, is ignored.
+
+    Attributes:
+        name: The file's, if it has one; its suffix tells formats without a header.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.name = str(getattr(file, "name", "<none>"))
+        self.tell = file.tell
+        self._file = file
+        self._seeks = SEEKS + file.seek(0, io.SEEK_END) // BYTES_OF_SEEK  # that are left
+        file.seek(0)
+
+    def read(self, size: int) -> bytes:
+        """The next bytes."""
+        return self._file.read(size) if self._seeks > 0 else b""
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Go to a place in the file."""
+        self._seeks -= 1
+        with suppress(OSError, ValueError):
+            self._file.seek(offset, whence)
+        return self._file.tell()
 
 
 def _audio_stream(container: "InputContainer") -> "AudioStream":

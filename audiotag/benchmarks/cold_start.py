@@ -50,6 +50,9 @@ def main(
     clock.lap("Python")
     for name in command_line.split(","):
         import_module(name)
+    from audiotag.audio.helpers import HELPERS
+
+    HELPERS.start(1)  # as `audiotag tag` does
     clock.lap("command line")
     for name in RUNTIMES[engine_name]:
         import_module(name)
