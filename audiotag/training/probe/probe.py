@@ -17,14 +17,13 @@ from torch import Tensor
 from audiotag.data.dataset import ClipDataset, recording_of
 from audiotag.errors import DataError, ModelError
 from audiotag.evaluation.hearing import compute_clips, equal_lengths
-from audiotag.evaluation.metrics import mean_average_precision
 from audiotag.evaluation.thresholds import best_threshold
 from audiotag.models.evaluation_record import to_json
 from audiotag.models.model import Model
 from audiotag.runtime.files import replaced
 from audiotag.runtime.progress import progress_line
 from audiotag.training.probe.head import seen_by_head, set_rows
-from audiotag.training.probe.regression import choose_penalty, fit
+from audiotag.training.probe.regression import choose_penalty, figure_of, fit
 
 PROBE_FILE = "probe.json"  # in a run folder
 PARTS = 5  # of the cross-validation, unless the data set has folds
@@ -95,14 +94,14 @@ def fit_probe(tagger: Model, dataset: ClipDataset, targets: np.ndarray, first: i
     features = torch.from_numpy(_features(tagger, dataset)).double()
     truth, parts = torch.from_numpy(targets).double(), torch.from_numpy(parts_of(dataset, targets))
     chosen = choose_penalty(features, truth, parts, is_single)
-    set_rows(tagger.backbone, first, fit(features, truth, is_single, chosen.penalty))
-    figure, value = measure(chosen.logits, truth[chosen.clips], is_single)
+    found = fit(features, truth, is_single, chosen.penalty, chosen.temperature)
+    set_rows(tagger.backbone, first, found)
     return Probe(
         clips=len(dataset),
         parts=len(parts.unique()),
         penalty=chosen.penalty,
-        figure=figure,
-        value=value,
+        figure="accuracy" if is_single else "mAP",
+        value=figure_of(chosen.logits, truth[chosen.clips], is_single),
         thresholds=_thresholds(chosen.logits, truth[chosen.clips]),
         seconds=time.monotonic() - start,
     )
@@ -118,13 +117,6 @@ def parts_of(dataset: ClipDataset, targets: np.ndarray) -> np.ndarray:
     order = sorted(range(len(dataset)), key=lambda i: (label[i], recordings[i]))
     dealt = {name: i % PARTS for i, name in enumerate(dict.fromkeys(recordings[i] for i in order))}
     return np.array([dealt[name] for name in recordings])
-
-
-def measure(logits: Tensor, truth: Tensor, is_single: bool) -> tuple[str, float]:
-    """Name and value of the figure of logits against the truth, both (N, classes)."""
-    if is_single:
-        return "accuracy", float((logits.argmax(1) == truth.argmax(1)).double().mean())
-    return "mAP", mean_average_precision(truth.numpy() > 0, logits.numpy())
 
 
 def _check(dataset: ClipDataset, targets: np.ndarray) -> None:

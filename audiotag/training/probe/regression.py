@@ -1,7 +1,9 @@
-"""Logistic regression with an L2 penalty that cross-validation chooses.
+"""Logistic regression with an L2 penalty and a temperature that cross-validation chooses.
 
 One label a clip: multinomial; else each class by itself. The penalty is on the weights of features
-that are scaled to one variance in all, so that one row of penalties suits every backbone.
+that are scaled to one variance in all, so that one row of penalties suits every backbone. The
+penalty that tells most clips right is mostly too weak for scores that can be believed, so logits
+are divided by a temperature (arXiv 1706.04599).
 """
 
 from collections.abc import Iterator
@@ -11,8 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-PENALTIES = tuple(10.0 ** (-x / 2) for x in range(11))  # of the squared weights, strong to weak
+from audiotag.evaluation.metrics import mean_average_precision
+
+PENALTIES = tuple(10.0 ** (-x / 2) for x in range(13))  # of the squared weights, strong to weak
 STEPS = 200  # of L-BFGS at most, from the solution of the penalty before
+TEMPERATURES = tuple(2.0 ** (x / 4) for x in range(-8, 15))  # 0.25 to 11
+DOUBT = 0.5  # standard errors by which a penalty may be worse than the best, for a better loss
 TOLERANCE = 1e-6  # of the gradient
 MOST_CLIPS = 5000  # the penalty is chosen on so many at most
 
@@ -31,17 +37,27 @@ class Regression:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A penalty, and what it gave in cross-validation.
+    """What cross-validation chose, and what it gave.
 
     Attributes:
-        penalty: The one of the lowest loss.
-        logits: Of every clip by the regression that had not learnt from it, (N, classes).
+        penalty: The one that told clips best.
+        temperature: What logits are divided by.
+        logits: Of every clip by the regression that had not learnt from it, divided, (N, classes).
         clips: Numbers of these clips, (N,).
     """
 
     penalty: float
+    temperature: float
     logits: Tensor
     clips: Tensor
+
+
+def figure_of(logits: Tensor, truth: Tensor, is_single: bool) -> float:
+    """Accuracy of logits against the truth, both (N, classes), or the mean average precision where
+    clips may have several labels or none; NaN if none has any."""
+    if is_single:
+        return float((logits.argmax(1) == truth.argmax(1)).double().mean())
+    return mean_average_precision(truth.numpy() > 0, logits.numpy())
 
 
 def loss_of(logits: Tensor, targets: Tensor, is_single: bool) -> Tensor:
@@ -52,7 +68,8 @@ def loss_of(logits: Tensor, targets: Tensor, is_single: bool) -> Tensor:
 
 
 def choose_penalty(features: Tensor, targets: Tensor, parts: Tensor, is_single: bool) -> Chosen:
-    """The penalty with which clips are told best by a regression on the others' parts.
+    """The penalty and temperature with which clips are told best by a regression on the others'
+    parts.
 
     Args:
         features: (N, D), in double precision.
@@ -70,14 +87,38 @@ def choose_penalty(features: Tensor, targets: Tensor, parts: Tensor, is_single: 
         rest = parts != part
         for number, found in enumerate(fits(features[rest], targets[rest], is_single)):
             told[number, ~rest] = found(features[~rest])
-    losses = torch.stack([loss_of(logits, targets, is_single) for logits in told])
-    best = int(losses.argmin())
-    return Chosen(PENALTIES[best], told[best], clips)
+    best = _best(told, targets, is_single)
+    temperature = _temperature(told[best], targets, is_single)
+    return Chosen(PENALTIES[best], temperature, told[best] / temperature, clips)
 
 
-def fit(features: Tensor, targets: Tensor, is_single: bool, penalty: float) -> Regression:
-    """The regression with a penalty; arguments as of `choose_penalty`."""
-    return next(fits(features, targets, is_single, (penalty,)))
+def _best(told: Tensor, targets: Tensor, is_single: bool) -> int:
+    """Number of the best of logits (P, N, classes): of the lowest loss, at a temperature of its
+    own, among those whose figure is the best but for chance."""
+    figures = torch.tensor([figure_of(logits, targets, is_single) for logits in told]).nan_to_num()
+    highest = float(figures.max())
+    least = highest - DOUBT * (max(highest * (1 - highest), 0.0) / len(targets)) ** 0.5
+    losses = [_calibrated_loss(logits, targets, is_single) for logits in told]
+    return min((losses[i], i) for i in range(len(told)) if figures[i] >= least)[1]
+
+
+def _calibrated_loss(logits: Tensor, targets: Tensor, is_single: bool) -> float:
+    return float(loss_of(logits / _temperature(logits, targets, is_single), targets, is_single))
+
+
+def _temperature(logits: Tensor, targets: Tensor, is_single: bool) -> float:
+    """The temperature of the lowest loss."""
+    losses = [float(loss_of(logits / x, targets, is_single)) for x in TEMPERATURES]
+    return min(zip(losses, TEMPERATURES, strict=True))[1]
+
+
+def fit(
+    features: Tensor, targets: Tensor, is_single: bool, penalty: float, temperature: float = 1.0
+) -> Regression:
+    """The regression with a penalty, its logits divided by a temperature; other arguments as of
+    `choose_penalty`."""
+    found = next(fits(features, targets, is_single, (penalty,)))
+    return Regression(found.weight / temperature, found.bias / temperature)
 
 
 def fits(
