@@ -18,7 +18,7 @@ from audiotag.evaluation.metrics import mean_average_precision
 PENALTIES = tuple(10.0 ** (-x / 2) for x in range(13))  # of the squared weights, strong to weak
 STEPS = 200  # of L-BFGS at most, from the solution of the penalty before
 TEMPERATURES = tuple(2.0 ** (x / 4) for x in range(-8, 15))  # 0.25 to 11
-DOUBT = 0.5  # standard errors by which a penalty may be worse than the best, for a better loss
+DOUBT = 1.0  # standard errors by which a penalty may be worse than the best, for a better loss
 TOLERANCE = 1e-6  # of the gradient
 MOST_CLIPS = 5000  # the penalty is chosen on so many at most
 

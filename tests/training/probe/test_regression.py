@@ -79,7 +79,7 @@ def test_what_is_chosen_tells_left_out_clips_best(is_single):
             rest = parts != part
             told[~rest] = fit(features[rest], targets[rest], is_single, penalty)(features[~rest])
         figures.append(figure_of(told, targets, is_single))
-    assert figure_of(chosen.logits, targets, is_single) >= max(figures) - 0.04
+    assert figure_of(chosen.logits, targets, is_single) >= max(figures) - 0.07
     again = torch.zeros_like(targets)
     for part in range(5):
         rest = parts != part
