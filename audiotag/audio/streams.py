@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from audiotag.audio.decoders import decode
+from audiotag.audio.decoders import NO_SAMPLES, decode
 from audiotag.audio.in_memory import Samples, Sound
-from audiotag.audio.sources import Block, DecodeError, Source
+from audiotag.audio.sources import USUAL, Block, DecodeError, Listening, Source, Warn, ignore
 from audiotag.errors import AudioError
 
 PIECE = 10.0  # s resampled into one array
@@ -25,7 +25,12 @@ CHUNK = 2**15  # samples resampled at once: few enough for the CPU's caches, whi
 
 
 def stream(
-    path: str | Path | Sound, sample_rate: int, start: float = 0.0, duration: float | None = None
+    path: str | Path | Sound,
+    sample_rate: int,
+    start: float = 0.0,
+    duration: float | None = None,
+    listening: Listening = USUAL,
+    warn: Warn = ignore,
 ) -> Iterator[np.ndarray]:
     """Read a recording block by block, in memory that does not grow with its length.
 
@@ -37,6 +42,8 @@ def stream(
         sample_rate: rate of the result, in Hz.
         start: time to start at, in seconds.
         duration: seconds to read, everything where None; a shorter recording ends earlier.
+        listening: the track and channel to hear.
+        warn: told of what is doubtful, in sentences without the file's name.
 
     Yields:
         Mono float32 blocks in [-1, 1], of shape (T,) with T > 0; at least one.
@@ -46,12 +53,12 @@ def stream(
         ValueError: `start` is negative or `duration` is not positive.
     """
     if isinstance(path, Sound):
-        yield from _stream(path.content, path.name, sample_rate, start, duration)
+        yield from _stream(path.content, path.name, sample_rate, start, duration, listening, warn)
         return
     path = Path(path)
     try:
         _check_file(path)
-        yield from _stream(path, str(path), sample_rate, start, duration)
+        yield from _stream(path, str(path), sample_rate, start, duration, listening, warn)
     except OSError as error:
         raise AudioError(f"{path}: cannot be opened ({error.strerror})") from error
 
@@ -97,17 +104,24 @@ def _stream(
     sample_rate: int,
     start: float,
     duration: float | None,
+    listening: Listening = USUAL,
+    warn: Warn = ignore,
 ) -> Iterator[np.ndarray]:
     if start < 0 or (duration is not None and duration <= 0):
         raise ValueError(f"start {start} s must not be negative, duration {duration} s positive")
     limit = np.inf if duration is None else duration
     if isinstance(source, Samples):
-        blocks = source.blocks(start, limit)
+        blocks = source.blocks(start, limit, listening, warn)
     else:
-        blocks = decode(source, start, limit)
+        blocks = decode(source, start, limit, listening, warn)
+    is_empty = True
     try:
         for rate, group in groupby(blocks, key=itemgetter(0)):
-            yield from _resampled(_pieces(group), rate, sample_rate)
+            for samples in _resampled(_pieces(group), rate, sample_rate):
+                is_empty = False
+                yield samples
+        if is_empty:
+            raise DecodeError(f"{NO_SAMPLES} at {sample_rate} Hz: it is too short")
     except DecodeError as error:
         raise AudioError(f"{name}: {error}{f' from {start} s on' if start else ''}") from error
 
