@@ -8,6 +8,7 @@ does not get MP3: its decoder writes warnings straight to standard error for man
 block is a pair (sample rate in Hz, mono float32 samples of shape (T,)).
 """
 
+import io
 from collections.abc import Callable, Iterator
 from typing import IO
 
@@ -16,33 +17,52 @@ import soundfile
 
 from audiotag.audio.ffmpeg import with_pyav
 from audiotag.audio.headers import FLAC_MARK, Announced, read_announced
-from audiotag.audio.mono import cut, scaled_mean
+from audiotag.audio.helper_process import Warn
+from audiotag.audio.levels import levelled
+from audiotag.audio.mono import ALL, Hearing, Mixer, cut
+from audiotag.audio.parts import parts_of
+from audiotag.audio.repaired import AU_MARKS, Part
 from audiotag.audio.sources import (
+    NO_SAMPLES,
+    USUAL,
     Block,
-    Bytes,
     DecodeError,
+    Listening,
+    Pieces,
+    Readable,
     Source,
     checked_rate,
+    ignore,
     open_source,
     samples_at_once,
+    size_of,
 )
 
-NO_SAMPLES = "holds no audio samples"
 EMPTY_FILE = "the file is empty"
 SHORT_VALUES = 2**22  # samples times channels of a short file, 48 s of a CD's sound
 SHORT_BYTES = 2**24  # of a short file, with the pictures that it may hold
 MP3_MARKS = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xe3")  # a tag, or a frame of layer 3
 LAST_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # after an MP3 file's audio
-Decoder = Callable[[Source, float, float], Iterator[Block]]
+FLOATS = ("FLOAT", "DOUBLE")  # libsndfile's names of samples that may go beyond 1
+READ_AHEAD = 2**16  # bytes that libsndfile may have read of a file's end, and not decoded
+Decoder = Callable[[Readable, float, float, Hearing], Iterator[Block]]
 
 
-def decode(source: Source, start: float = 0.0, duration: float = np.inf) -> Iterator[Block]:
-    """Decode with the first decoder that can, and continue with the next where one stops.
+def decode(
+    source: Source,
+    start: float = 0.0,
+    duration: float = np.inf,
+    listening: Listening = USUAL,
+    warn: Warn = ignore,
+) -> Iterator[Block]:
+    """Decode all that a player would play of a file, at its time and its level.
 
     Args:
         source: path of a file, or a file's bytes.
         start: time to start at, in seconds.
         duration: seconds to decode; a shorter recording ends earlier.
+        listening: the track and channel to hear.
+        warn: told of what is doubtful.
 
     Yields:
         Blocks of at most about `BLOCK_VALUES` samples, none of them empty.
@@ -51,10 +71,36 @@ def decode(source: Source, start: float = 0.0, duration: float = np.inf) -> Iter
         DecodeError: not one sample could be decoded.
         OSError: the file cannot be opened.
     """
-    done, reason = 0.0, NO_SAMPLES
-    for decoder in _decoders(_head(source)):
+    parts = parts_of(source, warn)
+    if len(parts) == 1:
+        yield from _decoded(parts[0], start, duration, listening, warn)
+        return
+    is_empty = True
+    for block in cut(_joined(parts, listening, warn), start, duration):
+        is_empty = False
+        yield block
+    if is_empty:
+        raise DecodeError(NO_SAMPLES)
+
+
+def _joined(parts: list[Part], listening: Listening, warn: Warn) -> Iterator[Block]:
+    """The files that a file consists of, one after another."""
+    for number, part in enumerate(parts, 1):
         try:
-            for rate, mono in decoder(source, start + done, duration - done):
+            yield from _decoded(part, 0.0, np.inf, listening, warn)
+        except DecodeError as error:
+            warn(f"consists of {len(parts)} files, of which number {number} {error}")
+
+
+def _decoded(
+    part: Part, start: float, duration: float, listening: Listening, warn: Warn
+) -> Iterator[Block]:
+    """Decode with the first decoder that can, and continue with the next where one stops."""
+    done, reason = 0.0, NO_SAMPLES
+    hearing = Hearing(listening, part.is_ambisonic, warn)
+    for decoder in _decoders(part.source, listening):
+        try:
+            for rate, mono in decoder(part.source, start + done, duration - done, hearing):
                 done += len(mono) / rate
                 yield rate, mono
             if done:  # a recorder that crashed leaves a header of no samples before good ones
@@ -65,7 +111,9 @@ def decode(source: Source, start: float = 0.0, duration: float = np.inf) -> Iter
         raise DecodeError(reason)
 
 
-def with_miniaudio(source: Source, start: float, duration: float) -> Iterator[Block]:
+def with_miniaudio(
+    source: Readable, start: float, duration: float, hearing: Hearing = ALL
+) -> Iterator[Block]:
     """Decode a short FLAC or MP3 file whole, or nothing of it: miniaudio would leave damaged frames
     out without a gap. Samples of MP3 files are rounded to 16 bits.
 
@@ -84,13 +132,15 @@ def with_miniaudio(source: Source, start: float, duration: float) -> Iterator[Bl
     except miniaudio.DecodeError as error:
         raise DecodeError(f"cannot be decoded ({error})") from error
     samples = np.frombuffer(whole.samples, np.float32)
-    if (whole.nchannels, len(samples)) != (form.channels, form.count * form.channels):
+    is_whole = form.skipped + form.count <= form.decoded == len(samples) // form.channels
+    if whole.nchannels != form.channels or not is_whole:
         raise DecodeError("cannot be decoded (it is not as long as its header says)")
-    channels = samples.reshape(-1, form.channels).T
-    yield from cut(iter([(form.rate, scaled_mean(list(channels)))]), start, duration)
+    channels = samples.reshape(-1, form.channels)[form.skipped :][: form.count].T
+    mono = Mixer(hearing).mix(list(channels))
+    yield from cut(iter([(form.rate, mono)]), start, duration)
 
 
-def _read_short(source: Source) -> tuple[Announced, bytes]:
+def _read_short(source: Readable) -> tuple[Announced, bytes]:
     """What a short file's header says, and the bytes of its audio."""
     with open_source(source) as file:
         form = read_announced(file)
@@ -105,35 +155,46 @@ def _read_short(source: Source) -> tuple[Announced, bytes]:
     return form, data[: form.size]
 
 
-def with_soundfile(source: Source, start: float, duration: float) -> Iterator[Block]:
+def with_soundfile(
+    source: Readable, start: float, duration: float, hearing: Hearing = ALL
+) -> Iterator[Block]:
     """Decode with libsndfile.
 
     Raises:
-        DecodeError: libsndfile cannot open or read on, or the file ends before its header says.
+        DecodeError: libsndfile cannot open or read on, or the file ends before its header says, or
+            goes on.
     """
     try:
         with open_source(source) as raw, _sound_file(raw) as file:
             rate = checked_rate(file.samplerate)
-            yield from _read(file, round(start * rate), round(min(duration * rate, file.frames)))
+            begin, count = round(start * rate), round(min(duration * rate, file.frames))
+            yield from _levelled(file, begin, count, hearing)
+            if file.format == "FLAC" and begin + count >= file.frames:
+                _check_end(raw)
     except soundfile.LibsndfileError as error:
         raise DecodeError(f"cannot be decoded ({error.error_string.rstrip('.')})") from error
 
 
-def _head(source: Source) -> bytes:
-    if isinstance(source, bytes):
-        return source[:64]
-    with source.open("rb") as file:
-        return file.read(64)
+def _check_end(raw: IO[bytes]) -> None:
+    place = raw.tell()
+    if size_of(raw) - place > READ_AHEAD:
+        raise DecodeError("cannot be decoded (there is more in it than its header says)")
 
 
-def _decoders(head: bytes) -> tuple[Decoder, ...]:
+def _decoders(source: Readable, listening: Listening) -> tuple[Decoder, ...]:
+    """The decoders for a file, by its first bytes."""
+    with open_source(source) as file:
+        head = file.read(64)
     if not head:
         raise DecodeError(EMPTY_FILE)
+    if listening.track not in (None, 1):
+        return (with_pyav,)  # which knows how many there are
     if head.startswith(FLAC_MARK):
         return with_miniaudio, with_soundfile, with_pyav
     if head.startswith(MP3_MARKS):
         return with_miniaudio, with_pyav
-    return (with_soundfile, with_pyav) if _is_plain(head) else (with_pyav,)
+    is_repaired = isinstance(source, Pieces) and head.startswith(AU_MARKS)
+    return (with_soundfile, with_pyav) if is_repaired or _is_plain(head) else (with_pyav,)
 
 
 def _is_plain(head: bytes) -> bool:
@@ -146,16 +207,29 @@ def _is_plain(head: bytes) -> bool:
 
 def _sound_file(raw: IO[bytes]) -> soundfile.SoundFile:
     # A real file goes by its descriptor: any name works, and reads need no Python callback.
-    if isinstance(raw, Bytes):
-        return soundfile.SoundFile(raw)
-    return soundfile.SoundFile(raw.fileno(), closefd=False)
+    if isinstance(raw, io.FileIO):
+        return soundfile.SoundFile(raw.fileno(), closefd=False)
+    return soundfile.SoundFile(raw)
 
 
-def _read(file: soundfile.SoundFile, start: int, count: int) -> Iterator[Block]:
+def _levelled(
+    file: soundfile.SoundFile, start: int, count: int, hearing: Hearing
+) -> Iterator[Block]:
+    """Samples start to start + count; those of a floating-point file at the file's level."""
+    blocks = _read(file, start, count, Mixer(hearing))
+    if file.subtype not in FLOATS:
+        return blocks
+    is_one_block = start == 0 and count == file.frames <= samples_at_once(file.channels)
+    whole = None if is_one_block else lambda: _read(file, 0, file.frames, Mixer(hearing))
+    return levelled(blocks, whole, hearing.warn)
+
+
+def _read(file: soundfile.SoundFile, start: int, count: int, mixer: Mixer) -> Iterator[Block]:
     """Read samples start to start + count in blocks, as far as the header says they go."""
     if start >= file.frames:
         return
-    file.seek(start)
+    if start or file.subtype in FLOATS:  # others are read once; G.721 does not bear a seek
+        file.seek(start)
     left = min(count, file.frames - start)
     step = samples_at_once(file.channels)
     # To scale the values of a WAV file, libsndfile takes three times as long as NumPy.
@@ -166,4 +240,4 @@ def _read(file: soundfile.SoundFile, start: int, count: int) -> Iterator[Block]:
         if not len(block):
             raise DecodeError("cannot be decoded (it ends before its header says)")
         left -= len(block)
-        yield file.samplerate, scaled_mean(list(block.T))
+        yield file.samplerate, mixer.mix(list(block.T))

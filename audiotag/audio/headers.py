@@ -4,6 +4,8 @@ import struct
 from dataclasses import dataclass
 from typing import IO
 
+from audiotag.audio.sources import read_at
+
 FLAC_MARK = b"fLaC"
 STREAMINFO = slice(18, 26)  # FLAC's rate, channels, bits of a sample and samples, 20, 3, 5, 36 bits
 TAG_HEADER = 10  # bytes of an ID3v2 tag before those that its size counts
@@ -13,6 +15,13 @@ MPEG_1, MPEG_2, MPEG_25 = 3, 2, 0
 RATES = {MPEG_1: (44_100, 48_000, 32_000), MPEG_2: (22_050, 24_000, 16_000)}
 RATES[MPEG_25] = (11_025, 12_000, 8_000)
 LAYER_3 = 1
+# kbit/s of layer 3, by the four bits of the header; 0 where it is free, 15 does not exist.
+BIT_RATES = {MPEG_1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)}
+BIT_RATES[MPEG_2] = BIT_RATES[MPEG_25] = (
+    0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0
+)  # fmt: skip
+FRAME = {MPEG_1: 1152, MPEG_2: 576, MPEG_25: 576}  # samples
+DECODER_DELAY = 529  # samples that every decoder of layer 3 adds at the beginning
 MARKS = (b"Xing", b"Info")  # of the variable and the constant bit rate
 ALL_FIELDS = 0xF
 ENCODERS = (b"LAME", b"Lavf", b"Lavc")  # that add the delay and the padding
@@ -29,6 +38,8 @@ class Announced:
         rate: Sample rate in Hz.
         channels: Number of channels.
         count: Samples of each channel.
+        skipped: Samples of each channel before them, from the encoder's and decoder's delays.
+        decoded: Samples of each channel in all frames.
     """
 
     begin: int
@@ -36,6 +47,8 @@ class Announced:
     rate: int
     channels: int
     count: int
+    skipped: int
+    decoded: int
 
 
 def read_announced(file: IO[bytes]) -> Announced | None:
@@ -44,7 +57,7 @@ def read_announced(file: IO[bytes]) -> Announced | None:
     head = file.read(STREAMINFO.stop)
     if head.startswith(FLAC_MARK):
         return _of_flac(head)
-    begin = _after_tag(head)
+    begin = after_tag(head)
     file.seek(begin)
     return _of_mp3(file.read(FIRST_FRAME), begin)
 
@@ -54,10 +67,11 @@ def _of_flac(head: bytes) -> Announced | None:
         return None
     form = int.from_bytes(head[STREAMINFO], "big")
     count = form & (1 << 36) - 1  # 0 where it was not known
-    return Announced(0, None, form >> 44, (form >> 41 & 7) + 1, count) if count else None
+    channels = (form >> 41 & 7) + 1
+    return Announced(0, None, form >> 44, channels, count, 0, count) if count else None
 
 
-def _after_tag(head: bytes) -> int:
+def after_tag(head: bytes) -> int:
     """Number of the byte after an ID3v2 tag, whose size is written in bytes of seven bits."""
     if not head.startswith(b"ID3") or len(head) < TAG_HEADER:
         return 0
@@ -68,13 +82,10 @@ def _after_tag(head: bytes) -> int:
 def _of_mp3(frame: bytes, begin: int) -> Announced | None:
     """What the first frame says, where it is one without sound that holds "Xing" or "Info" and
     LAME's fields."""
-    if len(frame) < FIRST_FRAME:
-        return None
     header = int.from_bytes(frame[:4], "big")
-    version, layer, unprotected = header >> 19 & 3, header >> 17 & 3, header >> 16 & 1
+    version, unprotected = header >> 19 & 3, header >> 16 & 1
     rate, mode = header >> 10 & 3, header >> 6 & 3
-    is_known = layer == LAYER_3 and unprotected and version in RATES and rate < 3
-    if header >> 21 != 0x7FF or not is_known:
+    if len(frame) < FIRST_FRAME or not unprotected or not _is_layer_3(header):
         return None
     channels = 1 if mode == 3 else 2
     side = (17, 32) if version == MPEG_1 else (9, 17)
@@ -83,5 +94,33 @@ def _of_mp3(frame: bytes, begin: int) -> Announced | None:
     if mark not in MARKS or flags & ALL_FIELDS != ALL_FIELDS or fields[120:124] not in ENCODERS:
         return None
     gaps = int.from_bytes(fields[141:144], "big")
-    count = frames * (1152 if version == MPEG_1 else 576) - (gaps >> 12) - (gaps & 0xFFF)
-    return Announced(begin, size, RATES[version][rate], channels, count) if count > 0 else None
+    delay, decoded = gaps >> 12, frames * FRAME[version]
+    count = decoded - delay - (gaps & 0xFFF)
+    length = _frame_bytes(header, version, RATES[version][rate])
+    if count <= 0 or not length:
+        return None
+    skipped = delay + DECODER_DELAY
+    return Announced(
+        begin + length, size - length, RATES[version][rate], channels, count, skipped, decoded
+    )
+
+
+def is_mp3(file: IO[bytes], place: int) -> bool:
+    """Whether two frames of layer 3 follow one another at a place."""
+    header = int.from_bytes(read_at(file, place, 4), "big")
+    if not _is_layer_3(header):
+        return False
+    version = header >> 19 & 3
+    length = _frame_bytes(header, version, RATES[version][header >> 10 & 3])
+    return _is_layer_3(int.from_bytes(read_at(file, place + length, 4), "big"))
+
+
+def _is_layer_3(header: int) -> bool:
+    layer, version, rate = header >> 17 & 3, header >> 19 & 3, header >> 10 & 3
+    return header >> 21 == 0x7FF and layer == LAYER_3 and version in RATES and rate < 3
+
+
+def _frame_bytes(header: int, version: int, rate: int) -> int:
+    """Bytes of a frame; 0 where its header does not say."""
+    bits = 1000 * BIT_RATES[version][header >> 12 & 15]
+    return bits and FRAME[version] // 8 * bits // rate + (header >> 9 & 1)

@@ -8,8 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.audio.mono import cut, scaled_mean
-from audiotag.audio.sources import MAX_RATE, MIN_RATE, Block, samples_at_once
+from audiotag.audio.helper_process import Warn
+from audiotag.audio.levels import levelled
+from audiotag.audio.mono import Hearing, Mixer, cut
+from audiotag.audio.sources import (
+    MAX_RATE,
+    MIN_RATE,
+    USUAL,
+    Block,
+    DecodeError,
+    Listening,
+    ignore,
+    samples_at_once,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +35,31 @@ class Samples:
     rate: int
     channels: np.ndarray
 
-    def blocks(self, start: float, duration: float) -> Iterator[Block]:
-        """What a decoder gives for the WAV file with these samples, from `start` on, in seconds."""
+    def blocks(
+        self,
+        start: float,
+        duration: float,
+        listening: Listening = USUAL,
+        warn: Warn = ignore,
+    ) -> Iterator[Block]:
+        """What a decoder gives for the WAV file with these samples, from `start` on, in seconds.
+
+        Raises:
+            DecodeError: There is no such track or channel.
+        """
+        if listening.track not in (None, 1):
+            raise DecodeError(f"has no audio track {listening.track}; an array has one")
+        hearing = Hearing(listening, warn=warn)
+        blocks = cut(self._mixed(hearing), start, duration)
+        if self.channels.dtype.kind != "f":
+            return blocks
+        return levelled(blocks, lambda: self._mixed(hearing), warn)
+
+    def _mixed(self, hearing: Hearing) -> Iterator[Block]:
         count, length = self.channels.shape
-        step = samples_at_once(count)
+        step, mixer = samples_at_once(count), Mixer(hearing)
         parts = (self.channels[:, begin : begin + step] for begin in range(0, length, step))
-        yield from cut(((self.rate, scaled_mean(list(part))) for part in parts), start, duration)
+        return ((self.rate, mixer.mix(list(part))) for part in parts)
 
 
 @dataclass(frozen=True, eq=False)

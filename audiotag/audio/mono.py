@@ -1,10 +1,159 @@
 """From channels to one: mixed, scaled to [-1, 1), and cut to a span of time."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from audiotag.audio.sources import Block
+from audiotag.audio.helper_process import Warn
+from audiotag.audio.sources import USUAL, Block, DecodeError, Listening, ignore
+
+PIECE = 2**15  # samples that one decision about the mix holds for, 0.7 s of a CD's sound
+LEAST = 2**12  # samples; a shorter rest is too short for a decision
+SPARSE = 13  # one sample in so many tells whether a closer look is worth it
+# Of the energy that the mean would have if the channels were independent. Over 1-s pieces of real
+# stereo recordings, where they are not each other's negative, the lowest seen is CANCELLED_NOTE.
+CANCELLED, AUDIBLE = 0.1, 0.3
+LOUDER = 2.0  # times the energy that makes another channel worth a change
+QUIET = 1e-12  # energy of what is silent; a 24-bit file's last bit is 1e-14
+FADE = 512  # samples from one choice to the next, without a click
+LFE, WITH_LFE = 3, (6, 8)  # the channel for low frequencies, in 5.1 and 7.1
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What is heard of a file, and who is told of what is doubtful.
+
+    Attributes:
+        listening: Track and channel, where they are not the usual ones.
+        is_ambisonic: Whether the first channel alone holds sound from everywhere (B-format's W).
+        warn: Takes warnings.
+    """
+
+    listening: Listening = USUAL
+    is_ambisonic: bool = False
+    warn: Warn = ignore
+
+
+ALL = Hearing()
+
+
+class Mixer:
+    """Makes one channel of several: their mean, as players do. Where they cancel in it, as a
+    microphone's two poles in left and right do, it is the channel with most energy.
+
+    Args:
+        hearing: Says which channel, if it is to be one alone.
+    """
+
+    def __init__(self, hearing: Hearing = ALL) -> None:
+        self._channel, self._is_ambisonic = hearing.listening.channel, hearing.is_ambisonic
+        self._chosen: int | None = None  # None for the mean
+        self._is_new = True
+
+    def mix(self, channels: Sequence[np.ndarray]) -> np.ndarray:
+        """One channel (T,) float32 of those in (T,), integers scaled to [-1, 1).
+
+        Raises:
+            DecodeError: There are fewer channels than the number of the one to hear.
+        """
+        if self._channel is not None:
+            if self._channel > len(channels):
+                raise DecodeError(f"has no channel {self._channel}; {_counted(len(channels))}")
+            return _alone(channels[self._channel - 1])
+        if self._is_ambisonic:
+            return _alone(channels[0])
+        mean = scaled_mean(channels)
+        if len(channels) == 1 or not len(mean):
+            return mean
+        with np.errstate(all="ignore"):  # damaged files hold any floats
+            if self._chosen is None and not _any_cancelled(channels, mean):
+                self._is_new = False
+                return mean
+            return self._joined(channels, mean)
+
+    def _joined(self, channels: Sequence[np.ndarray], mean: np.ndarray) -> np.ndarray:
+        """The mean, with the channel that was chosen in each piece where they cancel."""
+        count = max(1, round(len(mean) / PIECE))
+        bounds = np.linspace(0, len(mean), count + 1).astype(int).tolist()
+        for begin, end in zip(bounds, bounds[1:], strict=False):
+            before, is_first = self._chosen, self._is_new
+            piece = [channel[begin:end] for channel in channels]
+            if end - begin >= LEAST or self._is_new:
+                self._choose(*_energies(piece, mean[begin:end]))
+            if is_first:
+                before = self._chosen  # nothing to fade from
+            if before is not None or self._chosen is not None:
+                mean[begin:end] = _faded(piece, mean[begin:end], before, self._chosen)
+        return mean
+
+    def _choose(self, energies: np.ndarray, mixed: float) -> None:
+        """Choose the mean or a channel by their energies; where all are silent, nothing changes."""
+        ratio = _ratio(energies, mixed)
+        if not energies.sum() > QUIET or (
+            self._chosen is not None and CANCELLED <= ratio < AUDIBLE
+        ):
+            return
+        self._is_new = False
+        if not ratio < CANCELLED:
+            self._chosen = None
+            return
+        if len(energies) in WITH_LFE:
+            energies[LFE] = 0.0
+        best = int(energies.argmax())
+        if self._chosen is None or energies[best] > LOUDER * energies[self._chosen]:
+            self._chosen = best
+
+
+def _counted(count: int) -> str:
+    return "it has one" if count == 1 else f"it has {count}"
+
+
+def _alone(channel: np.ndarray) -> np.ndarray:
+    return scaled_mean([channel])
+
+
+def _ratio(energies: np.ndarray, mixed: float) -> float:
+    """Energy of the mean, as a part of what it were if the channels were independent."""
+    expected = energies.sum() / len(energies) ** 2
+    return mixed / expected if expected > 0 else np.inf
+
+
+def _any_cancelled(channels: Sequence[np.ndarray], mean: np.ndarray) -> bool:
+    """Whether channels seem to cancel in a piece, by few of its samples."""
+    few = [channel[::SPARSE] for channel in channels]
+    sparse = mean[::SPARSE]
+    step = max(1, PIECE // SPARSE)
+    return any(
+        _ratio(*_energies([channel[i : i + step] for channel in few], sparse[i : i + step]))
+        < AUDIBLE
+        for i in range(0, len(sparse), step)
+    )
+
+
+def _energies(channels: Sequence[np.ndarray], mean: np.ndarray) -> tuple[np.ndarray, float]:
+    """Energy of a sample of each channel, and of the mean; a constant offset is no sound."""
+    full = 1.0 if channels[0].dtype.kind == "f" else 2.0 ** (8 * channels[0].dtype.itemsize - 1)
+    energies = np.array([_variance(channel) for channel in channels]) / full**2
+    return energies, _variance(mean)
+
+
+def _variance(samples: np.ndarray) -> float:
+    values = samples.astype(np.float64)
+    return float(values @ values) / len(values) - float(values.mean()) ** 2
+
+
+def _faded(
+    channels: Sequence[np.ndarray], mean: np.ndarray, before: int | None, after: int | None
+) -> np.ndarray:
+    """What was chosen for a piece, faded in from what was chosen before it."""
+    chosen = mean.copy() if after is None else _alone(channels[after])
+    if before != after:
+        count = min(FADE, len(mean))
+        old = mean if before is None else _alone(channels[before])
+        rising = np.linspace(0.0, 1.0, count, dtype=np.float32)
+        chosen[:count] = old[:count] * (1 - rising) + chosen[:count] * rising
+    return chosen
 
 
 def scaled_mean(channels: Sequence[np.ndarray]) -> np.ndarray:

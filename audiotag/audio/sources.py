@@ -1,15 +1,68 @@
 """What decoders read, a file or its bytes, and what they give: blocks of mono samples."""
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 BLOCK_VALUES = 2**20  # samples times channels held at once by a decoder
+NO_SAMPLES = "holds no audio samples"
 MIN_RATE, MAX_RATE = 100, 10_000_000  # Hz; beyond these a header is damaged, not unusual
 Source = Path | bytes  # of a file, or all that is in it
+BUFFER = 2**18  # bytes read at once from a file put together of pieces
 Block = tuple[int, np.ndarray]  # sample rate in Hz, mono float32 samples (T,)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes of a file, from `begin` to before `end`."""
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A file as it should have been: bytes that were repaired, and spans of the file there is.
+
+    Attributes:
+        whole: The file there is.
+        parts: What follows one another.
+    """
+
+    whole: Source
+    parts: tuple[bytes | Span, ...]
+
+
+Readable = Source | Pieces
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Which of a recording's sounds is heard; numbers begin at 1.
+
+    Attributes:
+        track: Audio track; the one that players take where None.
+        channel: Channel of the track; all of them, mixed, where None.
+    """
+
+    track: int | None = None
+    channel: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("track", "channel"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is {value}; the first is 1")
+
+
+USUAL = Listening()
+
+
+def ignore(message: str) -> None:
+    """Take a warning, and do nothing."""
 
 
 class DecodeError(Exception):
@@ -29,13 +82,75 @@ class Bytes(io.BytesIO):
             return self.tell()
 
 
-def open_source(source: Source) -> IO[bytes]:
-    """A file to read, unbuffered.
+class _Joined(io.RawIOBase):
+    """The bytes of `Pieces`, one after another.
+
+    Args:
+        pieces: What to read.
+        file: The file that their spans lie in; closed with this one.
+    """
+
+    def __init__(self, pieces: Pieces, file: IO[bytes]) -> None:
+        self._file, self._parts = file, pieces.parts
+        sizes = [len(p) if isinstance(p, bytes) else p.end - p.begin for p in pieces.parts]
+        self._ends = np.cumsum([0, *sizes]).tolist()
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        begin = (0, self._at, self._ends[-1])[whence]
+        self._at = max(0, begin + offset)  # damaged headers ask for a place before the beginning
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        for part, begin, end in zip(self._parts, self._ends, self._ends[1:], strict=False):
+            if begin <= self._at < end:
+                size = min(len(buffer), end - self._at)
+                data = self._bytes(part, self._at - begin, size)
+                buffer[: len(data)] = data
+                self._at += len(data)
+                return len(data)
+        return 0
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def _bytes(self, part: bytes | Span, begin: int, size: int) -> bytes:
+        if isinstance(part, bytes):
+            return part[begin : begin + size]
+        self._file.seek(part.begin + begin)
+        return self._file.read(size)
+
+
+def open_source(source: Readable) -> IO[bytes]:
+    """A file to read, unbuffered where it is one.
 
     Raises:
         OSError: It cannot be opened.
     """
+    if isinstance(source, Pieces):
+        return io.BufferedReader(_Joined(source, open_source(source.whole)), BUFFER)
     return Bytes(source) if isinstance(source, bytes) else source.open("rb", buffering=0)
+
+
+def size_of(file: IO[bytes]) -> int:
+    """Bytes of an open file, which is then at its end."""
+    return file.seek(0, io.SEEK_END)
+
+
+def read_at(file: IO[bytes], place: int, size: int) -> bytes:
+    """Bytes from a place on, fewer at the end of the file."""
+    file.seek(place)
+    return file.read(size)
 
 
 def checked_rate(rate: int) -> int:

@@ -14,7 +14,15 @@ import numpy as np
 
 from audiotag.audio.helper_process import Warn
 from audiotag.audio.in_memory import Sound
-from audiotag.audio.sources import Block, DecodeError, Source
+from audiotag.audio.sources import (
+    NO_SAMPLES,
+    USUAL,
+    Block,
+    DecodeError,
+    Listening,
+    Source,
+    ignore,
+)
 from audiotag.errors import AudioError
 
 PIECE = 10.0  # s resampled into one array
@@ -28,7 +36,8 @@ def stream(
     sample_rate: int,
     start: float = 0.0,
     duration: float | None = None,
-    warn: Warn = lambda text: None,
+    listening: Listening = USUAL,
+    warn: Warn = ignore,
 ) -> Iterator[np.ndarray]:
     """Read a recording block by block, in memory that does not grow with its length.
 
@@ -40,7 +49,8 @@ def stream(
         sample_rate: rate of the result, in Hz.
         start: time to start at, in seconds.
         duration: seconds to read, everything where None; a shorter recording ends earlier.
-        warn: called with what is doubtful, in a sentence without the file's name.
+        listening: the track and channel to hear.
+        warn: told of what is doubtful, in sentences without the file's name.
 
     Yields:
         Mono float32 blocks in [-1, 1], of shape (T,) with T > 0; at least one.
@@ -56,12 +66,15 @@ def stream(
     limit = np.inf if duration is None else duration
     if not isinstance(path, Sound):
         name, source = str(path), Path(path).absolute()
-        yield from in_helper(name, decoded, (source, name, sample_rate, start, limit), warn)
+        yield from in_helper(
+            name, decoded, (source, name, sample_rate, start, limit, listening), warn
+        )
     elif isinstance(path.content, bytes):
-        arguments = (path.content, path.name, sample_rate, start, limit)
+        arguments = (path.content, path.name, sample_rate, start, limit, listening)
         yield from in_helper(path.name, decoded, arguments, warn)
     else:
-        yield from _resampled(path.content.blocks(start, limit), sample_rate)
+        blocks = path.content.blocks(start, limit, listening, warn)
+        yield from _heard(blocks, path.name, sample_rate, start)
 
 
 def read(
@@ -88,7 +101,13 @@ def decode_bytes(data: bytes, sample_rate: int) -> np.ndarray:
 
 
 def decoded(
-    source: Source, name: str, sample_rate: int, start: float, duration: float, warn: Warn
+    source: Source,
+    name: str,
+    sample_rate: int,
+    start: float,
+    duration: float,
+    listening: Listening,
+    warn: Warn,
 ) -> Iterator[np.ndarray]:
     """Decode and resample in this process; what `stream` has done in another.
 
@@ -100,9 +119,8 @@ def decoded(
     try:
         if isinstance(source, Path):
             _check_file(source, name)
-        yield from _resampled(decode(source, start, duration), sample_rate)
-    except DecodeError as error:
-        raise AudioError(f"{name}: {error}{f' from {start} s on' if start else ''}") from error
+        blocks = decode(source, start, duration, listening, warn)
+        yield from _heard(blocks, name, sample_rate, start)
     except OSError as error:
         raise AudioError(f"{name}: cannot be opened ({error.strerror})") from error
 
@@ -117,6 +135,25 @@ def _check_file(path: Path, name: str) -> None:
         is_local = url["scheme"].lower() == "file"
         remedy = "give its path alone" if is_local else "download it first, then give the file"
         raise AudioError(f"{name}: is a URL, and only files are read: {remedy}")
+
+
+def _heard(
+    blocks: Iterable[Block], name: str, sample_rate: int, start: float
+) -> Iterator[np.ndarray]:
+    """Blocks at the sample rate, at least one.
+
+    Raises:
+        AudioError: There is none, or a decoder says why it cannot go on.
+    """
+    is_empty = True
+    try:
+        for samples in _resampled(blocks, sample_rate):
+            is_empty = False
+            yield samples
+        if is_empty:
+            raise DecodeError(f"{NO_SAMPLES} at {sample_rate} Hz: it is too short")
+    except DecodeError as error:
+        raise AudioError(f"{name}: {error}{f' from {start} s on' if start else ''}") from error
 
 
 def _resampled(blocks: Iterable[Block], sample_rate: int) -> Iterator[np.ndarray]:

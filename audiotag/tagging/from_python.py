@@ -127,7 +127,7 @@ def embed(
 
     Args:
         audio, model, sample_rate, channels_last: As for `tag`.
-        options: window, hop, batch_size and workers, fields of `TagOptions`.
+        options: window, hop, batch_size, workers, track and channel, fields of `TagOptions`.
 
     Raises:
         AudioError, ModelError, HubError, TypeError, ValueError: As `tag`.

@@ -11,6 +11,7 @@ import numpy as np
 from audiotag.audio import streams, windows
 from audiotag.audio.helper_process import Warn
 from audiotag.audio.in_memory import Input, Sound
+from audiotag.audio.sources import Listening
 from audiotag.errors import AudioError
 from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
@@ -43,6 +44,8 @@ class TagOptions:
         pool: A file's score is the "max" of its windows' scores, or their "mean".
         batch_size: Windows computed at once; by device if None.
         workers: Files decoded at once; by device and CPU cores if None.
+        track: Audio track of a video, from 1 on; the one that players take if None.
+        channel: Channel that is heard, from 1 on; all of them, mixed, if None.
     """
 
     top_k: int = 5
@@ -53,6 +56,8 @@ class TagOptions:
     pool: str = "max"
     batch_size: int | None = None
     workers: int | None = None
+    track: int | None = None
+    channel: int | None = None
 
     def __post_init__(self) -> None:
         if self.pool not in POOLS:
@@ -67,7 +72,7 @@ class TagOptions:
                 raise ValueError(
                     f"{name} is {value}; it must be above 0, {windows.MAX_SECONDS} at most"
                 )
-        for name in ("batch_size", "workers"):
+        for name in ("batch_size", "workers", "track", "channel"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0")
@@ -84,6 +89,8 @@ class TagKeywords(TypedDict, total=False):
     pool: str
     batch_size: int | None
     workers: int | None
+    track: int | None
+    channel: int | None
 
 
 class EmbedKeywords(TypedDict, total=False):
@@ -93,6 +100,8 @@ class EmbedKeywords(TypedDict, total=False):
     hop: float | None
     batch_size: int | None
     workers: int | None
+    track: int | None
+    channel: int | None
 
 
 def options_from(function: str, keywords: TagKeywords, others: Iterable[str] = ()) -> TagOptions:
@@ -287,10 +296,12 @@ def _lengths(engine: Engine, options: TagOptions) -> tuple[float, float | None]:
 
 
 def _decoder(engine: Engine, options: TagOptions) -> Decode:
+    listening = Listening(options.track, options.channel)
+
     def decode(path: Input, warn: Warn) -> Iterator[windows.Window]:
         if isinstance(path, Path) and path.is_dir():
             os.listdir(path)  # only a folder that cannot be listed comes this far: says why
-        blocks = streams.stream(path, engine.sample_rate, warn=warn)
+        blocks = streams.stream(path, engine.sample_rate, listening=listening, warn=warn)
         lengths = _lengths(engine, options)
         return windows.windows(blocks, engine.sample_rate, *lengths, engine.min_duration)
 

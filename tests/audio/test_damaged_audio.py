@@ -78,7 +78,7 @@ def test_absurd_sample_rate(tmp_path, rate):
 @pytest.mark.parametrize("size", [0, 10, 2**31, 2**32 - 1])
 def test_wav_of_a_recorder_that_crashed(tmp_path, size):
     path = with_wav_field(write(tmp_path, ".wav", noise(1, RATE), RATE), 40, size)
-    assert len(read(path, RATE)) == (RATE if size != 10 else 5)
+    assert len(read(path, RATE)) == RATE
 
 
 @pytest.mark.parametrize("count", [0, 2**36 - 1])
@@ -104,7 +104,7 @@ def test_samples_that_are_no_numbers_become_silence(tmp_path, value):
 
 @pytest.mark.parametrize("value", [1.5, -40_000.0, 3e38, 1e300])
 @pytest.mark.filterwarnings("error")
-def test_loud_float_files_are_clipped(tmp_path, value):
+def test_loud_float_files_stay_within_full_scale(tmp_path, value):
     path = write(tmp_path, ".wav", np.full((48_000, 2), value), 48_000, "DOUBLE")
     assert np.abs(read(path, RATE)).max() <= 1
 

@@ -77,6 +77,17 @@ OPTIONS = (
         type=COUNT,
         help="Files decoded at once.  [default: one for each core, at most 4, or 16 for a GPU]",
     ),
+    click.option(
+        "--track",
+        type=COUNT,
+        help="The audio track to hear of files with several, such as 2.  [default: the one that "
+        "players take]",
+    ),
+    click.option(
+        "--channel",
+        type=COUNT,
+        help="The channel to hear, such as 1 for the left one.  [default: all, mixed]",
+    ),
 )
 
 

@@ -9,7 +9,8 @@ from unicodedata import normalize
 
 import numpy as np
 
-from audiotag.audio.decoders import EMPTY_FILE, NO_SAMPLES
+from audiotag.audio.decoders import EMPTY_FILE
+from audiotag.audio.sources import NO_SAMPLES
 from audiotag.audio.streams import stream
 from audiotag.data.encoding import FLAC, encode
 from audiotag.data.recordings import Audio, Failure, FileAudio, Recording, printable

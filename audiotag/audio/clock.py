@@ -1,0 +1,73 @@
+"""A container's clock: where there is silence before and between a track's samples.
+
+Audio may begin later than the picture, and packets may be missing. A player waits for both, and so
+do times. But a clock may jump too: recordings are joined, a counter begins anew, a time is damaged.
+So a gap is silence only where the container is long enough for it; ffmpeg does likewise.
+"""
+
+from audiotag.audio.helper_process import Warn
+
+TOLERANCE = 0.1  # s; packets' times are rounded, and ffmpeg leaves as much to its resampler
+JUMP = 10.0  # s, in formats that may be joined from recordings with clocks of their own, as ffmpeg
+LONGEST = 3_600.0  # s, where the container does not say how long it is
+DAY = 86_400.0  # s; longer than what a container holds without a sound
+
+
+class Clock:
+    """When the next sample is due, and whether there is silence before it.
+
+    Args:
+        end: Second at which the container ends; None where it does not say.
+        may_jump: Whether the format's clock may jump.
+        warn: Told of a gap that is not heard.
+    """
+
+    def __init__(self, end: float | None, may_jump: bool, warn: Warn) -> None:
+        self._end, self._may_jump, self._warn = end, may_jump, warn
+        self._due, self._shift = 0.0, 0.0
+        self._has_warned = self._has_begun = False
+
+    def begin(self, first: float | None, start: float) -> float:
+        """The second that samples begin at, if they are wanted from `start` on and the first there
+        is has a time; silence before it is due."""
+        self._due = start if first is None else min(first, start)
+        return self._due
+
+    def is_late(self, time: float | None) -> bool:
+        """Whether samples come later than they are due, by their time in seconds."""
+        if time is None:
+            return False
+        if time - self._shift < self._due - JUMP:
+            self._shift = time - self._due  # a clock that began anew
+        return time - self._shift > self._due + TOLERANCE
+
+    def silence(self, time: float, following: float | None) -> float:
+        """Seconds of silence before samples that come late.
+
+        Args:
+            time: Theirs.
+            following: That of those after them; if that is not later, `time` is damaged.
+        """
+        gap = time - self._shift - self._due
+        if following is not None and following <= time:
+            return 0.0
+        if not self._is_credible(gap):
+            if not self._has_warned:
+                self._warn(f"its clock jumps by {gap:.4g} s, which is not heard as silence")
+            self._has_warned = True
+            self._shift += gap
+            return 0.0
+        self._due += gap
+        return gap
+
+    def passes(self, seconds: float) -> None:
+        """Samples have been heard."""
+        self._due += seconds
+        self._has_begun = True
+
+    def _is_credible(self, gap: float) -> bool:
+        if self._may_jump and self._has_begun:
+            return gap <= JUMP
+        if self._end is None:
+            return gap <= LONGEST
+        return gap <= DAY and self._due + gap <= self._end + TOLERANCE
