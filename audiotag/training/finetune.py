@@ -106,11 +106,11 @@ def _plan(
     tell: Callable[[str], None],
 ) -> Recipe:
     """The recipe of a new run."""
-    config = read_config(model_folder(model))
-    shortest = config.window or max(SHORTEST_CROP, config.min_duration)
     part, sentence = _validation_part(data, changes, method)
     if sentence is not None:
         tell(sentence)
+    config = read_config(model_folder(model))
+    shortest = config.window or max(SHORTEST_CROP, config.min_duration)
     changes = [*part, *changes]
     if keep and method == FULL:
         changes = [f'model.head="{PROBE}"', *changes]

@@ -17,13 +17,13 @@ from audiotag.audio import streams
 REAL = streams.decoded
 
 
-def decoded(source, name, sample_rate, start, duration, warn) -> Iterator[np.ndarray]:
+def decoded(source, *arguments) -> Iterator[np.ndarray]:
     """What a file's fault does, and all other files as they are."""
     data = source.read_bytes() if isinstance(source, Path) else source
     fault = FAULTS.get(data[:8].split(b"\n")[0].decode("latin-1"))
     if fault is None:
-        return REAL(source, name, sample_rate, start, duration, warn)
-    return fault(warn)
+        return REAL(source, *arguments)
+    return fault(arguments[-1])
 
 
 def sleeps(warn):
