@@ -152,7 +152,7 @@ def test_bad_files_are_reported_and_the_rest_is_tagged(files, tmp_path):
 def test_failure_midway_gives_an_error_and_no_tags(files, monkeypatch):
     from audiotag.audio import streams
 
-    def torn(path, sample_rate):
+    def torn(path, sample_rate, warn):
         for i in range(40):
             if path == files[1] and i == 35:
                 raise AudioError(f"{path}: torn at 35 s")
