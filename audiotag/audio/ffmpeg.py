@@ -138,6 +138,8 @@ def _frames(container: "InputContainer", stream: "AudioStream") -> Iterator["Aud
             yield from _decoded(packet)
     except av.FFmpegError:
         return  # the container is broken from here on; what came before is good
+    except IndexError:
+        return  # at the end, PyAV may stumble over a stream that began in the middle
 
 
 def _decoded(packet: Any) -> list["AudioFrame"]:

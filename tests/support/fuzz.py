@@ -127,7 +127,9 @@ def main(count: str, first: str = "0") -> None:
     for reason, times in reasons.most_common():
         print(f"{times:6} {reason}")
     slowest = sorted(outcomes, key=lambda o: -o.seconds)[:5]
-    print("slowest:", *(f"seed {o.seed}: {o.seconds:.1f} s, {o.error}" for o in slowest), sep="\n  ")
+    print(
+        "slowest:", *(f"seed {o.seed}: {o.seconds:.1f} s, {o.error}" for o in slowest), sep="\n  "
+    )
     longest = max(outcomes, key=lambda o: o.samples)
     print(f"longest: seed {longest.seed}, {longest.samples / RATE:.1f} s")
 
