@@ -251,8 +251,8 @@ class Helper:
                 return
             time.sleep(TICK / 10)
 
-    def _slow(self) -> str:
-        return f"its decoder made no progress for {self._patience:.0f} s"
+    def _slow(self, seconds: float) -> str:
+        return f"its decoder made no progress for {seconds + self._size / SLOWEST:.0f} s"
 
     def _end(self) -> str:
         """Why it has ended."""
