@@ -95,9 +95,9 @@ def _container(source: Readable) -> Iterator["InputContainer"]:
 class _Input:
     """A file as FFmpeg reads it.
 
-    It seems to end where FFmpeg has sought too often: from one empty piece of a header to the next,
-    of which a file of zeros has millions. Seeking to before the beginning, as damaged headers ask
-    for, is ignored.
+    It ends where it ended when it was opened, though it may grow; or where FFmpeg has sought too
+    often: from one empty piece of a header to the next, of which a file of zeros has millions.
+    Seeking to before the beginning, as damaged headers ask for, is ignored.
 
     Attributes:
         name: The file's, if it has one; its suffix tells formats without a header.
@@ -107,12 +107,14 @@ class _Input:
         self.name = str(getattr(file, "name", "<none>"))
         self.tell = file.tell
         self._file = file
-        self._seeks = SEEKS + file.seek(0, io.SEEK_END) // BYTES_OF_SEEK  # that are left
+        self._size = file.seek(0, io.SEEK_END)
+        self._seeks = SEEKS + self._size // BYTES_OF_SEEK  # that are left
         file.seek(0)
 
     def read(self, size: int) -> bytes:
         """The next bytes."""
-        return self._file.read(size) if self._seeks > 0 else b""
+        left = self._size - self._file.tell() if self._seeks > 0 else 0
+        return self._file.read(max(0, min(size, left)))
 
     def seek(self, offset: int, whence: int) -> int:
         """Go to a place in the file."""
@@ -272,6 +274,8 @@ def _frames(container: "InputContainer", stream: "AudioStream") -> Iterator["Aud
             yield from _decoded(packet)
     except av.FFmpegError:
         return  # the container is broken from here on; what came before is good
+    except IndexError:
+        return  # at the end, PyAV may stumble over a stream that began in the middle
 
 
 def _decoded(packet: Any) -> list["AudioFrame"]:

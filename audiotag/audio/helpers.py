@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 logger = logging.getLogger(__name__)
-PATIENCE = 20.0  # s that a helper may take for a block; more for a large file
+# Seconds that a helper may take for a block, and compute for it; more of both for a large file.
+PATIENCE, COMPUTING = 20.0, 10.0
 START_PATIENCE = 60.0  # s that it may take to start
 MEMORY = 2**30  # bytes that decoding a file may take
 # Sound of a file at most: 9 hours at 32 kHz, and 1/8 s for each byte. Headers can promise more.
@@ -165,7 +166,7 @@ class Helper:
         """
         self._count += 1
         self._size = 0
-        self._request = Request(self._count, name, function, arguments, PATIENCE, MEMORY)
+        self._request = Request(self._count, name, function, arguments, COMPUTING, MEMORY)
         try:
             self._to.write(pickle.dumps(self._request), START_PATIENCE)
             self._next(START_PATIENCE)  # BEGUN
@@ -184,7 +185,7 @@ class Helper:
             yield from self._blocks(name, warn)
         except _SlowError as error:
             self.stop()
-            raise AudioError(f"{name}: cannot be decoded ({self._slow()})") from error
+            raise AudioError(f"{name}: cannot be decoded ({self._slow(PATIENCE)})") from error
         except _GoneError as error:
             raise AudioError(f"{name}: cannot be decoded ({self._end()})") from error
 
@@ -250,8 +251,8 @@ class Helper:
                 return
             time.sleep(TICK / 10)
 
-    def _slow(self) -> str:
-        return f"its decoder made no progress for {self._patience:.0f} s"
+    def _slow(self, seconds: float) -> str:
+        return f"its decoder made no progress for {seconds + self._size / SLOWEST:.0f} s"
 
     def _end(self) -> str:
         """Why it has ended."""
@@ -261,7 +262,7 @@ class Helper:
         if code is None or code >= 0:
             return "its decoder crashed"
         name = signal.Signals(-code).name
-        return self._slow() if name == "SIGXCPU" else f"its decoder crashed: {name}"
+        return self._slow(COMPUTING) if name == "SIGXCPU" else f"its decoder crashed: {name}"
 
 
 class Helpers:

@@ -67,11 +67,17 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="audiotag")
-def cli() -> None:
+@click.option("--verbose", is_flag=True, help="Say more of failures: the traceback of a bug.")
+def cli(verbose: bool) -> None:
     """Tag audio, and train the taggers, with DCLS models.
 
     Example: audiotag tag ~/recordings
     """
+    if verbose:
+        import logging
+
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("audiotag").setLevel(logging.DEBUG)
 
 
 def main() -> None:

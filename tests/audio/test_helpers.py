@@ -34,6 +34,7 @@ def faulty(helpers, monkeypatch):
     """Files may have the faults of `faulty_decoders`; helpers are not waited for as long."""
     monkeypatch.setattr(streams, "decoded", faulty_decoders.decoded)
     monkeypatch.setattr(helpers_module, "PATIENCE", 3.0)
+    monkeypatch.setattr(helpers_module, "COMPUTING", 3.0)
     monkeypatch.setattr(helpers_module, "MEMORY", 2**27)
     return helpers
 
@@ -184,6 +185,7 @@ def list_that_says_it_is_large() -> bytes:
 
 def test_libsndfile_that_never_returns(helpers, sound, monkeypatch):
     monkeypatch.setattr(helpers_module, "PATIENCE", 3.0)
+    monkeypatch.setattr(helpers_module, "COMPUTING", 3.0)
     with pytest.raises(AudioError, match="made no progress for 3 s"):
         list(stream(Sound("name", list_that_says_it_is_large()), RATE))
     np.testing.assert_array_equal(read(sound, RATE), here(sound))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ REASONS = {
     "g_raises.wav": "cannot be decoded (ZeroDivisionError: a bug of two lines)",
     "h_never_ends.wav": "cannot be decoded (its sound does not end)",
 }
+ROOT = Path(__file__).parents[2]
 GOOD = ("a.wav", "e.wav", "z.wav")
 
 
@@ -35,6 +37,7 @@ def folder(tmp_path, monkeypatch, make_wav):
     helpers = Helpers()
     monkeypatch.setattr(helpers_module, "HELPERS", helpers)
     monkeypatch.setattr(helpers_module, "PATIENCE", 3.0)
+    monkeypatch.setattr(helpers_module, "COMPUTING", 3.0)
     monkeypatch.setattr(helpers_module, "MEMORY", 2**27)
     monkeypatch.setattr(helpers_module, "MOST_SAMPLES", 2**22)
     monkeypatch.setattr(streams, "decoded", faulty_decoders.decoded)
@@ -90,6 +93,16 @@ def test_what_is_doubtful(folder):
     assert result.exit_code == 0
 
 
+def test_verbose_shows_bugs(tmp_path):
+    path = write_fault(tmp_path / "bug.wav", faulty_decoders.raises)
+    for words in (["tag", path], ["--verbose", "tag", path]):
+        command = [sys.executable, "-c", PROGRAM, *map(str, words)]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert result.returncode == 1
+        assert "bug.wav: cannot be decoded (ZeroDivisionError: a bug of two lines)" in result.stderr
+        assert ("in raises" in result.stderr) == ("--verbose" in words)
+
+
 PROGRAM = """
 from audiotag.audio import streams
 from audiotag.cli import main
@@ -112,7 +125,9 @@ def test_ctrl_c(tmp_path, make_wav, command):
         "prepare": ["prepare", "folder", sounds, tmp_path / "data"],
     }[command]
     command_line = [sys.executable, "-c", PROGRAM, *map(str, words)]
-    with subprocess.Popen(command_line, stderr=subprocess.PIPE, start_new_session=True) as process:
+    with subprocess.Popen(
+        command_line, stderr=subprocess.PIPE, start_new_session=True, cwd=ROOT
+    ) as process:
         time.sleep(6)
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
