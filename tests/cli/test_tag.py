@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from audiotag.cli import cli
-from audiotag.errors import ModelError
+from audiotag.errors import DataError, ModelError
 
 COMMAND = (sys.executable, "-m", "audiotag")
 PATIENCE = 300  # seconds for a process to come up and work on a busy machine
@@ -199,6 +201,67 @@ def test_output_says_what_was_done_and_resume_retries_failures(here, model, make
     assert not any("error" in record for record in got)
 
 
+def test_a_hop_beyond_the_window_is_said_once(here, model):
+    result = run("tag", *GOOD, "--window", "2", "--hop", "5", model=model)
+    assert result.stderr == "--hop 5 is longer than --window 2: of every 5 s, 3 s are not heard\n"
+    assert result.exit_code == 0
+
+
+def test_a_dash_is_standard_output(here, model):
+    result = run("tag", GOOD[0], "--output", "-", "--format", "jsonl", model=model)
+    assert records(result.stdout)[0]["path"] == GOOD[0] and result.stderr == ""
+    assert not Path("-").exists()
+
+
+def test_the_summary_says_what_was_passed_over(here, model):
+    Path("songs/gone.wav").symlink_to("nowhere")
+    result = run("tag", "songs", "--output", "tags.csv", model=model)
+    assert "songs/gone.wav: cannot be opened (No such file or directory)\n" in result.stderr
+    assert "\nPassed over: not audio by name: 1 (.txt 1)\n" in result.stderr
+    assert result.exit_code == 1
+
+
+def test_other_options_and_models_do_not_go_on_with_an_output(here, model):
+    run("tag", "songs", "--output", "tags.csv", model=model)
+    before = Path("tags.csv").read_bytes()
+    with pytest.raises(DataError, match=r"window 10\.0, now 5\.0"):
+        run("tag", "songs", "--output", "tags.csv", "--resume", "--window", "5", model=model)
+    with pytest.raises(DataError, match="other weights"):
+        run("tag", "songs", "--output", "tags.csv", "--resume")
+    assert Path("tags.csv").read_bytes() == before
+    result = run("tag", str(here / "songs"), "--output", "tags.csv", "--resume", model=model)
+    assert "2 done before" in result.stderr and Path("tags.csv").read_bytes() == before
+
+
+def on_a_terminal(*args: str, model: str, encoding: str) -> str:
+    """What the command writes on a terminal in an encoding."""
+    ours, theirs = os.openpty()
+    command = [*COMMAND, *args, "--model", model, "--device", "cpu"]
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "TERM": "xterm"}
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    written = b""
+    with suppress(OSError):  # the end of a terminal
+        while piece := os.read(ours, 4096):
+            written += piece
+    os.close(ours)
+    assert process.wait(PATIENCE) == 0, written
+    return written.decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1", "ascii", "cp1252"])
+def test_a_terminal_in_any_encoding_shows_names_of_any_bytes(here, model, encoding):
+    folder = Path("odd")
+    folder.mkdir()
+    for name in (b"caf\xe9.wav", b"esc\x1b[41m.wav", "音\u202e.wav".encode()):
+        Path(GOOD[0]).rename(os.fsdecode(b"odd/" + name))
+        soundfile.write(GOOD[0], np.zeros(1000), 8000)
+    for options in ((), ("--format", "csv"), ("--format", "jsonl")):
+        text = on_a_terminal("tag", "odd", *options, model=model, encoding=encoding)
+        assert "caf" in text and "\x1b[41m" not in text and "\u202e" not in text
+        assert r"esc\x1b[41m.wav" in text or r"esc\u001b[41m.wav" in text
+
+
 def test_equal_names_do_not_collide_in_a_folder(here, model):
     run("tag", "songs/a.wav", "songs/deep", "--output", "out/", model=model)
     for name in ("a.wav", "deep/a.wav"):
@@ -212,6 +275,12 @@ def test_equal_names_do_not_collide_in_a_folder(here, model):
         (["songs", "--threshold", "2"], "--threshold"),
         (["songs", "--window", "0.00001"], "--window"),
         (["songs", "--hop", "0"], "--hop"),
+        (["songs", "--window", "nan"], "--window"),
+        (["songs", "--window", "inf"], "--window"),
+        (["songs", "--window", "1e308"], "--window"),
+        (["songs", "--hop", "inf"], "--hop"),
+        (["songs", "--threshold", "nan"], "--threshold"),
+        (["songs", "--output", "x.json", "--csv-bom"], "--csv-bom"),
         (["songs", "--format", "xls"], "--format"),
         (["songs", "--output", "x.xls"], "--format"),
         (["songs", "--resume"], "--output"),
@@ -293,17 +362,20 @@ def many(tmp_path, monkeypatch) -> list[str]:
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_is_done(many, model):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_ctrl_c_and_its_like_keep_what_is_done(many, model, number, code):
     process = start("tag", "-", "--output", "x.jsonl", model=model, stdin=subprocess.PIPE)
     process.stdin.write("\n".join(many[:20]) + "\n")
     process.stdin.flush()  # and left open: results come although more paths may follow
     wait_for_lines(Path("x.jsonl"), 20, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.wait(PATIENCE)  # before communicate closes the list, which would end it as well
     _, errors = process.communicate()
     remedy = "the same command with --resume goes on"
     assert errors == f"Stopped: 20 files done, kept in x.jsonl; {remedy}\n"
-    assert process.returncode == 130
+    assert process.returncode == code
     assert [record["path"] for record in records(Path("x.jsonl").read_text())] == many[:20]
 
 
@@ -323,6 +395,25 @@ def test_killed_at_any_moment_and_resumed_loses_and_doubles_nothing(many, model)
     got = records(Path("x.jsonl").read_text())
     assert sorted(record["path"] for record in got) == sorted(many)
     assert all(len(record["tags"]) == 5 for record in got)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
+def test_killed_and_resumed_ends_in_the_same_bytes(many, model, name):
+    Path("many/0/005.wav").write_text("no recording")
+    args = ("tag", "many", "--output")
+    start(*args, f"whole-{name}", model=model).communicate(timeout=PATIENCE)
+    for lines in (1, 300):
+        process = start(*args, name, "--resume", model=model)
+        wait_for_lines(Path(name), lines, process)
+        process.kill()
+        process.communicate()
+    assert Path(f".{name}.lock").exists()  # of the killed one
+    process = start(*args, name, "--resume", model=model)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert Path(name).read_bytes() == Path(f"whole-{name}").read_bytes()
+    assert not list(Path().glob(".*"))
 
 
 @pytest.mark.slow

@@ -143,3 +143,50 @@ def test_suffixes_name_their_format():
         name: name for name in FORMATS
     }
     assert format_of("out.xlsx") is None
+
+
+@pytest.mark.parametrize(("rate", "high"), [(8000, "4000"), (44_100, "16000"), (None, "16000")])
+def test_raven_gets_no_frequency_that_a_recording_has_not(rate, high):
+    result = FileTags("a.wav", 1.0, (SPEECH,), sample_rate=rate)
+    rows = list(csv.DictReader(io.StringIO(written("raven", [result])), delimiter="\t"))
+    assert [row["High Freq (Hz)"] for row in rows] == [high]
+
+
+DOUBTFUL = FileTags("a.wav", 1.0, (SPEECH,), warning="=ends early")
+
+
+def test_a_warning_is_in_every_format_that_can_carry_it():
+    assert json.loads(written("jsonl", [DOUBTFUL]))["warning"] == "=ends early"
+    assert json.loads(written("json", [DOUBTFUL], single=True))["warning"] == "=ends early"
+    (row,) = csv.DictReader(io.StringIO(written("csv", [DOUBTFUL]), newline=""))
+    assert row["warning"] == "'=ends early"  # no spreadsheet runs it
+    assert "  warning: =ends early\n" in written("table", [DOUBTFUL])
+    failed = FileTags("a.wav", None, (), error="no", warning="also")
+    assert json.loads(written("jsonl", [failed])) == {
+        "path": "a.wav",
+        "error": "no",
+        "warning": "also",
+    }
+
+
+HOSTILE = "\x1b]0;x\x07\x9b2J\u202e\nend"
+
+
+@pytest.mark.parametrize("name", ["table", "jsonl", "json"])
+def test_nothing_acts_on_a_terminal(name):
+    tag = Tag(HOSTILE, None, 0.5)
+    results = [
+        FileTags(HOSTILE, 1.0, (tag,), (Segment(0.0, 1.0, (tag,)),), warning=HOSTILE),
+        FileTags(HOSTILE, None, (), error=HOSTILE),
+    ]
+    text = written(name, results)
+    assert not set(text) & set(HOSTILE) & set("\x1b\x07\x9b\u202e")
+    if name == "json":
+        assert [record["path"] for record in json.loads(text)] == [HOSTILE] * 2
+
+
+def test_label_tracks_and_selections_are_run_by_no_spreadsheet():
+    result = FileTags("a.wav", 1.0, (Tag("=1+1", None, 0.5),))
+    assert written("audacity", [result], single=True).split("\t")[2] == "'=1+1 0.50\n"
+    (row,) = csv.DictReader(io.StringIO(written("raven", [result])), delimiter="\t")
+    assert row["Label"] == "'=1+1"

@@ -107,3 +107,9 @@ def test_files_without_tags_and_files_that_failed_say_so():
 def test_page_needs_nothing_else():
     text = make_format("html", Surroundings(False, 32_000)).start()
     assert not re.search(r"https?:|//|src=|href=|@import", text)
+
+
+def test_warnings_and_odd_names_are_shown():
+    found = page(FileTags("a\u202egpj.wav", 1.0, (DOG,), warning="<ends> early"))
+    assert found.find(0, "h2")[0][1] == r"a\u202egpj.wav"
+    assert ({"class": "warning"}, "<ends> early") in found.find(0, "p")

@@ -190,7 +190,10 @@ def test_progress_hears_every_window(files):
 
 
 def test_impossible_options_are_refused(files):
-    for options in ({"pool": "median"}, {"top_k": -1}, {"hop": 0}, {"window": float("nan")}):
+    nan, inf = float("nan"), float("inf")
+    impossible = [{"pool": "median"}, {"top_k": -1}, {"hop": 0}, {"threshold": nan}]
+    impossible += [{name: x} for name in ("window", "hop") for x in (nan, inf, 1e308, -1.0)]
+    for options in [*impossible, {"threshold": 1.5}, {"batch_size": 0}, {"workers": 0}]:
         with pytest.raises(ValueError, match=next(iter(options))):
             TagOptions(**options)
 

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from audiotag.audio.find_files import BROKEN, NOT_AUDIO, Skipped
 from audiotag.cli.progress import line
 from audiotag.cli.progress.files import Progress
 from audiotag.cli.progress.line import CLEAR, REFRESH, StatusLine
@@ -55,6 +56,36 @@ def test_without_a_terminal_nothing_is_due(clock):
     status = StatusLine()
     clock[0] += 1000
     assert not status.is_due
+
+
+def test_a_line_is_no_longer_than_the_terminal_is_wide(terminal, clock, monkeypatch, capsys):
+    terminal()
+    monkeypatch.setattr(line, "_width", lambda: 20)
+    StatusLine().show("音" * 30)
+    assert capsys.readouterr().err == f"{CLEAR}{'音' * 9} "
+    StatusLine().show("a\x1b[2J\u202e\t\nb")
+    assert capsys.readouterr().err == rf"{CLEAR}a\x1b[2J\u202e \nb"[: len(CLEAR) + 19]
+
+
+def test_doubts_and_failures_are_named_and_act_on_nothing(capsys):
+    progress = Progress(None)
+    doubtful = FileTags("a\x1b.wav", 1.0, (), warning="ends early\n")
+    progress.follow((x for x in [doubtful]), lambda result: None)
+    assert capsys.readouterr().err == r"a\x1b.wav: warning: ends early\n" + "\n"
+    assert progress.exit_code == 0
+
+
+def test_what_was_passed_over_is_reported(capsys):
+    skipped = Skipped()
+    skipped.add(NOT_AUDIO, "a.txt")
+    skipped.add(BROKEN, "disk\x1b")
+    Progress(None, skipped).report("tags.csv")
+    assert capsys.readouterr().err.splitlines() == [
+        "0 files done: tags.csv",
+        r"Passed over: not audio by name: 1 (.txt 1); links that lead nowhere: 1 (disk\x1b)",
+    ]
+    Progress(None, skipped).report(None)
+    assert capsys.readouterr().err == "Passed over: links that lead nowhere: 1 (disk\\x1b)\n"
 
 
 def results():
