@@ -2,7 +2,7 @@
 the work that takes longest."""
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 from tqdm import tqdm
 
@@ -37,7 +37,8 @@ def progress_line(
     is_logged = log_every is not None and not sys.stderr.isatty()
     where: dict[str, Any] = {}
     if is_logged:
-        where = {"file": _Lines(), "mininterval": log_every, "miniters": 1, "dynamic_ncols": False}
+        where = {"file": _Lines(), "mininterval": log_every, "miniters": 1}
+        delay = cast(float, log_every)
     return tqdm(
         desc=name,
         total=total,

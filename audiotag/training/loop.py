@@ -164,7 +164,7 @@ def _train_epochs(run: Run, saver: Saver, position: Position) -> None:
 
 def _train_epoch(run: Run, saver: Saver, position: Position, line: tqdm) -> MetricsRow:
     """Train from a position in an epoch to its end; returns its figures."""
-    set_training(run.student.tagger)
+    set_training(run.student.tagger, keeps_statistics=run.probe is not None)
     epoch, watch = position.step // run.schedule.steps_per_epoch, LossWatch(run.training.keys)
     end = (epoch + 1) * run.schedule.steps_per_epoch
     loss = torch.tensor(0.0 if run.schedule.rank else position.loss, device=run.device)

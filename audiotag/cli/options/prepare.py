@@ -102,6 +102,13 @@ OPTIONS = (
         help="A shard (tar file) ends with the clip that reaches this size, or its 10,000th.",
     ),
     LIMIT,
+    click.option(
+        "--valid-percent",
+        type=Number("percent", int, 0, 90),
+        default=20,
+        show_default=True,
+        help="Share of the recordings that is for validation, where the source has no splits.",
+    ),
     click.option("--keep-silence", is_flag=True, help="Do not leave out silent clips."),
     click.option(
         "--keep-duplicates",

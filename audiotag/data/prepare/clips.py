@@ -19,7 +19,7 @@ from audiotag.errors import AudioError
 
 SILENCE_PEAK = 1e-3  # of full scale, -60 dB
 SHORTEST_REST = 0.05  # of a clip's length: a shorter rest of a recording is left out
-VALID_PERCENT = 20  # of the groups of recordings that have no split
+VALID_PERCENT = 20  # of the groups of recordings that have no split, unless said otherwise
 MAX_KEY_BYTES = 90  # a longer name needs an extended tar header, which would move the data
 STEM_BYTES = 60  # of a recording's name in its clips' keys
 NOT_IN_KEYS = re.compile(r"[^\w-]+")  # WebDataset ends a key at its first dot
@@ -34,12 +34,14 @@ class Cutter:
         seconds: Length of a clip at most.
         keep_silence: Whether silent clips are kept.
         encoding: Of the clips, one of `encoding.ENCODINGS`.
+        valid_percent: Share of the groups of recordings without a split that is for validation.
     """
 
     sample_rate: int
     seconds: float
     keep_silence: bool = False
     encoding: str = FLAC
+    valid_percent: int = VALID_PERCENT
 
     def clips(self, number: int, recording: Recording) -> Iterator[EncodedClip | Failure]:
         """The clips of the recording at position `number`, and what of it is left out."""
@@ -93,7 +95,8 @@ class Cutter:
         info = ClipInfo(
             key=key,
             labels=recording.labels,
-            split=recording.split or hash_split(recording.group or recording.name),
+            split=recording.split
+            or hash_split(recording.group or recording.name, self.valid_percent),
             fold=recording.fold,
             source=recording.name,
             start=start,
@@ -103,10 +106,10 @@ class Cutter:
         return EncodedClip(info, data, self.encoding, digest, duration)
 
 
-def hash_split(group: str) -> str:
-    """ "valid" for one group in five, else "train", the same on every machine."""
+def hash_split(group: str, valid_percent: int = VALID_PERCENT) -> str:
+    """ "valid" for this share of the groups, else "train", the same on every machine."""
     digest = hashlib.sha256(group.encode(errors="surrogateescape")).digest()
-    return "valid" if int.from_bytes(digest[:4], "big") % 100 < VALID_PERCENT else "train"
+    return "valid" if int.from_bytes(digest[:4], "big") % 100 < valid_percent else "train"
 
 
 def clean_key(key: str) -> str:

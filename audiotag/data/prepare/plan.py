@@ -9,6 +9,7 @@ from pathlib import Path
 
 from audiotag.data.encoding import FLAC
 from audiotag.data.info import read_info
+from audiotag.data.prepare.clips import VALID_PERCENT
 from audiotag.data.prepare.parts import PARTS_FOLDER
 from audiotag.data.shards import DATASET_FILE, REMEDY, SHARDS_FOLDER
 from audiotag.errors import DataError
@@ -16,7 +17,8 @@ from audiotag.runtime.files import make_folder, replaced
 from audiotag.runtime.lock import locked
 
 PLAN_FILE = "settings.json"
-FORMER = {"encoding": FLAC}  # settings of data sets that are older than the choice
+# Settings of data sets that are older than the choice.
+FORMER = {"encoding": FLAC, "valid_percent": VALID_PERCENT}
 SOURCE = ("recordings", "fingerprint")  # mean nothing to a reader: one sentence stands for both
 
 
@@ -32,6 +34,7 @@ class PreparationPlan:
         limit: How many recordings of the source are used; all if None.
         keep_silence: Whether silent clips are kept.
         keep_duplicates: Whether clips with the same samples as another are kept.
+        valid_percent: Share of the groups of recordings without a split that is for validation.
         num_shards: Into how many shares the source is divided.
         source: Name of the kind of source.
         recordings: How many the source has.
@@ -46,6 +49,7 @@ class PreparationPlan:
     limit: int | None
     keep_silence: bool
     keep_duplicates: bool
+    valid_percent: int
     num_shards: int
     source: str
     recordings: int

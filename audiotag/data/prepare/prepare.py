@@ -15,7 +15,7 @@ from pathlib import Path
 
 from audiotag.audio.helpers import until
 from audiotag.data.encoding import FLAC
-from audiotag.data.prepare.clips import Cutter
+from audiotag.data.prepare.clips import VALID_PERCENT, Cutter
 from audiotag.data.prepare.duplicates import DUPLICATE, Duplicates
 from audiotag.data.prepare.merge import merge
 from audiotag.data.prepare.parts import (
@@ -57,6 +57,7 @@ def prepare(
     keep_silence: bool = False,
     keep_duplicates: bool = False,
     encoding: str = FLAC,
+    valid_percent: int = VALID_PERCENT,
     workers: int | None = None,
     share: Share = WHOLE,
     report: Callable[[PreparationState], None] = lambda progress: None,
@@ -78,6 +79,7 @@ def prepare(
         keep_silence: Keep clips below -60 dB of full scale too.
         keep_duplicates: Keep clips with the same samples as another too.
         encoding: Of the clips in the shards, one of `encoding.ENCODINGS`.
+        valid_percent: Share of the groups of recordings without a split that is for validation.
         workers: Threads that decode and encode; one a core if None. The bytes are the same.
         share: The share of the source to prepare. If it is not the whole, `merge.merge` makes the
             data set once all shares are done.
@@ -98,6 +100,7 @@ def prepare(
         limit=limit,
         keep_silence=keep_silence,
         keep_duplicates=keep_duplicates,
+        valid_percent=valid_percent,
         num_shards=share.count,
         source=type(source).__name__,
         recordings=len(source),
@@ -160,7 +163,9 @@ def _results(
     source: Source, plan: PreparationPlan, start: tuple[int, int], last: int, workers: int
 ) -> Generator[_Result, None, None]:
     """The clips and failures of the recordings from a place on, in order."""
-    cutter = Cutter(plan.sample_rate, plan.clip_seconds, plan.keep_silence, plan.encoding)
+    cutter = Cutter(
+        plan.sample_rate, plan.clip_seconds, plan.keep_silence, plan.encoding, plan.valid_percent
+    )
     stopped = threading.Event()
 
     def results(item: tuple[int, Recording | Failure]) -> Iterator[_Result]:

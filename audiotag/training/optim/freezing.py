@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from audiotag.errors import RecipeError
 from audiotag.training.optim.layer_depth import parameter_depths
@@ -27,13 +28,20 @@ def freeze(model: nn.Module, part: str | int) -> None:
         _freeze_stages(model, cast(int, part))
 
 
-def set_training(model: nn.Module) -> None:
+def set_training(model: nn.Module, keeps_statistics: bool = False) -> None:
     """Put a model in training mode, and what is frozen in evaluation mode: batch norms there keep
-    their statistics, and no path is dropped."""
+    their statistics, and no path is dropped.
+
+    Args:
+        model: The model.
+        keeps_statistics: Whether all batch norms keep their statistics: those of a batch of few
+            clips would undo what a head was fitted to.
+    """
     model.train()
     for module in model.modules():
         parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
+        is_frozen = bool(parameters) and not any(x.requires_grad for x in parameters)
+        if is_frozen or (keeps_statistics and isinstance(module, _BatchNorm)):
             module.eval()
 
 

@@ -78,10 +78,11 @@ class History:
 
     def is_over(self, patience: int) -> bool:
         """Whether so many validations have passed without a better one; after a perfect one, than
-        which none is better, the next suffices."""
-        best = [row.figures.get(self.metric) for row in self.rows if row.step in self.best(1)]
-        is_perfect = self.metric not in LOWER_IS_BETTER and best == [1.0]
-        return self.since_best() >= (1 if is_perfect else patience)
+        which none is better, one more suffices, and none where the start was perfect."""
+        best = [row for row in self.rows if row.step in self.best(1)]
+        if self.metric not in LOWER_IS_BETTER and [x.figures.get(self.metric) for x in best] == [1]:
+            patience = min(patience, 1 if best[0].step else 0)
+        return bool(best) and self.since_best() >= patience
 
 
 def check_wandb(recipe: Recipe) -> None:

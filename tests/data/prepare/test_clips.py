@@ -22,3 +22,9 @@ def test_a_fifth_of_the_groups_is_for_validation():
     splits = [hash_split(f"group {i}") for i in range(5000)]
     assert 0.18 < splits.count("valid") / 5000 < 0.22
     assert set(splits) == {"train", "valid"}
+
+
+@pytest.mark.parametrize("percent", [0, 5, 50])
+def test_the_share_for_validation_can_be_set(percent):
+    splits = [hash_split(f"group {i}", percent) for i in range(5000)]
+    assert splits.count("valid") / 50 == pytest.approx(percent, abs=2)
