@@ -7,7 +7,10 @@ paths they are found in; the first that is found counts. A clip's labels are the
 those above them in AudioSet's ontology, joined by `;`; above a class with several parents, such as
 Growling (of dogs, cats, lions), nothing is known. Only the first piece of a long sound is taken,
 and at most `--per-group` clips of a class from one package or repository. The table written has
-the columns path (relative to it), label, group, start and end (empty for a whole file).
+the columns path (relative to it), label, group, start and end (empty for a whole file). With
+`--model` there is another, agreed: whether that model has one of the rule's classes among its first
+eight tags of the clip's first 10 s, at 0.03 or more. `dev_clips.tsv`, beside this script, lists the
+clips that the recipe's corpus gives so, with mn04 as the model.
 """
 
 import argparse
@@ -17,9 +20,16 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from audiotag.label_set import Label, Labels, parents
+import torch
 
-PER_GROUP = 8  # clips: a folder of a hundred prompts should not outweigh everything else
+from audiotag import load_tagger
+from audiotag.audio.streams import read
+from audiotag.label_set import Label, Labels, parents
+from audiotag.tagging.tagger import Tagger
+
+PER_GROUP = 60  # clips: a folder of hundreds of prompts should not outweigh everything else
+HEARD = 10.0  # s: of a clip, by the model whose opinion is asked
+FIRST, LOWEST = 8, 0.03  # tags among which one of the rule's agrees with it, and their score
 
 
 def read_rules(path: Path) -> list[tuple[re.Pattern[str], tuple[str, ...]]]:
@@ -62,6 +72,21 @@ def labelled(
     return kept
 
 
+def agrees(tagger: Tagger, path: Path, names: tuple[str, ...]) -> bool:
+    """Tell whether a model hears one of these classes in the beginning of a recording."""
+    samples = torch.from_numpy(read(path, tagger.sample_rate, duration=HEARD))
+    missing = round(tagger.min_duration * tagger.sample_rate) - len(samples)
+    waveform = torch.nn.functional.pad(samples, (0, max(0, missing)))[None]
+    with torch.inference_mode():
+        scores, classes = tagger(waveform).sigmoid()[0].topk(FIRST)
+    heard = {
+        tagger.labels[int(i)].name
+        for i, score in zip(classes, scores, strict=True)
+        if score >= LOWEST
+    }
+    return not heard.isdisjoint(names)
+
+
 def main() -> None:
     """Read the command line and write the table."""
     parser = argparse.ArgumentParser(description="Label the clips whose paths say what they are.")
@@ -70,6 +95,7 @@ def main() -> None:
     parser.add_argument(
         "--per-group", type=int, default=PER_GROUP, help="clips per class and group"
     )
+    parser.add_argument("--model", help="model whose opinion is written beside the labels")
     arguments = parser.parse_args()
     with arguments.corpus.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.DictReader(file))
@@ -78,14 +104,20 @@ def main() -> None:
     partial = arguments.out.with_name(f".{arguments.out.name}.part")
     classes: set[str] = set()
     clips = labelled(rows, rules, arguments.per_group)
+    tagger = load_tagger(arguments.model).eval() if arguments.model else None
+    header = ["path", "label", "group", "start", "end"] + ["agreed"] * (tagger is not None)
     with partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "group", "start", "end"])
+        writer.writerow(header)
         for row, names in clips:
-            path = os.path.relpath(arguments.corpus.parent / row["path"], arguments.out.parent)
+            recording = arguments.corpus.parent / row["path"]
+            path = os.path.relpath(recording, arguments.out.parent)
             labels = with_ancestors(names, audioset)
             classes.update(labels)
-            writer.writerow([path, ";".join(labels), row["group"], row["start"], row["end"]])
+            cells = [path, ";".join(labels), row["group"], row["start"], row["end"]]
+            if tagger is not None:
+                cells.append("yes" if agrees(tagger, recording, names) else "no")
+            writer.writerow(cells)
     os.replace(partial, arguments.out)
     print(f"{len(clips)} clips, {len(classes)} classes")
 
