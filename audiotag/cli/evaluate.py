@@ -40,6 +40,20 @@ from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, NEW_FILE
     is_flag=True,
     help="Store in the model folder, for tag, the thresholds that maximise each class's F1 here.",
 )
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="Store in the model folder what brings its scores to the share of tags that are right: of "
+    "tags of 0.7 seven in ten. Thresholds are then fitted to these scores.",
+)
+@click.option(
+    "--min-positives",
+    "least_positives",
+    type=COUNT,
+    default=10,
+    show_default=True,
+    help="Clips of a class from which on it is fitted by itself; rarer ones are fitted together.",
+)
 @click.option("--save", is_flag=True, help="Write evaluation.json into the model folder.")
 @click.option(
     "--scores",
@@ -83,13 +97,14 @@ def evaluate(
 
     \b
     Example: audiotag evaluate runs/mine data/mine --classes 5
+             audiotag evaluate runs/mine data/mine --calibrate --fit-thresholds
              audiotag evaluate runs/mine data/mine --compare runs/other
              audiotag evaluate runs/a1 runs/a2 data/mine --compare runs/b1 --compare runs/b2
              audiotag evaluate runs/a_seeds data/mine --compare runs/b_seeds
              torchrun --nproc-per-node 8 -m audiotag evaluate runs/mine data/mine --split eval
     """
     from audiotag.cli.process import prepare_to_compute
-    from audiotag.cli.tables.evaluate import print_json, print_results
+    from audiotag.cli.tables.evaluate import print_json, print_results, print_stored
     from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
     from audiotag.evaluation.folds import with_seeds
     from audiotag.runtime.devices import is_cpu
@@ -100,12 +115,7 @@ def evaluate(
     results = evaluate(plan)
     if results is None:
         return
-    for stored in results.thresholds:
-        click.echo(
-            f"{stored.folder}: thresholds stored; mean F1 {stored.f1:.3f} on the clips they were "
-            f"fitted on, {stored.f1_at_half:.3f} with 0.5 for all",
-            err=True,
-        )
+    print_stored(results)
     if not results.evaluations:
         click.echo(f"{plan.scores}: scores of {results.clips} clips without labels")
     elif as_json:

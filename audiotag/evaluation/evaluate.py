@@ -3,6 +3,12 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from audiotag.evaluation.calibration import (
+    LEAST_POSITIVES,
+    StoredCalibration,
+    calibrated_scores,
+    store_fitted_calibration,
+)
 from audiotag.evaluation.comparison import Comparison, compare
 from audiotag.evaluation.folds import is_cross_validation, score_folds
 from audiotag.evaluation.held_out import count_learnt, validation_part
@@ -10,6 +16,7 @@ from audiotag.evaluation.measurement import RESAMPLES, measure
 from audiotag.evaluation.scoring import Scores, score
 from audiotag.evaluation.summary import summarise
 from audiotag.evaluation.thresholds import StoredThresholds, store_fitted_thresholds
+from audiotag.models.engine import Configured
 from audiotag.models.evaluation_record import Evaluation
 from audiotag.runtime.distributed import joined_processes
 from audiotag.tagging.locate import model_folder
@@ -30,6 +37,9 @@ class EvaluationPlan:
         resamples: Resamples for intervals and p-values; 0 for none.
         save: Whether to write `evaluation.json` into the models' folders.
         fit_thresholds: Whether to fit thresholds on these clips and store them in the folders.
+        calibrate: Whether to fit calibrations before that, and store them too; figures are of
+            scores so calibrated.
+        least_positives: Clips of a class from which on it has a threshold and a bias of its own.
         scores: File for the scores of one model, which may be of clips without labels.
         batch_size: Clips scored at once.
         device: "auto", "cpu" or "cuda".
@@ -48,6 +58,8 @@ class EvaluationPlan:
     resamples: int = RESAMPLES
     save: bool = False
     fit_thresholds: bool = False
+    calibrate: bool = False
+    least_positives: int = LEAST_POSITIVES
     scores: Path | None = None
     batch_size: int = 16
     device: str = "auto"
@@ -63,7 +75,7 @@ class EvaluationPlan:
             raise ValueError("--compare judges by resamples; leave out --resamples 0")
         if self.scores is not None and len(self.models + self.compared) > 1:
             raise ValueError("--scores takes the scores of one MODEL; leave out the others")
-        if self.save or self.fit_thresholds:
+        if self.save or self.fit_thresholds or self.calibrate:
             _check_folders(self.models)
         if self.split is not None or self.fold is not None:
             _check_no_cross_validation(self.models + self.compared)
@@ -78,12 +90,14 @@ class EvaluationResults:
         evaluations: Of each model, then of those compared; none where no clip has a label.
         comparison: Of the two; None where there is nothing to compare.
         thresholds: Those stored, of each model.
+        calibrations: Those stored, of each model.
     """
 
     clips: int
     evaluations: tuple[Evaluation, ...] = ()
     comparison: Comparison | None = None
     thresholds: tuple[StoredThresholds, ...] = ()
+    calibrations: tuple[StoredCalibration, ...] = ()
 
 
 def evaluate(plan: EvaluationPlan) -> EvaluationResults | None:
@@ -100,6 +114,9 @@ def evaluate(plan: EvaluationPlan) -> EvaluationResults | None:
         scored = [_score(plan, model) for model in plan.models + plan.compared]
     if rank:
         return None
+    calibrations: tuple[StoredCalibration, ...] = ()
+    if plan.calibrate:
+        scored, calibrations = _calibrate(plan, scored)
     clips = len(scored[0].keys)
     if plan.scores is not None:
         scored[0].save(plan.scores)
@@ -110,7 +127,11 @@ def evaluate(plan: EvaluationPlan) -> EvaluationResults | None:
     first, second = measured[: len(plan.models)], measured[len(plan.models) :]
     thresholds = _store(plan, evaluations, scored)
     return EvaluationResults(
-        clips, evaluations, compare(first, second) if second else None, thresholds
+        clips,
+        evaluations,
+        compare(first, second) if second else None,
+        thresholds,
+        calibrations,
     )
 
 
@@ -118,8 +139,8 @@ def _check_folders(models: tuple[str, ...]) -> None:
     for model in models:
         if not Path(model).is_dir():
             raise ValueError(
-                f"--save and --fit-thresholds write into a model folder, and {model} is none; "
-                "get one with audiotag pull or train"
+                "--save, --fit-thresholds and --calibrate write into a model folder, and "
+                f"{model} is none; get one with audiotag pull or train"
             )
 
 
@@ -143,9 +164,24 @@ def _score(plan: EvaluationPlan, model: str) -> Scores:
         split, fold, share = validation_part(folder, plan.data)
     engine = "onnx" if folder.suffix == ".onnx" else plan.engine
     tagger = open_engine(str(folder), plan.device, engine, plan.precision, name=model)
+    if plan.calibrate and model in plan.models:
+        assert isinstance(tagger, Configured)
+        tagger.config = replace(tagger.config, calibration=None)
     unlabelled = plan.scores is not None
     scores = score(tagger, plan.data, split, fold, plan.batch_size, unlabelled, share)
     return replace(scores, learnt=count_learnt(folder, plan.data, scores.keys))
+
+
+def _calibrate(
+    plan: EvaluationPlan, scored: list[Scores]
+) -> tuple[list[Scores], tuple[StoredCalibration, ...]]:
+    """Store calibrations in the models' folders; returns the calibrated scores with them, those of
+    models compared as they were."""
+    folders = [Path(model) for model in plan.models]
+    pairs = list(zip(folders, scored, strict=False))
+    stored = tuple(store_fitted_calibration(x, y, plan.least_positives) for x, y in pairs)
+    calibrated = [replace(y, values=calibrated_scores(x, y.values)) for x, y in pairs]
+    return [*calibrated, *scored[len(folders) :]], stored
 
 
 def _store(
@@ -159,4 +195,5 @@ def _store(
     if not plan.fit_thresholds:
         return ()
     pairs = zip(folders, scored, strict=False)
-    return tuple(store_fitted_thresholds(folder, scores) for folder, scores in pairs)
+    least = plan.least_positives
+    return tuple(store_fitted_thresholds(folder, scores, least) for folder, scores in pairs)

@@ -68,6 +68,11 @@ class Scores:
             learnt=sum(part.learnt for part in parts),
         )
 
+    def of(self, chosen: np.ndarray) -> "Scores":
+        """The scores of some of the clips, (N,) bool."""
+        keys = tuple(key for key, is_chosen in zip(self.keys, chosen, strict=True) if is_chosen)
+        return replace(self, keys=keys, targets=self.targets[chosen], values=self.values[chosen])
+
     @property
     def is_single(self) -> bool:
         """Whether every clip has exactly one label."""

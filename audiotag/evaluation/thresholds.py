@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audiotag.evaluation.calibration import LEAST_POSITIVES
 from audiotag.evaluation.scoring import Scores
 from audiotag.models.config import store_thresholds
 
@@ -16,7 +17,7 @@ class Thresholds:
     Attributes:
         values: A class is heard from this score on, (classes,) in [0, 1].
         f1: F1 of each class, (classes,); NaN for a class without a clip.
-        fallback: Threshold of the classes without a clip.
+        fallback: Threshold that the rare classes share.
     """
 
     values: np.ndarray
@@ -32,40 +33,63 @@ class StoredThresholds:
         folder: The model folder.
         f1: Mean F1 over the classes that have a clip, on the clips they were fitted on.
         f1_at_half: The same with 0.5 for all classes.
+        shared: How many classes share a threshold, as too few clips have them.
+        tags: Tags a clip that reach their threshold.
+        precision: The share of these that is right.
+        recall: The share of the labels that is among them.
     """
 
     folder: Path
     f1: float
     f1_at_half: float
+    shared: int
+    tags: float
+    precision: float
+    recall: float
 
 
-def store_fitted_thresholds(folder: Path, scores: Scores) -> StoredThresholds:
+def store_fitted_thresholds(
+    folder: Path, scores: Scores, least_positives: int = LEAST_POSITIVES
+) -> StoredThresholds:
     """Fit thresholds and store them in a model folder, for `tag`.
 
     Raises:
         ModelError: As `store_thresholds`.
     """
-    fitted = fit_thresholds(scores)
+    fitted = fit_thresholds(scores, least_positives)
     store_thresholds(folder, fitted.values.tolist())
     half = f1_scores(scores.targets, scores.values, np.full(len(fitted.values), 0.5))
-    return StoredThresholds(folder, float(np.nanmean(fitted.f1)), float(np.nanmean(half)))
+    shown = scores.values >= fitted.values
+    right = (shown & scores.targets).sum()
+    with np.errstate(invalid="ignore"):
+        return StoredThresholds(
+            folder,
+            f1=float(np.nanmean(fitted.f1)),
+            f1_at_half=float(np.nanmean(half)),
+            shared=int((scores.targets.sum(0) < least_positives).sum()),
+            tags=float(shown.sum(1).mean()),
+            precision=float(right / shown.sum()),
+            recall=float(right / scores.targets.sum()),
+        )
 
 
-def fit_thresholds(scores: Scores) -> Thresholds:
+def fit_thresholds(scores: Scores, least_positives: int = LEAST_POSITIVES) -> Thresholds:
     """The thresholds that maximise each class's F1; of several, the highest.
 
     Each lies halfway between the lowest score that counts and the next, so that scores that differ
-    by rounding fall on the same side. Classes without a clip get the threshold that maximises
-    F1 over all other classes' scores together.
+    by rounding fall on the same side. Classes that fewer clips have than `least_positives` share
+    the threshold that maximises F1 over their scores together, or over those of all classes where
+    they have fewer together.
     """
     targets, values = scores.targets, scores.values
-    present = targets.any(0)
-    fallback, _ = best_threshold(targets[:, present].ravel(), values[:, present].ravel())
+    counts = targets.sum(0)
+    rare = counts < least_positives
+    pooled = (counts > 0) & (rare if counts[rare].sum() >= least_positives else True)
+    fallback, _ = best_threshold(targets[:, pooled].ravel(), values[:, pooled].ravel())
     thresholds = np.full(targets.shape[1], fallback)
-    f1 = np.full(targets.shape[1], np.nan)
-    for i in np.flatnonzero(present):
-        thresholds[i], f1[i] = best_threshold(targets[:, i], values[:, i])
-    return Thresholds(thresholds, f1, fallback)
+    for i in np.flatnonzero(~rare):
+        thresholds[i], _ = best_threshold(targets[:, i], values[:, i])
+    return Thresholds(thresholds, f1_scores(targets, values, thresholds), fallback)
 
 
 def best_threshold(targets: np.ndarray, scores: np.ndarray) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from audiotag.errors import ModelError
 from audiotag.label_set import Label, Labels
+from audiotag.models.calibration import Calibration
 from audiotag.models.checks import (
     check_architecture,
     check_count,
@@ -25,6 +26,7 @@ from audiotag.runtime.files import replaced
 from audiotag.runtime.json_text import parse_json
 
 FORMAT_VERSION = 1
+CALIBRATION = "calibration"  # its key
 MIN_DURATION = 3.0  # seconds; shorter clips are followed by silence up to it
 MAX_BYTES = 32_000_000  # of the file
 VERSIONED = ("torch", "timm", "dcls")  # as far as they are installed
@@ -47,6 +49,7 @@ class ModelConfig:
             None where it takes any length.
         thresholds: For each class, in the order of the labels, the score from which on it counts
             as heard; None if none were fitted.
+        calibration: What scores are brought to; None if they are given as they are.
         softmax: Whether scores are a softmax and add up to one, as of a model trained on clips
             with exactly one label each; else each score is a sigmoid.
         folded: Whether the weights are those of a folded backbone, which cannot be trained on.
@@ -64,6 +67,7 @@ class ModelConfig:
     min_duration: float = MIN_DURATION
     window: float | None = None
     thresholds: tuple[float, ...] | None = None
+    calibration: Calibration | None = None
     softmax: bool = False
     folded: bool = False
 
@@ -106,6 +110,7 @@ class ModelConfig:
                 **({} if self.window is None else {"window": self.window}),
                 "labels": [{"name": label.name, "mid": label.mid} for label in self.labels],
                 **({} if self.thresholds is None else {"thresholds": self.thresholds}),
+                **({} if (fitted := self.calibration) is None else {CALIBRATION: fitted.to_json()}),
                 **({"softmax": True} if self.softmax else {}),
                 **({"folded": True} if self.folded else {}),
                 "versions": dict(_versions()),
@@ -123,7 +128,7 @@ class ModelConfig:
         """
         try:
             return cls(**_fields(parse_json(text)))
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise ModelError(f"it is not an audiotag config ({_reason(error)})") from error
 
 
@@ -145,6 +150,7 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
         "min_duration": values["min_duration"],
         "window": values.get("window"),
         "thresholds": tuple(thresholds) if isinstance(thresholds, list) else thresholds,
+        "calibration": _calibration(values.get(CALIBRATION), len(values["labels"])),
         "softmax": bool(values.get("softmax", False)),
         "folded": bool(values.get("folded", False)),
     }
@@ -160,6 +166,10 @@ def _versions() -> Iterator[tuple[str, str]]:
             yield name, version(name)
 
 
+def _calibration(values: dict[str, Any] | None, labels: int) -> Calibration | None:
+    return None if values is None else Calibration.from_json(values, labels)
+
+
 def store_thresholds(folder: Path, thresholds: Sequence[float]) -> None:
     """Write thresholds of the classes into a model folder's config, the rest of it kept.
 
@@ -169,8 +179,24 @@ def store_thresholds(folder: Path, thresholds: Sequence[float]) -> None:
     labels = read_config(folder).labels
     if len(thresholds) != len(labels):
         raise ModelError(f"{folder} has {len(labels)} labels, not {len(thresholds)}")
+    _store(folder, "thresholds", list(thresholds))
+
+
+def store_calibration(folder: Path, calibration: Calibration) -> None:
+    """Write a calibration into a model folder's config, the rest of it kept.
+
+    Raises:
+        ModelError: If the folder has no config, or one of other labels.
+    """
+    labels = read_config(folder).labels
+    if len(calibration.biases) != len(labels):
+        raise ModelError(f"{folder} has {len(labels)} labels, not {len(calibration.biases)}")
+    _store(folder, CALIBRATION, calibration.to_json())
+
+
+def _store(folder: Path, key: str, value: Any) -> None:
     values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    text = json.dumps({**values, "thresholds": list(thresholds)}, indent=1, ensure_ascii=False)
+    text = json.dumps({**values, key: value}, indent=1, ensure_ascii=False)
     with replaced(folder / CONFIG_FILE) as file:
         file.write(f"{text}\n".encode())
 

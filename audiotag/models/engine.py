@@ -94,3 +94,9 @@ class Configured:
         were fitted."""
         fitted = self.config.thresholds
         return None if fitted is None else np.array(fitted, np.float64)
+
+    def calibrated(self, scores: np.ndarray) -> np.ndarray:
+        """The scores to give of the network's own (B, classes): as they are, unless the config
+        has a calibration."""
+        fitted = self.config.calibration
+        return scores if fitted is None else fitted.scores(scores, self.config.softmax)

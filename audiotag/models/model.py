@@ -204,7 +204,8 @@ class Model(Configured, nn.Module):
         return backbone.forward_head(maps, pre_logits=True)
 
     def scores_of(self, logits: Tensor) -> Tensor:
-        """Scores (B, classes) in [0, 1] of logits (B, classes).
+        """Scores (B, classes) in [0, 1] of logits (B, classes), calibrated where the config has a
+        calibration.
 
         Example:
             >>> import audiotag, torch
@@ -212,6 +213,9 @@ class Model(Configured, nn.Module):
             >>> tagger.scores_of(torch.zeros(1, 3))
             tensor([[0.5000, 0.5000, 0.5000]])
         """
+        calibration = self.config.calibration
+        if calibration is not None:
+            logits = logits * calibration.slope + logits.new_tensor(calibration.biases)
         return logits.softmax(1) if self.config.softmax else logits.sigmoid()
 
     def score_windows(self, waveforms: np.ndarray, double: bool = False) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiotag.errors import ModelError
+from audiotag.label_set import Labels
 from audiotag.models.config import read_config
 from audiotag.models.engine import Engine
 from audiotag.models.folder import ONNX_FILE, WEIGHTS_FILE
@@ -56,13 +57,24 @@ def open_engine(
     if _prefers_onnx(folder, device, engine):
         opened = _open_onnx(folder / ONNX_FILE, device, name, str(folder))
         # Those of the folder: they may have been fitted after the export.
-        opened.config = replace(opened.config, thresholds=read_config(folder).thresholds)
+        fitted = read_config(folder)
+        opened.config = replace(
+            opened.config, thresholds=fitted.thresholds, calibration=fitted.calibration
+        )
         return opened
     from audiotag.tagging.tagger import open_tagger
 
     tagger = open_tagger(folder, device, precision, name=name)
     tagger.weights = folder / WEIGHTS_FILE
     return tagger
+
+
+def read_labels(model: str | Path | None = None) -> Labels:
+    """The classes of a model, without opening what computes it; arguments and errors as
+    `open_engine`."""
+    if str(model).endswith(".onnx"):
+        return _open_file(Path(str(model)), "cpu", "onnx", None).labels
+    return read_config(model_folder(model)).labels
 
 
 def _open_file(path: Path, device: str, engine: str, name: str | None) -> "OnnxTagger":

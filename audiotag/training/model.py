@@ -37,7 +37,8 @@ def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Model, bool]:
     tagger = Model.load(model_folder(model.init))
     if tagger.config.folded:
         raise ModelError(f"{model.init} is folded, for use only; start from its unfolded weights")
-    tagger.config = replace(tagger.config, thresholds=None)  # those of the weights before training
+    # Those of the weights before training.
+    tagger.config = replace(tagger.config, thresholds=None, calibration=None)
     if dcls is not None:
         if tagger.config.dcls is not None:
             raise RecipeError(f"{model.init} has [dcls] already; leave it out of the recipe")

@@ -29,7 +29,7 @@ def test_no_threshold_reaches_a_higher_f1(decimals):
     rng = np.random.default_rng(0)
     targets = rng.random((80, 6)) < [0.02, 0.05, 0.2, 0.5, 0.9, 0.3]
     values = np.round(np.clip(rng.normal(0.4, 0.2, (80, 6)) + 0.2 * targets, 0, 1), decimals)
-    fitted = fit_thresholds(make_scores(targets, values))
+    fitted = fit_thresholds(make_scores(targets, values), 1)
     for i in range(6):
         tried = [
             f1_score(targets[:, i], values[:, i] >= threshold)
@@ -45,14 +45,14 @@ def test_no_threshold_reaches_a_higher_f1(decimals):
 def test_a_threshold_lies_between_the_scores_it_parts():
     targets = np.array([[1, 1], [1, 0], [0, 1]], bool)
     values = np.array([[0.9, 0.6], [0.5, 0.2], [0.1, 0.4]])
-    assert fit_thresholds(make_scores(targets, values)).values == pytest.approx([0.3, 0.3])
+    assert fit_thresholds(make_scores(targets, values), 1).values == pytest.approx([0.3, 0.3])
 
 
 def test_classes_without_a_clip_get_the_threshold_that_suits_all_others_together():
     rng = np.random.default_rng(1)
     targets = rng.random((50, 4)) < [0.3, 0.0, 0.2, 0.5]
     values = np.clip(rng.normal(0.4, 0.2, (50, 4)) + 0.2 * targets, 0, 1)
-    fitted = fit_thresholds(make_scores(targets, values))
+    fitted = fit_thresholds(make_scores(targets, values), 1)
     others = [0, 2, 3]
     tried = [
         f1_score(targets[:, others], values[:, others] >= x, average="micro")

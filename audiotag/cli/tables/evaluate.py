@@ -1,12 +1,13 @@
 """The tables of `audiotag evaluate`."""
 
 from collections.abc import Sequence
-from math import isinf
+from math import isinf, isnan
 
 import click
 from rich.console import Console
 
 from audiotag.cli.tables.grid import open_console, print_grid
+from audiotag.evaluation.calibration import SHOWN_FROM, StoredCalibration, mean_gap
 from audiotag.evaluation.comparison import Comparison
 from audiotag.evaluation.evaluate import EvaluationResults
 from audiotag.models.evaluation_record import ClassFigures, Confusion, Evaluation, Figure, to_json
@@ -30,6 +31,39 @@ def print_results(results: EvaluationResults, classes: int | None) -> None:
             print_confusion(evaluation.confusion)
     if results.comparison is not None:
         print_comparison(results.comparison)
+
+
+def print_stored(results: EvaluationResults) -> None:
+    """Say on standard error what was stored in model folders, and how good it is."""
+    for calibration in results.calibrations:
+        click.echo(_calibration_text(calibration), err=True)
+    for stored in results.thresholds:
+        click.echo(
+            f"{stored.folder}: thresholds stored; mean F1 {stored.f1:.3f} on the clips they were "
+            f"fitted on, {stored.f1_at_half:.3f} with 0.5 for all; {stored.tags:.2f} tags a clip, "
+            f"{stored.precision:.0%} of them right, {stored.recall:.0%} of the labels among them; "
+            f"{stored.shared} classes share one",
+            err=True,
+        )
+
+
+def _calibration_text(stored: StoredCalibration) -> str:
+    first = (
+        f"{stored.folder}: calibration stored, {stored.own} classes with a bias of their own; mean "
+        f"distance of scores of {SHOWN_FROM} and more from the share that is right "
+        f"{mean_gap(stored.before):.3f} before, {mean_gap(stored.after):.3f} after (fitted on "
+        f"other clips)\n   score   before: tags  right   after: tags  right\n"
+    )
+    rows = zip(stored.before, stored.after, strict=True)
+    return first + "\n".join(
+        f"{before.low:.1f}-{before.high:.1f} {before.tags:15} {_share(before.right)} "
+        f"{after.tags:13} {_share(after.right)}"
+        for before, after in rows
+    )
+
+
+def _share(value: float) -> str:
+    return "     -" if isnan(value) else f"{value:6.3f}"
 
 
 def print_json(results: EvaluationResults) -> None:

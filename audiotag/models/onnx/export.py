@@ -1,7 +1,8 @@
 """Export: a model as one ONNX file, checked against the model before it is kept.
 
 The graph takes waveforms (B, samples), or log-mel maps (B, 1, n_mels, frames), and gives `scores`
-(B, classes) and `embedding` (B, D). Its metadata holds the config under "audiotag".
+(B, classes) and `embedding` (B, D). Its metadata holds the config under "audiotag"; a calibration
+in it is for the reader to apply to the scores, so that one fitted after the export counts too.
 """
 
 import copy
@@ -12,7 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ from audiotag.audio import extensions, streams, windows
 from audiotag.errors import ModelError
 from audiotag.features.front_ends import build_mel_bank
 from audiotag.features.onnx_front_ends import onnx_front_end
+from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.models.onnx.layers import use_plain_convs, widen_first_block
 from audiotag.models.onnx.model import (
@@ -106,9 +108,11 @@ def export(model: Model, out: Path, *, waveform: bool = False, int8: bool = Fals
     if find_spec("onnx") is None:
         raise ModelError("export needs onnx; install it with: pip install 'audiotag-dcls[train]'")
     model = copy.deepcopy(model).cpu().float().eval().fold()
+    config = model.resolved_config()
+    model.config = replace(model.config, calibration=None)  # the file's reader applies it
     graph = _Graph(model, waveform)
     proto = _trace(graph, _input_of(model, waveform, *TRACED), model.name)
-    _add_metadata(proto, model, graph.input)
+    _add_metadata(proto, config, graph.input)
     content = proto.SerializeToString()
     difference = _check(model, content, out)
     quantisation = None
@@ -174,12 +178,11 @@ def _trace(graph: _Graph, example: Tensor, name: str) -> "onnx.ModelProto":
     return onnx.load_from_string(content.getvalue())
 
 
-def _add_metadata(proto: "onnx.ModelProto", model: Model, input: str) -> None:
-    config = json.loads(model.resolved_config().to_json())
-    text = json.dumps({**config, "input": input}, ensure_ascii=False)
+def _add_metadata(proto: "onnx.ModelProto", config: ModelConfig, input: str) -> None:
+    text = json.dumps({**json.loads(config.to_json()), "input": input}, ensure_ascii=False)
     proto.metadata_props.add(key=METADATA_KEY, value=text)
     if input == LOG_MEL:
-        bank = build_mel_bank(model.config.front_end, model.config.front_end_args)
+        bank = build_mel_bank(config.front_end, config.front_end_args)
         proto.metadata_props.add(key=MEL_BANK_KEY, value=bank.to_json())
 
 
@@ -233,6 +236,7 @@ def _check(model: Model, content: bytes, out: Path) -> float:
         ModelError: If a difference is above the tolerance; names length and difference.
     """
     exported = OnnxModel.from_bytes(content, out.name)
+    exported.config = replace(exported.config, calibration=None)
     largest = 0.0
     for seconds in _checked(model):
         for clips in BATCHES:

@@ -119,6 +119,7 @@ class OnnxModel(Configured):
         scores = self._run(SCORES, waveforms)
         if scores.shape != (len(waveforms), len(self.labels)):
             raise ModelError(_miscounted(self.name, scores.shape[-1:], len(self.labels)))
+        scores = self.calibrated(scores)
         return scores.astype(np.float64) if double else scores
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
