@@ -1,6 +1,7 @@
 """Label sets: AudioSet's 527 classes with their ontology, or any list of names."""
 
 import csv
+import difflib
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 # They turn the direction of writing, and with it what a line seems to say.
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 NEGATIVES = ("background", "noise", "none")  # what people call recordings of none of the labels
+NEAR = 3  # names that are suggested at most
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,51 @@ class Labels:
             KeyError: If there is no such label.
         """
         return self._index[name]
+
+    def above(self, index: int) -> list[int]:
+        """Positions of the classes of this set that are above one in AudioSet's ontology, rising;
+        none above a class without a machine id, or with one that the ontology does not have."""
+        places = self._places()
+        return sorted(places[mid] for mid in ancestors(self._labels[index].mid) if mid in places)
+
+    def within(self, names: Iterable[str]) -> list[int]:
+        """Positions of the classes that names stand for, rising: each with all that is below it in
+        AudioSet's ontology, which also has names above the classes, such as Human sounds.
+
+        Args:
+            names: Labels, in upper or lower case, or machine ids.
+
+        Raises:
+            ValueError: If one is unknown or has no class here; says which are near.
+        """
+        found: set[int] = set()
+        for name in names:
+            mid = _mid_of(name)
+            chosen = {
+                i
+                for i, label in enumerate(self._labels)
+                if label.name.lower() == name.lower()
+                or (mid is not None and mid in (label.mid, *ancestors(label.mid)))
+            }
+            if not chosen:
+                raise ValueError(self._unknown(name))
+            found |= chosen
+        return sorted(found)
+
+    def near(self, name: str) -> list[str]:
+        """Names that may be meant, at most three: those that hold it, then those spelt like it."""
+        lower = {label.name.lower(): label.name for label in self._labels}
+        holding = sorted((x for x in lower if name.lower() in x), key=len)
+        alike = difflib.get_close_matches(name.lower(), lower, NEAR)
+        return [lower[x] for x in dict.fromkeys([*holding, *alike])][:NEAR]
+
+    def _unknown(self, name: str) -> str:
+        near = " or ".join(map(repr, self.near(name)))
+        remedy = f"did you mean {near}?" if near else "audiotag labels lists those there are"
+        return f"the model has no label {name!r}; {remedy}"
+
+    def _places(self) -> dict[str, int]:
+        return {label.mid: i for i, label in enumerate(self._labels) if label.mid is not None}
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -115,6 +162,25 @@ def _ascii(name: object) -> str:
     return ascii(name)[:80]
 
 
+def _mid_of(name: str) -> str | None:
+    """Machine id of a name of the ontology, in upper or lower case; None if it has none such."""
+    if name in _ontology():
+        return name
+    rows = _ontology().values()
+    return next((row["mid"] for row in rows if row["name"].lower() == name.lower()), None)
+
+
+def paths_to(mid: str | None) -> list[tuple[str, ...]]:
+    """Names of all that leads to a class in the ontology, from the top, the class itself left out;
+    one for each way, none for a root or what the ontology does not have."""
+    if mid is None or mid not in _ontology():
+        return []
+    ways = []
+    for label in parents(mid):
+        ways += [(*way, label.name) for way in paths_to(label.mid) or [()]]
+    return ways
+
+
 def parents(mid: str) -> tuple[Label, ...]:
     """Direct parents of an AudioSet class in the ontology; none for a root.
 
@@ -124,6 +190,15 @@ def parents(mid: str) -> tuple[Label, ...]:
     ontology = _ontology()
     above = ontology[mid]["parents"].split(",")
     return tuple(Label(ontology[parent]["name"], parent) for parent in above if parent)
+
+
+@cache
+def ancestors(mid: str | None) -> frozenset[str]:
+    """Machine ids of all that is above a class in the ontology; none of what it does not have."""
+    if mid is None or mid not in _ontology():
+        return frozenset()
+    found = {label.mid for label in parents(mid) if label.mid is not None}
+    return frozenset(found.union(*map(ancestors, found)))
 
 
 @cache

@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": "Measure a model on a prepared data set.",
     "push": "Share a model on the Hugging Face Hub.",
     "pull": "Get a model from the Hugging Face Hub.",
+    "labels": "List the classes of a model, with their parents.",
     "models": "List the models that can be used or trained.",
     "convert": "Turn a published checkpoint into a model folder.",
     "export": "Write a model as an ONNX file.",
