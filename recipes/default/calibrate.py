@@ -1,137 +1,262 @@
-"""Fit the default's thresholds on the corpus, and print how far its scores can be believed.
+"""Fit the default's calibration and thresholds on labelled sounds that it was not trained on, and
+print how far its scores can be believed and what it shows.
 
-    python recipes/default/calibrate.py RUN DATA TEACHER...
+    python recipes/default/calibrate.py RUN LABELLED ESC10 TEACHER [--with NAME=MODEL]...
 
-A tag counts as there where the teacher scores it 0.5 or more; of several, the mean of their logits
-is what the teacher says. Thresholds maximise F1 on training clips, within `BOUNDS`: a class that
-the corpus hardly has would get any. What pure noise is scored is no tag either: only the names of
-noise itself keep thresholds below that. They are written into RUN, and what they come to on the
-development clips into its calibration.json. The table is of these clips: how often the teacher
-agrees, by the student's score.
+LABELLED is the table of `dev_labels.py`, ESC10 one with the columns path and label. Right is what a
+recording's label says, what is above it in AudioSet's ontology, and what the teacher scores
+`HEARD` or more: recordings hold more than their labels say.
+
+The calibration is one line for all classes, fitted on LABELLED. In its figures each source has the
+line that the other sources give. Every class is shown from the same calibrated score on, the lowest
+at which no table gets more than `TAGS` tags a recording, but for the most general names
+(`GENERAL_BELOW`), from `GENERAL_FROM` on: they say little, and stand beside a better one. What pure
+noise is scored is no tag either: only the names of noise keep thresholds below that.
+
+Both are written into RUN, the figures into its calibration.json. Each `--with` prints the same
+tables of another model, fitted in the same way, without writing anything.
 """
 
 import argparse
+import csv
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from zero_shot import ESC10
 
-from audiotag.data.dataset import ClipDataset
-from audiotag.data.loading.clips import open_clips
-from audiotag.evaluation.metrics import mean_average_precision
+from audiotag.evaluation.calibration import Bin, fit_calibration, mean_gap, reliability
 from audiotag.evaluation.scoring import Scores
-from audiotag.evaluation.thresholds import f1_scores, fit_thresholds
-from audiotag.models.config import store_thresholds
-from audiotag.models.model import Model
+from audiotag.label_set import Labels
+from audiotag.models.calibration import Calibration
+from audiotag.models.config import store_calibration, store_thresholds
+from audiotag.models.engine import Configured, Engine
 from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.runtime.files import replaced
-from audiotag.tagging.load import load_tagger
-from audiotag.training.distill.teachers import OtherTeacher, load_others, mean_logits
+from audiotag.tagging.open import open_engine
+from audiotag.tagging.tag import TagOptions, tag_files
 
 CALIBRATION_FILE = "calibration.json"
-SECONDS = 5.0  # of each clip; silence follows shorter ones
-TRAINING_CLIPS = 6000  # drawn at random
-BATCH = 32
-POSITIVE_SCORE = 0.5
-BOUNDS = 0.03, 0.3
+HEARD = 0.3  # of the teacher's scores; of its tags from there on ESC-10 calls 86 in 100 right
+TAGS = 3.1  # a recording, on the table that gets most
+TOP = 5  # tags that `audiotag tag` shows at most
+GENERAL_BELOW, GENERAL_FROM = 12, 0.5  # classes below a name in the ontology; score
+LEVELS = np.geomspace(0.01, 0.9, 200)
+NEIGHBOURS = (0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 2.0)  # of the level chosen, for the table
+FOLDS = 5  # of the sources
 NOISE_NAMES = ("Silence", "Noise", "White noise", "Pink noise", "Static")
 NOISE_SLOPES = (0.0, 1.0, 2.0)  # of the spectrum of the power: white, pink, brown
-NOISE_LEVELS = (-60.0, -50.0, -40.0, -30.0, -20.0, -10.0)  # RMS, dB
-NOISE_SECONDS = 10.0
+NOISE_LEVELS = tuple(float(x) for x in range(-90, 0, 10))  # RMS, dB
+NOISE_SECONDS = (3.0, 10.0)
 NOISE_MARGIN = 1.1  # of a threshold over a score of noise
-BINS = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 
 
-def compare(
-    student: Model,
-    teacher: Model,
-    others: Sequence[OtherTeacher],
-    data: Path,
-    split: str,
-    most: int | None,
-) -> Scores:
-    """The student's scores of clips of a split, and what the teachers hear in them."""
-    dataset = ClipDataset(data, split)
-    clips = open_clips(dataset, torch.device("cpu"))
-    chosen = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:most]
-    values, targets = [], []
-    with torch.no_grad():  # clips that are read as wanted are filled in threads
-        for batch in chosen.split(BATCH):
-            waveform = clips.heads(batch, SECONDS)
-            values.append(student(waveform).double().sigmoid())
-            heard = mean_logits(teacher(waveform), waveform, teacher.sample_rate, others)
-            targets.append(heard.sigmoid() >= POSITIVE_SCORE)
-    return Scores(
-        model=student.name,
-        data=data.name,
-        split=split,
-        fold=None,
-        labels=student.labels,
-        keys=tuple(str(key) for key in dataset.keys[chosen.numpy()]),
-        targets=torch.cat(targets).numpy(),
-        values=torch.cat(values).numpy(),
+@dataclass(frozen=True, eq=False)
+class Sounds:
+    """Recordings with their labels.
+
+    Attributes:
+        paths: The files.
+        groups: Package or repository of each.
+        named: What the labels say, (N, 527) bool.
+        above: The same with all that is above it in the ontology.
+    """
+
+    paths: tuple[Path, ...]
+    groups: tuple[str, ...]
+    named: np.ndarray
+    above: np.ndarray
+
+
+def read_sounds(path: Path) -> Sounds:
+    """The whole files of a table; ESC-10's labels become AudioSet's names."""
+    audioset = Labels.audioset()
+    is_closed = True
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = [row for row in csv.DictReader(file) if not row.get("start")]
+    named = np.zeros((len(rows), len(audioset)), bool)
+    for i, row in enumerate(rows):
+        is_closed &= row["label"] not in ESC10
+        for label in row["label"].split(";"):
+            named[i, [audioset.index(name) for name in ESC10.get(label, (label,))]] = True
+    above, said = named.copy(), named.copy()
+    for i in range(len(audioset)):
+        above[:, audioset.above(i)] |= said[:, i, None]
+        if is_closed:  # of Animal;Dog;Bark, Bark is named: Animal alone says too little
+            named[np.ix_(said[:, i], audioset.above(i))] = False
+    groups = tuple(row.get("group", "") for row in rows)
+    return Sounds(tuple(path.parent / row["path"] for row in rows), groups, named, above)
+
+
+def own_scores(engine: Engine, paths: Sequence[Path]) -> np.ndarray:
+    """Scores (N, 527) of files as `audiotag tag` has them, but not calibrated."""
+    assert isinstance(engine, Configured)
+    engine.config = replace(engine.config, calibration=None)
+    values = np.zeros((len(paths), len(engine.labels)))
+    options = TagOptions(top_k=0, threshold=0.0)
+    for i, result in enumerate(tag_files(engine, paths, options)):
+        assert result.error is None, result
+        for tag in result.tags:
+            values[i, engine.labels.index(tag.label)] = tag.score
+    return values
+
+
+def as_scores(name: str, values: np.ndarray, right: np.ndarray) -> Scores:
+    """Scores and what is right, as `fit_calibration` takes them."""
+    keys = tuple(str(i) for i in range(len(values)))
+    return Scores(name, "labelled sounds", None, None, Labels.audioset(), keys, right, values)
+
+
+def across_sources(scores: Scores, groups: Sequence[str]) -> np.ndarray:
+    """Calibrated scores, those of each source by the line that the others give."""
+    largest_first = sorted(set(groups), key=lambda group: (-groups.count(group), group))
+    fold = np.array([largest_first.index(group) % FOLDS for group in groups])
+    values = np.empty_like(scores.values)
+    for number in range(FOLDS):
+        inside = fold == number
+        line = fit_calibration(scores.of(~inside), least_positives=None)
+        values[inside] = line.scores(scores.values[inside], softmax=False)
+    return values
+
+
+def noise_scores(engine: Engine) -> np.ndarray:
+    """The highest score of each class for any noise, (classes,), not calibrated."""
+    highest = np.zeros(len(engine.labels))
+    for seconds in NOISE_SECONDS:
+        count = round(seconds * engine.sample_rate)
+        spectrum = torch.fft.rfft(torch.randn(count, generator=torch.Generator().manual_seed(0)))
+        frequencies = torch.arange(len(spectrum)).clamp(min=1)
+        for slope in NOISE_SLOPES:
+            noise = torch.fft.irfft(spectrum * frequencies ** (-slope / 2), n=count)
+            noise /= noise.square().mean().sqrt()
+            levels = torch.stack([noise * 10 ** (level / 20) for level in NOISE_LEVELS])
+            scores = engine.score_windows(levels.numpy().astype(np.float32))
+            highest = np.maximum(highest, scores.max(0))
+    return highest
+
+
+def thresholds_at(level: float, noise: np.ndarray) -> np.ndarray:
+    """Thresholds (527,) of calibrated scores; `noise` (527,) is what noise is scored."""
+    audioset = Labels.audioset()
+    below = np.zeros(len(audioset), int)
+    for i in range(len(audioset)):
+        below[audioset.above(i)] += 1
+    general = np.where(below >= GENERAL_BELOW, max(level, GENERAL_FROM), level)
+    is_noise = np.isin(audioset.names, NOISE_NAMES)
+    return np.maximum(general, np.where(is_noise, 0, noise * NOISE_MARGIN)).clip(max=1.0)
+
+
+def shown(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """What `audiotag tag` shows of scores (N, 527), guesses too, (N, 527) bool."""
+    lowest = np.sort(values, 1)[:, [-TOP]]
+    heard = (values >= thresholds) & (values >= lowest)
+    guess = ~heard.any(1)
+    heard[guess, values[guess].argmax(1)] = True
+    return heard
+
+
+def figures(values: np.ndarray, thresholds: np.ndarray, named: np.ndarray, right: np.ndarray):
+    """What is shown of recordings: by name, the figures of a table's row."""
+    heard = shown(values, thresholds)
+    return {
+        "tags": heard.sum(1).mean(),
+        "right_shown": (heard & named).any(1).mean(),
+        "precision": (heard & right).sum() / heard.sum(),
+        "recall": (heard & named).sum() / named.sum(),
+        "guesses": (~(values >= thresholds).any(1)).mean(),
+    }
+
+
+def lowest_level(tables: Sequence[np.ndarray], noise: np.ndarray) -> float:
+    """The lowest of `LEVELS` at which no table of scores gets more than `TAGS` tags."""
+    return next(
+        level
+        for level in LEVELS
+        if max(shown(x, thresholds_at(level, noise)).sum(1).mean() for x in tables) <= TAGS
     )
 
 
-def noise_scores(student: Model) -> np.ndarray:
-    """The highest score of each class for any noise, (classes,)."""
-    count = round(NOISE_SECONDS * student.sample_rate)
-    spectrum = torch.fft.rfft(torch.randn(count, generator=torch.Generator().manual_seed(0)))
-    frequencies = torch.arange(len(spectrum)).clamp(min=1)
-    noises = []
-    for slope in NOISE_SLOPES:
-        noise = torch.fft.irfft(spectrum * frequencies ** (-slope / 2), n=count)
-        noises += [noise / noise.square().mean().sqrt() * 10 ** (x / 20) for x in NOISE_LEVELS]
-    with torch.inference_mode():
-        return student(torch.stack(noises)).double().sigmoid().amax(0).numpy()
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What was fitted to a model, and its figures as they go into calibration.json."""
+
+    calibration: Calibration
+    thresholds: np.ndarray
+    figures: dict[str, Any]
 
 
-def print_reliability(scores: Scores) -> None:
-    """How often the teacher hears what the student scores within each bin."""
-    bins = np.digitize(scores.values, BINS[1:-1])
-    print(f"{'score':>11} {'tags':>8} {'mean':>6} {'heard':>6}")
-    for i in range(len(BINS) - 1):
-        chosen = bins == i
-        mean, heard = scores.values[chosen].mean(), scores.targets[chosen].mean()
-        print(f"{BINS[i]:5.2f}-{BINS[i + 1]:.2f} {chosen.sum():8} {mean:6.3f} {heard:6.3f}")
+def fit(
+    name: str,
+    tables: dict[str, Sounds],
+    own: dict[str, np.ndarray],
+    teacher: dict[str, np.ndarray],
+    noise: np.ndarray,
+) -> Fitted:
+    """Fit and print; scores by table, "labelled" and "esc10", and those of noise, as they are."""
+    right = {key: x.above | (teacher[key] >= HEARD) for key, x in tables.items()}
+    labelled = as_scores(name, own["labelled"], right["labelled"])
+    line = fit_calibration(labelled, least_positives=None)
+    values = {
+        "labelled": across_sources(labelled, tables["labelled"].groups),
+        "esc10": line.scores(own["esc10"], softmax=False),
+    }
+    heard_in_noise = line.scores(noise, softmax=False)
+    level = lowest_level(list(values.values()), heard_in_noise)
+    found: dict[str, Any] = {"slope": line.slope, "bias": line.biases[0], "level": level}
+    print(f"{name}: slope {line.slope:.3f}, bias {line.biases[0]:.3f}, level {level:.3f}")
+    for key, x in tables.items():
+        bins = reliability(right[key], own[key]), reliability(right[key], values[key])
+        print_reliability(key, *bins)
+        found[f"{key}_gap_before"], found[f"{key}_gap"] = map(mean_gap, bins)
+        for ratio in NEIGHBOURS:
+            thresholds = thresholds_at(level * ratio, heard_in_noise)
+            row = figures(values[key], thresholds, x.named, right[key])
+            print(f"| {level * ratio:.3f} |", " | ".join(f"{v:.3f}" for v in row.values()), "|")
+            if ratio == 1:
+                found |= {f"{key}_{k}": v for k, v in row.items()}
+    return Fitted(line, thresholds_at(level, heard_in_noise), found)
+
+
+def print_reliability(table: str, before: Sequence[Bin], after: Sequence[Bin]) -> None:
+    """How many tags are right, by their scores as they are and calibrated."""
+    print(f"{table}: score, tags and right before, tags and right after")
+    for old, new in zip(before, after, strict=True):
+        cells = old.tags, f"{old.right:.2f}", new.tags, f"{new.right:.2f}"
+        print(f"| {old.low:.1f} to {old.high:.1f} |", " | ".join(map(str, cells)), "|")
 
 
 def main() -> None:
-    """Read the command line, fit and print."""
+    """Read the command line, fit, print and store."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path, metavar="RUN")
-    parser.add_argument("data", type=Path, metavar="DATA")
-    parser.add_argument("teachers", nargs="+", metavar="TEACHER")
+    parser.add_argument("labelled", type=Path, metavar="LABELLED")
+    parser.add_argument("esc10", type=Path, metavar="ESC10")
+    parser.add_argument("teacher", metavar="TEACHER")
+    parser.add_argument("--with", dest="others", action="append", default=[], metavar="NAME=MODEL")
     arguments = parser.parse_args()
     keep_freed_memory()
-    first, *more = arguments.teachers
-    student, teacher = (load_tagger(x, "cpu").eval() for x in (arguments.run, first))
-    others = load_others(more, teacher.labels, torch.device("cpu"))
-    training = compare(student, teacher, others, arguments.data, "train", TRAINING_CLIPS)
-    fitted = fit_thresholds(training)
-    is_noise = np.isin(student.labels.names, NOISE_NAMES)
-    unheard = np.where(is_noise, 0.0, noise_scores(student) * NOISE_MARGIN)
-    thresholds = np.maximum(fitted.values.clip(*BOUNDS), unheard).clip(max=1.0)
-    store_thresholds(arguments.run, thresholds.tolist())
-    scores = compare(student, teacher, others, arguments.data, "dev", None)
-    print_reliability(scores)
-    heard = scores.values >= thresholds
-    right = (heard & scores.targets).sum()
-    figures = {
-        "clips": len(scores.keys),
-        "map": mean_average_precision(scores.targets, scores.values),
-        "tags": heard.sum(1).mean(),
-        "teacher_tags": scores.targets.sum(1).mean(),
-        "precision": right / heard.sum(),
-        "recall": right / scores.targets.sum(),
-        "f1": np.nanmean(f1_scores(scores.targets, scores.values, thresholds)),
-    }
-    text = json.dumps({name: round(float(value), 4) for name, value in figures.items()})
+    tables = {key: read_sounds(getattr(arguments, key)) for key in ("labelled", "esc10")}
+
+    def scores_of(model: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        engine = open_engine(model, "cpu", "torch")
+        own = {key: own_scores(engine, x.paths) for key, x in tables.items()}
+        return own, noise_scores(engine)
+
+    teacher, _ = scores_of(arguments.teacher)
+    own, noise = scores_of(str(arguments.run))
+    fitted = fit("default", tables, own, teacher, noise)
+    store_calibration(arguments.run, fitted.calibration)
+    store_thresholds(arguments.run, fitted.thresholds.tolist())
+    text = json.dumps({name: round(float(value), 4) for name, value in fitted.figures.items()})
     with replaced(arguments.run / CALIBRATION_FILE) as file:
         file.write(f"{text}\n".encode())
-    print(text)
+    for name, model in (other.split("=", 1) for other in arguments.others):
+        own, noise = scores_of(model)
+        fit(name, tables, own, teacher, noise)
 
 
 if __name__ == "__main__":
