@@ -87,7 +87,7 @@ def read_sounds(path: Path) -> Sounds:
     for i in range(len(audioset)):
         above[:, audioset.above(i)] |= said[:, i, None]
         if is_closed:  # of Animal;Dog;Bark, Bark is named: Animal alone says too little
-            named[np.ix_(said[:, i], audioset.above(i))] = False
+            named[np.ix_(said[:, i], np.array(audioset.above(i), int))] = False
     groups = tuple(row.get("group", "") for row in rows)
     return Sounds(tuple(path.parent / row["path"] for row in rows), groups, named, above)
 
