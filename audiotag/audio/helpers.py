@@ -150,7 +150,7 @@ class Helper:
         self._count = 0  # of requests
         self._size = 0  # of the file, in bytes
         if not is_forked:
-            self._to.write(pickle.dumps(([*map(str, sys.path), ROOT], MODULES)))
+            self._send(([*map(str, sys.path), ROOT], MODULES))
 
     @property
     def is_free(self) -> bool:
@@ -167,15 +167,7 @@ class Helper:
         self._count += 1
         self._size = 0
         self._request = Request(self._count, name, function, arguments, COMPUTING, MEMORY)
-        try:
-            self._to.write(pickle.dumps(self._request), START_PATIENCE)
-            self._next(START_PATIENCE)  # BEGUN
-        except (_GoneError, _SlowError) as error:
-            self.stop()
-            raise OSError("the process has ended") from error
-        except StoppedError:
-            self.stop()
-            raise
+        self._send(self._request, has_answer=True)
 
     def blocks(self, warn: Warn) -> Iterator["np.ndarray"]:
         """The blocks that it was asked for; errors as `in_helper`."""
@@ -211,6 +203,19 @@ class Helper:
         """Close what leads to it, and from it."""
         self._to.close()
         self._from.close()
+
+    def _send(self, message: object, has_answer: bool = False) -> None:
+        """Send a message, and wait until it is taken where that is answered; errors as `ask`."""
+        try:
+            self._to.write(pickle.dumps(message), START_PATIENCE)
+            if has_answer:
+                self._next(START_PATIENCE)  # BEGUN
+        except (_GoneError, _SlowError) as error:
+            self.stop()
+            raise OSError("the process has ended") from error
+        except StoppedError:
+            self.stop()
+            raise
 
     def _blocks(self, name: str, warn: Warn) -> Iterator["np.ndarray"]:
         import numpy as np
@@ -313,7 +318,6 @@ class Helpers:
             self.free.append(helper)
         else:
             helper.stop()
-            self._all.discard(helper)
 
     def stop(self) -> None:
         """End all of them."""
@@ -322,7 +326,7 @@ class Helpers:
 
     def _new(self, is_forked: bool = False) -> Helper:
         helper = Helper(is_forked)
-        self._all.add(helper)
+        self._all = {other for other in self._all if other.process.returncode is None} | {helper}
         return helper
 
 
@@ -379,7 +383,7 @@ class _Pipe:
             rest = rest[count or 0 :]
         return content
 
-    def write(self, content: bytes, patience: float = START_PATIENCE) -> None:
+    def write(self, content: bytes, patience: float) -> None:
         """Write, as `read` reads."""
         rest = memoryview(content)
         while rest:

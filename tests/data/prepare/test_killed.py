@@ -70,6 +70,7 @@ from pathlib import Path
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
 
+sys.frozen = True  # no helpers: to start some in each of hundreds of runs would take minutes
 table, root = map(Path, sys.argv[1:])
 EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
 
