@@ -9,14 +9,15 @@ block is a pair (sample rate in Hz, mono float32 samples of shape (T,)).
 """
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import IO
 
 import numpy as np
 import soundfile
 
 from audiotag.audio.ffmpeg import with_pyav
-from audiotag.audio.headers import FLAC_MARK, Announced, read_announced
+from audiotag.audio.headers import FLAC_MARK, Announced, after_tags, free_format, read_announced
 from audiotag.audio.helper_process import Warn
 from audiotag.audio.levels import levelled
 from audiotag.audio.mono import ALL, Hearing, Mixer, cut
@@ -34,6 +35,7 @@ from audiotag.audio.sources import (
     checked_rate,
     ignore,
     open_source,
+    read_at,
     samples_at_once,
     size_of,
 )
@@ -42,6 +44,7 @@ EMPTY_FILE = "the file is empty"
 SHORT_VALUES = 2**22  # samples times channels of a short file, 48 s of a CD's sound
 SHORT_BYTES = 2**24  # of a short file, with the pictures that it may hold
 MP3_MARKS = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xe3")  # a tag, or a frame of layer 3
+FREE_FRAMES = 2**16  # samples of each channel decoded at once of an MP3 file of free bit rate
 LAST_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # after an MP3 file's audio
 FLOATS = ("FLOAT", "DOUBLE")  # libsndfile's names of samples that may go beyond 1
 READ_AHEAD = 2**16  # bytes that libsndfile may have read of a file's end, and not decoded
@@ -155,6 +158,43 @@ def _read_short(source: Readable) -> tuple[Announced, bytes]:
     return form, data[: form.size]
 
 
+def with_free_format(
+    source: Readable, start: float, duration: float, hearing: Hearing = ALL
+) -> Iterator[Block]:
+    """Decode an MP3 file whose bit rate is free with miniaudio, rounded to 16 bits; FFmpeg knows
+    none of them. Only a path that miniaudio can open is not decoded whole.
+
+    Raises:
+        DecodeError: miniaudio is missing, or cannot decode it.
+    """
+    try:
+        import miniaudio
+    except ImportError as error:
+        raise DecodeError("cannot be decoded (miniaudio is not installed)") from error
+    try:
+        with open_source(source) as file:
+            form = free_format(file)
+            if form is None:
+                raise DecodeError("cannot be decoded (its bit rate is not free)")
+            rate, channels = form
+            if isinstance(source, Path) and str(source).isascii():
+                pieces: Iterable = miniaudio.mp3_stream_file(str(source.absolute()), FREE_FRAMES)
+            else:
+                pieces = [miniaudio.mp3_read_s16(read_at(file, after_tags(file), -1)).samples]
+        yield from cut(_mixed(pieces, channels, rate, Mixer(hearing)), start, duration)
+    except miniaudio.DecodeError as error:
+        raise DecodeError(f"cannot be decoded ({error})") from error
+
+
+def _mixed(pieces: Iterable, channels: int, rate: int, mixer: Mixer) -> Iterator[Block]:
+    """Blocks of interleaved 16-bit samples."""
+    for piece in pieces:
+        samples = np.frombuffer(piece, np.int16).reshape(-1, channels)
+        step = samples_at_once(channels)
+        for begin in range(0, len(samples), step):
+            yield rate, mixer.mix(list(samples[begin : begin + step].T))
+
+
 def with_soundfile(
     source: Readable, start: float, duration: float, hearing: Hearing = ALL
 ) -> Iterator[Block]:
@@ -185,6 +225,7 @@ def _decoders(source: Readable, listening: Listening) -> tuple[Decoder, ...]:
     """The decoders for a file, by its first bytes."""
     with open_source(source) as file:
         head = file.read(64)
+        is_free = head.startswith(MP3_MARKS) and free_format(file) is not None
     if not head:
         raise DecodeError(EMPTY_FILE)
     if listening.track not in (None, 1):
@@ -192,7 +233,7 @@ def _decoders(source: Readable, listening: Listening) -> tuple[Decoder, ...]:
     if head.startswith(FLAC_MARK):
         return with_miniaudio, with_soundfile, with_pyav
     if head.startswith(MP3_MARKS):
-        return with_miniaudio, with_pyav
+        return with_free_format if is_free else with_miniaudio, with_pyav
     is_repaired = isinstance(source, Pieces) and head.startswith(AU_MARKS)
     return (with_soundfile, with_pyav) if is_repaired or _is_plain(head) else (with_pyav,)
 

@@ -1,5 +1,6 @@
 """The length of a FLAC or MP3 file to the sample, as its first bytes give it."""
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import IO
@@ -14,7 +15,10 @@ TAG_FOOTER = 0x10  # flag of as many bytes after them
 MPEG_1, MPEG_2, MPEG_25 = 3, 2, 0
 RATES = {MPEG_1: (44_100, 48_000, 32_000), MPEG_2: (22_050, 24_000, 16_000)}
 RATES[MPEG_25] = (11_025, 12_000, 8_000)
-LAYER_3 = 1
+LAYER_3, MONO = 1, 3  # in a frame's header
+SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # of layer 3
+RUN = 4  # frames that do not follow one another by chance
+RUN_BYTES = 6_000  # that hold so many
 # kbit/s of layer 3, by the four bits of the header; 0 where it is free, 15 does not exist.
 BIT_RATES = {MPEG_1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)}
 BIT_RATES[MPEG_2] = BIT_RATES[MPEG_25] = (
@@ -87,7 +91,7 @@ def _of_mp3(frame: bytes, begin: int) -> Announced | None:
     rate, mode = header >> 10 & 3, header >> 6 & 3
     if len(frame) < FIRST_FRAME or not unprotected or not _is_layer_3(header):
         return None
-    channels = 1 if mode == 3 else 2
+    channels = 1 if mode == MONO else 2
     side = (17, 32) if version == MPEG_1 else (9, 17)
     fields = frame[4 + side[channels - 1] :]
     mark, flags, frames, size = struct.unpack(">4sIII", fields[:16])
@@ -105,14 +109,37 @@ def _of_mp3(frame: bytes, begin: int) -> Announced | None:
     )
 
 
-def is_mp3(file: IO[bytes], place: int) -> bool:
-    """Whether two frames of layer 3 follow one another at a place."""
-    header = int.from_bytes(read_at(file, place, 4), "big")
-    if not _is_layer_3(header):
-        return False
-    version = header >> 19 & 3
-    length = _frame_bytes(header, version, RATES[version][header >> 10 & 3])
-    return _is_layer_3(int.from_bytes(read_at(file, place + length, 4), "big"))
+def after_tags(file: IO[bytes]) -> int:
+    """Number of the byte after all ID3v2 tags that begin a file."""
+    place = 0
+    while step := after_tag(read_at(file, place, TAG_HEADER)):
+        place += step
+    return place
+
+
+def free_format(file: IO[bytes]) -> tuple[int, int] | None:
+    """Rate in Hz and channels of an MP3 file whose first frame, after tags, leaves the bit rate
+    open; None for all others."""
+    header = int.from_bytes(read_at(file, after_tags(file), 4), "big")
+    if not _is_layer_3(header) or header >> 12 & 15:
+        return None
+    return RATES[header >> 19 & 3][header >> 10 & 3], 1 if header >> 6 & 3 == MONO else 2
+
+
+def frames_begin(data: bytes) -> int | None:
+    """Where frames of layer 3 begin that follow one another; None if there are none."""
+    return next((hit.start() for hit in SYNC.finditer(data) if are_frames(data, hit.start())), None)
+
+
+def are_frames(data: bytes, place: int) -> bool:
+    """Whether frames of layer 3 follow one another at a place."""
+    for _ in range(RUN):
+        header = int.from_bytes(data[place : place + 4], "big")
+        if not _is_layer_3(header):
+            return False
+        version = header >> 19 & 3
+        place += _frame_bytes(header, version, RATES[version][header >> 10 & 3]) or len(data)
+    return True
 
 
 def _is_layer_3(header: int) -> bool:

@@ -13,7 +13,13 @@ from typing import IO
 import numpy as np
 
 from audiotag.audio.chunks import next_known
-from audiotag.audio.headers import FLAC_MARK, TAG_HEADER, after_tag, is_mp3
+from audiotag.audio.headers import (
+    FLAC_MARK,
+    RUN_BYTES,
+    after_tags,
+    are_frames,
+    frames_begin,
+)
 from audiotag.audio.helper_process import Warn
 from audiotag.audio.repaired import Part, cut_out, read_uncompressed
 from audiotag.audio.sources import Source, open_source, read_at, size_of
@@ -36,12 +42,13 @@ BEGINS = re.compile(
 # WavPack, Monkey's Audio, CAF, AU, W64, MPEG's streams; MP4 has its mark after four bytes.
 OTHERS = re.compile(
     rb"\xff[\xe0-\xff]|\x0b\x77|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75|FLV|wvpk|MAC |caff|\.snd|riff|"
-    rb"\x00\x00\x01[\xb3\xba]|\x47|....ftyp|#!AMR|TTA|MThd",
+    rb"\x00\x00\x01[\xb3\xba]|\x47|....ftyp|#!AMR|TTA|RIFF|FORM|MPCK|MP\+|Creative|DSD |FRM8|"
+    rb"\x06\x0e\x2b\x34|[FC]WS|\x7f\xfe\x80\x01|NIST|DKIF|nut/|OFR",
     re.DOTALL,
 )
 TAG_MARK = b"ID3"
 HEAD = 64  # bytes that show how a file begins
-JUNK = 2**16  # bytes before a file that are searched for its beginning
+JUNK = 2**18  # bytes before a file that are searched for its beginning
 TAGS = 2**20  # the same, where a tag begins the file, whose size may be wrong
 SEARCHED = 2**18  # bytes searched at once, which stay in the CPU's cache
 PAGE = 27  # bytes of an Ogg page's header before the sizes of its segments
@@ -74,15 +81,14 @@ def _beginning(file: IO[bytes]) -> int:
     if BEGINS.match(head) or OTHERS.match(head):
         return 0
     if not head.startswith(TAG_MARK):
-        found = BEGINS.search(read_at(file, 0, JUNK))
-        return found.start() if found else 0
-    place = 0
-    while (tag := read_at(file, place, TAG_HEADER)).startswith(TAG_MARK) and len(tag) == TAG_HEADER:
-        place += after_tag(tag)
+        data = read_at(file, 0, JUNK)
+        found = BEGINS.search(data)
+        return found.start() if found else frames_begin(data) or 0
+    place = after_tags(file)
     head = read_at(file, place, HEAD)
     if BEGINS.match(head):
         return place
-    if is_mp3(file, place):
+    if are_frames(read_at(file, place, RUN_BYTES), 0):
         return 0
     found = BEGINS.search(read_at(file, 0, TAGS))
     return found.start() if found else 0

@@ -1,10 +1,11 @@
 """Files that were joined, or have something before them, are heard to their end."""
 
+import av
 import numpy as np
 import pytest
 import soxr
 
-from tests.support.audio_files import noise, write, write_av
+from tests.support.audio_files import encoder_frames, fitted, noise, sine, write, write_av
 from tests.support.heard import RATE, as_libsndfile, heard, sound_file
 
 FIRST, SECOND = noise(1, RATE, 2), noise(0.5, 16_000, 1, seed=1)
@@ -116,3 +117,71 @@ def test_what_comes_before_a_container_is_passed_over(tmp_path, before, suffix):
     data = write(tmp_path, suffix, FIRST, RATE).read_bytes()
     expected, _ = heard(data)
     np.testing.assert_array_equal(heard(BEFORE[before] + data)[0], expected)
+
+
+BITRATES = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)  # kbit/s
+
+
+def mp3(folder, has_header=True) -> tuple[bytes, list[bytes]]:
+    """A tag, and the frames of 3 s of an MP3 file at 44.1 kHz and a constant rate."""
+    options = {} if has_header else {"write_xing": "0"}
+    tone = sine(3, 44_100, 2)
+    with av.open(str(folder / "sound.mp3"), "w", format="mp3", options=options) as output:
+        sound = output.add_stream("libmp3lame", rate=44_100, layout="stereo")
+        sound.bit_rate = 128_000
+        for frame in encoder_frames(sound.codec_context, tone, 44_100, "stereo"):
+            output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+    data = (folder / "sound.mp3").read_bytes()
+    place = 10 + sum(byte << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
+    tag, frames = data[:place], []
+    while place < len(data):
+        size = 144_000 * BITRATES[data[place + 2] >> 4] // 44_100 + (data[place + 2] >> 1 & 1)
+        frames.append(data[place : place + size])
+        place += size
+    return tag, frames
+
+
+@pytest.mark.parametrize("has_header", [True, False])
+@pytest.mark.parametrize("place", ["path", "bytes", "after two tags"])
+def test_mp3_files_of_free_bit_rate(tmp_path, has_header, place):
+    pytest.importorskip("miniaudio")
+    tag, frames = mp3(tmp_path, has_header)
+    expected, _ = heard(tag + b"".join(frames))
+    free = tag + b"".join(f[:2] + bytes([f[2] & 15]) + f[3:] for f in frames)
+    path = tmp_path / "free.mp3"
+    path.write_bytes(free)
+    source = {"path": path, "bytes": free, "after two tags": id3(50) + free}[place]
+    samples, _ = heard(source)
+    assert len(samples) == len(expected)
+    np.testing.assert_allclose(samples, expected, atol=2**-13)
+    part, _ = heard(source, start=1.0, duration=0.5)
+    np.testing.assert_allclose(part[500:-500], expected[RATE:][: RATE // 2][500:-500], atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [100, 5_000, 100_000])
+@pytest.mark.parametrize("kind", ["zeros", "noise"])
+def test_junk_before_the_frames_of_an_mp3(tmp_path, size, kind):
+    _, frames = mp3(tmp_path, has_header=False)
+    expected, _ = heard(b"".join(frames))
+    junk = bytes(size) if kind == "zeros" else np.random.default_rng(0).bytes(size)
+    np.testing.assert_array_equal(heard(junk + b"".join(frames))[0], expected)
+
+
+@pytest.mark.parametrize("has_header", [True, False])
+def test_pictures_that_hold_frames_are_no_sound(tmp_path, has_header):
+    tag, frames = mp3(tmp_path, has_header)
+    expected, _ = heard(tag + b"".join(frames))
+    picture = b"".join(frames[:60])
+    size = len(picture)
+    head = b"ID3\3\0\0" + bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+    np.testing.assert_array_equal(heard(head + picture + b"".join(frames))[0], expected)
+
+
+def test_sync_that_is_lost_costs_what_is_damaged(tmp_path):
+    _, frames = mp3(tmp_path, has_header=False)
+    whole, _ = heard(b"".join(frames))
+    noise_between = np.random.default_rng(0).bytes(3000)
+    lost, _ = heard(b"".join([*frames[:50], noise_between, *frames[50:]]))
+    assert len(lost) == pytest.approx(len(whole), abs=3 * 1254)  # frames, at 48 kHz
+    assert fitted(lost[:RATE], RATE)[0] == pytest.approx(fitted(whole, RATE)[0], rel=0.01)
