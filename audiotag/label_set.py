@@ -139,23 +139,26 @@ def is_negative(name: str) -> bool:
 
 def _check(label: Label) -> None:
     """Raise a ModelError if a name, or a machine id, is not a line of text."""
-    if label.mid is not None and not _is_line(label.mid):
+    if label.mid is not None and not _is_name(label.mid):
         raise ModelError(
             f"label {_ascii(label.name)} has the mid {_ascii(label.mid)}, which is no line of text"
         )
-    if not _is_line(label.name):
+    if not _is_name(label.name):
         raise ModelError(
             f"label {_ascii(label.name)} is not a line of text of 1 to {MAX_NAME:,} characters "
             "without control characters; rename it"
         )
 
 
-def _is_line(name: object) -> bool:
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
-        return False
-    if name.isascii():
-        return name.isprintable()
-    return not any(x in TURNING or unicodedata.category(x) in UNPRINTABLE for x in name)
+def is_line(text: str) -> bool:
+    """Whether a text has no control characters, ends of lines or turns of direction."""
+    if text.isascii():
+        return text.isprintable()
+    return not any(x in TURNING or unicodedata.category(x) in UNPRINTABLE for x in text)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= MAX_NAME and is_line(name)
 
 
 def _ascii(name: object) -> str:

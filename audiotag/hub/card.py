@@ -32,6 +32,9 @@ METRICS = {  # figures of an evaluation: their names on the Hub, and for readers
     "accuracy": ("accuracy", "accuracy"),
 }
 DATASET_ID = re.compile(r"[\w.-]+")  # what the Hub accepts as the name of a data set
+# What means something to Markdown, HTML or a table: anywhere, or where a line begins.
+MARKUP = re.compile(r"[\\`*\[\]<>|&~$#]|(?<!\w)_|_(?!\w)|^[-+=](?=[\s=-]|$)|(?<=^\d)[.)]")
+UNBROKEN = "\N{FULLWIDTH VERTICAL LINE}"  # for a "|", which ends a table's cell even in code
 USE = """\
 ```sh
 audiotag pull {model}
@@ -162,8 +165,8 @@ def _eval_results(evaluation: Evaluation) -> Iterable[EvalResult]:
 
 
 def _finite(figures: Mapping[str, Figure]) -> dict[str, Figure]:
-    """The figures that are finite."""
-    return {name: x for name, x in figures.items() if math.isfinite(x.value)}
+    """The figures that are finite, and known to this version."""
+    return {k: x for k, x in figures.items() if k in METRICS and math.isfinite(x.value)}
 
 
 def _head(config: ModelConfig, model: str) -> str:
@@ -209,7 +212,7 @@ def _model_table(config: ModelConfig, parameters: int) -> str:
 def _labels(labels: Labels) -> str:
     if labels == Labels.audioset():
         return f"AudioSet's {len(labels)} classes, in the order of its class index."
-    text = ", ".join(labels.names[:SHOWN_LABELS])
+    text = ", ".join(map(_prose, labels.names[:SHOWN_LABELS]))
     more = len(labels) - SHOWN_LABELS
     return f"{text}, and {more} more in `config.json`." if more > 0 else f"{text}."
 
@@ -217,18 +220,18 @@ def _labels(labels: Labels) -> str:
 def _data(trained_on: TrainedOn) -> str:
     """How many clips the model was trained and validated on, and which."""
     rows = [
-        (name, f"{part.clips:,}", f"{part.hours:.2f}", f"`{part.keys}`")
+        (name, f"{part.clips:,}", f"{part.hours:.2f}", _code(part.keys))
         for name, part in (("training", trained_on.train), ("validation", trained_on.valid))
     ]
     table = _rows(("part", "clips", "hours", "clip hash"), rows)
     text = "Figures are comparable where they are of clips with the same hash of their names."
-    return f"`{trained_on.name}`:\n\n{table}\n\n{text}"
+    return f"{_code(trained_on.name)}:\n\n{table}\n\n{text}"
 
 
 def _results(evaluation: Evaluation) -> str:
     """The figures that `audiotag evaluate --save` has written."""
     part = "".join(
-        f", {name} {value}"
+        f", {name} {_prose(str(value))}"
         for name, value in (("split", evaluation.split), ("fold", evaluation.fold))
         if value is not None
     )
@@ -239,8 +242,8 @@ def _results(evaluation: Evaluation) -> str:
     if not evaluation.resamples:
         rows = [(name, value, "") for name, value, _ in rows]
     return (
-        f"On `{evaluation.data}`{part}: {evaluation.clips:,} clips, clip hash "
-        f"`{evaluation.keys}`.\n\n{_rows(('figure', 'value', '95 % interval'), rows)}\n\n"
+        f"On {_code(evaluation.data)}{part}: {evaluation.clips:,} clips, clip hash "
+        f"{_code(evaluation.keys)}.\n\n{_rows(('figure', 'value', '95 % interval'), rows)}\n\n"
         f"mAP and AUC are means over the {len(evaluation.classes)} of {evaluation.labels} labels "
         f"that have a clip{_by_bootstrap(evaluation)}.{_learnt(evaluation)}"
     )
@@ -264,7 +267,7 @@ def _last_row(folder: Path) -> str:
     if not rows:
         return ""
     numbers = {
-        key: f"{value:.4g}" if isinstance(value, float) else f"{value}"
+        _prose(key): f"{value:.4g}" if isinstance(value, float) else f"{value}"
         for key, value in rows[-1].figures.items()
         if isinstance(value, int | float) and key != "time"
     }
@@ -284,15 +287,25 @@ def _training(path: Path) -> str:
 
 def _origin(recipe: Mapping[str, Any]) -> str:
     """What a recipe starts from, and its teachers; another version may have written the recipe."""
-    model, distill = recipe.get("model", {}), recipe.get("distill", {})
+    model, distill = _section(recipe, "model"), _section(recipe, "distill")
     start = "an image model's weights" if model.get("pretrained") else "random weights"
-    if "init" in model:
-        start = f"`{_last_part(model['init'])}`"
-        start += f", the model that {LIBRARY} ships" if model["init"] == DEFAULT_NAME else ""
-    names = [distill["teacher"]] if "teacher" in distill else []
-    names += distill.get("other_teachers", [])
-    teachers = " and ".join(f"`{_last_part(name)}`" for name in names)
+    for name in _names(model.get("init")):
+        start = _code(_last_part(name))
+        start += f", the model that {LIBRARY} ships" if name == DEFAULT_NAME else ""
+    names = [*_names(distill.get("teacher")), *_names(distill.get("other_teachers"))]
+    teachers = " and ".join(_code(_last_part(name)) for name in names)
     return f"Trained from {start}{f', taught by {teachers}' if teachers else ''}."
+
+
+def _section(recipe: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = recipe.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _names(value: Any) -> list[str]:
+    """The names in a value: one, or a list of them."""
+    values = value if isinstance(value, list) else [value]
+    return [name for name in values if isinstance(name, str)]
 
 
 def _last_part(model: str) -> str:
@@ -309,6 +322,23 @@ def _limits(config: ModelConfig) -> str:
 def _arguments(values: Mapping[str, Any]) -> str:
     """Values by name, without those that are None."""
     return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
+
+
+def _prose(text: str) -> str:
+    """Text that Markdown shows as it is, wherever it stands in a line."""
+    return MARKUP.sub(r"\\\g<0>", _line(text))
+
+
+def _code(text: str) -> str:
+    """Text in a code span, which nothing in it ends."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{_line(text).replace('|', UNBROKEN)}{space}{fence}"
+
+
+def _line(text: str) -> str:
+    """Text of one line: what is none is written as an escape."""
+    return "".join(x if x.isprintable() else ascii(x)[1:-1] for x in text)
 
 
 def _table(name: str, rows: Mapping[str, str]) -> str:

@@ -17,8 +17,9 @@ from audiotag.backbones.image_weights import load_vision_weights
 from audiotag.errors import ModelError
 from audiotag.layers.folding import take_folded_form
 from audiotag.layers.swap import DclsArguments, swap_convs
-from audiotag.models.checks import LOADING, shown
+from audiotag.models.checks import LOADING
 from audiotag.models.config import ModelConfig
+from audiotag.runtime.json_text import shown
 
 # The functions themselves: one that PyTorch no longer has fails here.
 ARITHMETIC = {getattr(torch.Tensor, name) for name in ("add", "sub", "mul", "div", "sqrt")}

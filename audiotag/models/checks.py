@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from audiotag.errors import ModelError
+from audiotag.runtime.json_text import shown
 
 # Of timm's: what loads weights, places them, or wraps the network. No constructor of a network has
 # the names; that no config does is said here, without torch.
@@ -207,13 +208,3 @@ def _check_names(where: str, names: Iterable[Any]) -> None:
     for name in names:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ModelError(f"{where} has an argument {shown(name)}, which is not a name")
-
-
-def shown(value: Any) -> str:
-    """A value for a message: escaped, and cut where it is long."""
-    if isinstance(value, int) and abs(value) > 10**15:  # Python refuses to write very long ones
-        return "a number of more than 15 digits"
-    if isinstance(value, list | tuple | Mapping) and len(value) > 8:
-        return f"a {'table' if isinstance(value, Mapping) else 'list'} of {len(value):,}"
-    text = ascii(value[:80] if isinstance(value, str) else value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -19,11 +19,10 @@ from audiotag.models.checks import (
     check_front_end,
     check_network,
     check_thresholds,
-    shown,
 )
 from audiotag.models.folder import CONFIG_FILE
 from audiotag.runtime.files import replaced
-from audiotag.runtime.json_text import parse_json
+from audiotag.runtime.json_text import parse_json, shown
 
 FORMAT_VERSION = 1
 CALIBRATION = "calibration"  # its key

@@ -9,6 +9,8 @@ from typing import Any
 from audiotag.errors import ModelError
 from audiotag.models.folder import EVALUATION_FILE
 from audiotag.runtime.files import replaced
+from audiotag.runtime.json_text import parse_json
+from audiotag.runtime.records import read_record
 
 
 @dataclass(frozen=True)
@@ -110,30 +112,35 @@ def read_evaluation(folder: Path) -> Evaluation | None:
     """
     path = folder / EVALUATION_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        figures = {name: _read_figure(x) for name, x in values["figures"].items()}
-        classes = tuple(
-            ClassFigures(
-                x["name"],
-                x["clips"],
-                _read_figure(x["average_precision"]),
-                _read_figure(x["auc"]),
-            )
-            for x in values["classes"]
-        )
+        values = parse_json(path.read_text(encoding="utf-8"))
+        figures = {name: _read_figure(x) for name, x in dict(values["figures"]).items()}
         confusion = values["confusion"]
-        pairs = None if confusion is None else tuple(Confusion(**x) for x in confusion)
-        return Evaluation(**{**values, "figures": figures, "classes": classes, "confusion": pairs})
+        return read_record(
+            Evaluation,
+            values,
+            figures=figures,
+            classes=tuple(map(_read_class, values["classes"])),
+            confusion=None if confusion is None else tuple(map(_read_pair, confusion)),
+        )
     except FileNotFoundError:
         return None
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise ModelError(
             f"{path} cannot be read ({error}); measure again with audiotag evaluate --save"
         ) from error
 
 
-def _read_figure(values: dict[str, float | None]) -> Figure:
-    return Figure(**{name: math.nan if x is None else x for name, x in values.items()})
+def _read_class(values: Any) -> ClassFigures:
+    precision, auc = (_read_figure(values[name]) for name in ("average_precision", "auc"))
+    return read_record(ClassFigures, values, average_precision=precision, auc=auc)
+
+
+def _read_pair(values: Any) -> Confusion:
+    return read_record(Confusion, values)
+
+
+def _read_figure(values: Any) -> Figure:
+    return read_record(Figure, {k: math.nan if x is None else x for k, x in dict(values).items()})
 
 
 def to_json(record: Any) -> str:

@@ -1,7 +1,8 @@
 """The files of a model folder and of a run folder, by name."""
 
-import json
 from pathlib import Path
+
+from audiotag.runtime.json_text import parse_json
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -22,7 +23,7 @@ DEFAULT_NAME = "default"  # what users call the embedded model
 def is_own_config(path: Path) -> bool:
     """Whether a file is the config of one of audiotag's models."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return False
     return isinstance(values, dict) and values.get("library_name") == LIBRARY

@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from audiotag.errors import ModelError
 from audiotag.models.folder import METRICS_FILE
+from audiotag.runtime.json_text import parse_json, shown
+from audiotag.runtime.records import read_record
 
 NO_CURVES = ("step", "time")  # what a curve is drawn over
 
@@ -66,16 +69,27 @@ def _is_nan(value: Any) -> bool:
 
 
 def read_metrics(folder: Path) -> list[MetricsRow]:
-    """The rows of a run folder's `metrics.jsonl`; none where there is no such file."""
+    """The rows of a run folder's `metrics.jsonl`; none where there is no such file.
+
+    Raises:
+        ModelError: If a row is damaged.
+    """
     path = folder / METRICS_FILE
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [_read_row(line) for line in lines if line.endswith("\n")]  # a kill may tear the last
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]  # a kill may tear the last
+        return [_read_row(line) for line in whole]
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); delete it") from error
 
 
 def _read_row(line: str) -> MetricsRow:
-    values = json.loads(line)
+    values = parse_json(line)
+    if not isinstance(values, dict):
+        raise ValueError(f"{shown(values)} is no row")
     known = {x.name for x in fields(MetricsRow)} - {"others"}
     others = {name: value for name, value in values.items() if name not in known}
-    return MetricsRow(**{k: v for k, v in values.items() if k in known}, others=others)
+    row = {name: value for name, value in values.items() if name in known}
+    return read_record(MetricsRow, row, others=others)

@@ -7,6 +7,8 @@ from pathlib import Path
 from audiotag.errors import ModelError
 from audiotag.models.folder import DATA_FILE
 from audiotag.runtime.files import replaced
+from audiotag.runtime.json_text import parse_json
+from audiotag.runtime.records import read_record
 
 Share = tuple[int, int]  # of the recordings, by their numbers from 0 to 99: first, and before which
 
@@ -62,7 +64,8 @@ def read_trained_on(folder: Path) -> TrainedOn | None:
     if not path.exists():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return TrainedOn(values["name"], Part(**values["train"]), Part(**values["valid"]))
+        values = parse_json(path.read_text(encoding="utf-8"))
+        train, valid = (read_record(Part, values[name]) for name in ("train", "valid"))
+        return read_record(TrainedOn, values, train=train, valid=valid)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ModelError(f"{path} cannot be read ({error}); delete it") from error

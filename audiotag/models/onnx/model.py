@@ -16,11 +16,10 @@ from onnxruntime.capi import onnxruntime_pybind11_state as failures
 from audiotag.errors import ModelError
 from audiotag.features.mel_bank import MelBank
 from audiotag.features.numpy_front_ends import FRONT_ENDS, check_numpy_front_end
-from audiotag.models.checks import shown
 from audiotag.models.config import ModelConfig
 from audiotag.models.engine import Configured
 from audiotag.models.onnx.graph import check_graph, unreadable
-from audiotag.runtime.json_text import parse_json
+from audiotag.runtime.json_text import parse_json, shown
 
 METADATA_KEY = "audiotag"  # config.json's text and "input"
 MEL_BANK_KEY = "audiotag.mel_bank"  # of a file that takes log-mel maps
