@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from huggingface_hub.errors import (
     BadRequestError,
     GatedRepoError,
     HfHubHTTPError,
+    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -33,11 +35,27 @@ STATUSES = {
     412: "{name} has been changed meanwhile; try again",
     429: "the Hub answers no more requests for now; try again in some minutes",
 }
+# What the client raises for an answer of another shape.
+MISREAD = (
+    *(LookupError, TypeError, AttributeError, ValueError),
+    *(RecursionError, httpx.InvalidURL),
+)
 XET_ERROR = re.compile(r"\(os error (\d+)\)")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a full disk
 WAITS = (1.0, 2.0, 4.0)  # seconds before each further attempt
+GIVE_UP = 20.0  # s after which there is no further attempt: the client has repeated its own too
+LONGEST_WAIT = 60.0  # s that the Hub may ask to be left alone
+PASSING = (408, 429)  # statuses below 500 that may pass
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
+
+
+class WrongAnswer(OSError):
+    """An answer that no Hub gives, such as the page of a network that asks to sign in."""
+
+
+class AlteredFile(OSError):
+    """A file that is not the one that the Hub's hash is of; it has been removed."""
 
 
 def patiently(attempt: Callable[[], Result]) -> Result:
@@ -45,22 +63,44 @@ def patiently(attempt: Callable[[], Result]) -> Result:
 
     The client keeps the files that it has transferred, so the next attempt continues from there.
     """
+    end = time.monotonic() + GIVE_UP
     for wait in WAITS:
         try:
             return attempt()
-        except (httpx.TransportError, OSError) as error:  # a status is an OSError too
-            if not _may_pass(error):
+        except (httpx.HTTPError, OSError) as error:  # a status is an OSError too
+            asked = _asked_wait(error)
+            pause = wait if asked is None else asked
+            is_late = asked is None and time.monotonic() + pause > end
+            if not _may_pass(error) or is_late or pause > LONGEST_WAIT:
                 raise
-            logger.warning("The Hub failed (%s); trying again in %g s", _kind(error), wait)
-            time.sleep(wait)
+            logger.warning("The Hub failed (%s); trying again in %g s", _kind(error), pause)
+            time.sleep(pause)
     return attempt()
+
+
+def _asked_wait(error: Exception) -> float | None:
+    """Seconds after which the Hub wants to be asked again, if it says so."""
+    if not isinstance(error, HfHubHTTPError):
+        return None
+    text = error.response.headers.get("Retry-After", "")
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 @contextmanager
 def transferring() -> Iterator[None]:
-    """Turn the RuntimeErrors of the client's Xet part into the OSErrors that they mean."""
+    """Turn other errors of the client into the OSErrors that they mean: RuntimeErrors of its Xet
+    part, and what it trips over in an answer of another shape."""
     try:
         yield
+    except OSError:  # of which some are ValueErrors too
+        raise
+    except MISREAD as error:
+        raise WrongAnswer(f"{type(error).__name__}: {error}") from error
     except RuntimeError as error:
         number = XET_ERROR.search(str(error))
         if number is None:
@@ -82,15 +122,18 @@ def explained(
     """
     try:
         yield
-    except (httpx.TransportError, json.JSONDecodeError, OSError) as error:
+    except (httpx.HTTPError, json.JSONDecodeError, OSError) as error:
         raise HubError(sentence(error, api, name, revision, folder)) from error
 
 
 def is_unreachable(error: Exception) -> bool:
     """Whether the Hub did not answer, or its answer says nothing about the model."""
-    if isinstance(error, HfHubHTTPError):
-        return error.response.status_code >= 500
-    return isinstance(error, httpx.TransportError | OfflineModeIsEnabled)
+    if isinstance(error, GatedRepoError | RepositoryNotFoundError | RevisionNotFoundError):
+        return False
+    if isinstance(error, HfHubHTTPError):  # of a proxy, or a network that asks to sign in
+        return error.response.status_code != 401
+    answers = (httpx.HTTPError, OfflineModeIsEnabled, WrongAnswer, LocalEntryNotFoundError)
+    return isinstance(error, answers)
 
 
 def _kind(error: Exception) -> str:
@@ -105,7 +148,10 @@ def _may_pass(error: Exception) -> bool:
         case OfflineModeIsEnabled() | httpx.ConnectError() | httpx.ConnectTimeout():
             return False
         case HfHubHTTPError():
-            return error.response.status_code >= 500
+            status = error.response.status_code
+            return status >= 500 or status in PASSING
+        case httpx.TooManyRedirects() | WrongAnswer():
+            return False
         case OSError():
             return error.errno is None  # an incomplete file
     return True
@@ -124,17 +170,28 @@ def sentence(
             return "HF_HUB_OFFLINE forbids asking the Hub; unset it"
         case HfHubHTTPError():
             return _answer(error, api, name, revision)
-        case httpx.TransportError():
+        case httpx.TooManyRedirects() | httpx.DecodingError() | WrongAnswer():
+            return _no_hub(api)
+        case AlteredFile():
+            return f"{name}: {error}; pull again, later or from another network"
+        case httpx.HTTPError():
             reason = type(error).__name__
             return f"{api.endpoint} cannot be reached ({reason}); check the network and HF_ENDPOINT"
         case json.JSONDecodeError():
-            return f"{api.endpoint} does not answer as a Hub does; check HF_ENDPOINT"
+            return _no_hub(api)
         case OSError(strerror=str(reason)):
             where = folder or error.filename or constants.HF_HOME
             room = "make room, or " if error.errno in FULL else ""
             remedy = "name another folder" if folder else "set HF_HOME to another folder"
             return f"{name}: {where}: {reason}; {room}{remedy}"
     return f"{name} could not be transferred completely; try again"
+
+
+def _no_hub(api: HfApi) -> str:
+    return (
+        f"{api.endpoint} does not answer as a Hub does; check HF_ENDPOINT, and whether the network "
+        "asks to sign in"
+    )
 
 
 def _answer(error: HfHubHTTPError, api: HfApi, name: str, revision: str | None) -> str:

@@ -6,22 +6,26 @@ HF_HUB_OFFLINE. Only the files of a model folder are downloaded, so no pickle ev
 
 import logging
 import shlex
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
 from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-)
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import httpx, tqdm
 
 from audiotag.errors import HubError
 from audiotag.hub.client import CONVERTIBLE, PICKLES, HubId, open_client
 from audiotag.hub.converted import check_layout, converted
-from audiotag.hub.failures import explained, is_unreachable, patiently, sentence, transferring
+from audiotag.hub.failures import (
+    AlteredFile,
+    explained,
+    is_unreachable,
+    patiently,
+    sentence,
+    transferring,
+)
+from audiotag.hub.hashes import check_files, stated_hashes
 from audiotag.models.folder import CONFIG_FILE, FILES, WEIGHTS_FILE, is_own_config
 
 logger = logging.getLogger(__name__)
@@ -73,8 +77,8 @@ def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
     cached = _cached(api, source)
     fetch = partial(_fetched, api, source)
     try:
-        return fetch() if cached else patiently(fetch)
-    except (OfflineModeIsEnabled, httpx.TransportError, HfHubHTTPError) as error:
+        return _fetched_again(fetch) if cached else patiently(fetch)
+    except (httpx.HTTPError, OSError) as error:  # a status is an OSError too
         if not is_unreachable(error):
             raise
         reason = sentence(error, api, source.name, source.revision)
@@ -82,7 +86,16 @@ def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
             raise HubError(f"{source} is not in the cache, and {reason}") from error
         if not isinstance(error, OfflineModeIsEnabled):
             logger.warning("Using the cached copy of %s: %s", source, reason)
+        check_files(cached, FILES, {})
         return cached
+
+
+def _fetched_again(fetch: Callable[[], Path]) -> Path:
+    """What a function fetches that is in the cache already; patiently, if that is damaged."""
+    try:
+        return fetch()
+    except AlteredFile:
+        return patiently(fetch)
 
 
 def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None = None) -> Path:
@@ -91,18 +104,26 @@ def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None = None) -> 
     Raises:
         HubError: If it has no known layout, before its weights are downloaded.
     """
-    info = api.model_info(source.name, revision=source.revision)
-    names = {file.rfilename for file in info.siblings or ()}
+    with transferring():
+        info = api.model_info(source.name, revision=source.revision, files_metadata=True)
+        siblings = info.siblings or ()
+        names = {str(file.rfilename) for file in siblings}
+        stated = stated_hashes(siblings)
     if WEIGHTS_FILE not in names:
         raise HubError(_lacking(source, names))
     config = _download(api, source, CONFIG_FILE) if CONFIG_FILE in names else None
+    if config is not None:
+        check_files(config.parent, [CONFIG_FILE], stated)
     if config is None or not is_own_config(config):
-        return _fetched_published(api, source, info.sha, config)
-    if not local_dir and all(
+        folder = _fetched_published(api, source, info.sha, config)
+    elif not local_dir and all(
         (config.parent / name).is_file() for name in names.intersection(FILES)
     ):
-        return config.parent  # all is there: no progress bars
-    return _snapshot(api, source, local_dir=local_dir)
+        folder = config.parent  # all is there: no progress bars
+    else:
+        folder = _snapshot(api, source, local_dir=local_dir)
+    check_files(folder, names.intersection(FILES), stated)
+    return folder
 
 
 def _fetched_published(api: HfApi, source: HubId, commit: str | None, config: Path | None) -> Path:

@@ -53,6 +53,12 @@ class StoredFile:
             data = f"version https://git-lfs.github.com/spec/v1\n{text}".encode()
         return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
+    def stated(self) -> dict[str, Any]:
+        """What a repository says of the file where it is asked for its files' metadata."""
+        size = len(self.content)
+        lfs = {"lfs": {"sha256": self.sha256, "size": size, "pointerSize": 130}}
+        return {"blobId": self.blob_id, "size": size, **(lfs if self.large else {})}
+
     def entry(self, path: str) -> dict[str, Any]:
         """The file in a listing."""
         size = len(self.content)
@@ -130,7 +136,7 @@ class LoopbackHub:
         self.requests: list[str] = []
         self.watch: Callable[[str], None] = lambda path: None
         self.lock = threading.RLock()
-        self._faults: list[tuple[str, int | None]] = []
+        self._faults: list[tuple[str, Reply | None]] = []
         self._cut: int | None = None
 
     def __enter__(self) -> "LoopbackHub":
@@ -160,9 +166,19 @@ class LoopbackHub:
         tree = repository.commits[repository.resolve(revision)]
         return {path: file.content for path, file in tree.items()}
 
-    def fail(self, path: str, status: int, times: int = 1) -> None:
+    def fail(self, path: str, status: int, times: int = 1, headers: Headers | None = None) -> None:
         """Answer the next requests whose path contains `path` with an error status."""
-        self._faults += [(path, status)] * times
+        headers = {"X-Error-Message": "fault"} | (headers or {})
+        body = json_bytes({"error": "fault"})
+        self.reply(path, Reply(body, status, headers), times)
+
+    def reply(self, path: str, reply: Reply, times: int = 1) -> None:
+        """Give this answer to the next requests whose path contains `path`."""
+        self._faults += [(path, reply)] * times
+
+    def heal(self) -> None:
+        """Forget all faults that have not been met."""
+        self._faults.clear()
 
     def drop(self, path: str, times: int = 1) -> None:
         """Close the connection, unanswered, of the next requests whose path contains `path`."""
@@ -172,17 +188,19 @@ class LoopbackHub:
         """Close the connection of the next large file after this many bytes."""
         self._cut = size
 
-    def take_fault(self, path: str) -> None:
-        """Fail a request that is to fail.
+    def take_fault(self, path: str) -> Reply | None:
+        """The answer to a request that is to fail; None if it is not.
 
         Raises:
-            Refusal: If its answer is an error status.
             Dropped: If it has no answer.
         """
         for fault in self._faults:
             if fault[0] in path:
                 self._faults.remove(fault)
-                raise Dropped if fault[1] is None else Refusal(fault[1], "fault")
+                if fault[1] is None:
+                    raise Dropped
+                return fault[1]
+        return None
 
     def take_cut(self) -> int | None:
         """Where to cut the file being served."""
@@ -209,8 +227,7 @@ class Handler(BaseHTTPRequestHandler):
         self.hub.watch(url.path)
         try:
             with self.hub.lock:
-                self.hub.take_fault(url.path)
-                reply = self._route(url.path)
+                reply = self.hub.take_fault(url.path) or self._route(url.path)
         except Dropped:
             self.close_connection = True
             return
@@ -302,7 +319,10 @@ def info(request: Handler, name: str, revision: str = MAIN) -> Reply:
     """A repository at a revision."""
     repository = request.readable(name)
     commit = repository.resolve(revision)
-    files = [{"rfilename": path} for path in repository.commits[commit]]
+    files = [
+        {"rfilename": path, **(file.stated() if "blobs" in request.query else {})}
+        for path, file in repository.commits[commit].items()
+    ]
     values = {"id": name, "sha": commit, "private": repository.private, "siblings": files}
     return Reply(json_bytes(values | {"tags": [], "downloads": 0, "lastModified": DATE}))
 
