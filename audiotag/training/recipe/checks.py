@@ -18,6 +18,8 @@ from audiotag.training.recipe.sections import (
     TrainRecipe,
 )
 
+LONGEST_CROP = 600.0  # s
+MAX_DB = 100.0  # louder or softer
 # What may be changed when a run is resumed: memory, what is saved on the way, where it is shown.
 FREE_WHEN_RESUMED = {
     ("train", "micro_batch"),
@@ -120,6 +122,8 @@ def _data(recipe: Recipe) -> Iterator[str]:
         yield "data.crop_seconds must be above 0"
     if recipe.data.valid_percent is not None and recipe.data.valid_fold is not None:
         yield "data.valid_percent and data.valid_fold are two validation parts; leave out one"
+    if max(recipe.data.crop_seconds) > LONGEST_CROP:
+        yield f"data.crop_seconds must be {LONGEST_CROP:g} at most"
     if recipe.data.balance_offset and not recipe.data.balance:
         yield "data.balance_offset does nothing without data.balance"
 
@@ -130,6 +134,8 @@ def _augment(augment: AugmentRecipe) -> Iterator[str]:
         low, high = getattr(augment, name)
         if low > high:
             yield f"augment.{name} must be the lower value, then the higher, got [{low}, {high}]"
+        if name.endswith("_db") and max(-low, high) > MAX_DB:
+            yield f"augment.{name} must lie between -{MAX_DB:g} and {MAX_DB:g} dB"
     for name in ("speed", "reverb_seconds"):
         if getattr(augment, name)[0] <= 0:
             yield f"augment.{name} must be above 0, got {getattr(augment, name)[0]}"

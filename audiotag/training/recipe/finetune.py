@@ -14,7 +14,7 @@ from typing import Any
 from audiotag.data.dataset import ClipDataset
 from audiotag.models.folder import RECIPE_FILE
 from audiotag.training.recipe.sections import PROBE, Recipe
-from audiotag.training.recipe.toml import override, parse_recipe, read_values
+from audiotag.training.recipe.toml import LARGEST, override, parse_recipe, read_values
 
 FULL, AUTO = "full", "auto"
 METHODS = (AUTO, PROBE, FULL)
@@ -78,9 +78,10 @@ def finetune_recipe(
     train.setdefault("epochs", _clamp(epochs, EPOCHS))
     large = len(durations) >= LARGE_SET
     train.setdefault("batch_size", LARGE_BATCH_SIZE if large else BATCH_SIZE)
-    if isinstance(train["epochs"], int):  # else the recipe refuses it by name
-        optim.setdefault("warmup_epochs", train["epochs"] * WARMUP)
-        train.setdefault("save_every", max(1, train["epochs"] // VALIDATIONS))
+    epochs = train["epochs"]
+    if isinstance(epochs, int) and abs(epochs) <= LARGEST:  # else the recipe refuses it by name
+        optim.setdefault("warmup_epochs", epochs * WARMUP)
+        train.setdefault("save_every", max(1, epochs // VALIDATIONS))
     train.setdefault("patience", PATIENCE)
     data = values.setdefault("data", {})
     data.setdefault("negatives", True)
@@ -122,7 +123,8 @@ def resumed_recipe(run: Path, model: str, overrides: Iterable[str] = ()) -> Reci
         RecipeError: If there is no recipe, or a key or a value does not fit.
     """
     values = read_values(run / RECIPE_FILE)
-    values.setdefault("model", {})["init"] = model
+    if isinstance(values.setdefault("model", {}), dict):  # else the recipe refuses it by name
+        values["model"]["init"] = model
     return parse_recipe(override(values, overrides))
 
 

@@ -91,22 +91,22 @@ class AugmentRecipe:
     speed: tuple[float, float] = (0.5, 1.5)  # by a factor uniform between these
     mix_prob: float = _number(0.0, 0.0, 1.0)  # chance that other clips of the batch are added
     mix_db: tuple[float, float] = (-20.0, 0.0)  # level of an added clip against the first
-    mix_clips: int = _number(2, 2)  # at most so many are heard at once, the first among them
+    mix_clips: int = _number(2, 2, 64)  # at most so many are heard at once, the first among them
     reverb_prob: float = _number(0.0, 0.0, 1.0)  # chance that a room answers
     reverb_seconds: tuple[float, float] = (0.2, 1.0)  # in which its answer falls by 60 dB (RT60)
     reverb_db: tuple[float, float] = (-20.0, 0.0)  # level of the answer against the clip
     filter_prob: float = _number(0.0, 0.0, 1.0)  # chance of a random frequency response
-    filter_db: float = _number(6.0, 0.0)  # its gains in an octave, uniform in +- this
+    filter_db: float = _number(6.0, 0.0, 100.0)  # its gains in an octave, uniform in +- this
     noise_prob: float = _number(0.0, 0.0, 1.0)  # chance of noise
     noise_db: tuple[float, float] = (-60.0, -20.0)  # its level against the clip
     noise_slope: tuple[float, float] = (0.0, 0.0)  # its colour: white 0, pink 1, brown 2
-    gain_db: float = _number(0.0, 0.0)  # louder or softer, uniform in +- this
+    gain_db: float = _number(0.0, 0.0, 100.0)  # louder or softer, uniform in +- this
     quiet_prob: float = _number(0.0, 0.0, 1.0)  # chance that a clip is softer beside that
     quiet_db: tuple[float, float] = (-40.0, 0.0)  # by a level uniform between these
     erase_prob: float = _number(0.0, 0.0, 1.0)  # chance that a rectangle of the power is erased
-    time_masks: int = _number(0, 0)  # SpecAugment: how many, and the widest, in frames
+    time_masks: int = _number(0, 0, 100)  # SpecAugment: how many, and the widest, in frames
     time_width: int = _number(0, 0)
-    mel_masks: int = _number(0, 0)  # and in mel bands
+    mel_masks: int = _number(0, 0, 100)  # and in mel bands
     mel_width: int = _number(0, 0)
     mixup_alpha: float = _number(0.0, 0.0)  # Beta parameter of mixup, one draw a batch; 0: none
 
@@ -152,7 +152,7 @@ class TrainRecipe:
     # The weights that the run ends with; the averages are of the `keep` last or best.
     final: str = _one_of("last", "best", "average_last", "average_best")
     wandb_project: str | None = None  # also log to this project of Weights & Biases
-    seed: int = 0
+    seed: int = _number(0, 0)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class DistillRecipe:
     # Files that `audiotag evaluate --scores` wrote, together of every training clip; with a weight
     # of 1 of the validation clips too. What blends the labels of clips blends these as well.
     scores: tuple[str, ...] | None = None
-    temperature: float = 1.0  # logits of both are divided by it
+    temperature: float = _number(1.0, 0.01, 100.0)  # logits of both are divided by it
     weight: float = _number(1.0, 0.0, 1.0)  # of the loss; the rest is the labels'
     # Weight of the distance to the teacher's embeddings, which is added; see distill.embeddings.
     embedding_weight: float = _number(0.0, 0.0)

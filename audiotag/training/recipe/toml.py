@@ -5,6 +5,7 @@ An unknown key or a value that does not fit is refused by its name, with what wo
 
 import dataclasses
 import difflib
+import math
 import tomllib
 import types
 import typing
@@ -15,10 +16,12 @@ from typing import Any
 import tomli_w
 
 from audiotag.errors import RecipeError
+from audiotag.runtime.json_text import shown
 from audiotag.training.recipe.checks import check_recipe
 from audiotag.training.recipe.sections import Recipe
 
 NO_SECTION = "none"
+LARGEST = 2**53  # of a whole number: up to here, floats hold it
 
 
 def load_recipe(path: Path | str, overrides: Iterable[str] = ()) -> Recipe:
@@ -44,8 +47,12 @@ def read_values(path: Path | str) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"recipe {path} is not UTF-8 ({error}); save it as that") from error
+    except ValueError as error:  # a number of thousands of digits among them
         raise RecipeError(f"recipe {path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise RecipeError(f"recipe {path} is nested too deeply") from error
 
 
 def parse_recipe(values: dict[str, Any]) -> Recipe:
@@ -101,7 +108,7 @@ def dump_recipe(recipe: Recipe) -> str:
 def _parse_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -137,6 +144,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         kind = type(value) if type(value) in kinds else kinds[0]
     if dataclasses.is_dataclass(kind):
         return _build(typing.cast(type, kind), value, where)
+    _check_size(value, where)
     origin = typing.get_origin(kind) or kind
     if origin is tuple and isinstance(value, list):
         return _convert_items(typing.get_args(kind), value, where)
@@ -146,6 +154,14 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         name = "list" if origin is tuple else origin.__name__  # as TOML calls it
         raise RecipeError(f"recipe: {where} must be of type {name}, got {value!r}")
     return value
+
+
+def _check_size(value: Any, where: str) -> None:
+    """Raise a RecipeError if a value is a number that nothing can be computed with."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecipeError(f"recipe: {where} must be a finite number, got {value}")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise RecipeError(f"recipe: {where} must be at most {LARGEST:,}, got {shown(value)}")
 
 
 def _convert_items(kinds: tuple[Any, ...], values: list[Any], where: str) -> tuple[Any, ...]:
