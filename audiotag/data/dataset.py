@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from audiotag.data.encoding import DecodingError, decode
-from audiotag.data.info import not_prepared, read_info, read_json
-from audiotag.data.shards import FAILURES_FILE, INDEX_FILE, LABELS_FILE
+from audiotag.data.index import read_index
+from audiotag.data.info import read_info, read_names
+from audiotag.data.shards import FAILURES_FILE
 from audiotag.data.targets import Targets
 from audiotag.errors import DataError
 from audiotag.label_set import Labels, is_negative
@@ -57,7 +57,7 @@ class ClipDataset:
         share: Sequence[int] | None = None,
     ) -> None:
         self.folder = Path(folder)
-        index = _read_index(self.folder)
+        index = read_index(self.folder, COLUMNS)
         if split is not None:
             index = index.filter(_among(index, "split", split, folder))
         if fold is not None:
@@ -155,7 +155,7 @@ def read_labels(folder: Path) -> Labels:
     Raises:
         DataError: If the folder is not a prepared data set.
     """
-    return Labels(read_json(Path(folder) / LABELS_FILE))
+    return Labels(read_names(Path(folder)))
 
 
 def read_folds(folder: Path) -> list[int]:
@@ -164,7 +164,7 @@ def read_folds(folder: Path) -> list[int]:
     Raises:
         DataError: If the folder is not a prepared data set.
     """
-    return sorted(pc.unique(_read_index(Path(folder))["fold"].drop_null()).to_pylist())
+    return sorted(pc.unique(read_index(Path(folder), ["fold"])["fold"].drop_null()).to_pylist())
 
 
 def _hash_number(name: str) -> int:
@@ -178,14 +178,7 @@ def read_splits(folder: Path) -> list[str]:
     Raises:
         DataError: If the folder is not a prepared data set.
     """
-    return sorted(pc.unique(_read_index(Path(folder))["split"].drop_null()).to_pylist())
-
-
-def _read_index(folder: Path) -> pa.Table:
-    try:
-        return pq.read_table(folder / INDEX_FILE, columns=COLUMNS)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise not_prepared(folder, error) from error
+    return sorted(pc.unique(read_index(Path(folder), ["split"])["split"].drop_null()).to_pylist())
 
 
 def _numbered(names: pa.Array) -> tuple[list[str], np.ndarray]:

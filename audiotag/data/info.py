@@ -5,20 +5,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from audiotag.data.shards import DATASET_FILE, REMEDY
-from audiotag.errors import DataError
+from audiotag.data.shards import DATASET_FILE, LABELS_FILE, REMEDY
+from audiotag.errors import DataError, ModelError
+from audiotag.label_set import Labels
 from audiotag.runtime.files import replaced
+from audiotag.runtime.json_text import parse_json, shown
+from audiotag.runtime.records import read_record
 
-TYPES: dict[str, type | tuple[type, ...]] = {  # of the file's values
-    "clips": int,
-    "hours": (int, float),
-    "labels": int,
-    "sample_rate": int,
-    "splits": dict,
-    "failures": dict,
-    "settings": dict,
-    "versions": dict,
+NAMES = (  # of the file's values
+    *("clips", "hours", "labels", "sample_rate"),
+    *("splits", "failures", "settings", "versions"),
+)
+PLAIN = (str, int, float, bool, type(None))
+TABLES: dict[str, tuple[type, ...]] = {  # those that are tables, and the types of their values
+    "failures": (int,),
+    "settings": PLAIN,
+    "versions": (str,),
 }
+MAX_RATE = 10_000_000  # Hz
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,47 @@ def read_info(folder: Path) -> DatasetInfo:
     values = read_json(path)
     if not isinstance(values, dict) or "sample_rate" not in values:
         raise damaged(path, "it names no sample_rate")
-    known = {name: values[name] for name in TYPES if name in values}
-    wrong = [name for name in known if not isinstance(known[name], TYPES[name])]
-    if wrong:
-        raise damaged(path, f"{wrong[0]} is {known[wrong[0]]!r}")
+    known = {name: values[name] for name in NAMES if name in values}
     try:
-        splits = {name: SplitInfo(**split) for name, split in known.pop("splits", {}).items()}
-    except TypeError as error:
-        raise damaged(path, f"splits: {error}") from error
-    return DatasetInfo(**known, splits=splits)
+        splits = _splits(known.pop("splits", {}))
+        _check(known)
+        return read_record(DatasetInfo, known, splits=splits)
+    except (ValueError, TypeError) as error:
+        raise damaged(path, str(error)) from error
+
+
+def _splits(values: Any) -> dict[str, SplitInfo]:
+    try:
+        return {name: read_record(SplitInfo, split) for name, split in dict(values).items()}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"splits: {error}") from error
+
+
+def _check(values: dict[str, Any]) -> None:
+    """Raise a ValueError if tables of `dataset.json`, or its sample rate, are of another kind."""
+    for name, kinds in TABLES.items():
+        table = values.get(name, {})
+        if not isinstance(table, dict) or not all(type(x) in kinds for x in table.values()):
+            raise ValueError(f"{name} is {shown(table)}")
+    rate = values["sample_rate"]
+    if type(rate) is not int or not 1 <= rate <= MAX_RATE:
+        raise ValueError(f"sample_rate is {shown(rate)}")
+
+
+def read_names(folder: Path) -> list[str]:
+    """The label names of a data set, in order.
+
+    Raises:
+        DataError: If they are missing or damaged.
+    """
+    path = folder / LABELS_FILE
+    names = read_json(path)
+    if not isinstance(names, list):
+        raise damaged(path, f"it holds {shown(names)}")
+    try:
+        return list(Labels(names).names)
+    except ModelError as error:
+        raise damaged(path, str(error)) from error
 
 
 def read_json(path: Path) -> Any:
@@ -92,7 +128,7 @@ def read_json(path: Path) -> Any:
         DataError: If it is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise damaged(path, str(error)) from error
     except OSError as error:

@@ -9,6 +9,7 @@ import numpy as np
 import soxr
 
 from audiotag.audio.streams import decode_bytes, read
+from audiotag.label_set import is_line
 
 
 class Audio(Protocol):
@@ -116,8 +117,14 @@ class DoubledClip(Failure):
 
 
 def printable(text: str) -> str:
-    """The text, in which bytes of a file name that are not UTF-8 become backslash escapes."""
-    return text.encode(errors="backslashreplace").decode()
+    """The text as a line: bytes of a file name that are not UTF-8, and control characters, become
+    backslash escapes."""
+    text = text.encode(errors="backslashreplace").decode()
+    return text if is_line(text) else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    return character if is_line(character) else ascii(character)[1:-1]
 
 
 class Source(Protocol):

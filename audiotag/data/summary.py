@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from audiotag.data.info import SplitInfo, not_prepared, read_info, read_json
+from audiotag.data.index import index_batches
+from audiotag.data.info import SplitInfo, damaged, read_info, read_names
 from audiotag.data.shards import INDEX_FILE, LABELS_FILE
 from audiotag.errors import DataError
 
@@ -143,14 +143,12 @@ def summarise(folder: Path) -> DataSummary:
         DataError: If the folder is not a prepared data set.
     """
     folder = Path(folder)
-    info, names = read_info(folder), read_json(folder / LABELS_FILE)
-    try:
-        counts = _Counts(names)
-        with pq.ParquetFile(folder / INDEX_FILE) as index:
-            for rows in index.iter_batches(ROWS, columns=list(COLUMNS)):
-                counts.add(rows)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise not_prepared(folder, error) from error
+    info, names = read_info(folder), read_names(folder)
+    counts = _Counts(names)
+    for table in index_batches(folder, COLUMNS, ROWS):
+        for rows in table.to_batches():
+            _check_labels(folder, rows, counts.names)
+            counts.add(rows)
     durations = np.concatenate(counts.durations or [np.zeros(0)])
     if not len(durations):
         raise DataError(f"{folder} holds no clips; {folder / 'failures.jsonl'} says why")
@@ -168,6 +166,12 @@ def summarise(folder: Path) -> DataSummary:
         pairs=tuple(_pairs(names, counts.pairs)),
         failures=info.failures,
     )
+
+
+def _check_labels(folder: Path, rows: pa.RecordBatch, names: pa.Array) -> None:
+    """Raise a DataError if a clip has a label that the set does not have."""
+    if not pc.all(pc.is_in(pc.list_flatten(rows["labels"]), names), min_count=0).as_py():
+        raise damaged(folder / LABELS_FILE, f"a clip of {INDEX_FILE} has another label")
 
 
 def _labels(names: list[str], counts: np.ndarray) -> Iterator[LabelCount]:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from audiotag.data.dataset import ClipDataset
-from audiotag.data.info import TYPES, DatasetInfo, SplitInfo, read_info
+from audiotag.data.info import NAMES, DatasetInfo, SplitInfo, read_info
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.prepare.verify import verify
 from audiotag.data.summary import summarise
@@ -57,7 +57,7 @@ def test_it_is_written_and_read(tmp_path):
     INFO.write(tmp_path)
     assert (tmp_path / "dataset.json").read_text() == TEXT
     assert read_info(tmp_path) == INFO
-    assert TYPES.keys() == json.loads(TEXT).keys()
+    assert set(NAMES) == json.loads(TEXT).keys()
 
 
 def test_only_the_sample_rate_must_be_there(tmp_path):

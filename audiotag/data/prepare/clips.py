@@ -1,6 +1,7 @@
 """Cutting recordings into encoded clips; where one gives none, the reason why."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -148,6 +149,6 @@ def _failure(recording: Recording, error: AudioError) -> Failure:
 
 
 def _kind(audio: Audio, reason: str) -> str:
-    if isinstance(audio, FileAudio) and not audio.path.exists():
+    if isinstance(audio, FileAudio) and not os.path.exists(audio.path):
         return "missing"
     return "empty" if NO_SAMPLES in reason or EMPTY_FILE in reason else "unreadable"

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import soundfile
 import soxr
 
+from audiotag.data.index import read_index
 from audiotag.data.info import DatasetInfo, SplitInfo
 from audiotag.data.prepare.duplicates import DUPLICATE, Duplicates
 from audiotag.data.prepare.parts import (
@@ -172,16 +173,20 @@ def _info(out: Path, plan: PreparationPlan, tally: _Tally, labels: int) -> Datas
         hours=tally.seconds / 3600,
         labels=labels,
         sample_rate=plan.sample_rate,
-        splits=read_splits(out / INDEX_FILE),
+        splits=read_splits(out),
         failures=dict(sorted(tally.failures.items())),
         settings=plan.settings,
         versions=versions,
     )
 
 
-def read_splits(index: Path) -> dict[str, SplitInfo]:
-    """The splits of the clips in an index."""
-    table = pq.read_table(index, columns=["key", "split"])
+def read_splits(folder: Path) -> dict[str, SplitInfo]:
+    """The splits of the clips in the index of a data set.
+
+    Raises:
+        DataError: If it is damaged.
+    """
+    table = read_index(folder, ["key", "split"])
     splits = {}
     for split in sorted(pc.unique(table["split"]).to_pylist()):
         keys = table["key"].filter(pc.equal(table["split"], split))

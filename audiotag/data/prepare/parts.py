@@ -115,8 +115,8 @@ def _read_part(path: Path) -> FinishedPart | None:
         values = json.loads(pq.read_schema(path).metadata[METADATA])
         following = values.pop("next")
         return FinishedPart(**values, next=None if following is None else tuple(following))
-    except (FileNotFoundError, pa.ArrowInvalid):
-        return None
+    except (OSError, pa.ArrowException, ValueError, LookupError, TypeError):
+        return None  # not written yet, or damaged: it is made again
 
 
 def _has_size(path: Path, size: int) -> bool:

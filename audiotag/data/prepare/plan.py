@@ -14,6 +14,7 @@ from audiotag.data.prepare.parts import PARTS_FOLDER
 from audiotag.data.shards import DATASET_FILE, REMEDY, SHARDS_FOLDER
 from audiotag.errors import DataError
 from audiotag.runtime.files import make_folder, replaced
+from audiotag.runtime.json_text import parse_json
 from audiotag.runtime.lock import locked
 
 PLAN_FILE = "settings.json"
@@ -70,7 +71,7 @@ def read_plan(out: Path) -> PreparationPlan | None:
     """
     path = out / PARTS_FOLDER / PLAN_FILE
     try:
-        values = FORMER | json.loads(path.read_text(encoding="utf-8"))
+        values = FORMER | parse_json(path.read_text(encoding="utf-8"))
         labels = values.pop("labels")
         return PreparationPlan(**values, labels=None if labels is None else tuple(labels))
     except (FileNotFoundError, NotADirectoryError):

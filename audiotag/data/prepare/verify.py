@@ -1,7 +1,6 @@
 """Verifying: whether every clip of a prepared data set is on the disk as it was written."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from audiotag.data.encoding import ENCODINGS
+from audiotag.data.index import DAMAGE, read_index
 from audiotag.data.info import read_info
 from audiotag.data.prepare.merge import read_splits
 from audiotag.data.prepare.parts import (
@@ -34,9 +33,11 @@ from audiotag.data.shards import (
     read_header,
 )
 from audiotag.errors import DataError
+from audiotag.runtime.json_text import parse_json
 from audiotag.runtime.ordered_threads import work_ahead
 
 COLUMNS = ["key", "offset", "length", "sha256", "labels"]
+ABOUT_BYTES = 2**24  # of a clip's json, at most
 Shard = tuple[Path, Callable[[], pa.Table]]  # the tar file, and what gives its rows
 
 
@@ -82,7 +83,7 @@ def verify(folder: Path, workers: int | None = None, rank: int | None = None) ->
             yield _check_summary(folder)
             shards = _finished_shards(folder)
         yield from work_ahead(_check_shard, shards, workers or os.cpu_count() or 1)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
+    except DAMAGE as error:
         raise DataError(
             f"{folder} is not a prepared data set, or its index is damaged: {error}"
         ) from error
@@ -103,22 +104,21 @@ def _unfinished_shards(folder: Path, rank: int | None) -> list[Shard] | None:
 
 
 def _finished_shards(folder: Path) -> list[Shard]:
-    index = folder / INDEX_FILE
-    names = pc.unique(pq.read_table(index, columns=["shard"])["shard"]).to_pylist()
-    return [(folder / SHARDS_FOLDER / name, partial(_index_rows, index, name)) for name in names]
+    names = pc.unique(read_index(folder, ["shard"])["shard"]).to_pylist()
+    return [(folder / SHARDS_FOLDER / name, partial(_index_rows, folder, name)) for name in names]
 
 
 def _part_rows(folder: Path, part: FinishedPart) -> pa.Table:
     return clip_rows(read_rows(folder, part))
 
 
-def _index_rows(index: Path, shard: str) -> pa.Table:
-    return pq.read_table(index, columns=COLUMNS, filters=[("shard", "=", shard)])
+def _index_rows(folder: Path, shard: str) -> pa.Table:
+    return read_index(folder, COLUMNS, shard)
 
 
 def _check_summary(folder: Path) -> Checked:
     """Whether the index has the clips that `dataset.json` says."""
-    found = read_splits(folder / INDEX_FILE)
+    found = read_splits(folder)
     try:
         expected = read_info(folder).splits
     except DataError as error:
@@ -174,8 +174,9 @@ def _json_problem(file: BinaryIO, row: dict) -> str | None:
     member = read_header(file, place)
     if member is None or member.name != f"{row['key']}.json":
         return "its json is missing"
+    size = min(member.size, ABOUT_BYTES)
     try:
-        about = json.loads(os.pread(file.fileno(), member.size, place + TAR_BLOCK))
+        about = parse_json(os.pread(file.fileno(), size, place + TAR_BLOCK))
         # The index may have more labels, those of duplicates that came later.
         same = about["key"] == row["key"] and set(about["labels"]) <= set(row["labels"])
     except (ValueError, KeyError, TypeError):

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +16,7 @@ from audiotag.data.recordings import Failure, FileAudio, Recording
 from audiotag.errors import DataError
 
 FOLD = "fold"  # the column of numbers
+WHOLE = re.compile(r"[0-9]{1,9}")
 ROWS = 4096  # made or read at once
 _LISTED = pa.schema(
     [
@@ -136,8 +138,8 @@ def _check(row: dict[str, str], columns: Iterable[str], place: str) -> None:
     for column in columns:
         if not row[column]:
             raise DataError(f"{place}: {column} is empty")
-        if column == FOLD and not row[column].isdecimal():
-            raise DataError(f"{place}: fold {row[column]!r} is not a whole number")
+        if column == FOLD and not WHOLE.fullmatch(row[column]):
+            raise DataError(f"{place}: fold {row[column][:40]!r} is not a whole number")
 
 
 def valid_first(fold: int) -> str:

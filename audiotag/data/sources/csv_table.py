@@ -19,6 +19,7 @@ COLUMNS = ("path", "label")
 HEADER_ROWS = 1
 MAX_FOLD = 1e9
 SAME = ("split", "fold", "group")  # in all rows of a recording
+LONGEST = 1e7  # s, of a recording; some months
 
 
 class CsvSource:
@@ -139,6 +140,8 @@ def _recording(row: Mapping[str, str | None], folder: Path) -> Recording:
     path = row["path"]
     if not path:
         raise ValueError("path is empty")
+    if "\0" in path:
+        raise ValueError(f"path {path[:40]!r} has a zero byte")
     start, end = _seconds(row, "start") or 0.0, _seconds(row, "end")
     if end is not None and end <= start:
         raise ValueError(f"end {end:g} is not after start {start:g}")
@@ -161,7 +164,7 @@ def _fold(text: str | None) -> int | None:
     except ValueError:
         value = math.nan
     if not (value.is_integer() and abs(value) < MAX_FOLD):
-        raise ValueError(f"fold {text!r} is not a whole number")
+        raise ValueError(f"fold {text[:40]!r} is not a whole number")
     return int(value)
 
 
@@ -173,6 +176,6 @@ def _seconds(row: Mapping[str, str | None], column: str) -> float | None:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{column} {text!r} is not a number of seconds")
+    if not 0 <= value <= LONGEST:
+        raise ValueError(f"{column} {text[:40]!r} is not a number of seconds")
     return value

@@ -66,5 +66,5 @@ def test_verify_sees_an_index_of_other_clips(three):
     pq.write_table(table.slice(0, 2), out / "index.parquet")
     assert {file for file, _, _ in damages_of(out)} == {"index.parquet"}
     (out / "index.parquet").write_bytes(b"PAR1 nothing PAR1")
-    with pytest.raises(DataError, match="its index is damaged"):
+    with pytest.raises(DataError, match="index.parquet is damaged"):
         damages_of(out)

@@ -1,26 +1,19 @@
-"""AudioSet in HDF5 files, as PANNs (arXiv 1912.10211) or PaSST (arXiv 2110.05069) make them.
-
-PANNs: audio_name, waveform (N, samples) of int16 at 32 kHz, target (N, 527) of bool.
-PaSST: audio_name, mp3 (N,) of bytes, target (N, 66) of packed bits.
-"""
+"""AudioSet in HDF5 files, as PANNs (arXiv 1912.10211) or PaSST (arXiv 2110.05069) make them."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from audiotag.data.encoding import PCM_16_SCALE
-from audiotag.data.recordings import Audio, BytesAudio, Failure, Recording, SamplesAudio
+from audiotag.data.recordings import Audio, BytesAudio, Failure, Recording, SamplesAudio, printable
 from audiotag.data.sources.audioset.archives import Archive
+from audiotag.data.sources.audioset.hdf5_file import RATE, Row
+from audiotag.data.sources.audioset.hdf5_process import read_rows, rows_of
 from audiotag.data.sources.audioset.segments import YOUTUBE_ID
-from audiotag.errors import DataError
 
 SUFFIXES = (".h5", ".hdf", ".hdf5")
-RATE = 32_000  # Hz, of PANNs' waveforms
-ROWS = 65_536  # whose targets are in memory at once
 
 
 @dataclass(frozen=True)
@@ -37,29 +30,19 @@ class Hdf5Layout:
             DataError: If h5py is not installed, or the file has another layout.
         """
         classes = [number for number, mid in enumerate(self.names) if mid in self.wanted]
-        try:
-            with _h5py().File(path) as opened:
-                _check_layout(path, opened)
-                targets = opened["target"]
-                if not classes:
-                    return np.arange(len(targets))
-                has_one = [
-                    _unpacked(targets[first : first + ROWS], len(self.names))[:, classes]
-                    for first in range(0, len(targets), ROWS)
-                ]
-        except OSError:
-            return None
-        return np.flatnonzero(np.concatenate(has_one).any(1))
+        return rows_of(path, classes, len(self.names))
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
         """As `ArchiveLayout.read`."""
         labels = tuple(self.names.values())
-        with _h5py().File(archive.path) as opened:
-            for row in rows.tolist():
-                try:
-                    yield _recording(archive, opened, row, labels)
-                except OSError as error:
-                    yield Failure(f"{archive.name}, row {row}", f"cannot be read ({error})")
+        numbers = rows.tolist()
+        for number, found in zip(
+            numbers, read_rows(archive.path, numbers, len(labels)), strict=True
+        ):
+            if isinstance(found, Row):
+                yield _recording(archive, found, labels)
+            else:
+                yield Failure(f"{archive.name}, row {number}", printable(found))
 
 
 def find_hdf5(folder: Path) -> dict[str, str]:
@@ -80,50 +63,23 @@ def _subset(name: str) -> str:
     return "unbalanced" if "unbal" in name else "balanced"
 
 
-def _recording(archive: Archive, opened: Any, row: int, labels: tuple[str, ...]) -> Recording:
-    name = opened["audio_name"][row].decode()
-    numbers = np.flatnonzero(_unpacked(opened["target"][row], len(labels)))
+def _recording(archive: Archive, row: Row, labels: tuple[str, ...]) -> Recording:
     return Recording(
-        f"{archive.name}/{name}",
-        _audio(opened, row),
-        tuple(labels[number] for number in numbers),
+        f"{archive.name}/{row.name}",
+        _audio(row),
+        tuple(labels[number] for number in row.classes),
         archive.split,
-        key=_key(name),
+        key=_key(row.name),
     )
+
+
+def _audio(row: Row) -> Audio:
+    if row.samples is None:
+        return BytesAudio(row.mp3 or b"")
+    return SamplesAudio(row.samples.astype(np.float32) / PCM_16_SCALE, RATE)
 
 
 def _key(name: str) -> str:
     """The id in a name such as `Y<id>.wav`."""
     stem = name.partition(".")[0]
     return stem[1:] if stem.startswith("Y") and YOUTUBE_ID.fullmatch(stem[1:]) else stem
-
-
-def _check_layout(path: Path, opened: Any) -> None:
-    missing = [x for x in ("audio_name", "target") if x not in opened]
-    if not ("waveform" in opened or "mp3" in opened):
-        missing.append("waveform or mp3")
-    if missing:
-        raise DataError(f"{path} has no {' and no '.join(missing)}; PANNs' and PaSST's files do")
-
-
-def _audio(opened: Any, row: int) -> Audio:
-    if "mp3" in opened:
-        return BytesAudio(opened["mp3"][row].tobytes())
-    return SamplesAudio(opened["waveform"][row].astype(np.float32) / PCM_16_SCALE, RATE)
-
-
-def _unpacked(targets: np.ndarray, classes: int) -> np.ndarray:
-    """Targets (..., classes), which PaSST packs into bits."""
-    if targets.shape[-1] == classes:
-        return targets
-    return np.unpackbits(targets, axis=-1, count=classes)
-
-
-def _h5py() -> ModuleType:
-    try:
-        import h5py
-    except ImportError as error:
-        raise DataError(
-            "reading HDF5 needs h5py; install it with: pip install 'audiotag-dcls[train]'"
-        ) from error
-    return h5py

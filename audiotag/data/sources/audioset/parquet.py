@@ -7,18 +7,20 @@ and path) and labels (mids). The files do not say when in its video a clip begin
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from audiotag.data.recordings import BytesAudio, Failure, Recording
+from audiotag.data.recordings import BytesAudio, Failure, Recording, printable
 from audiotag.data.sources.audioset.archives import Archive
 
 FOLDERS = {"bal_train": "balanced", "unbal_train": "unbalanced", "eval": "eval"}  # to subsets
 BATCH = 16  # rows in memory at once; their audio takes up to some 20 MB
-DAMAGE = (OSError, pa.ArrowInvalid, pa.ArrowNotImplementedError)
+# What pyarrow raises where a file is damaged, or has columns of other types.
+DAMAGE = (OSError, pa.ArrowException, ValueError, LookupError, TypeError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -35,21 +37,24 @@ class ParquetLayout:
                 if not self.wanted:
                     return np.arange(parquet.metadata.num_rows)
                 labels = parquet.read(columns=["labels"])["labels"].combine_chunks()
+            has_one = pc.is_in(pc.list_flatten(labels), pa.array(sorted(self.wanted)))
+            return np.unique(pc.list_parent_indices(labels).to_numpy()[has_one.to_numpy(False)])
         except DAMAGE:
             return None
-        has_one = pc.is_in(pc.list_flatten(labels), pa.array(sorted(self.wanted)))
-        return np.unique(pc.list_parent_indices(labels).to_numpy()[has_one.to_numpy(False)])
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
         """As `ArchiveLayout.read`."""
-        with pq.ParquetFile(archive.path) as parquet:
-            start = 0
-            for group in range(parquet.num_row_groups):
-                stop = start + parquet.metadata.row_group(group).num_rows
-                inside = rows[(rows >= start) & (rows < stop)]
-                if len(inside):
-                    yield from self._of_group(archive, parquet, group, inside, start)
-                start = stop
+        start = 0
+        try:
+            with pq.ParquetFile(archive.path) as parquet:
+                for group in range(parquet.num_row_groups):
+                    stop = start + parquet.metadata.row_group(group).num_rows
+                    inside = rows[(rows >= start) & (rows < stop)]
+                    if len(inside):
+                        yield from self._of_group(archive, parquet, group, inside, start)
+                    start = stop
+        except DAMAGE as error:  # of the file as a whole, which had been opened before
+            yield from _failures(archive, rows[rows >= start], error)
 
     def _of_group(
         self, archive: Archive, parquet: pq.ParquetFile, group: int, rows: np.ndarray, start: int
@@ -64,19 +69,27 @@ class ParquetLayout:
                 done += len(inside)
                 start += len(batch)
         except DAMAGE as error:
-            for row in rows[done:].tolist():
-                yield Failure(f"{archive.name}, row {row}", f"cannot be read ({error})")
+            yield from _failures(archive, rows[done:], error)
 
-    def _recording(self, archive: Archive, row: Mapping) -> Recording | Failure:
+    def _recording(self, archive: Archive, row: Mapping[str, Any]) -> Recording | Failure:
+        missing = [name for name, value in row.items() if value is None or value == ""]
+        if missing:
+            name = printable(f"{archive.name}/{row['video_id'] or 'a clip without a name'}")
+            return Failure(name, f"has no {' and no '.join(missing)}")
         unknown = [mid for mid in row["labels"] if mid not in self.names]
         if unknown:
-            reason = f"{' and '.join(unknown)} is not of the 527 classes"
+            reason = f"{printable(' and '.join(map(str, unknown)))[:80]} is not of the 527 classes"
             return Failure(row["video_id"], reason, "class")
         labels = tuple(self.names[mid] for mid in row["labels"])
-        audio = BytesAudio(row["audio"]["bytes"] or b"")
+        audio = BytesAudio(row["audio"].get("bytes") or b"")
         return Recording(
             f"{archive.name}/{row['video_id']}", audio, labels, archive.split, key=row["video_id"]
         )
+
+
+def _failures(archive: Archive, rows: np.ndarray, error: Exception) -> Iterator[Failure]:
+    for row in rows.tolist():
+        yield Failure(f"{archive.name}, row {row}", f"cannot be read ({error})")
 
 
 def find_parquet(folder: Path) -> dict[str, str]:
