@@ -37,7 +37,7 @@ from audiotag.training.recipe.finetune import (
     resumed_recipe,
     training_durations,
 )
-from audiotag.training.recipe.sections import PROBE, Recipe
+from audiotag.training.recipe.sections import BACKBONE, PROBE, Recipe
 from audiotag.training.recipe.toml import override, parse_recipe
 from audiotag.training.run_folder.history import LOWER_IS_BETTER
 from audiotag.training.run_folder.kept_weights import checkpoint_file
@@ -46,6 +46,7 @@ from audiotag.training.setup import ACCURACY, data_parts, described, kept_count,
 HELD_OUT = 20  # per cent of the recordings, where the data have no validation part
 FEWEST_JUDGES = 30  # validation clips; of fewer none can tell that training beats the probe
 BATCH_SIZE = 16  # clips heard at once
+OF_TRAINING = ("train.epochs=", "optim.", "augment.")  # who says this wants all layers to learn
 
 
 def finetune(
@@ -116,15 +117,15 @@ def _plan(
         changes = [f'model.head="{PROBE}"', *changes]
     durations = training_durations(data, changes)
     recipe = finetune_recipe(model, durations, changes, shortest, method)
-    if method == AUTO and not _can_judge(recipe, data) and not _names(changes, "train.epochs"):
-        tell(f"fewer than {FEWEST_JUDGES} validation clips cannot tell what beats the probe")
-        recipe = finetune_recipe(model, durations, changes, shortest, PROBE)
-    return recipe if _names(changes, "train.metric") else _by_accuracy(recipe, data)
-
-
-def _names(changes: Sequence[str], key: str) -> bool:
-    """Whether changes of a recipe set a key."""
-    return any(change.partition("=")[0] == key for change in changes)
+    if method == AUTO and not any(change.startswith(OF_TRAINING) for change in changes):
+        if recipe.model.freeze == BACKBONE:
+            recipe = finetune_recipe(model, durations, changes, shortest, PROBE)
+        elif not _can_judge(recipe, data):
+            tell(f"fewer than {FEWEST_JUDGES} validation clips cannot tell what beats the probe")
+            recipe = finetune_recipe(model, durations, changes, shortest, PROBE)
+    if any(change.startswith("train.metric=") for change in changes):
+        return recipe
+    return _by_accuracy(recipe, data)
 
 
 def _validation_part(
@@ -138,13 +139,16 @@ def _validation_part(
     clips = ClipDataset(data, wanted.train_split)
     if wanted.valid_split in read_splits(data):
         return [], None
-    told = f"{data} has no split {wanted.valid_split}: the probe is cross-validated"
-    if method == PROBE or (method == AUTO and len(clips) * HELD_OUT / 100 < FEWEST_JUDGES):
-        change = f'data.valid_split="{wanted.train_split}"'
-        return [change], f"{told}, and then learns from all {len(clips)} clips"
-    return [f"data.valid_percent={HELD_OUT}"], (
-        f"{told}, and training is validated on {HELD_OUT} % of its recordings"
-    )
+    told, is_few = f"{data} has no split {wanted.valid_split}", len(clips) < FEWEST_JUDGES
+    if method == FULL and is_few:
+        told = f"{told}, and too few clips to spare some: validated on those that are learnt"
+    elif method != FULL:
+        told = f"{told}: the probe is cross-validated"
+        is_few = method == PROBE or len(clips) * HELD_OUT / 100 < FEWEST_JUDGES
+    if is_few:
+        return [f'data.valid_split="{wanted.train_split}"'], f"{told}; all {len(clips)} are learnt"
+    told = f"{told}; training is validated on {HELD_OUT} % of the recordings"
+    return [f"data.valid_percent={HELD_OUT}"], told
 
 
 def _can_judge(recipe: Recipe, data: Path) -> bool:
