@@ -107,8 +107,13 @@ class EmbeddingFile:
 
 def made_with(engine: Engine, options: TagOptions) -> Provenance:
     """What the embeddings of a model are made with."""
-    hop = options.window if options.hop is None else options.hop
-    settings = {"window": options.window, "hop": hop, "folder": os.getcwd()}
+    settings = {
+        "window": options.window,
+        "hop": options.window if options.hop is None else options.hop,
+        "track": options.track,
+        "channel": options.channel,
+        "folder": os.getcwd(),
+    }
     return provenance_of(engine, settings, "embeddings")
 
 
