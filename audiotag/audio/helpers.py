@@ -287,7 +287,7 @@ class Helpers:
         for helper in self._all:
             helper.close()
         self._all = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._can_start = True
         self.free: list[Helper] = []
 
@@ -326,7 +326,9 @@ class Helpers:
 
     def _new(self, is_forked: bool = False) -> Helper:
         helper = Helper(is_forked)
-        self._all = {other for other in self._all if other.process.returncode is None} | {helper}
+        with self._lock:
+            running = {other for other in self._all if other.process.returncode is None}
+            self._all = {*running, helper}
         return helper
 
 

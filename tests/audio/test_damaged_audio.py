@@ -29,6 +29,29 @@ def test_missing_folder_empty_and_fifo(tmp_path):
     fails(tmp_path / "empty.wav", "the file is empty")
     os.mkfifo(tmp_path / "fifo.wav")
     fails(tmp_path / "fifo.wav", "is not a file")
+    (tmp_path / "zero.wav").symlink_to("/dev/zero")
+    fails(tmp_path / "zero.wav", "is not a file")
+
+
+@pytest.mark.parametrize("begin", [b"WAVEfmt ", b"AVI LIST"])
+def test_a_header_of_millions_of_empty_pieces_is_refused(tmp_path, begin):
+    """Of pieces of 8 bytes each, FFmpeg would look at every one: at 300 MB, for minutes."""
+    path, size = tmp_path / "zeros.wav", 50_000_000
+    form = struct.pack("<IHHIIHH", 16, 1, 1, 16_000, 32_000, 2, 16)
+    path.write_bytes(b"RIFF" + struct.pack("<I", size) + begin + form + bytes(size))
+    fails(path, "cannot be decoded (Invalid data found when processing input)")
+
+
+def test_a_file_that_grows_ends_where_it_ended(tmp_path):
+    """As one that a recorder writes faster than it is read."""
+    path = write(tmp_path, ".mp3", noise(100.0, 48_000), 48_000)
+    data = path.read_bytes()
+    blocks = with_pyav(path, 0.0, np.inf)
+    count = len(next(blocks)[1])
+    with path.open("ab") as file:
+        file.write(data)
+    count += sum(len(mono) for _, mono in blocks)
+    assert count == pytest.approx(100.0 * 48_000, abs=2 * 1152)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all")
