@@ -10,10 +10,11 @@ from audiotag.audio.sources import USUAL, Block, DecodeError, Listening, ignore
 
 PIECE = 2**15  # samples that one decision about the mix holds for, 0.7 s of a CD's sound
 LEAST = 2**12  # samples; a shorter rest is too short for a decision
-SPARSE = 13  # one sample in so many tells whether a closer look is worth it
-# Of the energy that the mean would have if the channels were independent. Over 1-s pieces of real
-# stereo recordings, where they are not each other's negative, the lowest seen is CANCELLED_NOTE.
-CANCELLED, AUDIBLE = 0.1, 0.3
+SPARSE = 31  # one sample in so many tells whether a closer look is worth it,
+FEW = 1024  # of these at once
+# Of the energy that the mean would have if the channels were independent: 0.2 is noise of -6 dB beside
+# channels that are each other's negative. In 1,800 pieces of 48 stereo recordings the least was 0.43.
+CANCELLED, AUDIBLE = 0.2, 0.3
 LOUDER = 2.0  # times the energy that makes another channel worth a change
 QUIET = 1e-12  # energy of what is silent; a 24-bit file's last bit is 1e-14
 FADE = 512  # samples from one choice to the next, without a click
@@ -121,20 +122,24 @@ def _ratio(energies: np.ndarray, mixed: float) -> float:
 
 def _any_cancelled(channels: Sequence[np.ndarray], mean: np.ndarray) -> bool:
     """Whether channels seem to cancel in a piece, by few of its samples."""
-    few = [channel[::SPARSE] for channel in channels]
-    sparse = mean[::SPARSE]
-    step = max(1, PIECE // SPARSE)
-    return any(
-        _ratio(*_energies([channel[i : i + step] for channel in few], sparse[i : i + step]))
-        < AUDIBLE
-        for i in range(0, len(sparse), step)
-    )
+    few = np.stack([channel[::SPARSE] for channel in (*channels, mean)]).astype(np.float64)
+    few[:-1] /= _full_scale(channels[0])
+    count = few.shape[1] // FEW
+    whole = np.concatenate([few[:, : count * FEW], few[:, -FEW:]], axis=1)
+    pieces = whole.reshape(len(few), count + 1, -1) if count else few[:, None]
+    energies = (pieces**2).mean(axis=2) - pieces.mean(axis=2) ** 2
+    expected = energies[:-1].sum(axis=0) / len(channels) ** 2
+    return bool((energies[-1] < AUDIBLE * expected).any())
+
+
+def _full_scale(samples: np.ndarray) -> float:
+    return 1.0 if samples.dtype.kind == "f" else 2.0 ** (8 * samples.dtype.itemsize - 1)
 
 
 def _energies(channels: Sequence[np.ndarray], mean: np.ndarray) -> tuple[np.ndarray, float]:
     """Energy of a sample of each channel, and of the mean; a constant offset is no sound."""
-    full = 1.0 if channels[0].dtype.kind == "f" else 2.0 ** (8 * channels[0].dtype.itemsize - 1)
-    energies = np.array([_variance(channel) for channel in channels]) / full**2
+    energies = np.array([_variance(channel) for channel in channels])
+    energies /= _full_scale(channels[0]) ** 2
     return energies, _variance(mean)
 
 
