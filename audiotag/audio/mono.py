@@ -10,10 +10,11 @@ from audiotag.audio.sources import USUAL, Block, DecodeError, Listening, ignore
 
 PIECE = 2**15  # samples that one decision about the mix holds for, 0.7 s of a CD's sound
 LEAST = 2**12  # samples; a shorter rest is too short for a decision
-SPARSE = 31  # one sample in so many tells whether a closer look is worth it,
+SPARSE = 31  # one sample in so many tells whether a closer look is worth it
 FEW = 1024  # of these at once
-# Of the energy that the mean would have if the channels were independent: 0.2 is noise of -6 dB beside
-# channels that are each other's negative. In 1,800 pieces of 48 stereo recordings the least was 0.43.
+# Of the energy that the mean would have if the channels were independent: 0.2 is noise of -6 dB
+# beside channels that are each other's negative. In 1,800 pieces of 48 stereo recordings the least
+# was 0.43.
 CANCELLED, AUDIBLE = 0.2, 0.3
 LOUDER = 2.0  # times the energy that makes another channel worth a change
 QUIET = 1e-12  # energy of what is silent; a 24-bit file's last bit is 1e-14

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,7 +35,20 @@ if TYPE_CHECKING:
     "--threshold",
     type=Number("score", float, 0, 1),
     help="Only tags with this score, from 0 to 1, or more; 0 for all. Without it, each class has "
-    "the threshold that the model holds for it, if any (see evaluate --fit-thresholds).",
+    "the threshold that the model holds for it, if any (see evaluate --fit-thresholds). Where no "
+    "tag has it, the best one is given as a guess.",
+)
+@click.option(
+    "--label",
+    multiple=True,
+    metavar="NAME",
+    help="Only this label and those below it in AudioSet's ontology (see audiotag labels), and no "
+    "guess; may be given several times.",
+)
+@click.option(
+    "--guesses",
+    is_flag=True,
+    help="Put guesses into formats made for other programs too: audacity and raven.",
 )
 @click.option("--timeline", is_flag=True, help="Give the tags of each window too, with its times.")
 @click.option(
@@ -76,6 +90,7 @@ def tag(
     output: str | None,
     resume: bool,
     csv_bom: bool,
+    guesses: bool,
     **options: Any,
 ) -> None:
     """Say what can be heard in audio files.
@@ -87,6 +102,7 @@ def tag(
     \b
     Example: audiotag tag ~/recordings
              audiotag tag ~/recordings --timeline --output tags.csv
+             audiotag tag ~/recordings --label Dog --label Bird
              find . -name '*.mp3' -print0 | audiotag tag - --output tags.jsonl --resume
              curl -L https://example.org/dawn.mp3 | audiotag tag -
     """
@@ -96,6 +112,7 @@ def tag(
     progress = Progress(inputs.recount(), inputs.skipped)
     with usage_errors():
         plan = plan_output(inputs.paths, output, format, resume, csv_bom)
+        plan = replace(plan, guesses=guesses)
     kept = None if plan.target is None else str(plan.target)
     with interruptible(lambda: progress.interruption(kept, GO_ON if plan.is_resumable else "")):
         options["timeline"] |= plan.format in TIMELINES
@@ -114,6 +131,8 @@ def _run(
     from audiotag.tagging.tag import TagOptions, tag_files
 
     engine, how = computation.open(), TagOptions(**options)
+    with usage_errors():
+        engine.labels.within(how.label)
     with _open(plan, engine, how) as out:
         results = tag_files(engine, progress.left(files, out.has), how, progress.heard)
         progress.follow(results, out.write)

@@ -10,15 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audiotag.runtime.escapes import unicode_text, visible
+from audiotag.tagging.chains import chains
 from audiotag.tagging.csv_rows import BOM, CSV_COLUMNS, Row, csv_header, csv_line, harmless
 from audiotag.tagging.provenance import Provenance
-from audiotag.tagging.results import FileTags, Segment, Tag, rounded_score, rounded_time
-from audiotag.tagging.text import (
+from audiotag.tagging.results import (
     NO_TAG,
+    FileTags,
+    Segment,
+    Tag,
+    rounded_score,
+    rounded_time,
+)
+from audiotag.tagging.text import (
     Format,
     Plain,
     clock,
-    label_text,
+    heard_parts,
     parts,
     to_json,
 )
@@ -101,14 +108,20 @@ class Csv(Plain):
 
 
 class Audacity(Plain):
-    """A label track: start, end, and label with score, separated by tabs (File > Import)."""
+    """A label track: start, end, and label with score, separated by tabs (File > Import).
+
+    Args:
+        guesses: Whether tags below their threshold are in it.
+    """
+
+    def __init__(self, guesses: bool = False) -> None:
+        self._guesses = guesses
 
     def add(self, result: FileTags) -> str:
         """The labels of one recording; none if it failed."""
         return "".join(
             f"{part.start:.6f}\t{part.end:.6f}\t{_label(tag)} {tag.score:.2f}\n"
-            for part in parts(result)
-            for tag in part.tags
+            for part, tag in heard_parts(result, self._guesses)
         )
 
 
@@ -121,10 +134,11 @@ class Raven:
     Args:
         sample_rate: That of the model, in Hz: selections reach up to half of it, or of the
             recording's where that is lower, as Raven refuses what lies beyond.
+        guesses: Whether tags below their threshold are in it.
     """
 
-    def __init__(self, sample_rate: int) -> None:
-        self._sample_rate = sample_rate
+    def __init__(self, sample_rate: int, guesses: bool = False) -> None:
+        self._sample_rate, self._guesses = sample_rate, guesses
         self._selections = 0
         self._begin = 0.0  # s, of this recording in the list of recordings
 
@@ -134,7 +148,8 @@ class Raven:
 
     def add(self, result: FileTags) -> str:
         """The selections of one recording."""
-        lines = [self._line(result, part, tag) for part in parts(result) for tag in part.tags]
+        heard = heard_parts(result, self._guesses)
+        lines = [self._line(result, part, tag) for part, tag in heard]
         self._begin += result.duration or 0.0
         return "".join(lines)
 
@@ -162,7 +177,10 @@ class Raven:
 
 
 class Table(Plain):
-    """For reading: a file's name and length, then its tags, or its timeline."""
+    """For reading: a file's name and length, then its tags, or its timeline.
+
+    Tags above another in AudioSet's ontology are on its line; a guess has a question mark.
+    """
 
     def add(self, result: FileTags) -> str:
         """A block of lines."""
@@ -172,11 +190,11 @@ class Table(Plain):
         lines = [f"{name}  ({clock(result.duration or 0.0)})"]
         if result.warning is not None:
             lines.append(f"  warning: {visible(result.warning)}")
-        lines += [f"  {tag.score:.3f}  {label_text(tag)}" for tag in result.tags]
+        lines += [f"  {chain.tag.score:.3f}  {chain}" for chain in chains(result.tags)]
         if not result.tags:
             lines.append(f"  {NO_TAG}")
         for part in result.segments:
-            heard = ", ".join(f"{label_text(tag)} {tag.score:.2f}" for tag in part.tags)
+            heard = ", ".join(f"{chain} {chain.tag.score:.2f}" for chain in chains(part.tags))
             lines.append(f"  {clock(part.start)} - {clock(part.end)}  {heard or '-'}")
         return "\n".join(lines) + "\n"
 
@@ -184,7 +202,6 @@ class Table(Plain):
 STATELESS: dict[str, Callable[[], Format]] = {
     "table": Table,
     "jsonl": Jsonl,
-    "audacity": Audacity,
 }
 SUFFIXES = {
     "table": ".txt",
@@ -211,6 +228,7 @@ class Surroundings:
         provenance: What the output says of how it was made, where a format can.
         bom: Whether a csv begins with the mark by which Excel knows UTF-8.
         columns: Of a csv.
+        guesses: Whether formats for other programs have the tags below their thresholds.
     """
 
     single: bool
@@ -219,6 +237,7 @@ class Surroundings:
     provenance: Provenance | None = None
     bom: bool = False
     columns: tuple[str, ...] = CSV_COLUMNS
+    guesses: bool = False
 
 
 def make_format(name: str, around: Surroundings) -> Format:
@@ -232,7 +251,9 @@ def make_format(name: str, around: Surroundings) -> Format:
 
         return Html(around.folder, around.provenance)
     if name == "raven":
-        return Raven(around.sample_rate)
+        return Raven(around.sample_rate, around.guesses)
+    if name == "audacity":
+        return Audacity(around.guesses)
     return STATELESS[name]()
 
 
@@ -248,7 +269,9 @@ def _span(part: Segment) -> Row:
 
 def _tag_cells(tag: Tag) -> Row:
     """What a csv says of a tag."""
-    return {"label": tag.label, "mid": tag.mid or "", "score": rounded_score(tag.score)}
+    guess = "true" if tag.guess else ""
+    score = rounded_score(tag.score)
+    return {"label": tag.label, "mid": tag.mid or "", "score": score, "guess": guess}
 
 
 def _label(tag: Tag) -> str:

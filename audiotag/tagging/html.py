@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from audiotag.runtime.escapes import visible
 from audiotag.tagging.provenance import Provenance
-from audiotag.tagging.results import FileTags, Segment, Tag
-from audiotag.tagging.text import NO_TAG, clock, label_text
+from audiotag.tagging.results import NO_TAG, FileTags, Segment, Tag
+from audiotag.tagging.text import clock, heard_parts, label_text
 
 PAGE_FILE = "page.html"  # its beginning: style and search
 
@@ -65,13 +65,19 @@ class Html:
         return escape(quote(os.fsencode(relative.replace(os.sep, "/"))))
 
 
-def spans(label: str, segments: tuple[Segment, ...]) -> list[tuple[float, float, float]]:
-    """When a label was heard, as (start, end, highest score), in s: windows that meet are one."""
+def spans(
+    label: str, segments: tuple[Segment, ...], guesses: bool = False
+) -> list[tuple[float, float, float]]:
+    """When a label was heard, as (start, end, highest score), in s: windows that meet are one.
+
+    With `guesses`, those windows too where it is the best there is, below its threshold.
+    """
     found: list[tuple[float, float, float]] = []
     for part in segments:
-        score = next((tag.score for tag in part.tags if tag.label == label), None)
-        if score is None:
+        found_tag = next((tag for tag in part.tags if tag.label == label), None)
+        if found_tag is None or (found_tag.guess and not guesses):
             continue
+        score = found_tag.score
         if found and part.start <= found[-1][1]:
             start, end, highest = found.pop()
             found.append((start, max(end, part.end), max(highest, score)))
@@ -81,10 +87,11 @@ def spans(label: str, segments: tuple[Segment, ...]) -> list[tuple[float, float,
 
 
 def _heard(result: FileTags) -> list[Tag]:
-    """The file's tags, then those of its windows alone, the highest of each."""
+    """The file's tags, then those of its windows alone but for guesses, the highest of each."""
     known = {tag.label for tag in result.tags}
     others: dict[str, Tag] = {}
-    for tag in (tag for part in result.segments for tag in part.tags if tag.label not in known):
+    heard = (tag for _, tag in heard_parts(result, guesses=False) if tag.label not in known)
+    for tag in heard:
         if tag.label not in others or tag.score > others[tag.label].score:
             others[tag.label] = tag
     return [*result.tags, *sorted(others.values(), key=lambda tag: -tag.score)]
@@ -95,12 +102,13 @@ def _row(tag: Tag, result: FileTags) -> str:
     if len(result.segments) > 1:
         bar = "".join(
             _block(label_text(tag), *span, result.duration or 0.0)
-            for span in spans(tag.label, result.segments)
+            for span in spans(tag.label, result.segments, tag.guess)
         )
     else:
         bar = f'<i style="left:0;width:{100 * tag.score:.1f}%"></i>'
     label = escape(label_text(tag))
-    return f'<dt>{label}</dt><div class="track">{bar}</div><dd>{tag.score:.2f}</dd>\n'
+    guess = ' class="guess" title="below its threshold"' if tag.guess else ""
+    return f'<dt{guess}>{label}</dt><div class="track">{bar}</div><dd>{tag.score:.2f}</dd>\n'
 
 
 def _warning(result: FileTags) -> str:

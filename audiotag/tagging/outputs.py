@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
 from audiotag.audio.find_files import LISTING
 from audiotag.runtime.escapes import printable
@@ -80,6 +80,7 @@ class OutputPlan:
         resume: Whether to add to what is there.
         root: The folder whose tree an output folder mirrors.
         bom: Whether a csv begins with the mark by which Excel knows UTF-8.
+        guesses: Whether formats for other programs have the tags below their thresholds.
     """
 
     target: Path | None
@@ -89,6 +90,7 @@ class OutputPlan:
     resume: bool
     root: Path
     bom: bool = False
+    guesses: bool = False
 
     @contextmanager
     def open(
@@ -106,9 +108,11 @@ class OutputPlan:
             DataError: If the output cannot be resumed, or was made with something else.
             OutputError: If it cannot be written, or another process writes it.
         """
-        around = Surroundings(self.single, engine.sample_rate, self._parent, bom=self.bom)
+        rate = engine.sample_rate
+        around = Surroundings(self.single, rate, self._parent, bom=self.bom, guesses=self.guesses)
         if self._is_kept or self.format == "html":
-            about = {"folder": str(self.root if self.folder else Path.cwd())}
+            about: dict[str, Any] = {"folder": str(self.root if self.folder else Path.cwd())}
+            about |= {"guesses": True} if self.guesses else {}
             settings = {**settings_of(options), **about}
             around = replace(around, provenance=provenance_of(engine, settings, self.format))
         with self._claimed(), self._output(around, warn) as out:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audiotag.errors import DataError
+from audiotag.models.engine import Configured
 from audiotag.runtime.files import REMEDY, replaced
 from audiotag.runtime.version import __version__
 
@@ -25,7 +26,10 @@ IN_FOLDER = "_audiotag.json"
 # Keys that no result depends on: how the model was called, and which folder paths start from.
 ABOUT = ("model", "folder")
 IN_PASSING = ("batch_size", "workers")  # options that no result depends on
-SPOKEN = {"weights_sha256": "other weights", "classes_sha256": "other classes or thresholds"}
+SPOKEN = {
+    "weights_sha256": "other weights",
+    "classes_sha256": "other classes, thresholds or calibration",
+}
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,8 @@ def settings_of(options: "TagOptions") -> dict[str, Any]:
     settings = asdict(options)
     for name in IN_PASSING:
         del settings[name]
-    return settings | {"hop": options.window if options.hop is None else options.hop}
+    hop = options.window if options.hop is None else options.hop
+    return settings | {"hop": hop, "label": list(options.label)}
 
 
 def read_provenance(path: Path) -> Provenance | None:
@@ -164,5 +169,7 @@ def _sha256(path: Path) -> str:
 def _sha256_of_classes(engine: "Engine") -> str:
     thresholds = None if engine.thresholds is None else engine.thresholds.tolist()
     labels = [(label.name, label.mid) for label in engine.labels]
-    values = (labels, thresholds, engine.min_duration, engine.sample_rate)
+    calibration = engine.config.calibration if isinstance(engine, Configured) else None
+    lines = None if calibration is None else calibration.to_json()
+    values = (labels, thresholds, lines, engine.min_duration, engine.sample_rate)
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()

@@ -9,6 +9,8 @@ from audiotag.tagging.notebook import bars
 
 SCORE_DIGITS = 5  # of what is written out
 TIME_DIGITS = 3  # ms
+NO_TAG = "no tag of the labels asked for"
+GUESS = " ?"  # after a tag below its threshold, where people read it
 
 
 @dataclass(frozen=True, slots=True)  # slots: the timeline of a long file holds very many
@@ -19,15 +21,18 @@ class Tag:
         label: Name of the class.
         mid: AudioSet machine id, where the class has one.
         score: Probability in [0, 1].
+        guess: Whether it is the best there is, and below its threshold.
     """
 
     label: str
     mid: str | None
     score: float
+    guess: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The tag as in JSON: label, mid and rounded score."""
-        return {"label": self.label, "mid": self.mid, "score": rounded_score(self.score)}
+        """The tag as in JSON: label, mid, rounded score, and that it is a guess if it is one."""
+        guess = {"guess": True} if self.guess else {}
+        return {"label": self.label, "mid": self.mid, "score": rounded_score(self.score), **guess}
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class FileTags:
     def __repr__(self) -> str:
         if self.error is not None:
             return f"<FileTags of {self.path}, failed: {self.error}>"
-        scores = ", ".join(f"{tag.label} {tag.score:.3f}" for tag in self.tags)
+        scores = ", ".join(f"{tag.label}{_mark(tag)} {tag.score:.3f}" for tag in self.tags)
         windows = f", {len(self.segments)} segments" if self.segments else ""
         return f"<FileTags of {self._heading()}{windows}: {scores or 'no tag'}>"
 
@@ -95,13 +100,17 @@ class FileTags:
         """The tags as bars, for a notebook."""
         if self.error is not None:
             return bars(self.path, (), self.error)
-        scores = [(tag.label, tag.score) for tag in self.tags]
-        notes = [] if scores else ["no tag reaches the threshold"]
+        scores = [(tag.label + _mark(tag), tag.score) for tag in self.tags]
+        notes = [] if scores else [NO_TAG]
         notes += [] if self.warning is None else [f"warning: {self.warning}"]
         return bars(self._heading(), scores, "; ".join(notes))
 
     def _heading(self) -> str:
         return f"{self.path}, {self.duration or 0.0:.1f} s"
+
+
+def _mark(tag: Tag) -> str:
+    return GUESS if tag.guess else ""
 
 
 def _no_values() -> np.ndarray:

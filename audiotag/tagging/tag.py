@@ -1,7 +1,7 @@
 """Tagging: audio files in, tags or embeddings out, each file as soon as it is ready."""
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, TypeVar
@@ -35,7 +35,9 @@ class TagOptions:
     Attributes:
         top_k: Tags for each file and segment at most; 0 for all.
         threshold: Only tags with at least this score; if None, the model's own threshold of each
-            class, where it has them.
+            class, where it has them. Where no tag reaches it, the best one is given as a guess,
+            unless labels are asked for.
+        label: Only these labels and what is below them in AudioSet's ontology; all without any.
         window: Length of a window in seconds; a file is scored window by window. A window shorter
             than the model takes is followed by silence; of a model that takes windows of one
             length alone they are no longer than that.
@@ -50,6 +52,7 @@ class TagOptions:
 
     top_k: int = 5
     threshold: float | None = None
+    label: str | Sequence[str] = ()
     window: float = 10.0
     hop: float | None = None
     timeline: bool = False
@@ -60,6 +63,8 @@ class TagOptions:
     channel: int | None = None
 
     def __post_init__(self) -> None:
+        names = (self.label,) if isinstance(self.label, str) else tuple(self.label)
+        object.__setattr__(self, "label", names)
         if self.pool not in POOLS:
             raise ValueError(f"pool is {self.pool!r}; choose one of {', '.join(POOLS)}")
         if self.top_k < 0:
@@ -83,6 +88,7 @@ class TagKeywords(TypedDict, total=False):
 
     top_k: int
     threshold: float | None
+    label: str | Sequence[str]
     window: float
     hop: float | None
     timeline: bool
@@ -131,8 +137,10 @@ def tag_files(
 
     Raises:
         ModelError: If the windows are shorter than the model takes, or a batch does not fit.
+        ValueError: If the model has none of a label that is asked for.
     """
-    pool = _Pool(engine, options)
+    among = np.array(engine.labels.within(options.label)) if options.label else None
+    pool = _Pool(engine, options, among)
     for event in _windows(engine, files, engine.score_windows, options):
         if isinstance(event, Computed):
             pool.add(event)
@@ -140,7 +148,7 @@ def tag_files(
                 progress(event.path, event.end)
         else:
             yield pool.result(str(event.path), event.error, event.warning)
-            pool = _Pool(engine, options)
+            pool = _Pool(engine, options, among)
 
 
 def tag_file(
@@ -199,8 +207,8 @@ def _only(results: Iterable[Result]) -> Result:
 class _Pool:
     """Scores of one file, pooled window by window."""
 
-    def __init__(self, engine: Engine, options: TagOptions) -> None:
-        self._engine, self._options = engine, options
+    def __init__(self, engine: Engine, options: TagOptions, among: np.ndarray | None) -> None:
+        self._engine, self._options, self._among = engine, options, among
         self._scores: np.ndarray | None = None  # (C,) highest so far, or sum in float64
         self._count = 0
         self._end = 0.0
@@ -231,7 +239,8 @@ class _Pool:
         return FileTags(path, self._end, self._best(scores), segments, warning=warning)
 
     def _best(self, scores: np.ndarray) -> tuple[Tag, ...]:
-        return best_tags(scores, self._engine.labels, self._options, self._engine.thresholds)
+        engine = self._engine
+        return best_tags(scores, engine.labels, self._options, engine.thresholds, self._among)
 
 
 def best_tags(
@@ -239,18 +248,30 @@ def best_tags(
     labels: Labels,
     options: TagOptions,
     thresholds: np.ndarray | None = None,
+    among: np.ndarray | None = None,
 ) -> tuple[Tag, ...]:
     """Tags of scores (C,), highest first, at most `top_k`.
 
     Scores below the options' threshold are left out; where the options have none, those below
-    the class's own of `thresholds` (C,).
+    the class's own of `thresholds` (C,). If none is left, the best one is given, as a guess.
+
+    Args:
+        scores: Of all classes.
+        labels: Their names.
+        options: How to tag.
+        thresholds: Of the classes.
+        among: The classes (N,) that are asked for, of which none is guessed; if None, all.
     """
     lowest = thresholds if options.threshold is None else options.threshold
     order = np.argsort(-scores, kind="stable")
-    if lowest is not None:
-        order = order[(scores >= lowest)[order]]
-    order = order[: options.top_k or None]
-    return tuple(Tag(labels[i].name, labels[i].mid, float(scores[i])) for i in order.tolist())
+    if among is not None:
+        order = order[np.isin(order, among)]
+    heard = order if lowest is None else order[(scores >= lowest)[order]]
+    is_guess = not len(heard) and among is None
+    chosen = order[:1] if is_guess else heard[: options.top_k or None]
+    return tuple(
+        Tag(labels[i].name, labels[i].mid, float(scores[i]), is_guess) for i in chosen.tolist()
+    )
 
 
 def _embedding(

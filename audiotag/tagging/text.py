@@ -1,12 +1,11 @@
 """What all formats of results share: the interface, labels, times and JSON."""
 
 import json
+from collections.abc import Iterator
 from typing import Protocol
 
 from audiotag.runtime.escapes import COMMANDS, visible
 from audiotag.tagging.results import FileTags, Segment, Tag
-
-NO_TAG = "no tag reaches the threshold; --threshold 0 shows all"
 
 
 class Format(Protocol):
@@ -57,6 +56,14 @@ def parts(result: FileTags) -> tuple[Segment, ...]:
     if result.segments or result.error is not None:
         return result.segments
     return (Segment(0.0, result.duration or 0.0, result.tags),)
+
+
+def heard_parts(result: FileTags, guesses: bool) -> Iterator[tuple[Segment, Tag]]:
+    """The tags of each of the parts, with guesses or without."""
+    for part in parts(result):
+        for tag in part.tags:
+            if guesses or not tag.guess:
+                yield part, tag
 
 
 def clock(seconds: float) -> str:

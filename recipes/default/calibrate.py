@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from zero_shot import ESC10
 
+from audiotag.audio.windows import followed_by_silence
 from audiotag.evaluation.calibration import Bin, fit_calibration, mean_gap, reliability
 from audiotag.evaluation.scoring import Scores
 from audiotag.label_set import Labels
@@ -51,7 +52,7 @@ FOLDS = 5  # of the sources
 NOISE_NAMES = ("Silence", "Noise", "White noise", "Pink noise", "Static")
 NOISE_SLOPES = (0.0, 1.0, 2.0)  # of the spectrum of the power: white, pink, brown
 NOISE_LEVELS = tuple(float(x) for x in range(-90, 0, 10))  # RMS, dB
-NOISE_SECONDS = (3.0, 10.0)
+NOISE_SECONDS = (1.0, 3.0, 10.0)  # silence follows what is shorter than a model takes
 NOISE_MARGIN = 1.1  # of a threshold over a score of noise
 
 
@@ -126,6 +127,7 @@ def across_sources(scores: Scores, groups: Sequence[str]) -> np.ndarray:
 def noise_scores(engine: Engine) -> np.ndarray:
     """The highest score of each class for any noise, (classes,), not calibrated."""
     highest = np.zeros(len(engine.labels))
+    shortest = round(engine.min_duration * engine.sample_rate)
     for seconds in NOISE_SECONDS:
         count = round(seconds * engine.sample_rate)
         spectrum = torch.fft.rfft(torch.randn(count, generator=torch.Generator().manual_seed(0)))
@@ -133,9 +135,9 @@ def noise_scores(engine: Engine) -> np.ndarray:
         for slope in NOISE_SLOPES:
             noise = torch.fft.irfft(spectrum * frequencies ** (-slope / 2), n=count)
             noise /= noise.square().mean().sqrt()
-            levels = torch.stack([noise * 10 ** (level / 20) for level in NOISE_LEVELS])
-            scores = engine.score_windows(levels.numpy().astype(np.float32))
-            highest = np.maximum(highest, scores.max(0))
+            noise = followed_by_silence(noise.numpy().astype(np.float32), shortest)
+            levels = np.stack([noise * np.float32(10 ** (x / 20)) for x in NOISE_LEVELS])
+            highest = np.maximum(highest, engine.score_windows(levels).max(0))
     return highest
 
 
@@ -250,7 +252,7 @@ def main() -> None:
     own, noise = scores_of(str(arguments.run))
     fitted = fit("default", tables, own, teacher, noise)
     store_calibration(arguments.run, fitted.calibration)
-    store_thresholds(arguments.run, fitted.thresholds.tolist())
+    store_thresholds(arguments.run, fitted.thresholds.round(4).tolist())
     text = json.dumps({name: round(float(value), 4) for name, value in fitted.figures.items()})
     with replaced(arguments.run / CALIBRATION_FILE) as file:
         file.write(f"{text}\n".encode())

@@ -18,6 +18,7 @@ from audiotag.audio import forked, streams
 from audiotag.audio import helpers as helpers_module
 from audiotag.audio.helpers import Helper, StoppedError, until
 from audiotag.audio.in_memory import Sound
+from audiotag.audio.sources import USUAL, ignore
 from audiotag.audio.streams import decoded, read, stream
 from audiotag.errors import AudioError
 from tests.support import faulty_decoders
@@ -46,7 +47,7 @@ def sound(tmp_path):
 
 def here(source, start=0.0, duration=np.inf):
     """What this process decodes."""
-    blocks = decoded(source, "name", RATE, start, duration, lambda text: None)
+    blocks = decoded(source, "name", RATE, start, duration, USUAL, ignore)
     return np.concatenate(list(blocks))
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from audiotag.label_set import Labels
 from audiotag.tagging.formats import FORMATS, SUFFIXES, Surroundings, format_of, make_format
 from audiotag.tagging.results import FileTags, Segment, Tag
 from audiotag.tagging.text import clock, to_json
@@ -78,7 +79,8 @@ def test_names_that_are_not_unicode_come_back():
 
 def test_csv_has_a_row_for_each_file_and_tag():
     rows = list(csv.DictReader(io.StringIO(written("csv"), newline="")))
-    assert list(rows[0]) == ["path", "start", "end", "label", "mid", "score", "error", "warning"]
+    columns = ["path", "start", "end", "label", "mid", "score", "error", "warning", "guess"]
+    assert list(rows[0]) == columns
     got = [(r["path"], r["start"], r["end"], r["label"], r["score"]) for r in rows]
     assert got == [
         ("a folder/é, 音.wav", "0.0", "12.346", "Speech", "0.98765"),
@@ -124,7 +126,7 @@ def test_table_is_for_reading():
         '  0:00.0 - 0:10.0  Speech 0.99, Say "a, b"\tnow 0.50',
         "  0:05.0 - 0:15.0  -",
         "silent.wav  (0:03.0)",
-        "  no tag reaches the threshold; --threshold 0 shows all",
+        "  no tag of the labels asked for",
         "bad.mp3",
         '  failed: no "audio", none',
     ]
@@ -190,3 +192,45 @@ def test_label_tracks_and_selections_are_run_by_no_spreadsheet():
     assert written("audacity", [result], single=True).split("\t")[2] == "'=1+1 0.50\n"
     (row,) = csv.DictReader(io.StringIO(written("raven", [result])), delimiter="\t")
     assert row["Label"] == "'=1+1"
+
+
+def of_audioset(*scores):
+    labels = Labels.audioset()
+    return tuple(Tag(n, labels[labels.index(n)].mid, score) for n, score in scores)
+
+
+def test_in_the_table_a_tag_stands_behind_those_above_it():
+    tags = of_audioset(
+        ("Animal", 0.95), ("Dog", 0.7), ("Bark", 0.65), ("Speech", 0.6), ("Music", 0.3)
+    )
+    result = FileTags("a.wav", 2.0, tags, (Segment(0.0, 2.0, tags[:2]),))
+    assert written("table", [result]).splitlines()[1:] == [
+        "  0.650  Animal (0.95) > Dog > Bark",
+        "  0.600  Speech",
+        "  0.300  Music",
+        "  0:00.0 - 0:02.0  Animal (0.95) > Dog 0.70",
+    ]
+    assert [tag["label"] for tag in json.loads(written("jsonl", [result]))["tags"]] == [
+        tag.label for tag in tags
+    ]
+    own = FileTags("a.wav", 2.0, (Tag("Dog", None, 0.9), Tag("Bark", None, 0.8)))
+    assert len(written("table", [own]).splitlines()) == 3  # of no ontology
+
+
+def test_a_guess_is_marked_and_formats_for_other_programs_leave_it_out():
+    guess = Tag("Dog", "/m/0bt9lr", 0.05, guess=True)
+    segments = (Segment(0.0, 1.0, (guess,)), Segment(1.0, 2.0, (Tag("Cat", None, 0.9),)))
+    result = FileTags("a.wav", 2.0, (guess,), segments)
+    assert written("table", [result]).splitlines()[1:3] == [
+        "  0.050  Dog ?",
+        "  0:00.0 - 0:01.0  Dog ? 0.05",
+    ]
+    record = json.loads(written("jsonl", [result]))
+    assert record["tags"][0]["guess"] is True and "guess" not in record["segments"][1]["tags"][0]
+    rows = list(csv.DictReader(io.StringIO(written("csv", [result]))))
+    assert [row["guess"] for row in rows] == ["true", ""]
+    assert "Dog ?" in repr(result) and "Dog ?" in result._repr_html_()
+    for name in ("audacity", "raven"):
+        every = make_format(name, Surroundings(True, 32_000, guesses=True)).add(result)
+        assert "Dog" in every and "Cat" in every
+        assert "Dog" not in (left := written(name, [result], single=True)) and "Cat" in left

@@ -113,3 +113,14 @@ def test_warnings_and_odd_names_are_shown():
     found = page(FileTags("a\u202egpj.wav", 1.0, (DOG,), warning="<ends> early"))
     assert found.find(0, "h2")[0][1] == r"a\u202egpj.wav"
     assert ({"class": "warning"}, "<ends> early") in found.find(0, "p")
+
+
+def test_a_guess_is_marked_and_no_guess_of_a_window_has_a_row(tmp_path):
+    guess, cat = Tag("Dog", None, 0.05, guess=True), Tag("Cat", None, 0.9)
+    segments = (Segment(0.0, 1.0, (guess,)), Segment(1.0, 2.0, (cat,)))
+    form = make_format("html", Surroundings(False, 32_000, tmp_path))
+    sure = form.add(FileTags("a.wav", 2.0, (cat,), segments))
+    assert "Dog" not in sure and "guess" not in sure
+    unsure = form.add(FileTags("a.wav", 2.0, (guess,), segments[:1] * 2))
+    assert '<dt class="guess"' in unsure and unsure.count("<button") == 1
+    assert ".guess::after" in form.start()

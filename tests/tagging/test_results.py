@@ -107,7 +107,7 @@ def test_a_notebook_shows_colours_for_light_and_dark():
 
 def test_a_notebook_shows_failures_silence_and_odd_names():
     assert Page(RESULTS[3]._repr_html_()).texts == ["a.wav", "the file is empty"]
-    assert Page(RESULTS[2]._repr_html_()).texts[1] == "no tag reaches the threshold"
+    assert Page(RESULTS[2]._repr_html_()).texts[1] == "no tag of the labels asked for"
     odd = FileTags("<script>\udcff.wav", 1.0, (DOG,))._repr_html_()
     assert Page(odd).texts[0] == "<script>?.wav, 1.0 s"
     odd.encode("utf-8")

@@ -12,6 +12,7 @@ from audiotag.errors import AudioError
 from audiotag.label_set import Label, Labels
 from audiotag.tagging.results import Tag
 from audiotag.tagging.tag import TagOptions, best_tags, embed_files, tag_file, tag_files
+from audiotag.tagging.tagger import load_tagger
 
 RATE = 32_000
 DURATIONS = (10.0, 0.3, 25.0, 2.0, 3.7, 10.0, 41.5, 9.99, 1.0, 20.0, 12.3)
@@ -133,7 +134,7 @@ def test_tags_are_sorted_cut_and_filtered():
     assert names(top_k=2) == ["b", "c"]
     assert names(top_k=0, threshold=0.5) == ["b", "c", "d"]
     assert names(top_k=1, threshold=0.1) == ["b"]
-    assert names(threshold=0.95) == []
+    assert names(threshold=0.95) == ["b"]  # a guess
 
 
 def test_bad_files_are_reported_and_the_rest_is_tagged(files, tmp_path):
@@ -225,3 +226,29 @@ def test_memory_is_bounded_however_long_a_file(tmp_path):
     tracemalloc.stop()
     assert result.duration == pytest.approx(3600)
     assert peak < 45e6  # bytes; the hour is 461e6 at the model's rate, a window 1.3e6
+
+
+def test_the_best_tag_is_given_as_a_guess_where_none_reaches_the_threshold():
+    labels = Labels(["a", "b", "c"])
+    scores = np.array([0.2, 0.4, 0.3])
+    (guess,) = best_tags(scores, labels, TagOptions(threshold=0.5))
+    assert guess == Tag("b", None, 0.4, guess=True)
+    (guess,) = best_tags(scores, labels, TagOptions(top_k=0), np.array([0.9, 0.9, 0.9]))
+    assert guess.label == "b" and guess.guess
+    (heard,) = best_tags(scores, labels, TagOptions(), np.array([0.1, 0.9, 0.9]))
+    assert heard == Tag("a", None, 0.2)  # what is best is not guessed beside what is heard
+    assert not any(tag.guess for tag in best_tags(scores, labels, TagOptions(threshold=0)))
+
+
+def test_only_the_labels_asked_for_are_given_and_none_is_guessed(make_wav, tmp_path):
+    wav = make_wav(tmp_path / "a.wav", 1.0)
+    every = tag_file(load_tagger(device="cpu"), wav, TagOptions(top_k=0, threshold=0)).tags
+    for asked in ("dog", ["Dog"]):
+        options = TagOptions(top_k=0, threshold=0, label=asked)
+        tags = tag_file(load_tagger(device="cpu"), wav, options).tags
+        below = {"Dog", "Bark", "Yip", "Howl", "Bow-wow", "Growling", "Whimper (dog)"}
+        assert {tag.label for tag in tags} == below
+        assert tags == tuple(tag for tag in every if tag.label in below)
+    assert tag_file(load_tagger(device="cpu"), wav, TagOptions(threshold=1, label="Dog")).tags == ()
+    with pytest.raises(ValueError, match="no label 'Dgo'; did you mean 'Dog'"):
+        tag_file(load_tagger(device="cpu"), wav, TagOptions(label="Dgo"))

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from audiotag.runtime.escapes import printable
-from audiotag.tagging.results import FileTags, Tag
-from audiotag.tagging.text import NO_TAG, clock, label_text
+from audiotag.tagging.chains import Chain, chains
+from audiotag.tagging.results import NO_TAG, FileTags
+from audiotag.tagging.text import clock
 
 BAR = 20  # characters for a score of 1
 BLOCKS, LETTERS = "█░", "#."  # of a bar; the latter where the terminal has no blocks
@@ -32,14 +33,16 @@ class TerminalTable:
             return
         name = Text(self._shown(result.path), style="bold")
         self._console.print(name.append(f"  {clock(result.duration or 0.0)}", style="not bold dim"))
-        for tag in result.tags:
-            self._console.print(self._line(tag))
+        for chain in chains(result.tags):
+            self._console.print(self._line(chain))
         if not result.tags:
             self._console.print(Text(f"  {NO_TAG}", style="dim"))
         for part in result.segments:
             line = Text(f"  {clock(part.start):>9} - {clock(part.end):<9} ", style="cyan")
-            heard = ", ".join(f"{label_text(tag)} {tag.score:.2f}" for tag in part.tags)
-            self._console.print(line.append(self._shown(heard), style="default"))
+            heard = ", ".join(f"{chain} {chain.tag.score:.2f}" for chain in chains(part.tags))
+            is_guess = any(tag.guess for tag in part.tags)
+            style = "dim" if is_guess else "default"
+            self._console.print(line.append(self._shown(heard), style=style))
 
     def __enter__(self) -> Self:
         return self
@@ -47,12 +50,12 @@ class TerminalTable:
     def __exit__(self, *error: object) -> None:
         """Nothing is held back."""
 
-    def _line(self, tag: Tag) -> Text:
-        filled = round(tag.score * BAR)
-        line = Text(f"  {tag.score:.3f} ")
+    def _line(self, chain: Chain) -> Text:
+        filled = round(chain.tag.score * BAR)
+        line = Text(f"  {chain.tag.score:.3f} ", style="dim" if chain.tag.guess else "")
         line.append(self._bar[0] * filled, style="green")
         line.append(self._bar[1] * (BAR - filled), style="dim")
-        return line.append(f" {self._shown(label_text(tag))}")
+        return line.append(f" {self._shown(str(chain))}")
 
     def _shown(self, text: str) -> str:
         return printable(text, sys.stdout.encoding)

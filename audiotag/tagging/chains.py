@@ -1,0 +1,48 @@
+"""Tags as people read them: those above another in AudioSet's ontology on its line, Dog > Bark."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from audiotag.label_set import ancestors
+from audiotag.tagging.results import GUESS, Tag
+from audiotag.tagging.text import label_text
+
+APART = 0.1  # of a score above the one below it, from where on both are to be seen
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A tag that is above no other one, with those that are above it.
+
+    Attributes:
+        tag: The tag.
+        above: Those above it, the most general first.
+    """
+
+    tag: Tag
+    above: tuple[Tag, ...] = ()
+
+    def __str__(self) -> str:
+        texts, below = [label_text(self.tag)], self.tag.score
+        for tag in reversed(self.above):
+            is_apart = tag.score >= below + APART
+            texts.append(f"{label_text(tag)} ({tag.score:.2f})" if is_apart else label_text(tag))
+            below = max(below, tag.score)
+        return " > ".join(reversed(texts)) + (GUESS if self.tag.guess else "")
+
+
+def chains(tags: Sequence[Tag]) -> list[Chain]:
+    """The chains of a file's or window's tags, in their order."""
+    known = {tag.mid: tag for tag in tags if tag.mid is not None}
+    above: dict[str | None, list[str]]
+    above = {mid: sorted(ancestors(mid) & known.keys(), key=_depth) for mid in known}
+    folded = {mid for mids in above.values() for mid in mids}
+    return [
+        Chain(tag, tuple(known[mid] for mid in above.get(tag.mid, ())))
+        for tag in tags
+        if tag.mid not in folded
+    ]
+
+
+def _depth(mid: str) -> tuple[int, str]:
+    return len(ancestors(mid)), mid
