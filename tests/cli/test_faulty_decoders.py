@@ -21,6 +21,7 @@ from tests.support.faulty_decoders import write_fault
 
 REASONS = {
     "b_sleeps.wav": "cannot be decoded (its decoder made no progress for 3 s)",
+    "c_loops.wav": "cannot be decoded (its decoder made no progress for 3 s)",
     "c_spins.wav": "cannot be decoded (its decoder made no progress for 3 s)",
     "d_fills.wav": "cannot be decoded (it takes too much memory)",
     "f_crashes.wav": "cannot be decoded (its decoder crashed: SIGSEGV)",
