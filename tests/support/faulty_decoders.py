@@ -6,13 +6,16 @@ Helpers find it by its name, in place of `streams.decoded`.
 import os
 import re
 import signal
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from audiotag.audio import streams
+from audiotag.audio.sources import Bytes
 
 REAL = streams.decoded
 
@@ -38,6 +41,16 @@ def spins(warn):
     """In C, and with Python's lock held."""
     yield np.ones(1000, np.float32)
     re.match(r"(a+)+$", "a" * 64 + "b")
+
+
+def loops(warn):
+    """In libsndfile, without Python's lock: a list's size wraps around 32 bits."""
+    yield np.ones(1000, np.float32)
+    form = struct.pack("<HHIIHH", 1, 1, 22_050, 44_100, 2, 16)
+    inner = b"abcd" + struct.pack("<I", 0xFFFFFFF8) + bytes(8)
+    chunks = b"fmt " + struct.pack("<I", len(form)) + form
+    chunks += b"LIST" + struct.pack("<I", len(inner)) + inner + b"data" + bytes(4)
+    soundfile.SoundFile(Bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks))
 
 
 def fills(warn):
@@ -74,7 +87,7 @@ def prints(warn):
 
 FAULTS = {
     function.__name__[:7]: function
-    for function in (sleeps, spins, fills, crashes, raises, never_ends, doubts, prints)
+    for function in (sleeps, spins, loops, fills, crashes, raises, never_ends, doubts, prints)
 }
 
 
