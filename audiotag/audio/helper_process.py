@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -34,7 +34,8 @@ SLOWEST = 5e6  # bytes/s of a file that a decoder gets through; below, it makes 
 FRAME = struct.Struct("<cq")  # kind; bytes that follow, or of the file where the kind is SIZE
 BEGUN, SIZE, WARNING, BLOCK, END = b"b", b"s", b"w", b"a", b"e"
 Warn = Callable[[str], None]
-Function = Callable[..., Iterator[Any]]  # of a source, more arguments and a `Warn`
+Blocks = Generator[Any, None, int | None]  # and, where it is known, the recording's rate in Hz
+Function = Callable[..., Blocks]  # of a source, more arguments and a `Warn`
 
 
 class UnforeseenError(AudioError):
@@ -63,16 +64,14 @@ class Request:
     memory: int
 
 
-def contained(
-    name: str, function: Function, arguments: tuple[Any, ...], warn: Warn
-) -> Iterator[Any]:
+def contained(name: str, function: Function, arguments: tuple[Any, ...], warn: Warn) -> Blocks:
     """The blocks of a file. What goes wrong in its decoder, foreseen or not, is the file's error.
 
     Raises:
         AudioError: It cannot be decoded; names file and reason.
     """
     try:
-        yield from function(*arguments, warn)
+        return (yield from function(*arguments, warn))
     except AudioError:
         raise
     except MemoryError as error:
@@ -115,18 +114,18 @@ def _answer(
 ) -> dict[str, Any]:
     """Send a file's blocks; how it ended, as JSON objects say it."""
     try:
-        _send_blocks(request, requests, limits, answers)
+        return {"rate": _send_blocks(request, requests, limits, answers)}
     except UnforeseenError as error:
         return {"reason": str(error), "trace": traceback.format_exc()}
     except AudioError as error:
         # Memory that was taken in small pieces is in the way of the next file.
         return {"reason": str(error), "is_last": isinstance(error.__cause__, MemoryError)}
-    return {}
 
 
 def _send_blocks(
     request: Request, requests: "_Requests", limits: "_Limits", answers: IO[bytes]
-) -> None:
+) -> int | None:
+    """Send a file's blocks; the recording's rate."""
     source = request.arguments[0]
     size = len(source) if isinstance(source, bytes) else _size(source)
     _send(answers, SIZE, size)
@@ -138,12 +137,29 @@ def _send_blocks(
         content = text.encode("utf-8", "surrogatepass")
         _send(answers, WARNING, len(content), content)
 
-    for block in contained(request.name, request.function, request.arguments, warn):
+    decoding = Ending(contained(request.name, request.function, request.arguments, warn))
+    for block in decoding:
         if len(block):
             limits.set_time(patience)
             _send(answers, BLOCK, block.nbytes, memoryview(block).cast("B"))
         if requests.unwanted == request.number:
-            return
+            break
+    return decoding.result
+
+
+class Ending:
+    """What an iterable gives, and in the end what it returns.
+
+    Attributes:
+        result: That of a generator that has come to its end; else None.
+    """
+
+    def __init__(self, values: Any) -> None:
+        self._values = values
+        self.result: Any = None
+
+    def __iter__(self) -> Iterator[Any]:
+        self.result = yield from self._values
 
 
 def _size(path: Path) -> int:

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from audiotag.audio.forked import can_fork, fork
 from audiotag.audio.helper_process import (
@@ -32,6 +32,7 @@ from audiotag.audio.helper_process import (
     SIZE,
     SLOWEST,
     WARNING,
+    Blocks,
     Function,
     Request,
     UnforeseenError,
@@ -39,9 +40,6 @@ from audiotag.audio.helper_process import (
     contained,
 )
 from audiotag.errors import AudioError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 logger = logging.getLogger(__name__)
 # Seconds that a helper may take for a block, and compute for it; more of both for a large file.
@@ -96,10 +94,9 @@ def until(stopped: threading.Event) -> Iterator[None]:
         _THREAD.stopped = before
 
 
-def in_helper(
-    name: str, function: Function, arguments: tuple[Any, ...], warn: Warn
-) -> Iterator["np.ndarray"]:
-    """Blocks of a file, as `function(*arguments, warn)` gives them in a helper.
+def in_helper(name: str, function: Function, arguments: tuple[Any, ...], warn: Warn) -> Blocks:
+    """Blocks of a file, as `function(*arguments, warn)` gives them in a helper, and the rate that
+    it returns.
 
     Args:
         name: What messages call the file.
@@ -115,13 +112,12 @@ def in_helper(
     helper = HELPERS.take(name, function, arguments)
     if helper is None:
         try:
-            yield from contained(name, function, arguments, warn)
+            return (yield from contained(name, function, arguments, warn))
         except UnforeseenError:
             logger.debug("a bug that %s shows", name, exc_info=True)
             raise
-        return
     try:
-        yield from helper.blocks(warn)
+        return (yield from helper.blocks(warn))
     except GeneratorExit:
         helper.give_up()
         raise
@@ -169,12 +165,12 @@ class Helper:
         self._request = Request(self._count, name, function, arguments, COMPUTING, MEMORY)
         self._send(self._request, has_answer=True)
 
-    def blocks(self, warn: Warn) -> Iterator["np.ndarray"]:
+    def blocks(self, warn: Warn) -> Blocks:
         """The blocks that it was asked for; errors as `in_helper`."""
         assert self._request is not None
         name = self._request.name
         try:
-            yield from self._blocks(name, warn)
+            return (yield from self._blocks(name, warn))
         except _SlowError as error:
             self.stop()
             raise AudioError(f"{name}: cannot be decoded ({self._slow(PATIENCE)})") from error
@@ -217,7 +213,7 @@ class Helper:
             self.stop()
             raise
 
-    def _blocks(self, name: str, warn: Warn) -> Iterator["np.ndarray"]:
+    def _blocks(self, name: str, warn: Warn) -> Blocks:
         import numpy as np
 
         samples = 0
@@ -234,7 +230,9 @@ class Helper:
             elif kind == END:
                 break
         self._request = None
-        _report(name, json.loads(content))
+        outcome = json.loads(content)
+        _report(name, outcome)
+        return outcome["rate"]
 
     def _next(self, patience: float) -> tuple[bytes, bytearray]:
         """Kind and content of what it answers next."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.helper_process import Warn
+from audiotag.audio.helper_process import Blocks, Warn
 from audiotag.audio.in_memory import Sound
 from audiotag.audio.sources import (
     NO_SAMPLES,
@@ -38,7 +38,7 @@ def stream(
     duration: float | None = None,
     listening: Listening = USUAL,
     warn: Warn = ignore,
-) -> Iterator[np.ndarray]:
+) -> Blocks:
     """Read a recording block by block, in memory that does not grow with its length.
 
     A damaged recording gives whatever of it can be decoded. Samples that are not finite, as
@@ -55,6 +55,9 @@ def stream(
     Yields:
         Mono float32 blocks in [-1, 1], of shape (T,) with T > 0; at least one.
 
+    Returns:
+        The recording's own rate, in Hz.
+
     Raises:
         AudioError: the file cannot be opened or nothing of it decoded; names file and reason.
         ValueError: `start` is negative or `duration` is not positive.
@@ -66,15 +69,14 @@ def stream(
     limit = np.inf if duration is None else duration
     if not isinstance(path, Sound):
         name, source = str(path), Path(path).absolute()
-        yield from in_helper(
-            name, decoded, (source, name, sample_rate, start, limit, listening), warn
-        )
+        arguments: tuple = (source, name, sample_rate, start, limit, listening)
+        return (yield from in_helper(name, decoded, arguments, warn))
     elif isinstance(path.content, bytes):
         arguments = (path.content, path.name, sample_rate, start, limit, listening)
-        yield from in_helper(path.name, decoded, arguments, warn)
+        return (yield from in_helper(path.name, decoded, arguments, warn))
     else:
         blocks = path.content.blocks(start, limit, listening, warn)
-        yield from _heard(blocks, path.name, sample_rate, start)
+        return (yield from _heard(blocks, path.name, sample_rate, start))
 
 
 def read(
@@ -108,7 +110,7 @@ def decoded(
     duration: float,
     listening: Listening,
     warn: Warn,
-) -> Iterator[np.ndarray]:
+) -> Blocks:
     """Decode and resample in this process; what `stream` has done in another.
 
     Raises:
@@ -120,7 +122,7 @@ def decoded(
         if isinstance(source, Path):
             _check_file(source, name)
         blocks = decode(source, start, duration, listening, warn)
-        yield from _heard(blocks, name, sample_rate, start)
+        return (yield from _heard(blocks, name, sample_rate, start))
     except OSError as error:
         raise AudioError(f"{name}: cannot be opened ({error.strerror})") from error
 
@@ -137,28 +139,30 @@ def _check_file(path: Path, name: str) -> None:
         raise AudioError(f"{name}: is a URL, and only files are read: {remedy}")
 
 
-def _heard(
-    blocks: Iterable[Block], name: str, sample_rate: int, start: float
-) -> Iterator[np.ndarray]:
-    """Blocks at the sample rate, at least one.
+def _heard(blocks: Iterable[Block], name: str, sample_rate: int, start: float) -> Blocks:
+    """Blocks at the sample rate, at least one; the rate that they had.
 
     Raises:
         AudioError: There is none, or a decoder says why it cannot go on.
     """
-    is_empty = True
     try:
-        for samples in _resampled(blocks, sample_rate):
-            is_empty = False
-            yield samples
-        if is_empty:
+        rate = yield from _resampled(blocks, sample_rate)
+        if rate is None:
             raise DecodeError(f"{NO_SAMPLES} at {sample_rate} Hz: it is too short")
+        return rate
     except DecodeError as error:
         raise AudioError(f"{name}: {error}{f' from {start} s on' if start else ''}") from error
 
 
-def _resampled(blocks: Iterable[Block], sample_rate: int) -> Iterator[np.ndarray]:
+def _resampled(blocks: Iterable[Block], sample_rate: int) -> Blocks:
+    """Blocks at the sample rate; the lowest that they had, if there are any: what is above half of
+    it is not in all of the recording."""
+    lowest: int | None = None
     for rate, group in groupby(blocks, key=itemgetter(0)):
-        yield from _at_rate(_pieces(group), rate, sample_rate)
+        for samples in _at_rate(_pieces(group), rate, sample_rate):
+            lowest = rate if lowest is None else min(rate, lowest)
+            yield samples
+    return lowest
 
 
 def _pieces(blocks: Iterable[Block]) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from audiotag.audio.helper_process import Warn
+from audiotag.audio.helper_process import Ending, Warn
 from audiotag.audio.helpers import until
 from audiotag.audio.in_memory import Input
 from audiotag.audio.windows import Window
@@ -48,14 +48,17 @@ class Ended:
         path: The file.
         error: Why it could not be decoded, or not to the end; None if it could.
         warning: What is doubtful about it, if anything.
+        sample_rate: That of the recording, in Hz, where it is known.
     """
 
     path: Input
     error: str | None = None
     warning: str | None = None
+    sample_rate: int | None = None
 
 
-Decode = Callable[[Input, Warn], Iterable[Window]]  # windows of a file; what is doubtful of it
+# Windows of a file; what is doubtful of it. A generator may return the recording's rate.
+Decode = Callable[[Input, Warn], Iterable[Window]]
 
 
 @dataclass
@@ -65,6 +68,7 @@ class _Slot:
     path: Input
     windows: deque[Window] = field(default_factory=deque)
     warnings: list[str] = field(default_factory=list)
+    sample_rate: int | None = None
     decoding: Future[None] = field(default_factory=Future)
 
 
@@ -178,7 +182,8 @@ class Lookahead:
             self._waiting -= 1
             return slot.path, slot.windows.popleft()
         self._slots.popleft()
-        return Ended(slot.path, _failure(slot), "; ".join(slot.warnings) or None)
+        warning = "; ".join(slot.warnings) or None
+        return Ended(slot.path, _failure(slot), warning, slot.sample_rate)
 
     def _feed(self, files: Iterator[Input]) -> None:
         """Hand each file to the decoders, not too far ahead."""
@@ -207,9 +212,11 @@ class Lookahead:
     def _fill(self, slot: _Slot) -> None:
         """Decode a file into its slot."""
         with until(self._closed):
-            for window in self._decode(slot.path, slot.warnings.append):
+            decoding = Ending(self._decode(slot.path, slot.warnings.append))
+            for window in decoding:
                 if not self._put(slot, window):
                     return
+            slot.sample_rate = decoding.result
 
     def _put(self, slot: _Slot, window: Window) -> bool:
         """Have a window wait, when there is room; False if closed meanwhile."""

@@ -9,7 +9,7 @@ from typing import TypedDict, TypeVar
 import numpy as np
 
 from audiotag.audio import streams, windows
-from audiotag.audio.helper_process import Warn
+from audiotag.audio.helper_process import Ending, Warn
 from audiotag.audio.in_memory import Input, Sound
 from audiotag.audio.sources import Listening
 from audiotag.errors import AudioError
@@ -147,7 +147,7 @@ def tag_files(
             if progress:
                 progress(event.path, event.end)
         else:
-            yield pool.result(str(event.path), event.error, event.warning)
+            yield pool.result(event)
             pool = _Pool(engine, options, among)
 
 
@@ -228,15 +228,22 @@ class _Pool:
         if self._options.timeline:
             self._segments.append(Segment(window.start, window.end, self._best(scores)))
 
-    def result(self, path: str, error: str | None, warning: str | None) -> FileTags:
+    def result(self, ended: Ended) -> FileTags:
         """The file's tags, or its error."""
+        path, error, warning = str(ended.path), ended.error, ended.warning
         if error is not None or self._scores is None:
             return FileTags(path, None, (), error=error or NO_AUDIO, warning=warning)
         scores = self._scores / (self._count if self._options.pool == "mean" else 1)
         if not np.isfinite(scores).all():
             return FileTags(path, None, (), error=NOT_FINITE, warning=warning)
-        segments = tuple(self._segments)
-        return FileTags(path, self._end, self._best(scores), segments, warning=warning)
+        return FileTags(
+            path,
+            self._end,
+            self._best(scores),
+            tuple(self._segments),
+            warning=warning,
+            sample_rate=ended.sample_rate,
+        )
 
     def _best(self, scores: np.ndarray) -> tuple[Tag, ...]:
         engine = self._engine
@@ -319,11 +326,12 @@ def _lengths(engine: Engine, options: TagOptions) -> tuple[float, float | None]:
 def _decoder(engine: Engine, options: TagOptions) -> Decode:
     listening = Listening(options.track, options.channel)
 
-    def decode(path: Input, warn: Warn) -> Iterator[windows.Window]:
+    def decode(path: Input, warn: Warn) -> Generator[windows.Window, None, int | None]:
         if isinstance(path, Path) and path.is_dir():
             os.listdir(path)  # only a folder that cannot be listed comes this far: says why
-        blocks = streams.stream(path, engine.sample_rate, listening=listening, warn=warn)
+        blocks = Ending(streams.stream(path, engine.sample_rate, listening=listening, warn=warn))
         lengths = _lengths(engine, options)
-        return windows.windows(blocks, engine.sample_rate, *lengths, engine.min_duration)
+        yield from windows.windows(blocks, engine.sample_rate, *lengths, engine.min_duration)
+        return blocks.result
 
     return decode

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 
+from audiotag.audio.in_memory import Samples, Sound
 from audiotag.errors import AudioError
 from audiotag.label_set import Label, Labels
 from audiotag.tagging.results import Tag
@@ -252,3 +253,12 @@ def test_only_the_labels_asked_for_are_given_and_none_is_guessed(make_wav, tmp_p
     assert tag_file(load_tagger(device="cpu"), wav, TagOptions(threshold=1, label="Dog")).tags == ()
     with pytest.raises(ValueError, match="no label 'Dgo'; did you mean 'Dog'"):
         tag_file(load_tagger(device="cpu"), wav, TagOptions(label="Dgo"))
+
+
+@pytest.mark.parametrize("rate", [8000, 44_100])
+def test_a_result_says_the_recording_s_own_rate(make_wav, tmp_path, rate):
+    path = make_wav(tmp_path / "a.wav", 1.0, rate)
+    assert tag_file(Loudness(), path).sample_rate == rate
+    samples = Samples(rate, np.zeros((1, rate), np.float32))
+    assert tag_file(Loudness(), Sound("x", samples)).sample_rate == rate
+    assert tag_file(Loudness(), Sound("x", path.read_bytes())).sample_rate == rate
