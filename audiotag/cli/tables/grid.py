@@ -6,6 +6,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from audiotag.runtime.escapes import printable
+
 MIN_WIDTH = 120  # characters; where output is no terminal, rich takes 80
 
 
@@ -25,6 +27,8 @@ def print_grid(
 ) -> None:
     """Print a table of words on the left and numbers, which are not wrapped, on the right.
 
+    Nothing in a cell, such as a label, acts on a terminal.
+
     Args:
         console: From `open_console`.
         columns: Their heads.
@@ -36,5 +40,5 @@ def print_grid(
         has_words = i == 0 or column in words
         table.add_column(column, justify="left" if has_words else "right", no_wrap=not has_words)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(printable(cell, console.encoding) for cell in row))
     console.print(table)
