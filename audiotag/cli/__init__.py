@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from audiotag.cli.process import name_user
 from audiotag.cli.progress.interrupted import interruptible, requests_raised, what_is_next
 from audiotag.cli.standard_streams import flushed, guard_standard_streams
 from audiotag.errors import AudioTagError
@@ -84,6 +85,7 @@ def cli(verbose: bool) -> None:
 def main() -> None:
     """Run the command line; an error a user can act on is one line and exit code 1."""
     guard_standard_streams()
+    name_user()
     # No progress bars in log files: the Hub's client would draw its own there.
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -168,16 +168,15 @@ def opened_store(
     """
     header = json.dumps(made.values).encode() + b"\n"
     records, end = _recovered(path, output, made) if resume else ([], 0)
-    with appended(path, remedy, size=end, name=output) as file:
-        if end == 0:
-            end = file.write(header)
-        store = EmbeddingStore(path, file, records, end)
-        try:
-            yield store
-        finally:
-            if not store.records:
-                with suppress(OSError):
-                    path.unlink()
+    try:
+        with appended(path, remedy, size=end, name=output) as file:
+            if end == 0:
+                end = file.write(header)
+            yield EmbeddingStore(path, file, records, end)
+    finally:
+        if not records:
+            with suppress(OSError):
+                path.unlink()
 
 
 def store_of(output: Path) -> Path:

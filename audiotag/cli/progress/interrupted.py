@@ -1,6 +1,7 @@
 """How a command ends that is stopped: by Ctrl-C, by whoever manages the machine (SIGTERM), or
 because its terminal is closed (SIGHUP)."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from types import FrameType
 
 from audiotag.cli.say import say
 
-REQUESTS = ("SIGTERM", "SIGHUP")  # names: Windows lacks the latter
+REQUESTS = ("SIGINT", "SIGTERM", "SIGHUP")  # names: Windows lacks the last
 SIGNALLED = 128  # exit codes from here on say which signal ended a program, by convention
 GO_ON = "the same command with --resume goes on"
 # What can be done next, by command.
@@ -37,20 +38,22 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def requests_raised() -> Iterator[None]:
-    """A context in which SIGTERM and SIGHUP raise `Stopped`, unless they are ignored, as by nohup.
+    """A context in which SIGTERM and SIGHUP raise `Stopped`, as Ctrl-C does; those that are
+    ignored, as by nohup, stay so.
 
     Only for the main thread, which gets all signals.
     """
+    usual = (signal.SIG_DFL, signal.default_int_handler)
     numbers = [getattr(signal, name) for name in REQUESTS if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
-    taken = [number for number in numbers if before[number] == signal.SIG_DFL]
+    taken = {number: handler for number, handler in before.items() if handler in usual}
     for number in taken:
         signal.signal(number, _stop)
     try:
         yield
     finally:
-        for number in taken:
-            signal.signal(number, before[number])
+        for number, handler in taken.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -77,4 +80,17 @@ def what_is_next(command: str | None) -> str:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    raise Stopped(number)
+    if not _is_importing(frame):
+        raise Stopped(number)
+    # PyTorch's C++ code aborts where an exception reaches it that is raised while it is imported.
+    if os.environ.get("RANK", "0") == "0":
+        os.write(2, b"Stopped; give the same command again\n")
+    os._exit(SIGNALLED + number)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
