@@ -87,14 +87,15 @@ def test_a_place_that_takes_nothing(outcomes, reason):
         for number, line in enumerate(lines)
         if line.startswith(OVERWRITTEN)
     }
-    old = " && ".join(f"echo old > place/{n}{suffix}" for n, suffix in there.items())
-    kept = " ".join(f"place/{n}{suffix}" for n, suffix in there.items())
+    old = " && ".join(f"echo old > place/{n:02}{suffix}" for n, suffix in there.items())
+    kept = " ".join(f"place/{n:02}{suffix}" for n, suffix in there.items())
     ended = outcomes("disk", MOUNTS[reason].format(old=old), f"; cat {kept} > kept")
     assert [outcome.line for outcome in ended] == lines
     for number, outcome in enumerate(ended):
-        check_sentence(outcome, f"place/{number}")
+        check_sentence(outcome, f"place/{number:02}")
         assert f"cannot be written ({reason}); make room or rights for it" in outcome.errors
-        empty = {f"{number}"} if "PLACE/" in outcome.line else set()
-        expected = {f"{number}{there[number]}"} if number in there else empty
+        is_folder = "PLACE/" in outcome.line or outcome.line.startswith("prepare")
+        empty = {f"{number:02}"} if is_folder else set()
+        expected = {f"{number:02}{there[number]}"} if number in there else empty
         assert set(outcome.left) <= expected, outcome
     assert Path(outcomes.folder, "kept").read_text() == "old\n" * len(there)

@@ -135,11 +135,11 @@ def run_all(folder: Path, fault: str) -> Iterator[Outcome]:
     for number, line in enumerate(lines_of(table)):
         if fault == "disk" and line.startswith("bench"):
             continue  # what it measures takes minutes
-        place = Path("place") / f"{number}"
+        place = Path("place") / f"{number:02}"
         if fault != "disk":
             place.parent.mkdir(exist_ok=True)
         code, errors = _run(arguments_of(line, files, place), fault)
-        left = sorted(path.name for path in Path("place").glob(f"*{number}*"))
+        left = sorted(path.name for path in Path("place").glob(f"*{number:02}*"))
         yield Outcome(line, code, errors, left)
 
 
