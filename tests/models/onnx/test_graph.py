@@ -1,5 +1,7 @@
 """ONNX files that would do more than compute: refused before onnxruntime opens them."""
 
+import json
+
 import onnx
 import onnxruntime
 import pytest
@@ -101,13 +103,6 @@ def test_what_is_more_than_a_graph_is_refused_before_it_is_opened(change, tmp_pa
         OnnxModel.load(path)
 
 
-def hidden(field, wire, data):
-    """A field of a model whose tag is written longer than it need be."""
-    tag = (field << 3 | wire) | 0x80, 0x80, 0x80, 0x80, 0x10  # 2**32 more, which readers drop
-    size = bytes([len(data) & 127 | 128, len(data) >> 7])
-    return bytes(tag) + size + data
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -123,11 +118,12 @@ def test_what_could_be_read_in_two_ways_is_refused(content):
         check_graph(EMBEDDED.read_bytes() + content, "x")
 
 
-def test_a_graph_behind_a_long_tag_is_seen():
+def test_a_graph_behind_a_tag_of_more_bits_is_seen():
     model = onnx.ModelProto()
     model.graph.node.append(helper.make_node("Loop", ["", "c"], [], body=body("i", "c")))
-    content = hidden(7, 2, model.graph.SerializeToString())
-    assert onnx.load_from_string(content).graph.node[0].op_type == "Loop"
+    graph = model.graph.SerializeToString()
+    tag = bytes([0xBA, 0x80, 0x80, 0x80, 0x10])  # field 7, and a bit that some readers drop
+    content = tag + bytes([len(graph) & 127 | 128, len(graph) >> 7]) + graph
     with pytest.raises(ModelError, match="repeats or chooses"):
         check_graph(content, "x")
 
@@ -152,7 +148,10 @@ def renamed(model):
 def fewer_labels(model):
     for entry in model.metadata_props:
         if entry.key == "audiotag":
-            entry.value = entry.value.replace('{"name": "Speech", "mid": "/m/09x0r"}, ', "")
+            values = json.loads(entry.value)
+            entry.value = json.dumps(
+                {**values, "labels": values["labels"][1:], "calibration": None}
+            )
 
 
 def no_embedding(model):
