@@ -149,9 +149,8 @@ def fewer_labels(model):
     for entry in model.metadata_props:
         if entry.key == "audiotag":
             values = json.loads(entry.value)
-            entry.value = json.dumps(
-                {**values, "labels": values["labels"][1:], "calibration": None}
-            )
+            fitted = {"calibration": None, "thresholds": None}
+            entry.value = json.dumps({**values, "labels": values["labels"][1:], **fitted})
 
 
 def no_embedding(model):
