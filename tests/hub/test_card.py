@@ -1,9 +1,11 @@
 """The model card, read back by the Hub's own classes."""
 
+import json
 import re
 from dataclasses import replace
 
 import pytest
+import yaml
 from huggingface_hub import EvalResult, ModelCard
 
 from audiotag.errors import RecipeError
@@ -200,3 +202,32 @@ def test_a_data_set_whose_name_the_hub_does_not_take_is_left_to_the_text(garden)
     TrainedOn("My garden", part, part).save(garden)
     text = model_card(garden)
     assert ModelCard(text).data.datasets is None and "`My garden`:" in text
+
+
+def test_labels_and_names_are_text_in_a_card(tmp_path):
+    names = [
+        "# heading",
+        "[a](http://x)",
+        "<script>",
+        "`code`",
+        "a|b",
+        "---",
+        "*",
+        "_x_",
+        "snake_x",
+    ]
+    config = ModelConfig("convnext_dcls_audio_atto", Labels(names), model_args=ARGUMENTS)
+    Model.create(config).save(tmp_path)
+    evil = "x`](http://x)\n---\n# heading | y"
+    part = {"clips": 1, "hours": 1.0, "keys": evil}
+    about = {"name": evil, "train": part, "valid": part}
+    (tmp_path / "data.json").write_text(json.dumps(about))
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"epoch": 1, evil: 2.0}) + "\n")
+    recipe = f"[model]\ninit = {json.dumps(evil)}\n[distill]\nteacher = 3"
+    (tmp_path / "recipe.toml").write_text(recipe)
+    text = model_card(tmp_path)
+    assert text.count("\n---\n") == 1 and "\n# heading" not in text
+    head = yaml.safe_load(text.split("---\n")[1])
+    assert head["library_name"] == "audiotag" and "datasets" not in head
+    shown = r"\# heading, \[a\](http://x), \<script\>, \`code\`, a\|b, \---, \*, \_x\_, snake_x."
+    assert shown in text
