@@ -62,9 +62,10 @@ timm alone cannot build this backbone; `audiotag.load_tagger("{model}").backbone
 ONE_BY_ONE = "A score is a sigmoid between 0 and 1, one for each label on its own"
 ONE_OF_ALL = "A score is part of a softmax: between 0 and 1, and those of all labels add up to 1"
 LIMITS = """\
-{scores}; it is not calibrated, so pick a threshold on recordings like yours. A sound that no label
-names still raises the scores of labels that sound alike. What the training data lacked, the model
-has not learned."""
+{scores}; {calibrated}, so pick a threshold on recordings like yours. A sound that no label names
+still raises the scores of labels that sound alike. What the training data lacked, the model has not
+learned."""
+CALIBRATED = "it is calibrated on labelled clips, which yours may be unlike"
 FITTED = " Thresholds fitted to each label are in `config.json`, and `audiotag tag` uses them."
 FOLDED = """\
  The weights are folded, in half precision: for use, not for training on. The results are those of
@@ -314,7 +315,10 @@ def _last_part(model: str) -> str:
 
 
 def _limits(config: ModelConfig) -> str:
-    text = LIMITS.format(scores=ONE_OF_ALL if config.softmax else ONE_BY_ONE)
+    text = LIMITS.format(
+        scores=ONE_OF_ALL if config.softmax else ONE_BY_ONE,
+        calibrated=CALIBRATED if config.calibration is not None else "it is not calibrated",
+    )
     text += FITTED if config.thresholds is not None else ""
     return text + (FOLDED if config.folded else "")
 

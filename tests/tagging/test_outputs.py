@@ -218,8 +218,8 @@ def test_a_page_says_itself_what_it_was_made_with(here, capsysbinary):
         ({"top_k": 3}, "top_k 5, now 3"),
         ({"timeline": True}, "timeline False, now True"),
         ({"precision": "bf16"}, "precision fp32, now bf16"),
-        ({"labels": Labels(["Dog"])}, "other classes or thresholds"),
-        ({"thresholds": np.array([0.5])}, "other classes or thresholds"),
+        ({"labels": Labels(["Dog"])}, "other classes, thresholds or calibration"),
+        ({"thresholds": np.array([0.5])}, "other classes, thresholds or calibration"),
         ({"weights": Path("in/a.wav")}, "other weights"),
     ],
 )
