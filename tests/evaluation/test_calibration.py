@@ -16,6 +16,7 @@ from audiotag.evaluation.calibration import (
     fit_calibration,
     mean_gap,
     reliability,
+    store_fitted_calibration,
 )
 from audiotag.evaluation.scoring import Scores
 from audiotag.label_set import Labels
@@ -153,6 +154,20 @@ def test_it_is_kept_in_the_model_folder_and_the_rest_of_it_too(folder):
     (folder / CONFIG_FILE).write_text(json.dumps(wrong))
     with pytest.raises(ModelError, match="1 biases of a calibration for 527 labels"):
         read_config(folder)
+
+
+def test_what_is_stored_is_measured_on_other_clips(folder):
+    made = overconfident(500)
+    labels = read_config(folder).labels
+    targets, values = np.zeros((500, 527), bool), np.full((500, 527), 1e-6)
+    targets[:, :5], values[:, :5] = made.targets, made.values
+    scores = Scores("model", "data", None, None, labels, made.keys, targets, values)
+    stored = store_fitted_calibration(folder, scores, least_positives=20)
+    assert read_config(folder).calibration == fit_calibration(scores, least_positives=20)
+    assert stored.own == (targets.sum(0) >= 20).sum() > 0
+    assert stored.before == reliability(targets, values)
+    after = reliability(targets, cross_fitted(scores, False, 20))
+    assert stored.after == after and mean_gap(after) < mean_gap(stored.before)
 
 
 def test_both_engines_apply_it_and_the_network_stays_as_it_is(folder, tmp_path):
