@@ -12,7 +12,7 @@ APART = 0.1  # of a score above the one below it, from where on both are to be s
 
 @dataclass(frozen=True)
 class Chain:
-    """A tag that is above no other one, with those that are above it.
+    """A tag that is above no other one, with those above it that no chain before has.
 
     Attributes:
         tag: The tag.
@@ -32,16 +32,18 @@ class Chain:
 
 
 def chains(tags: Sequence[Tag]) -> list[Chain]:
-    """The chains of a file's or window's tags, in their order."""
+    """The chains of a file's or window's tags, in their order: each tag is in one."""
     known = {tag.mid: tag for tag in tags if tag.mid is not None}
     above: dict[str | None, list[str]]
     above = {mid: sorted(ancestors(mid) & known.keys(), key=_depth) for mid in known}
     folded = {mid for mids in above.values() for mid in mids}
-    return [
-        Chain(tag, tuple(known[mid] for mid in above.get(tag.mid, ())))
-        for tag in tags
-        if tag.mid not in folded
-    ]
+    found, written = [], set[str]()
+    for tag in tags:
+        if tag.mid not in folded:
+            mids = [mid for mid in above.get(tag.mid, ()) if mid not in written]
+            found.append(Chain(tag, tuple(known[mid] for mid in mids)))
+            written.update(mids)
+    return found
 
 
 def _depth(mid: str) -> tuple[int, str]:

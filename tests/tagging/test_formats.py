@@ -201,13 +201,13 @@ def of_audioset(*scores):
 
 def test_in_the_table_a_tag_stands_behind_those_above_it():
     tags = of_audioset(
-        ("Animal", 0.95), ("Dog", 0.7), ("Bark", 0.65), ("Speech", 0.6), ("Music", 0.3)
+        ("Animal", 0.95), ("Dog", 0.7), ("Bark", 0.65), ("Speech", 0.6), ("Howl", 0.3)
     )
     result = FileTags("a.wav", 2.0, tags, (Segment(0.0, 2.0, tags[:2]),))
     assert written("table", [result]).splitlines()[1:] == [
         "  0.650  Animal (0.95) > Dog > Bark",
         "  0.600  Speech",
-        "  0.300  Music",
+        "  0.300  Howl",
         "  0:00.0 - 0:02.0  Animal (0.95) > Dog 0.70",
     ]
     assert [tag["label"] for tag in json.loads(written("jsonl", [result]))["tags"]] == [
