@@ -28,7 +28,7 @@ from audiotag.runtime.distributed import launched_rank
 from audiotag.runtime.files import replaced
 from audiotag.tagging.locate import model_folder
 from audiotag.training.loop import train
-from audiotag.training.probe.probe import fit_probe, read_probe, save_probe
+from audiotag.training.probe.probe import Probe, fit_probe, read_probe, save_probe
 from audiotag.training.recipe.finetune import (
     AUTO,
     FULL,
@@ -121,7 +121,8 @@ def _plan(
         if recipe.model.freeze == BACKBONE:
             recipe = finetune_recipe(model, durations, changes, shortest, PROBE)
         elif not _can_judge(recipe, data):
-            tell(f"fewer than {FEWEST_JUDGES} validation clips cannot tell what beats the probe")
+            if sentence is None:
+                tell(f"fewer than {FEWEST_JUDGES} validation clips cannot tell if training helps")
             recipe = finetune_recipe(model, durations, changes, shortest, PROBE)
     if any(change.startswith("train.metric=") for change in changes):
         return recipe
@@ -199,10 +200,7 @@ def _outcome(
         yield f"full: {metric} {best.figures.get(metric, math.nan):.4f} {judged}, {seconds:.0f} s"
         return
     probe = read_probe(out)
-    yield (
-        f"probe: {probe.figure} {probe.value:.4f} of {probe.clips} clips in {probe.parts}-fold "
-        f"cross-validation, {probe.seconds:.1f} s"
-    )
+    yield f"probe: {_cross_validated(probe)}, {probe.seconds:.1f} s"
     if recipe.train.epochs:
         gains = _gains(rows[0], best, metric, trained_on.valid.clips)
         before, after = (row.figures.get(metric, math.nan) for row in (rows[0], best))
@@ -216,6 +214,16 @@ def _outcome(
         _restore_start(out)
     if recipe.data.valid_percent is not None:
         yield _learn_all(out, recipe, data, device)
+
+
+def _cross_validated(probe: Probe) -> str:
+    """What a probe reached on clips that it had not learnt from."""
+    if not probe.judged:
+        return f"{probe.clips} clips, of which none can be left out: give each label two recordings"
+    return (
+        f"{probe.figure} {probe.value:.4f} of {probe.judged} of {probe.clips} clips in "
+        f"{probe.parts}-fold cross-validation"
+    )
 
 
 def _best(rows: Sequence[MetricsRow], metric: str) -> MetricsRow:
@@ -254,10 +262,7 @@ def _learn_all(out: Path, recipe: Recipe, data: Path, device: torch.device) -> s
     tagger.save(out)
     save_probe(probe, out)
     replace(trained_on, train=described(clips, part)).save(out)
-    return (
-        f"probe, from all {probe.clips} clips: {probe.figure} {probe.value:.4f} in "
-        f"{probe.parts}-fold cross-validation"
-    )
+    return f"probe, from all clips: {_cross_validated(probe)}"
 
 
 def _kept_labels(out: Path, recipe: Recipe, data: Path, device: torch.device) -> Iterator[str]:

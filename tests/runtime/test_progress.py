@@ -1,7 +1,9 @@
 """The line that says how far long work is: what it says, and where it says nothing."""
 
 import io
+import re
 import sys
+import time
 
 import pytest
 
@@ -38,3 +40,15 @@ def test_nothing_is_shown_in_a_file_or_where_it_is_hidden(monkeypatch, is_hidden
     with progress_line("score", 2, "clips", is_hidden=is_hidden) as line:
         line.update(2)
     assert sys.stderr.getvalue() == ""
+
+
+def test_without_a_terminal_long_work_says_in_lines_how_much_is_left(capsys):
+    with progress_line("train", 4, "clips", log_every=1e-9) as line:
+        for _ in range(4):
+            time.sleep(0.01)
+            line.update(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert any(re.fullmatch(r"train: 2 of 4 clips, .* 00:00 left", x) for x in lines), lines
+    with progress_line("train", 4, "clips") as line:
+        line.update(4)
+    assert capsys.readouterr().err == ""

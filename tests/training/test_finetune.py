@@ -83,7 +83,7 @@ def changed(run, start):
 
 def test_the_probe_learns_the_head_alone_and_is_cross_validated(data, tmp_path):
     told = finetune("default", data, tmp_path / "run", "--method", "probe")
-    assert "of 30 clips in 5-fold cross-validation" in told
+    assert "of 30 of 30 clips in 5-fold cross-validation" in told
     assert changed(tmp_path / "run", DEFAULT) == DEFAULT_HEAD
     (result,) = evaluate(EvaluationPlan((str(tmp_path / "run"),), data)).evaluations
     assert result.clips == 30 and result.accuracy > 0.9

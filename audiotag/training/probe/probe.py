@@ -36,6 +36,7 @@ class Probe:
 
     Attributes:
         clips: Clips that it was fitted to.
+        judged: How many of them could be left out, as other recordings have their labels too.
         parts: Of the cross-validation.
         penalty: The one that was chosen.
         figure: "accuracy" where each clip has one label, else "mAP".
@@ -46,6 +47,7 @@ class Probe:
     """
 
     clips: int
+    judged: int
     parts: int
     penalty: float
     figure: str
@@ -98,6 +100,7 @@ def fit_probe(tagger: Model, dataset: ClipDataset, targets: np.ndarray, first: i
     set_rows(tagger.backbone, first, found)
     return Probe(
         clips=len(dataset),
+        judged=len(chosen.clips),
         parts=len(parts.unique()),
         penalty=chosen.penalty,
         figure="accuracy" if is_single else "mAP",

@@ -6,6 +6,7 @@ penalty that tells most clips right is mostly too weak for scores that can be be
 are divided by a temperature (arXiv 1706.04599).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,8 +17,9 @@ from torch.nn import functional as F
 from audiotag.evaluation.metrics import mean_average_precision
 
 PENALTIES = tuple(10.0 ** (-x / 2) for x in range(13))  # of the squared weights, strong to weak
+USUAL_PENALTY = 1e-4  # where no label has clips of two recordings, so that none can be left out
 STEPS = 200  # of L-BFGS at most, from the solution of the penalty before
-TEMPERATURES = tuple(2.0 ** (x / 4) for x in range(-8, 15))  # 0.25 to 11
+TEMPERATURES = tuple(2.0 ** (x / 4) for x in range(-32, 15))  # 0.004 to 11
 DOUBT = 1.0  # standard errors by which a penalty may be worse than the best, for a better loss
 TOLERANCE = 1e-6  # of the gradient
 MOST_CLIPS = 5000  # the penalty is chosen on so many at most
@@ -43,7 +45,7 @@ class Chosen:
         penalty: The one that told clips best.
         temperature: What logits are divided by.
         logits: Of every clip by the regression that had not learnt from it, divided, (N, classes).
-        clips: Numbers of these clips, (N,).
+        clips: Numbers of these clips, (N,): those whose labels others have too.
     """
 
     penalty: float
@@ -55,6 +57,8 @@ class Chosen:
 def figure_of(logits: Tensor, truth: Tensor, is_single: bool) -> float:
     """Accuracy of logits against the truth, both (N, classes), or the mean average precision where
     clips may have several labels or none; NaN if none has any."""
+    if not len(truth):
+        return math.nan
     if is_single:
         return float((logits.argmax(1) == truth.argmax(1)).double().mean())
     return mean_average_precision(truth.numpy() > 0, logits.numpy())
@@ -83,21 +87,27 @@ def choose_penalty(features: Tensor, targets: Tensor, parts: Tensor, is_single: 
         clips = torch.randperm(len(features), generator=generator)[:MOST_CLIPS].sort().values
     features, targets, parts = features[clips], targets[clips], parts[clips]
     told = torch.zeros(len(PENALTIES), *targets.shape, dtype=torch.float64)
+    is_judged = torch.zeros(len(targets), dtype=torch.bool)
     for part in parts.unique():
         rest = parts != part
+        # Nobody can tell a label that the others lack.
+        is_judged[~rest] = (targets[~rest] <= targets[rest].sum(0)).all(1)
         for number, found in enumerate(fits(features[rest], targets[rest], is_single)):
             told[number, ~rest] = found(features[~rest])
+    told, targets = told[:, is_judged], targets[is_judged]
+    if not len(targets):
+        return Chosen(USUAL_PENALTY, 1.0, told[0], clips[is_judged])
     best = _best(told, targets, is_single)
     temperature = _temperature(told[best], targets, is_single)
-    return Chosen(PENALTIES[best], temperature, told[best] / temperature, clips)
+    return Chosen(PENALTIES[best], temperature, told[best] / temperature, clips[is_judged])
 
 
 def _best(told: Tensor, targets: Tensor, is_single: bool) -> int:
     """Number of the best of logits (P, N, classes): of the lowest loss, at a temperature of its
     own, among those whose figure is the best but for chance."""
     figures = torch.tensor([figure_of(logits, targets, is_single) for logits in told]).nan_to_num()
-    highest = float(figures.max())
-    least = highest - DOUBT * (max(highest * (1 - highest), 0.0) / len(targets)) ** 0.5
+    share = (float(figures.max()) * len(targets) + 1) / (len(targets) + 2)  # a perfect one doubted
+    least = float(figures.max()) - DOUBT * (share * (1 - share) / len(targets)) ** 0.5
     losses = [_calibrated_loss(logits, targets, is_single) for logits in told]
     return min((losses[i], i) for i in range(len(told)) if figures[i] >= least)[1]
 

@@ -96,3 +96,23 @@ def test_features_that_say_nothing_leave_the_frequencies():
     assert found(torch.ones(1, 4, dtype=torch.float64)).softmax(1)[0].tolist() == pytest.approx(
         [1 / 3] * 3
     )
+
+
+def test_a_label_of_one_clip_is_not_judged():
+    features, targets = made(20, classes=2, noise=0.2)
+    wider = torch.cat([targets, torch.zeros(20, 1, dtype=torch.float64)], 1)
+    wider[0] = torch.tensor([0.0, 0.0, 1.0])
+    chosen = choose_penalty(features, wider, torch.arange(20) % 5, True)
+    assert chosen.clips.tolist() == list(range(1, 20))
+    alone = choose_penalty(features[:2], targets[:2], torch.arange(2), True)
+    assert len(alone.clips) == 0 and np.isnan(figure_of(alone.logits, targets[:0], True))
+    chances = fit(features[:2], targets[:2], True, alone.penalty)(features[:2]).softmax(1)
+    assert chances.diagonal().min() > 0.9
+
+
+def test_clips_that_are_told_without_doubt_get_high_scores():
+    """Where several penalties tell all, the one whose scores are right is taken."""
+    features, targets = made(30, noise=0.3)
+    chosen = choose_penalty(features, targets, torch.arange(30) // 3 % 5, True)
+    chances = chosen.logits.softmax(1)[targets > 0]
+    assert figure_of(chosen.logits, targets, True) == 1.0 and chances.min() > 0.9
