@@ -11,9 +11,9 @@ import torch
 from audiotag.audio.in_memory import Samples, Sound
 from audiotag.errors import AudioError
 from audiotag.label_set import Label, Labels
+from audiotag.tagging.load import load_tagger
 from audiotag.tagging.results import Tag
 from audiotag.tagging.tag import TagOptions, best_tags, embed_files, tag_file, tag_files
-from audiotag.tagging.tagger import load_tagger
 
 RATE = 32_000
 DURATIONS = (10.0, 0.3, 25.0, 2.0, 3.7, 10.0, 41.5, 9.99, 1.0, 20.0, 12.3)
