@@ -9,6 +9,7 @@ from audiotag.audio.sources import read_at
 
 FLAC_MARK = b"fLaC"
 STREAMINFO = slice(18, 26)  # FLAC's rate, channels, bits of a sample and samples, 20, 3, 5, 36 bits
+MOST_TAGS = 100
 TAG_HEADER = 10  # bytes of an ID3v2 tag before those that its size counts
 TAG_FOOTER = 0x10  # flag of as many bytes after them
 # MPEG audio's versions, by their two bits in a frame's header.
@@ -110,10 +111,10 @@ def _of_mp3(frame: bytes, begin: int) -> Announced | None:
 
 
 def after_tags(file: IO[bytes]) -> int:
-    """Number of the byte after all ID3v2 tags that begin a file."""
+    """Number of the byte after all ID3v2 tags that begin a file, `MOST_TAGS` of them at most."""
     place = 0
-    while step := after_tag(read_at(file, place, TAG_HEADER)):
-        place += step
+    for _ in range(MOST_TAGS):
+        place += after_tag(read_at(file, place, TAG_HEADER))
     return place
 
 

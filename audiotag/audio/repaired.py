@@ -14,6 +14,7 @@ import numpy as np
 from audiotag.audio.chunks import (
     BIG,
     CAF,
+    MOST_CHUNKS,
     RIFF,
     W64,
     W64_FILE,
@@ -182,11 +183,21 @@ def read_uncompressed(
         warn: Told where it cannot be decided how far the sound goes.
 
     Returns:
-        None if it is of another format, or compressed.
+        None if it is of another format, or compressed, or if its header has numbers that no header
+        can be written with.
 
     Raises:
         DecodeError: There are no samples in it.
     """
+    try:
+        return _read_uncompressed(file, source, begin, total, warn)
+    except struct.error:
+        return None
+
+
+def _read_uncompressed(
+    file: IO[bytes], source: Source, begin: int, total: int, warn: Warn
+) -> Part | None:
     head = read_at(file, begin, 40)
     if head[8:12] == b"WAVE" and head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         read = _read_wav(file, begin, total, head)
@@ -230,7 +241,9 @@ def _read(
         long: Its size, where it is written elsewhere.
     """
     read = _Read(total)
-    while place < total:
+    for _ in range(MOST_CHUNKS):
+        if place >= total:
+            break
         if read.spans and is_file(file, place):
             read.following = place
             break

@@ -97,6 +97,14 @@ class Configured:
 
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
         """The scores to give of the network's own (B, classes): as they are, unless the config
-        has a calibration."""
+        has a calibration.
+
+        Example:
+            >>> import audiotag, numpy as np
+            >>> tagger = audiotag.load_tagger(device="cpu")
+            >>> low, high = tagger.calibrated(np.array([[0.1] * 527, [0.9] * 527]))[:, 0]
+            >>> bool(0 < low < high < 1)
+            True
+        """
         fitted = self.config.calibration
         return scores if fitted is None else fitted.scores(scores, self.config.softmax)

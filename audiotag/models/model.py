@@ -210,8 +210,9 @@ class Model(Configured, nn.Module):
         Example:
             >>> import audiotag, torch
             >>> tagger = audiotag.load_tagger(device="cpu")
-            >>> tagger.scores_of(torch.zeros(1, 3))
-            tensor([[0.5000, 0.5000, 0.5000]])
+            >>> scores = tagger.scores_of(torch.zeros(1, 527))
+            >>> bool((scores == scores[0, 0]).all())  # one line of logits for all classes
+            True
         """
         calibration = self.config.calibration
         if calibration is not None:
