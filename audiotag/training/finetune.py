@@ -114,7 +114,7 @@ def _plan(
     shortest = config.window or max(SHORTEST_CROP, config.min_duration)
     changes = [*part, *changes]
     if keep and method == FULL:
-        changes = [f'model.head="{PROBE}"', *changes]
+        changes = [f'model.head="{PROBE}"', 'train.final="last"', *changes]
     durations = training_durations(data, changes)
     recipe = finetune_recipe(model, durations, changes, shortest, method)
     if method == AUTO and not any(change.startswith(OF_TRAINING) for change in changes):
@@ -201,6 +201,9 @@ def _outcome(
         return
     probe = read_probe(out)
     yield f"probe: {_cross_validated(probe)}, {probe.seconds:.1f} s"
+    if recipe.train.epochs and recipe.train.final != "best":
+        yield f"full: {metric} {rows[-1].figures.get(metric, math.nan):.4f} {judged}, at the end"
+        return
     if recipe.train.epochs:
         gains = _gains(rows[0], best, metric, trained_on.valid.clips)
         before, after = (row.figures.get(metric, math.nan) for row in (rows[0], best))

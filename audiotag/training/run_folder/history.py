@@ -33,6 +33,7 @@ class History:
 
     def __init__(self, folder: Path, step: int, recipe: Recipe) -> None:
         self.folder, self.metric = folder, recipe.train.metric
+        self._keeps_best = recipe.train.final == "best"
         self.rows = [row for row in read_metrics(folder) if row.step <= step]
         project = recipe.train.wandb_project
         self._wandb = None if project is None else _open_wandb(folder, project)
@@ -78,10 +79,11 @@ class History:
 
     def is_over(self, patience: int) -> bool:
         """Whether so many validations have passed without a better one; after a perfect one, than
-        which none is better, one more suffices, and none where the start was perfect."""
+        which none is better, one more suffices, and none where the start was perfect and is kept.
+        """
         best = [row for row in self.rows if row.step in self.best(1)]
         if self.metric not in LOWER_IS_BETTER and [x.figures.get(self.metric) for x in best] == [1]:
-            patience = min(patience, 1 if best[0].step else 0)
+            patience = min(patience, 1 if best[0].step or not self._keeps_best else 0)
         return bool(best) and self.since_best() >= patience
 
 
