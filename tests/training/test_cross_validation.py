@@ -62,7 +62,7 @@ def test_clips_are_scored_by_the_run_that_has_not_seen_them(data, runs, tmp_path
     for fold in (1, 2):
         tagger, clips = Model.load(out / f"fold{fold}").eval(), ClipDataset(data, fold=fold)
         for i, key in enumerate(clips.keys):
-            samples = torch.zeros(1, round(3.0 * 32_000))  # 3 s: the shortest that a model takes
+            samples = torch.zeros(1, round(tagger.min_duration * 32_000))
             clip = clips.read(i) / np.float32(32768)
             samples[0, : len(clip)] = torch.from_numpy(clip)
             with torch.inference_mode():
