@@ -86,7 +86,8 @@ def test_what_is_chosen_tells_left_out_clips_best(is_single):
         found = fit(features[rest], targets[rest], is_single, chosen.penalty, chosen.temperature)
         again[~rest] = found(features[~rest])
     torch.testing.assert_close(chosen.logits, again, atol=1e-2, rtol=1e-2)
-    losses = [loss_of(chosen.logits * x, targets, is_single) for x in (0.7, 1.0, 1.4)]
+    doubted = targets * 61 / 62 + (1 / 3 if is_single else 1 / 2) / 62
+    losses = [loss_of(chosen.logits * x, doubted, is_single) for x in (0.7, 1.0, 1.4)]
     assert min(losses) == losses[1]
 
 
@@ -116,3 +117,4 @@ def test_clips_that_are_told_without_doubt_get_high_scores():
     chosen = choose_penalty(features, targets, torch.arange(30) // 3 % 5, True)
     chances = chosen.logits.softmax(1)[targets > 0]
     assert figure_of(chosen.logits, targets, True) == 1.0 and chances.min() > 0.9
+    assert chances.max() < 0.9999  # of thirty clips nobody can be sure
