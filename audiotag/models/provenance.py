@@ -3,11 +3,12 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from audiotag.errors import ModelError
 from audiotag.models.folder import DATA_FILE
 from audiotag.runtime.files import replaced
-from audiotag.runtime.json_text import parse_json
+from audiotag.runtime.json_text import parse_json, shown
 from audiotag.runtime.records import read_record
 
 Share = tuple[int, int]  # of the recordings, by their numbers from 0 to 99: first, and before which
@@ -65,7 +66,18 @@ def read_trained_on(folder: Path) -> TrainedOn | None:
         return None
     try:
         values = parse_json(path.read_text(encoding="utf-8"))
-        train, valid = (read_record(Part, values[name]) for name in ("train", "valid"))
+        train, valid = (_part(values[name]) for name in ("train", "valid"))
         return read_record(TrainedOn, values, train=train, valid=valid)
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ModelError(f"{path} cannot be read ({error}); delete it") from error
+
+
+def _part(values: Any) -> Part:
+    """The part that a file describes; errors as `read_record`."""
+    share = values.get("share") if isinstance(values, dict) else None
+    if share is None:
+        return read_record(Part, values)
+    first, last = share
+    if not (type(first) is type(last) is int and 0 <= first < last <= 100):
+        raise ValueError(f"share is {shown(share)}")
+    return read_record(Part, values, share=(first, last))

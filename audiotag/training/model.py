@@ -12,7 +12,7 @@ from audiotag.layers.swap import swap_convs
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.tagging.locate import model_folder
-from audiotag.training.probe.head import last_layer, replace_last_layer
+from audiotag.training.probe.head import absorb_calibration, last_layer, replace_last_layer
 from audiotag.training.recipe.sections import PROBE, Recipe
 
 RAREST = 1e-4  # a class is taken to be at least this frequent when the head starts
@@ -37,6 +37,8 @@ def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Model, bool]:
     tagger = Model.load(model_folder(model.init))
     if tagger.config.folded:
         raise ModelError(f"{model.init} is folded, for use only; start from its unfolded weights")
+    if model.keep_labels and tagger.config.calibration is not None:
+        absorb_calibration(tagger.backbone, tagger.config.calibration)
     # Those of the weights before training.
     tagger.config = replace(tagger.config, thresholds=None, calibration=None)
     if dcls is not None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audiotag.models.calibration import Calibration
 from audiotag.models.model import Model
 from audiotag.training.probe.regression import Regression
 
@@ -36,6 +37,16 @@ def replace_last_layer(backbone: nn.Module, classes: int, kept: int = 0) -> None
     with torch.no_grad():
         after.weight[:kept] = before.weight[:kept]
         cast(Tensor, after.bias)[:kept] = cast(Tensor, before.bias)[:kept]
+
+
+def absorb_calibration(backbone: nn.Module, calibration: Calibration) -> None:
+    """Have a network's own scores be its calibrated ones: the line of logits goes into the last
+    layer."""
+    layer = last_layer(backbone)
+    with torch.no_grad():
+        layer.weight *= calibration.slope
+        bias = cast(Tensor, layer.bias)
+        bias.copy_(bias * calibration.slope + bias.new_tensor(calibration.biases))
 
 
 def set_rows(backbone: nn.Module, first: int, found: Regression) -> None:
