@@ -100,6 +100,8 @@ def transferring() -> Iterator[None]:
     except OSError:  # of which some are ValueErrors too
         raise
     except MISREAD as error:
+        if isinstance(error.__cause__, BadRequestError):  # what was sent is wrong, not the answer
+            raise
         raise WrongAnswer(f"{type(error).__name__}: {error}") from error
     except RuntimeError as error:
         number = XET_ERROR.search(str(error))

@@ -54,7 +54,7 @@ WRITES = {
     "plot": ("kernels MODEL PLACE.png", "run RUN PLACE.pdf"),
     "bench": (f"{ARCHITECTURE} --plot PLACE.png",),
 }
-WRITES_NOTHING = {"models"}
+WRITES_NOTHING = {"labels", "models"}
 HUB = {"push", "pull"}  # the Hub's client writes for them: see tests/hub
 LINES = [(command, words) for command, lines in WRITES.items() for words in lines]
 

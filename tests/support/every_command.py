@@ -54,6 +54,7 @@ PRINTS = {
     "export": ("MODEL PLACE.onnx",),
     "plot": ("kernels MODEL PLACE.png",),
     "models": ("", "--all"),
+    "labels": ("dog",),
     "push": ("MODEL me/birds --dry-run",),
     "": ("--version", "--help"),
 }

@@ -75,7 +75,7 @@ def test_scores_are_in_double_precision_where_they_are_asked_for():
         model = open_engine(device="cpu", engine=engine)
         single, double = model.score_windows(waveforms), model.score_windows(waveforms, double=True)
         assert (single.dtype, double.dtype) == (np.float32, np.float64)
-        np.testing.assert_allclose(double, single, rtol=1e-6)
+        np.testing.assert_allclose(double, single, rtol=5e-6)  # calibrated from single ones
 
 
 def test_engines_score_alike():
