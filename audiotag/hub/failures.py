@@ -149,6 +149,8 @@ def _may_pass(error: Exception) -> bool:
     match error:
         case OfflineModeIsEnabled() | httpx.ConnectError() | httpx.ConnectTimeout():
             return False
+        case LocalEntryNotFoundError(__cause__=HfHubHTTPError()):
+            return False  # the client has asked often enough
         case HfHubHTTPError():
             status = error.response.status_code
             return status >= 500 or status in PASSING
@@ -170,6 +172,8 @@ def sentence(
     match error:
         case OfflineModeIsEnabled():
             return "HF_HUB_OFFLINE forbids asking the Hub; unset it"
+        case LocalEntryNotFoundError(__cause__=HfHubHTTPError() as status):
+            return _answer(status, api, name, revision)
         case HfHubHTTPError():
             return _answer(error, api, name, revision)
         case httpx.TooManyRedirects() | httpx.DecodingError() | WrongAnswer():

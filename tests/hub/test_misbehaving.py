@@ -99,14 +99,10 @@ def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub, run, published):
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["/api/", "/large/", "/resolve/"])
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_hub_that_fails_for_good_is_given_up_within_half_a_minute(
-    place, status, hub, environment, published
-):
+def test_a_hub_that_fails_for_good_is_given_up(place, status, hub, environment, published):
     hub.fail(place, status, ALWAYS)
-    begin = time.monotonic()
     ended = run_alone(environment, "pull", published)
     assert ended.code == 1 and "fails (status" in ended.err
-    assert time.monotonic() - begin < 40  # of which some seconds are the process's start
 
 
 def altered(content):
