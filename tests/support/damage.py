@@ -26,7 +26,8 @@ def garbage_header(data, rng):
 
 def extreme_header(data, rng):
     values = bytearray(data)
-    for place in rng.integers(8, min(400, len(data) - 4), size=3):
+    last = max(1, min(400, len(data) - 4))  # files of labels may be shorter than a header
+    for place in rng.integers(min(8, last - 1), last, size=3):
         values[place : place + 4] = [b"\xff" * 4, bytes(4), b"\x7f" + b"\xff" * 3][place % 3]
     return bytes(values)
 
