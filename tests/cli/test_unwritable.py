@@ -21,38 +21,15 @@ from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
 from audiotag.training.recipe.toml import dump_recipe, parse_recipe
+from tests.support.every_command import ARCHITECTURE, ROW, WRITES
 from tests.support.published_models import efficientat
 from tests.support.tiny_models import TINY
 
-ARCHITECTURE = "convnext_dcls_audio_atto"
 RECIPE = {
     "model": {"architecture": ARCHITECTURE, "args": TINY},
     "data": {"crop_seconds": [1.5]},
     "optim": {"warmup_epochs": 0.5},
     "train": {"epochs": 1, "batch_size": 2, "task": "single", "metric": "valid_accuracy"},
-}
-ROW = {"step": 1, "epoch": 1, "lr": 0.1, "train_loss": 0.5, "valid_loss": 0.4, "valid_map": 0.3}
-ROW |= {"clips_per_second": 2.0}
-# What each command is given. Words in capitals stand for files, PLACE for what it is to write.
-WRITES = {
-    "tag": (
-        "AUDIO --model MODEL --output PLACE.jsonl",
-        "AUDIO --model MODEL --output PLACE.html",
-        "AUDIO --model MODEL --output PLACE/",
-    ),
-    "embed": (
-        "AUDIO --model MODEL --output PLACE.npz",
-        "AUDIO --model MODEL --output PLACE.parquet",
-    ),
-    "prepare": ("csv TABLE PLACE",),
-    "data": ("DATA --plot PLACE.png", "DATA --plot PLACE.svg"),
-    "train": ("RECIPE --data DATA --out PLACE",),
-    "finetune": ("MODEL --data DATA --out PLACE --epochs 1 --set train.batch_size=2",),
-    "evaluate": ("MODEL DATA --scores PLACE.npz",),
-    "convert": ("CHECKPOINT PLACE",),
-    "export": ("MODEL PLACE.onnx",),
-    "plot": ("kernels MODEL PLACE.png", "run RUN PLACE.pdf"),
-    "bench": (f"{ARCHITECTURE} --plot PLACE.png",),
 }
 WRITES_NOTHING = {"labels", "models"}
 HUB = {"push", "pull"}  # the Hub's client writes for them: see tests/hub
