@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from audiotag.audio.helper_pipe import until
 from audiotag.audio.helper_process import Ending, Warn
-from audiotag.audio.helpers import until
 from audiotag.audio.in_memory import Input
 from audiotag.audio.windows import Window
 from audiotag.errors import AudioError

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from audiotag.audio import forked, streams
-from audiotag.audio import helpers as helpers_module
-from audiotag.audio.helpers import Helper, StoppedError, until
+from audiotag.audio import helper as helper_module
+from audiotag.audio.helper import Helper
+from audiotag.audio.helper_pipe import StoppedError, until
 from audiotag.audio.in_memory import Sound
 from audiotag.audio.sources import USUAL, ignore
 from audiotag.audio.streams import decoded, read, stream
@@ -33,9 +34,9 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processe
 def faulty(helpers, monkeypatch):
     """Files may have the faults of `faulty_decoders`; helpers are not waited for as long."""
     monkeypatch.setattr(streams, "decoded", faulty_decoders.decoded)
-    monkeypatch.setattr(helpers_module, "PATIENCE", 3.0)
-    monkeypatch.setattr(helpers_module, "COMPUTING", 3.0)
-    monkeypatch.setattr(helpers_module, "MEMORY", 2**27)
+    monkeypatch.setattr(helper_module, "PATIENCE", 3.0)
+    monkeypatch.setattr(helper_module, "COMPUTING", 3.0)
+    monkeypatch.setattr(helper_module, "MEMORY", 2**27)
     return helpers
 
 
@@ -130,7 +131,7 @@ def test_a_file_that_is_left_and_gives_no_block_costs_its_helper(tmp_path, fault
 )
 @pytest.mark.parametrize("form", ["file", "bytes"])
 def test_a_fault_costs_one_file(tmp_path, sound, faulty, monkeypatch, fault, reason, form):
-    monkeypatch.setattr(helpers_module, "MOST_SAMPLES", 0)
+    monkeypatch.setattr(helper_module, "MOST_SAMPLES", 0)
     path = write_fault(tmp_path / "bad.wav", getattr(faulty_decoders, fault))
     bad = path if form == "file" else Sound(str(path), path.read_bytes())
     for _ in range(2):
@@ -164,12 +165,12 @@ def test_waiting_for_who_takes_the_blocks_is_not_lack_of_progress(tmp_path, faul
     expected = here(path)
     blocks = stream(path, RATE)
     first = next(blocks)
-    time.sleep(1.5 * helpers_module.PATIENCE)
+    time.sleep(1.5 * helper_module.PATIENCE)
     np.testing.assert_array_equal(np.concatenate([first, *blocks]), expected)
 
 
 def test_a_large_file_has_more_time(tmp_path, faulty, monkeypatch):
-    monkeypatch.setattr(helpers_module, "SLOWEST", 1000.0)
+    monkeypatch.setattr(helper_module, "SLOWEST", 1000.0)
     path = write_fault(tmp_path / "bad.wav", faulty_decoders.sleeps)
     with pytest.raises(AudioError, match="no progress for 4 s"):
         read(path, RATE)
@@ -242,7 +243,7 @@ def test_without_helpers_all_is_decoded_here(sound, tmp_path, helpers, monkeypat
         program.write_text("#!/bin/sh\nexec sleep 1000\n")
         program.chmod(0o755)
         monkeypatch.setattr(sys, "executable", str(program))
-        monkeypatch.setattr(helpers_module, "START_PATIENCE", 0.5)
+        monkeypatch.setattr(helper_module, "START_PATIENCE", 0.5)
     else:
         program = "/no/such/program" if lack == "no such program" else "/bin/false"
         monkeypatch.setattr(sys, "executable", program)

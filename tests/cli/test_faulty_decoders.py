@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from audiotag.audio import helper as helper_module
 from audiotag.audio import helpers as helpers_module
 from audiotag.audio import streams
 from audiotag.audio.helpers import Helpers
@@ -36,10 +37,10 @@ def folder(tmp_path, monkeypatch, make_wav):
     """Recordings with every fault, good ones before, between and after."""
     helpers = Helpers()
     monkeypatch.setattr(helpers_module, "HELPERS", helpers)
-    monkeypatch.setattr(helpers_module, "PATIENCE", 3.0)
-    monkeypatch.setattr(helpers_module, "COMPUTING", 3.0)
-    monkeypatch.setattr(helpers_module, "MEMORY", 2**27)
-    monkeypatch.setattr(helpers_module, "MOST_SAMPLES", 2**22)
+    monkeypatch.setattr(helper_module, "PATIENCE", 3.0)
+    monkeypatch.setattr(helper_module, "COMPUTING", 3.0)
+    monkeypatch.setattr(helper_module, "MEMORY", 2**27)
+    monkeypatch.setattr(helper_module, "MOST_SAMPLES", 2**22)
     monkeypatch.setattr(streams, "decoded", faulty_decoders.decoded)
     place = tmp_path / "sounds" / "label"
     for number, name in enumerate(GOOD):

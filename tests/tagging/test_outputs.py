@@ -13,8 +13,9 @@ import pytest
 from audiotag.errors import DataError, OutputError
 from audiotag.label_set import Labels
 from audiotag.runtime.version import __version__
-from audiotag.tagging.outputs import NAME_BYTES, fitting, plan_output
+from audiotag.tagging.outputs import plan_output
 from audiotag.tagging.provenance import IN_FOLDER, SUFFIX
+from audiotag.tagging.result_folder import NAME_BYTES, fitting
 from audiotag.tagging.results import FileTags, Tag
 from audiotag.tagging.tag import TagOptions
 

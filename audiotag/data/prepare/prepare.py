@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 
-from audiotag.audio.helpers import until
+from audiotag.audio.helper_pipe import until
 from audiotag.data.encoding import FLAC
 from audiotag.data.prepare.clips import VALID_PERCENT, Cutter
 from audiotag.data.prepare.duplicates import DUPLICATE, Duplicates
