@@ -16,6 +16,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
+from audiotag.audio.endings import flac_goes_on, vorbis_goes_on
 from audiotag.audio.ffmpeg import with_pyav
 from audiotag.audio.headers import FLAC_MARK, Announced, after_tags, free_format, read_announced
 from audiotag.audio.helper_process import Warn
@@ -44,6 +45,8 @@ EMPTY_FILE = "the file is empty"
 SHORT_VALUES = 2**22  # samples times channels of a short file, 48 s of a CD's sound
 SHORT_BYTES = 2**24  # of a short file, with the pictures that it may hold
 MP3_MARKS = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xe3")  # a tag, or a frame of layer 3
+# Of formats that libsndfile alone knows: PAF, Psion and FastTracker 2.
+LIBSNDFILE_MARKS = (b" paf", b"fap ", b"ALawSoundFile", b"Extended Instrument")
 FREE_FRAMES = 2**16  # samples of each channel decoded at once of an MP3 file of free bit rate
 LAST_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # after an MP3 file's audio
 FLOATS = ("FLOAT", "DOUBLE")  # libsndfile's names of samples that may go beyond 1
@@ -152,6 +155,8 @@ def _read_short(source: Readable) -> tuple[Announced, bytes]:
         checked_rate(form.rate)
         file.seek(form.begin)
         data = file.read(SHORT_BYTES + 1)
+        if data.startswith(FLAC_MARK) and flac_goes_on(file, form.count):
+            raise DecodeError("cannot be decoded (there is more in it than its header says)")
     rest = b"" if form.size is None else data[form.size :]
     if len(data) > SHORT_BYTES or not (rest == b"" or rest.startswith(LAST_TAGS)):
         raise DecodeError("cannot be decoded (there is more in it than its header says)")
@@ -210,14 +215,16 @@ def with_soundfile(
             begin, count = round(start * rate), round(min(duration * rate, file.frames))
             yield from _levelled(file, begin, count, hearing)
             if file.format == "FLAC" and begin + count >= file.frames:
-                _check_end(raw)
+                _check_end(raw, file.frames)
     except soundfile.LibsndfileError as error:
         raise DecodeError(f"cannot be decoded ({error.error_string.rstrip('.')})") from error
 
 
-def _check_end(raw: IO[bytes]) -> None:
+def _check_end(raw: IO[bytes], count: int) -> None:
+    """Refuse a FLAC file that has more than `count` samples, after they have been decoded."""
     place = raw.tell()
-    if size_of(raw) - place > READ_AHEAD:
+    goes_on = flac_goes_on(raw, count)
+    if size_of(raw) - place > READ_AHEAD if goes_on is None else goes_on:
         raise DecodeError("cannot be decoded (there is more in it than its header says)")
 
 
@@ -226,6 +233,7 @@ def _decoders(source: Readable, listening: Listening) -> tuple[Decoder, ...]:
     with open_source(source) as file:
         head = file.read(64)
         is_free = head.startswith(MP3_MARKS) and free_format(file) is not None
+        is_plain = _is_plain(head) or (_is_vorbis(head) and not vorbis_goes_on(file))
     if not head:
         raise DecodeError(EMPTY_FILE)
     if listening.track not in (None, 1):
@@ -235,7 +243,7 @@ def _decoders(source: Readable, listening: Listening) -> tuple[Decoder, ...]:
     if head.startswith(MP3_MARKS):
         return with_free_format if is_free else with_miniaudio, with_pyav
     is_repaired = isinstance(source, Pieces) and head.startswith(AU_MARKS)
-    return (with_soundfile, with_pyav) if is_repaired or _is_plain(head) else (with_pyav,)
+    return (with_soundfile, with_pyav) if is_repaired or is_plain else (with_pyav,)
 
 
 def _is_plain(head: bytes) -> bool:
@@ -243,6 +251,10 @@ def _is_plain(head: bytes) -> bool:
     chunked = head[:4] in (b"RIFF", b"RIFX", b"RF64", b"FORM")
     if chunked:
         return head[8:12] in (b"WAVE", b"AIFF", b"AIFC")
+    return head.startswith(LIBSNDFILE_MARKS)
+
+
+def _is_vorbis(head: bytes) -> bool:
     return head.startswith(b"OggS") and b"vorbis" in head
 
 

@@ -14,9 +14,9 @@ FFMPEG = (
 ).split()
 # Those that it knows by their first bytes alone.
 OTHERS = (
-    "16sv 3ga 8svx adts aif aifc aiff alac amr amv asf au awb bw64 bwf caf dff divx dsf dvr-ms f4a"
-    " f4b insv m2t m2ts m4p m4r mp1 mpeg mpg mpga mts nsv oga ogv ogx opus qcp qt ra rf64 rm rmvb"
-    " snd sox spx svx tod vob voc w64 wav wave weba wma wmv wtv wv wve xwma"
+    "16sv 3ga 8svx adts aif aifc aiff alac amb ambix amr amv asf au awb bw64 bwf caf dff divx dsf"
+    " dvr-ms f4a f4b insv m2t m2ts m4p m4r mp1 mpeg mpg mpga mts nsv oga ogv ogx opus qcp qt ra"
+    " rf64 rm rmvb snd sox spx svx tod vob voc w64 wav wave weba wma wmv wtv wv wve xwma"
 ).split()
 AUDIO_EXTENSIONS = frozenset(f".{suffix}" for suffix in FFMPEG + OTHERS)
 

@@ -10,8 +10,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from audiotag.audio.ambisonics import ORDERS, is_spatial_mp4
 from audiotag.audio.clock import TOLERANCE, Clock
 from audiotag.audio.containers import ALLOWED
+from audiotag.audio.helper_process import Warn
 from audiotag.audio.levels import levelled
 from audiotag.audio.mono import ALL, Hearing, Mixer, cut
 from audiotag.audio.sources import (
@@ -33,12 +35,16 @@ if TYPE_CHECKING:
 NO_RECORDING = "cannot be decoded (it is damaged, or no recording: a playlist, picture or text)"
 # No protocol has this name, so that nothing is opened but what is given.
 OPTIONS = {"format_whitelist": ",".join(sorted(ALLOWED)), "protocol_whitelist": "none"}
+WITHOUT_EDITS = OPTIONS | {"ignore_editlist": "1"}  # of MP4 files whose edits leave nothing
 SEEKS, BYTES_OF_SEEK = 2**16, 2**10  # that a file may take, and one more for so many bytes
 PREROLL = 0.25  # s decoded and dropped before a seek target, to warm up lossy decoders
 STORED_FLOATS = ("pcm_f", "wavpack")  # codecs that keep samples as they were, beyond 1 too
+NARROWED = {"s64": "s32", "s64p": "s32p"}  # formats that PyAV cannot give to NumPy
+FEW_DAMAGED = 0.05  # of the packets
 SILENT = 1e-3  # of full scale, -60 dB
 MICROSECOND = 1e-6  # s, in which a container's times are given
 TS_DISCONT = 0x200  # libavformat's flag of formats whose clock may jump
+AVI = "avi"
 MOV = "mov"  # the clock of MP4 and its relatives begins at 0, edit lists say
 FRAGMENTED = (b"moof", b"mvex", b"styp")  # but not in a piece of a stream
 HEAD = 2**16  # bytes that show whether it is one
@@ -58,23 +64,39 @@ def with_pyav(
     """
     import av
 
+    is_empty = True
     try:
         with _container(source) as container:
-            stream = _audio_stream(container, hearing.listening.track)
-            blocks = _part(source, container, stream, start, duration, hearing)
-            if _is_float(stream):
-                blocks = levelled(
-                    blocks, lambda: _whole(source, stream.index, hearing), hearing.warn
-                )
-            if hearing.listening.track is None and len(container.streams.audio) > 1:
-                blocks = _with_a_look_at_others(blocks, source, stream.index, hearing)
-            yield from blocks
+            has_edits = MOV in container.format.name
+            for block in _chosen(source, container, start, duration, hearing):
+                is_empty = False
+                yield block
+        if is_empty and has_edits:
+            with _container(source, WITHOUT_EDITS) as container:
+                yield from _chosen(source, container, start, duration, hearing)
     except av.FFmpegError as error:
         raise DecodeError(f"cannot be decoded ({error.strerror})") from error
 
 
+def _chosen(
+    source: Readable,
+    container: "InputContainer",
+    start: float,
+    duration: float,
+    hearing: Hearing,
+) -> Iterator[Block]:
+    """Seconds start to start + duration of the stream that is to be heard, at its level."""
+    stream = _audio_stream(container, hearing.listening.track)
+    blocks = _part(source, container, stream, start, duration, hearing)
+    if _is_float(stream):
+        blocks = levelled(blocks, lambda: _whole(source, stream.index, hearing), hearing.warn)
+    if hearing.listening.track is None and len(container.streams.audio) > 1:
+        blocks = _with_a_look_at_others(blocks, source, stream.index, hearing)
+    return blocks
+
+
 @contextmanager
-def _container(source: Readable) -> Iterator["InputContainer"]:
+def _container(source: Readable, options: dict[str, str] = OPTIONS) -> Iterator["InputContainer"]:
     """Open with FFmpeg, which gets the file's bytes and can open nothing else.
 
     Raises:
@@ -85,7 +107,7 @@ def _container(source: Readable) -> Iterator["InputContainer"]:
 
     with open_source(source) as file:
         try:
-            container = av.open(_Input(file), "r", options=OPTIONS, metadata_errors="replace")
+            container = av.open(_Input(file), "r", options=options, metadata_errors="replace")
         except av.ArgumentError as error:  # the format is not allowed
             raise DecodeError(NO_RECORDING) from error
         with container:
@@ -143,15 +165,23 @@ def _part(
     """Seconds start to start + duration of a stream."""
     times = _Times(source, container, stream)
     clock = Clock(times.end, bool(container.format.flags & TS_DISCONT), hearing.warn)
-    frames = _frames_from(container, stream, start, times)
+    frames = _frames_from(container, stream, start, times, hearing.warn)
     first = next(frames, None)
     if first is None:
         return
     began = clock.begin(times.of(first), start)
-    is_ambisonic = first.layout.name.startswith("ambisonic")
-    mixer = Mixer(replace(hearing, is_ambisonic=is_ambisonic or hearing.is_ambisonic))
+    is_ambisonic = hearing.is_ambisonic or _is_ambisonic(source, container, first)
+    mixer = Mixer(replace(hearing, is_ambisonic=is_ambisonic))
     blocks = _blocks(_timed(chain([first], frames), times, clock), mixer)
     yield from cut(blocks, start - began if start else 0.0, duration)
+
+
+def _is_ambisonic(source: Readable, container: "InputContainer", frame: "AudioFrame") -> bool:
+    """Whether the first channel alone is to be heard; AAC's decoder forgets what MP4 says."""
+    if frame.layout.name.startswith("ambisonic"):
+        return True
+    is_mp4 = MOV in container.format.name and frame.layout.nb_channels in ORDERS
+    return is_mp4 and is_spatial_mp4(source)
 
 
 def _is_float(stream: "AudioStream") -> bool:
@@ -219,6 +249,7 @@ class _Times:
 
     Attributes:
         end: Second at which the container ends; None where it does not say.
+        are_counted: Whether they come from the bytes before them, since the format has none.
     """
 
     def __init__(
@@ -234,6 +265,7 @@ class _Times:
             self._origin = round(zero / self._tick)
         duration = container.duration
         self.end = None if not duration else first - zero + duration * MICROSECOND
+        self.are_counted = container.format.name == AVI
 
     def of(self, frame: "AudioFrame") -> float | None:
         """Second of a frame."""
@@ -252,7 +284,7 @@ def _is_fragmented(source: Readable) -> bool:
 
 
 def _frames_from(
-    container: "InputContainer", stream: "AudioStream", start: float, times: _Times
+    container: "InputContainer", stream: "AudioStream", start: float, times: _Times, warn: Warn
 ) -> Iterator["AudioFrame"]:
     """Frames from a little before `start` on, or from the beginning where seeking fails."""
     import av
@@ -263,28 +295,35 @@ def _frames_from(
             container.seek(times.ticks(target), stream=stream)
         except av.FFmpegError:
             pass  # frames carry their times, so the part before `start` is cut either way
-    return _frames(container, stream)
+    return _frames(container, stream, warn)
 
 
-def _frames(container: "InputContainer", stream: "AudioStream") -> Iterator["AudioFrame"]:
+def _frames(
+    container: "InputContainer", stream: "AudioStream", warn: Warn
+) -> Iterator["AudioFrame"]:
+    """Frames of the packets that can be decoded; a warning says if many cannot."""
+    import av
+
+    count = damaged = 0
+    for packet in _packets(container, stream):
+        count += 1
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            damaged += 1
+    if damaged > max(1, FEW_DAMAGED * count):
+        warn(f"{damaged} of its {count} packets cannot be decoded, and are not heard")
+
+
+def _packets(container: "InputContainer", stream: "AudioStream") -> Iterator[Any]:
     import av
 
     try:
-        for packet in container.demux(stream):
-            yield from _decoded(packet)
+        yield from container.demux(stream)
     except av.FFmpegError:
         return  # the container is broken from here on; what came before is good
     except IndexError:
         return  # at the end, PyAV may stumble over a stream that began in the middle
-
-
-def _decoded(packet: Any) -> list["AudioFrame"]:
-    import av
-
-    try:
-        return packet.decode()
-    except av.FFmpegError:
-        return []
 
 
 def _timed(
@@ -292,15 +331,16 @@ def _timed(
 ) -> Iterator[tuple[float, "AudioFrame"]]:
     """Frames that hold samples, each with the seconds of silence before it."""
     filled = (frame for frame in frames if frame.samples)
-    frame = next(filled, None)
+    frame, is_first = next(filled, None), True
     while frame is not None:
-        following, silence, time = None, 0.0, times.of(frame)
+        is_timed = is_first or not times.are_counted
+        following, silence, time = None, 0.0, times.of(frame) if is_timed else None
         if time is not None and clock.is_late(time):
             following = next(filled, None)
             silence = clock.silence(time, times.of(following) if following else None)
         clock.passes(frame.samples / checked_rate(frame.sample_rate))
         yield silence, frame
-        frame = following or next(filled, None)
+        frame, is_first = following or next(filled, None), False
 
 
 def _blocks(timed: Iterator[tuple[float, "AudioFrame"]], mixer: Mixer) -> Iterator[Block]:
@@ -369,15 +409,19 @@ def _form(frame: "AudioFrame") -> tuple[int, str, str]:
 
 
 def _readable(frame: "AudioFrame") -> "AudioFrame":
-    """The frame, interleaved where it has so many planes that PyAV loses count.
+    """The frame, interleaved where it has so many planes that PyAV loses count, and with values
+    that NumPy knows.
 
     PyAV 18 looks for the end of the list of planes after the last, where from 8 channels on
     there is none, and reads foreign memory.
     """
     import av
 
-    if not frame.format.is_planar or frame.layout.nb_channels < 8:
+    name = NARROWED.get(frame.format.name, frame.format.name)
+    is_wide = frame.format.is_planar and frame.layout.nb_channels >= 8
+    if not is_wide and name == frame.format.name:
         return frame
-    packer = av.AudioResampler(format=frame.format.packed, layout=frame.layout)
+    form = av.AudioFormat(name)
+    packer = av.AudioResampler(format=form.packed if is_wide else form, layout=frame.layout)
     frame.pts = None  # it wants gapless times, which damaged files do not have
     return packer.resample(frame)[0]

@@ -6,30 +6,14 @@ were joined by `cat`.
 """
 
 import re
-import struct
-from collections.abc import Iterator
 from typing import IO
 
-import numpy as np
-
-from audiotag.audio.chunks import next_known
-from audiotag.audio.headers import (
-    FLAC_MARK,
-    RUN_BYTES,
-    after_tags,
-    are_frames,
-    frames_begin,
-)
+from audiotag.audio.headers import RUN_BYTES, after_tags, are_frames, frames_begin
 from audiotag.audio.helper_process import Warn
+from audiotag.audio.joined import next_file
 from audiotag.audio.repaired import Part, cut_out, read_uncompressed
 from audiotag.audio.sources import Source, open_source, read_at, size_of
 
-WAVPACK_MARK = b"wvpk"
-WAVPACK_BLOCK = struct.Struct("<4sI8xIII")  # mark, bytes after these, first sample, count, flags
-FIRST_OF_CHANNELS = 0x800  # flag of a block
-OGG_MARK = b"OggS"
-OGG_BEGIN = b"OggS\x00\x02"  # a page that begins a stream
-FLAC_BEGINS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")  # with the block that comes first
 # Marks that are too long to come by chance; of an MP3 file, its first frame where that says so.
 BEGINS = re.compile(
     rb"(?:RIFF|RIFX|RF64|BW64)....WAVE|FORM....AIF[FC]|riff\x2e\x91\xcf\x11|caff\x00.\x00\x00desc|"
@@ -50,8 +34,6 @@ TAG_MARK = b"ID3"
 HEAD = 64  # bytes that show how a file begins
 JUNK = 2**18  # bytes before a file that are searched for its beginning
 TAGS = 2**20  # the same, where a tag begins the file, whose size may be wrong
-SEARCHED = 2**18  # bytes searched at once, which stay in the CPU's cache
-PAGE = 27  # bytes of an Ogg page's header before the sizes of its segments
 
 
 def parts_of(source: Source, warn: Warn) -> list[Part]:
@@ -99,58 +81,5 @@ def _part_at(file: IO[bytes], source: Source, begin: int, total: int, warn: Warn
     part = read_uncompressed(file, source, begin, total, warn)
     if part is not None:
         return part
-    head = read_at(file, begin, len(OGG_MARK))
-    following = None
-    if head == FLAC_MARK:
-        following = next(_found(file, FLAC_BEGINS, begin + 4, total), None)
-    elif head == OGG_MARK:
-        following = _next_link(file, begin, total)
-    elif head == WAVPACK_MARK:
-        following = _next_wavpack(file, begin, total)
+    following = next_file(file, begin, total)
     return Part(cut_out(source, begin, following, total), following=following)
-
-
-def _next_link(file: IO[bytes], begin: int, total: int) -> int | None:
-    """Where the next link of an Ogg stream begins: at the first page that begins a stream, after
-    those that begin the streams of this link."""
-    first = begin
-    for place in _found(file, (OGG_BEGIN,), begin, total):
-        if place != first:
-            return place
-        header = read_at(file, place, PAGE + 255)
-        if len(header) > PAGE - 1:
-            first = place + PAGE + header[26] + sum(header[PAGE : PAGE + header[26]])
-    return None
-
-
-def _next_wavpack(file: IO[bytes], begin: int, total: int) -> int | None:
-    """Where the next WavPack file begins: at the next block that holds a first sample."""
-    place = begin
-    while place < total:
-        fields = read_at(file, place, WAVPACK_BLOCK.size)
-        if len(fields) < WAVPACK_BLOCK.size or not fields.startswith(WAVPACK_MARK):
-            found = next_known(file, place + 1, re.escape(WAVPACK_MARK))  # after a tag
-            if found is None:
-                return None
-            place = found
-            continue
-        _, size, first, count, flags = WAVPACK_BLOCK.unpack(fields)
-        if place > begin and first == 0 and count and flags & FIRST_OF_CHANNELS:
-            return place
-        place += 8 + size
-    return None
-
-
-def _found(file: IO[bytes], marks: tuple[bytes, ...], begin: int, total: int) -> Iterator[int]:
-    """Where marks are that begin with the same two bytes.
-
-    NumPy finds these in half of the time that `bytes.find` and `re` take.
-    """
-    longest = max(map(len, marks))
-    pair = np.frombuffer(marks[0][:2], np.uint16)[0]
-    for place in range(begin, total, SEARCHED):
-        data = read_at(file, place, SEARCHED + longest)
-        even = 2 * np.flatnonzero(np.frombuffer(data, np.uint16, len(data) // 2) == pair)
-        odd = 2 * np.flatnonzero(np.frombuffer(data[1:], np.uint16, (len(data) - 1) // 2) == pair)
-        hits = sorted([*even.tolist(), *(odd + 1).tolist()])
-        yield from (place + hit for hit in hits if hit < SEARCHED and data.startswith(marks, hit))

@@ -4,11 +4,11 @@ WAV (RIFF, RIFX, RF64, BW64), W64, AIFF, AU and CAF. The repaired file is a WAV 
 spans of the real one, so that the decoders read it as any other.
 """
 
-import re
 import struct
 from dataclasses import dataclass, replace
 from typing import IO
 
+from audiotag.audio.ambisonics import ORDERS, is_named_ambisonic, is_said_ambisonic
 from audiotag.audio.chunks import (
     BIG,
     CAF,
@@ -33,11 +33,9 @@ from audiotag.audio.sample_format import (
 )
 from audiotag.audio.sound_chunks import SoundChunks, read_chunks, read_wav
 from audiotag.audio.sources import NO_SAMPLES, DecodeError, Pieces, Readable, Source, Span, read_at
-from audiotag.audio.wav_layout import are_right_justified, read_layout
+from audiotag.audio.wav_layout import are_floats, are_right_justified, read_layout
 
-B_FORMAT = re.compile(rb"ambi-?x|ambisonic|b-format|\bfuma\b", re.IGNORECASE)
-ORDERS = (4, 9, 16, 25, 36)  # channels of Ambisonics
-TEXTS = (b"bext", b"iXML", b"LIST")  # chunks that say so
+TEXTS = (b"bext", b"iXML", b"LIST")  # chunks that describe a recording
 SOME = 0.001  # s of sound that are worth a warning
 AU_MARKS = (b".snd", b"dns.")
 AIFC_CODES = {b"NONE": PCM, b"twos": PCM, b"sowt": PCM, b"fl32": FLOAT, b"FL32": FLOAT}
@@ -93,6 +91,8 @@ def _read_uncompressed(
         return _wave_part(file, source, read, head.startswith(b"RIFX"), begin, warn)
     if head.startswith(W64_FILE) and head[24:28] == b"wave":
         read = read_chunks(file, W64, begin + 40, total, b"data")
+        (size,) = W64.size.unpack(head[16:24])
+        read.is_right &= size > 0  # FFmpeg refuses one that came through its own pipe
         return _wave_part(file, source, read, False, begin, warn)
     if head[8:12] in (b"AIFF", b"AIFC") and head.startswith(b"FORM"):
         read = read_chunks(file, BIG, begin + 12, total, b"SSND")
@@ -115,13 +115,17 @@ def _wave_part(
         return None
     layout, sound = layouts[0], layouts[0].sound
     texts = contents(file, read.chunks, TEXTS) if sound.channels in ORDERS else iter(())
-    is_ambisonic = layout.is_ambisonic or any(B_FORMAT.search(text) for text in texts)
+    is_ambisonic = layout.is_ambisonic or is_named_ambisonic(source) or is_said_ambisonic(texts)
     read.is_right &= layout.is_usual and len(chunks) == 1 and len(read.spans) == 1
     if layout.unused and len(read.spans) == 1:
         (span,) = read.spans
         if are_right_justified(file, span, sound.width, layout.unused):
             read.spans = [replace(span, end=span.end - layout.unused)]
             read.lead, read.is_right = bytes(layout.unused), False
+    is_integer = (sound.code, sound.width, sound.is_big) == (PCM, 4, False)
+    if is_integer and read.spans and are_floats(file, read.spans[0]):
+        warn("holds floating-point samples, though its header says integers")
+        sound, read.is_right = replace(sound, code=FLOAT), False
     part = _part(source, read, sound, begin, warn)
     return replace(part, is_ambisonic=is_ambisonic)
 
@@ -160,8 +164,9 @@ def _warn_of_sizes(read: SoundChunks, second: int, warn: Warn) -> None:
 def _aiff_sound(file: IO[bytes], read: SoundChunks) -> SampleFormat | None:
     """What an AIFF file says; its samples begin after two fields of the chunk that holds them."""
     data = next(contents(file, read.chunks, (b"COMM",)), b"")
-    spans = [replace(span, begin=span.begin + _offset(file, span)) for span in read.spans]
-    read.spans = [span for span in spans if span.begin < span.end]
+    read.spans = [
+        _after_fields(file, span, read) for span in read.spans if span.end > span.begin + 8
+    ]
     if len(data) < 18:
         return None
     channels, frames, bits = struct.unpack_from(">hIh", data)
@@ -176,9 +181,13 @@ def _aiff_sound(file: IO[bytes], read: SoundChunks) -> SampleFormat | None:
     return SampleFormat(code, channels, rate, width, is_big, width == 1 and code == PCM)
 
 
-def _offset(file: IO[bytes], span: Span) -> int:
-    fields = read_at(file, span.begin, 8)
-    return 8 + int.from_bytes(fields[:4], "big") if len(fields) == 8 else 8
+def _after_fields(file: IO[bytes], span: Span, read: SoundChunks) -> Span:
+    """The samples of a chunk `SSND`; an offset to beyond them is a damaged one."""
+    begin = span.begin + 8 + int.from_bytes(read_at(file, span.begin, 4), "big")
+    if begin < span.end:
+        return replace(span, begin=begin)
+    read.is_right = False
+    return replace(span, begin=span.begin + 8)
 
 
 def _extended(data: bytes) -> int:

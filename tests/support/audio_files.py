@@ -80,9 +80,9 @@ def write(folder: Path, suffix, samples, rate, subtype=None) -> Path:
     return path
 
 
-def write_av(path, codec, container, video, samples, rate):
+def write_av(path, codec, container, video, samples, rate, options=None):
     layout = LAYOUTS[samples.shape[1]]
-    with av.open(str(path), "w", format=container) as output:
+    with av.open(str(path), "w", format=container, options=options or {}) as output:
         picture = add_picture(output, video) if video else None
         sound = output.add_stream(codec, rate=rate, layout=layout)
         sound.bit_rate = 96_000 * samples.shape[1]
