@@ -1,6 +1,7 @@
 """Audio that is not read from a path: the bytes of a file, or samples in an array."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from audiotag.audio.sources import (
     ignore,
     samples_at_once,
 )
+
+# A path has one slash where a URL has two. One letter before the colon is a drive of Windows.
+URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+):/")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +83,17 @@ class Sound:
 
 
 Input = Path | Sound
+
+
+def name_of(audio: Input) -> str:
+    """What results and messages call an input. Of a URL, which is no file, a path has lost
+    slashes."""
+    name = str(audio)
+    url = URL.match(name)
+    if url is None or isinstance(audio, Sound) or audio.exists():
+        return name
+    slashes = "///" if url["scheme"].lower() == "file" else "//"
+    return f"{url['scheme']}:{slashes}{name[url.end() :]}"
 
 
 def as_input(audio: Any, sample_rate: float | None = None, channels_last: bool = False) -> Input:

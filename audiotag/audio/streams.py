@@ -4,7 +4,6 @@
 equal length, `read` and `decode_bytes` give a short recording whole.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.audio.helper_process import Blocks, Warn
-from audiotag.audio.in_memory import Sound
+from audiotag.audio.in_memory import URL, Sound
 from audiotag.audio.sources import (
     NO_SAMPLES,
     USUAL,
@@ -25,9 +24,8 @@ from audiotag.audio.sources import (
 )
 from audiotag.errors import AudioError
 
+IN_MEMORY = "audio data"  # what messages call the bytes of a file
 PIECE = 10.0  # s resampled into one array
-# A path has one slash where a URL has two. One letter before the colon is a drive of Windows.
-URL = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+):/")
 CHUNK = 2**15  # samples resampled at once: few enough for the CPU's caches, which is faster
 
 
@@ -99,7 +97,7 @@ def decode_bytes(data: bytes, sample_rate: int) -> np.ndarray:
     Raises:
         AudioError: nothing of it can be decoded.
     """
-    return np.concatenate(list(stream(Sound("audio data", data), sample_rate)))
+    return np.concatenate(list(stream(Sound(IN_MEMORY, data), sample_rate)))
 
 
 def decoded(

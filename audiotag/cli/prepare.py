@@ -290,13 +290,16 @@ def _share(num_shards: int | None, shard_index: int | None) -> "Share":
 
 def _report(out: Path) -> None:
     from audiotag.data.info import read_info
+    from audiotag.data.recordings import DOUBTFUL
     from audiotag.data.shards import FAILURES_FILE
 
     info = read_info(out)
     click.echo(f"{out}: {info.clips:,} clips, {info.hours:.2f} hours, {info.labels:,} labels")
-    if info.failures:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in info.failures.items())
-        click.echo(f"left out: {kinds}; see {out / FAILURES_FILE}", err=True)
+    kinds = [f"{count:,} {kind}" for kind, count in info.failures.items() if kind != DOUBTFUL]
+    if kinds:
+        click.echo(f"left out: {', '.join(kinds)}; see {out / FAILURES_FILE}", err=True)
+    if count := info.failures.get(DOUBTFUL):
+        click.echo(f"kept with a warning: {count:,}; see {out / FAILURES_FILE}", err=True)
 
 
 def _verify(out: Path, workers: int | None, rank: int | None = None) -> None:

@@ -111,7 +111,7 @@ def tag(
 
     progress = Progress(inputs.recount(), inputs.skipped)
     with usage_errors():
-        plan = plan_output(inputs.paths, output, format, resume, csv_bom)
+        plan = plan_output(inputs.paths, output, format, resume, csv_bom, inputs.is_audio_piped)
         plan = replace(plan, guesses=guesses)
     kept = None if plan.target is None else str(plan.target)
     with interruptible(lambda: progress.interruption(kept, GO_ON if plan.is_resumable else "")):

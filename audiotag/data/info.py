@@ -43,7 +43,7 @@ class DatasetInfo:
         labels: How many labels.
         sample_rate: Hz.
         splits: By name.
-        failures: Number of clips and recordings left out, by kind.
+        failures: Number of clips and recordings left out, by kind, and of those that are doubtful.
         settings: How it was made: `prepare.plan.PreparationPlan.settings`.
         versions: Of the packages that made it, by name.
     """

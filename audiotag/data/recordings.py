@@ -88,14 +88,18 @@ class Recording:
     start: float = 0.0
 
 
+DOUBTFUL = "doubtful"  # of a recording that was decoded with a warning
+
+
 @dataclass(frozen=True)
 class Failure:
-    """A recording, or a clip of it, that was left out, and why.
+    """A recording, or a clip of it, that was left out, and why; or that was kept, and is doubtful.
 
     Attributes:
         source: What messages call it.
         reason: A sentence for a reader.
-        kind: A word to count by: "unreadable", "missing", "empty", "silent", "duplicate", ...
+        kind: A word to count by: "unreadable", "missing", "empty", "silent", "duplicate", ...;
+            `DOUBTFUL` where the clips are kept.
     """
 
     source: str

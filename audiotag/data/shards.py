@@ -3,7 +3,7 @@
 index.parquet   key, shard, offset, length, sha256, duration, split, fold, labels
 labels.json     the label names in order
 dataset.json    counts, sample rate, settings, versions, a hash of the keys of each split
-failures.jsonl  every clip and recording that was left out, with the reason
+failures.jsonl  every clip and recording that was left out or is doubtful, with the reason
 shards/*.tar    <key>.flac or <key>.wav (mono, 16 bits) and <key>.json (labels, source, times)
 """
 

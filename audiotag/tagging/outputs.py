@@ -6,7 +6,7 @@ was made with (see `provenance`), and one process at a time adds to it.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,6 +158,7 @@ def plan_output(
     format: str | None,
     resume: bool,
     bom: bool = False,
+    is_audio: Callable[[], bool] = lambda: False,
 ) -> OutputPlan:
     """Decide where results go.
 
@@ -171,6 +172,8 @@ def plan_output(
         format: Name of the format, if chosen.
         resume: Whether to add to what is there.
         bom: Whether a csv begins with the mark by which Excel knows UTF-8.
+        is_audio: Whether standard input is a recording, not a list; waits for it, and is asked
+            where `paths` is `-` alone.
 
     Raises:
         ValueError: If these do not go together; the message names the remedy.
@@ -179,17 +182,19 @@ def plan_output(
         target = None
     folder = target is not None and _is_folder(target)
     chosen = format or _default_format(target, folder)
-    single = len(paths) == 1 and paths[0] != LISTING and not os.path.isdir(paths[0])
     plan = OutputPlan(
         target=None if target is None else Path(target),
         folder=folder,
         format=chosen,
-        single=single,
+        single=len(paths) == 1 and not os.path.isdir(paths[0]),
         resume=resume,
         root=_root(paths),
         bom=bom,
     )
     _check(plan)
+    if list(paths) == [LISTING] and not is_audio():
+        plan = replace(plan, single=False)
+        _check(plan)
     return plan
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from audiotag.audio import streams, windows
 from audiotag.audio.helper_process import Ending, Warn
-from audiotag.audio.in_memory import Input, Sound
+from audiotag.audio.in_memory import Input, Sound, name_of
 from audiotag.audio.sources import Listening
 from audiotag.errors import AudioError
 from audiotag.label_set import Labels
@@ -177,7 +177,7 @@ def embed_files(
             if progress:
                 progress(event.path, event.end)
         else:
-            yield _embedding(str(event.path), computed, event.error, event.warning)
+            yield _embedding(name_of(event.path), computed, event.error, event.warning)
             computed = []
 
 
@@ -230,7 +230,7 @@ class _Pool:
 
     def result(self, ended: Ended) -> FileTags:
         """The file's tags, or its error."""
-        path, error, warning = str(ended.path), ended.error, ended.warning
+        path, error, warning = name_of(ended.path), ended.error, ended.warning
         if error is not None or self._scores is None:
             return FileTags(path, None, (), error=error or NO_AUDIO, warning=warning)
         scores = self._scores / (self._count if self._options.pool == "mean" else 1)

@@ -1,5 +1,6 @@
 """Sounds are at their time: late starts and gaps are silent, clocks that jump are not."""
 
+import struct
 from fractions import Fraction
 
 import av
@@ -8,7 +9,7 @@ import pytest
 
 from audiotag.audio.clock import DAY, JUMP, LONGEST, Clock
 from audiotag.audio.sources import Listening
-from tests.support.audio_files import add_picture, encoder_frames, mux_video, sine
+from tests.support.audio_files import add_picture, encoder_frames, mux_video, sine, write_av
 from tests.support.heard import RATE, heard
 
 VIDEO = {
@@ -151,3 +152,58 @@ def test_a_silent_track_beside_one_that_is_not(tmp_path, container, codec):
     assert np.abs(samples).max() > 0.5 and warnings == []
     for gains in ([0.0, 0.0], [1.0, 0.0], [1.0, 1.0]):
         assert heard(write_tracks(path, container, codec, gains))[1] == []
+
+
+@pytest.mark.parametrize("codec,rate", [("libopencore_amrnb", 8_000), ("adpcm_yamaha", 48_000)])
+def test_avi_has_no_times_to_keep_to(tmp_path, codec, rate):
+    """FFmpeg counts its blocks, wrongly where they are short."""
+    path = tmp_path / "sound.avi"
+    write_av(path, codec, "avi", None, sine(2, rate), rate)
+    samples, warnings = heard(path)
+    assert len(samples) / RATE == pytest.approx(2, abs=0.06) and warnings == []
+
+
+def test_packets_that_cannot_be_decoded_are_said(tmp_path):
+    path = tmp_path / "sound.mka"
+    write_av(path, "aac", "matroska", None, sine(2, RATE), RATE)
+    data = bytearray(path.read_bytes())
+    rng = np.random.default_rng(0)
+    for place in range(len(data) // 3, len(data) * 2 // 3, 200):
+        data[place : place + 40] = rng.bytes(40)
+    _, warnings = heard(bytes(data))
+    assert any("packets cannot be decoded, and are not heard" in text for text in warnings)
+    assert heard(path)[1] == []
+
+
+def with_edits(data: bytes, *edits: tuple[int, int]) -> bytes:
+    """An MP4 file with other edits: milliseconds that each takes, and its first sample."""
+    content = struct.pack(">II", 0, len(edits))
+    content += b"".join(struct.pack(">IiI", *edit, 0x10000) for edit in edits)
+    place = data.index(b"elst") - 4
+    end = place + int.from_bytes(data[place : place + 4], "big")
+    box = struct.pack(">I4s", 8 + len(content), b"elst") + content
+    changed = bytearray(data)
+    for name in (b"moov", b"trak", b"edts"):
+        at = data.index(name) - 4
+        size = int.from_bytes(data[at : at + 4], "big") + len(box) - (end - place)
+        changed[at : at + 4] = size.to_bytes(4, "big")
+    return bytes(changed[:place]) + box + bytes(changed[end:])
+
+
+EDITS = {
+    "all": ([(2000, 1024)], 0, 2), "a start that is cut": ([(1000, RATE + 1024)], 0, 1),
+    "an end that is cut": ([(500, 1024)], 0, 0.5), "silence": ([(3000, -1), (2000, 1024)], 3, 5),
+    "none": ([], 0, 2), "one that takes no time": ([(0, 1024)], 0, 2),
+    "one from beyond the end": ([(2000, 100 * RATE)], 0, 2),
+    "the same three times": ([(1000, 1024)] * 3, 0, 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edits", EDITS)
+def test_edit_lists(tmp_path, edits):
+    path = tmp_path / "sound.m4a"
+    write_av(path, "aac", "mp4", None, sine(2, RATE), RATE)
+    entries, begin, end = EDITS[edits]
+    samples, _ = heard(with_edits(path.read_bytes(), *entries))
+    assert onset(samples) == pytest.approx(begin, abs=0.06)
+    assert len(samples) / RATE == pytest.approx(end, abs=0.08)

@@ -1,12 +1,14 @@
 """Uncompressed files whose headers are wrong give what the right file gives."""
 
+import io
 import struct
 
+import av
 import numpy as np
 import pytest
 
 from audiotag.errors import AudioError
-from tests.support.audio_files import noise
+from tests.support.audio_files import encoder_frames, noise, write_av
 from tests.support.heard import RATE, as_libsndfile, heard, sound_file
 
 SAMPLES = noise(0.5, RATE, 2)
@@ -238,3 +240,86 @@ def test_zeros_where_there_should_be_chunks():
 def test_a_chunk_of_negative_size_ends():
     data = sound_file(SAMPLES, RATE, "CAF")
     check(put(data, data.index(b"data") + 4, -3, ">q"), as_libsndfile(data))
+
+
+def mono(code, bits, values) -> bytes:
+    """A WAV file of one channel with samples as they are."""
+    width = values.itemsize
+    return riff(
+        layout(code, RATE * width, width, bits, channels=1), chunk(b"data", values.tobytes())
+    )
+
+
+TONE = 0.5 * np.sin(np.arange(RATE) * 0.1)
+
+
+@pytest.mark.parametrize("gain", [1e-3, 1.0, 4.0])
+def test_floats_that_are_said_to_be_integers(gain):
+    samples, warnings = heard(mono(1, 32, (gain * TONE).astype("<f4")))
+    np.testing.assert_allclose(samples, TONE * min(gain, 2.0), atol=1e-6)
+    assert warnings == ["holds floating-point samples, though its header says integers"]
+
+
+@pytest.mark.parametrize("gain", [2.0**-23, 2.0**-10, 0.5, 2.0])
+def test_integers_are_no_floats(gain):
+    values = (gain * TONE * (2**31 - 1)).astype("<i4")
+    samples, warnings = heard(mono(1, 32, values))
+    np.testing.assert_allclose(samples, values / 2**31, atol=1e-6)
+    assert warnings == []
+
+
+def test_integers_of_64_bits():
+    samples, _ = heard(mono(1, 64, (TONE * 2**62).astype("<i8")))
+    np.testing.assert_allclose(samples, TONE / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("bits,kind", [(16, "<f2"), (24, "u1")])
+def test_short_floats_are_refused(bits, kind):
+    values = TONE.astype(kind) if bits == 16 else np.zeros(3 * RATE, kind)
+    data = riff(
+        layout(3, RATE * bits // 8, bits // 8, bits, channels=1), chunk(b"data", values.tobytes())
+    )
+    with pytest.raises(AudioError, match=f"its samples are floats of {bits} bits"):
+        heard(data)
+
+
+@pytest.mark.parametrize("offset", [2**31, UNKNOWN, 192_000])
+def test_an_aiff_offset_to_beyond_the_samples(offset):
+    data = sound_file(SAMPLES, RATE, "AIFF")
+    check(put(data, data.index(b"SSND") + 8, offset, ">I"), as_libsndfile(data))
+
+
+PIPED = [
+    *((container, "pcm_s16le") for container in ("w64", "wav", "caf")),
+    *((container, "pcm_s16be") for container in ("aiff", "au")),
+]
+
+
+@pytest.mark.parametrize("container,codec", PIPED)
+def test_what_ffmpeg_writes_into_a_pipe(container, codec):
+    class Pipe(io.RawIOBase):
+        written = b""
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.written += bytes(data)
+            return len(data)
+
+    pipe = Pipe()
+    with av.open(pipe, "w", format=container) as output:
+        sound = output.add_stream(codec, rate=RATE, layout="mono")
+        for frame in encoder_frames(sound.codec_context, TONE[:, None], RATE, "mono"):
+            output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+    samples, warnings = heard(pipe.written)
+    np.testing.assert_allclose(samples, TONE, atol=2**-15)
+    assert warnings == []
+
+
+def test_a_layout_that_only_ffmpeg_knows_is_left_as_it_is(tmp_path):
+    path = tmp_path / "sound.wav"
+    write_av(path, "eac3", "wav", None, TONE[:, None], RATE)  # a GUID of its own
+    samples, _ = heard(path)
+    assert len(samples) == pytest.approx(RATE, abs=2 * 1536) and np.std(samples) > 0.3

@@ -134,6 +134,19 @@ def test_audio_on_standard_input(here, model):
         assert arrays["paths"].tolist() == ["-"] and len(arrays["windows"]) == 2
 
 
+@pytest.mark.parametrize("format", ["audacity", "json", "raven", "table", "csv"])
+def test_a_recording_on_standard_input_is_one(here, model, format):
+    args = ("--format", format, "--top-k", "1")
+    piped = run("tag", "-", *args, model=model, stdin=Path(GOOD[2]).read_bytes())
+    named = run("tag", GOOD[2], *args, model=model)
+    assert piped.exit_code == named.exit_code == 0
+    expected = named.stdout.replace(GOOD[2], "-").replace(GOOD[2].split("/")[1], "-")
+    assert piped.stdout.split() == expected.split()
+    listed = run("tag", "-", *args, model=model, stdin=GOOD[2])
+    assert listed.exit_code == (2 if format == "audacity" else 0)
+    assert (listed.stdout == named.stdout) == (format not in ("audacity", "json"))
+
+
 def test_audio_that_cannot_be_decoded_is_named(here, model):
     result = run("tag", "-", "--format", "jsonl", model=model, stdin=bytes(1000))
     assert list(records(result.stdout)[0]) == ["path", "error"]
@@ -166,6 +179,9 @@ def test_urls_are_named_and_the_rest_is_tagged(here, model):
     assert ["is a URL" in line for line in lines] == [True, True, True, False]
     assert all("download it first" in line for line in lines[:2])
     assert "give its path alone" in lines[2] and result.exit_code == 1
+    assert [line.split(": ")[0] for line in lines[:3]] == [*urls, "file:///a.wav"]
+    listed = run("tag", "-", "--format", "jsonl", model=model, stdin="\n".join(urls))
+    assert [record["path"] for record in records(listed.stdout)] == urls
 
 
 def test_labels_of_one_recording_and_of_many(here, model):

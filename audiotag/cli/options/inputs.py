@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cached_property, wraps
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
 
@@ -113,7 +113,7 @@ class Inputs:
         Raises:
             click.UsageError: If there is none, or the list cannot be read.
         """
-        files = self._piped() if LISTING in self.paths else self._find(self.paths)
+        files = self._with_piped() if LISTING in self.paths else self._find(self.paths)
         with usage_errors():
             first = next(files, None)
         if first is None and self.paths == (LISTING,):
@@ -135,14 +135,27 @@ class Inputs:
             return None
         return find_files(self.paths, self.include, self.exclude)
 
-    def _piped(self) -> Iterator["Input"]:
-        """The files, where `-` stands for the paths that standard input lists, or for its audio."""
-        from audiotag.audio.in_memory import Sound
-        from audiotag.audio.standard_input import is_audio, listed_paths, read_head
+    def is_audio_piped(self) -> bool:
+        """Whether standard input is a recording, not a list of paths."""
+        from audiotag.audio.standard_input import is_audio
+
+        return is_audio(self._piped[1])
+
+    @cached_property
+    def _piped(self) -> tuple[IO[bytes], bytes]:
+        """Standard input, and its beginning, which has been read."""
+        from audiotag.audio.standard_input import read_head
 
         file = _standard_input()
-        head = read_head(file)
-        if not is_audio(head):
+        return file, read_head(file)
+
+    def _with_piped(self) -> Iterator["Input"]:
+        """The files, where `-` stands for the paths that standard input lists, or for its audio."""
+        from audiotag.audio.in_memory import Sound
+        from audiotag.audio.standard_input import listed_paths
+
+        file, head = self._piped
+        if not self.is_audio_piped():
             return self._find(self.paths, listed_paths(head, file))
         click.echo(f"Standard input is audio, not a list of paths; its name is {LISTING}", err=True)
         place = self.paths.index(LISTING)

@@ -62,7 +62,9 @@ def _grids(summary: "DataSummary", all_labels: bool) -> Iterator[Grid]:
         yield Grid(("labels together", "clips"), pairs)
     if summary.failures:
         counts = sorted(summary.failures.items(), key=lambda kind: -kind[1])
-        yield Grid(("not taken", "clips"), tuple((kind, f"{n:,}") for kind, n in counts))
+        yield Grid(
+            ("not taken, or doubtful", "clips"), tuple((kind, f"{n:,}") for kind, n in counts)
+        )
 
 
 def _parts(kind: str, parts: Sequence["PartSummary"]) -> Grid:

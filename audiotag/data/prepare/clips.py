@@ -11,10 +11,20 @@ from unicodedata import normalize
 import numpy as np
 
 from audiotag.audio.decoders import EMPTY_FILE
+from audiotag.audio.helper_process import Warn
+from audiotag.audio.in_memory import Sound
 from audiotag.audio.sources import NO_SAMPLES
-from audiotag.audio.streams import stream
+from audiotag.audio.streams import IN_MEMORY, stream
 from audiotag.data.encoding import FLAC, encode
-from audiotag.data.recordings import Audio, Failure, FileAudio, Recording, printable
+from audiotag.data.recordings import (
+    DOUBTFUL,
+    Audio,
+    BytesAudio,
+    Failure,
+    FileAudio,
+    Recording,
+    printable,
+)
 from audiotag.data.shards import ClipInfo, EncodedClip
 from audiotag.errors import AudioError
 
@@ -47,7 +57,8 @@ class Cutter:
     def clips(self, number: int, recording: Recording) -> Iterator[EncodedClip | Failure]:
         """The clips of the recording at position `number`, and what of it is left out."""
         recording = _printable(recording)
-        pieces = self._pieces(recording.audio)
+        warnings: list[str] = []
+        pieces = self._pieces(recording.audio, warnings.append)
         if recording.key is not None:
             pieces = islice(pieces, 1)
         first = 0
@@ -57,15 +68,16 @@ class Cutter:
                 first += len(samples)
         except AudioError as error:
             yield _failure(recording, error)
-            return
-        if not first:
-            yield Failure(recording.name, NO_SAMPLES, "empty")
+        else:
+            if not first:
+                yield Failure(recording.name, NO_SAMPLES, "empty")
+        yield from (Failure(recording.name, warning, DOUBTFUL) for warning in warnings)
 
-    def _pieces(self, audio: Audio) -> Iterator[np.ndarray]:
+    def _pieces(self, audio: Audio, warn: Warn) -> Iterator[np.ndarray]:
         """Consecutive samples (T,), all but the last of a clip's whole length."""
         size = max(1, round(self.seconds * self.sample_rate))
         held = np.empty(0, np.float32)
-        for block in self._blocks(audio):
+        for block in self._blocks(audio, warn):
             held = np.concatenate([held, block])
             while len(held) >= size:
                 yield held[:size]
@@ -73,11 +85,13 @@ class Cutter:
         if len(held):
             yield held
 
-    def _blocks(self, audio: Audio) -> Iterator[np.ndarray]:
+    def _blocks(self, audio: Audio, warn: Warn) -> Iterator[np.ndarray]:
+        if isinstance(audio, BytesAudio):
+            return stream(Sound(IN_MEMORY, audio.data), self.sample_rate, warn=warn)
         if not isinstance(audio, FileAudio):
             return iter((audio.read(self.sample_rate),))
         duration = None if audio.end is None else audio.end - audio.start
-        return stream(audio.path, self.sample_rate, audio.start, duration)
+        return stream(audio.path, self.sample_rate, audio.start, duration, warn=warn)
 
     def _clip(
         self, key: str, first: int, samples: np.ndarray, recording: Recording
@@ -144,7 +158,7 @@ def _cut_bytes(text: str, size: int) -> str:
 def _failure(recording: Recording, error: AudioError) -> Failure:
     """Why a recording could not be decoded; the failure names it, so its reason does not."""
     audio = recording.audio
-    name = audio.path if isinstance(audio, FileAudio) else "audio data"
+    name = audio.path if isinstance(audio, FileAudio) else IN_MEMORY
     return Failure(recording.name, str(error).removeprefix(f"{name}: "), _kind(audio, str(error)))
 
 

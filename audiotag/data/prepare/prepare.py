@@ -29,7 +29,7 @@ from audiotag.data.prepare.parts import (
 )
 from audiotag.data.prepare.plan import PreparationPlan, begin, claimed, is_finished
 from audiotag.data.progress import PreparationState
-from audiotag.data.recordings import DoubledClip, Failure, Recording, Source
+from audiotag.data.recordings import DOUBTFUL, DoubledClip, Failure, Recording, Source
 from audiotag.data.shards import SHARD_BYTES, EncodedClip, ShardWriter
 from audiotag.runtime.ordered_threads import work_ahead
 from audiotag.runtime.shares import WHOLE, Share
@@ -65,9 +65,10 @@ def prepare(
     """Decode recordings, cut them into clips and write a data set.
 
     Silent clips, duplicates and what cannot be decoded are left out and recorded in
-    `failures.jsonl`. A recording without a split goes to "valid" or "train" by a hash of its
-    group. A run that ended early resumes when it is called again with the same arguments, and the
-    data set is the same to the byte; one that is finished is left as it is.
+    `failures.jsonl`, where recordings that are doubtful are too. A recording without a split goes
+    to "valid" or "train" by a hash of its group. A run that ended early resumes when it is called
+    again with the same arguments, and the data set is the same to the byte; one that is finished is
+    left as it is.
 
     Args:
         source: The recordings.
@@ -213,5 +214,5 @@ def _reported(
     for result in results:
         yield result
         clips += isinstance(result.value, EncodedClip)
-        failures += isinstance(result.value, Failure)
+        failures += isinstance(result.value, Failure) and result.value.kind != DOUBTFUL
         report(PreparationState(before, result.place[0] + 1 - first, total, clips, failures))
