@@ -4,6 +4,10 @@
 """
 
 ARCHITECTURES = (  # in alphabetical order
+    "ced_base",
+    "ced_mini",
+    "ced_small",
+    "ced_tiny",
     "convformer_audio_s18",
     "convformer_dcls_audio_s18",
     "convnext_audio_atto",

@@ -5,9 +5,9 @@ lists its names in `ARCHITECTURES`; `stem` and `registry` are what families have
 `image_weights` loads the weights of image models, `complexity` counts parameters and operations.
 """
 
-from audiotag.backbones import convnext, convnext_at, fastvit, metaformer, mobilenet, yamnet
+from audiotag.backbones import ced, convnext, convnext_at, fastvit, metaformer, mobilenet, yamnet
 
-MODULES = (convnext, convnext_at, metaformer, fastvit, mobilenet, yamnet)
+MODULES = (ced, convnext, convnext_at, metaformer, fastvit, mobilenet, yamnet)
 
 
 def architectures() -> list[str]:

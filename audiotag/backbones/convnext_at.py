@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from audiotag.backbones.convnext import SIZES, AudioConvNeXt
 from audiotag.backbones.registry import unless_own
-from audiotag.backbones.stem import WEIGHT_STD
+from audiotag.backbones.stem import WEIGHT_STD, MelBatchNorm
 
 N_MELS = 224
 STEM_PATCH = 4  # mels and frames
@@ -45,14 +45,6 @@ class AudioConvNeXtAT(AudioConvNeXt):
         stem[0] = _patches(paper.in_channels, paper.out_channels)
         stem.insert(0, MelBatchNorm(n_mels))
         self.head.global_pool = MeanMaxPool()  # type: ignore[assignment]
-
-
-class MelBatchNorm(nn.BatchNorm2d):
-    """Batch norm of each mel band, over channels and frames."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise maps (B, in_chans, n_mels, frames)."""
-        return super().forward(input.transpose(1, 2)).transpose(1, 2)
 
 
 class MeanMaxPool(nn.Module):

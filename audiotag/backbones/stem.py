@@ -1,8 +1,11 @@
-"""The first convolution of every audio backbone of arXiv 2309.13972."""
+"""The first layers of audio backbones: what several families have in common."""
 
-from torch import nn
+from torch import Tensor, nn
 
-PATCH = (2, 16)  # mels x frames: a map of 128 x 1001 enters the stages as 64 x 62
+PATCH = (
+    2,
+    16,
+)  # mels x frames, of arXiv 2309.13972: a map of 128 x 1001 enters the stages as 64 x 62
 WEIGHT_STD = 0.02
 
 
@@ -14,3 +17,11 @@ def patch_conv(in_chans: int, channels: int, bias: bool) -> nn.Conv2d:
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
     return conv
+
+
+class MelBatchNorm(nn.BatchNorm2d):
+    """Batch norm of each mel band, over channels and frames."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise maps (B, in_chans, n_mels, frames)."""
+        return super().forward(input.transpose(1, 2)).transpose(1, 2)

@@ -21,6 +21,7 @@ def convert(checkpoint: Path, out: Path, arch: str | None) -> None:
         each with dense or DCLS convolutions; training checkpoints too
       ConvNeXt-Tiny-AT (arXiv 2306.00830; topel/ConvNeXt-Tiny-AT on the Hub)
       EfficientAT mn of any width (arXiv 2211.04772)
+      CED (arXiv 2308.11957), as on Zenodo and as on the Hub (mispeech/ced-base)
 
     Only tensors are read: a file that would run code is refused. A repository on the Hub that
     holds such weights as model.safetensors need not be converted: name it with --model, as

@@ -6,6 +6,7 @@ from typing import Any, cast
 from torch import nn
 
 from audiotag.errors import ModelError
+from audiotag.features.ced import CedMel
 from audiotag.features.efficientat import EfficientATMel
 from audiotag.features.log_mel import LogMel
 from audiotag.features.mel_bank import MelBank
@@ -15,6 +16,7 @@ from audiotag.features.yamnet import YamnetMel
 FRONT_ENDS: dict[str, type[nn.Module]] = {
     "log_mel": LogMel,
     "efficientat_mel": EfficientATMel,
+    "ced_mel": CedMel,
     "yamnet_mel": YamnetMel,
 }
 

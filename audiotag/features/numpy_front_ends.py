@@ -1,7 +1,7 @@
 """The front ends in NumPy, for ONNX models that take log-mel maps: no torch is imported.
 
-They equal `log_mel.LogMel` and `efficientat.EfficientATMel`, whose arguments they take. Window and
-mel bands are theirs too, out of the ONNX file.
+They equal `log_mel.LogMel`, `efficientat.EfficientATMel` and `ced.CedMel`, whose arguments they
+take. Window and mel bands are theirs too, out of the ONNX file.
 """
 
 from typing import Any, Protocol
@@ -73,9 +73,28 @@ class NumpyEfficientATMel:
         return level
 
 
+class NumpyCedMel:
+    """`ced.CedMel`.
+
+    Args:
+        bank: Its window and bands.
+        arguments: Its arguments, defaults spelled out.
+    """
+
+    def __init__(self, bank: MelBank, arguments: dict[str, Any]) -> None:
+        self._decibels = NumpyLogMel(bank, {**arguments, "mean": 0.0, "std": 1.0})
+        self._top_db = np.float32(arguments["top_db"])
+
+    def __call__(self, waveforms: Array) -> Array:
+        """Maps (B, 1, n_mels, 1 + T // hop_length) float32 of waveforms (B, T) float32."""
+        level = self._decibels(waveforms)
+        return np.maximum(level, level.max((1, 2, 3), keepdims=True) - self._top_db, out=level)
+
+
 FRONT_ENDS: dict[str, type[NumpyFrontEnd]] = {
     "log_mel": NumpyLogMel,
     "efficientat_mel": NumpyEfficientATMel,
+    "ced_mel": NumpyCedMel,
 }
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from audiotag.errors import ModelError
+from audiotag.features.ced import CedMel
 from audiotag.features.efficientat import EfficientATMel
 from audiotag.features.log_mel import LogMel
 from audiotag.features.matmul_stft import PowerSpectrum
@@ -47,9 +48,14 @@ class OnnxEfficientATMel(EfficientATMel):
         return self._in_bands(waveform)
 
 
+class OnnxCedMel(OnnxLogMel, CedMel):
+    """`CedMel`, its spectrum from matrix products; arguments and maps are the same."""
+
+
 ONNX_FRONT_ENDS: dict[str, type[nn.Module]] = {
     "log_mel": OnnxLogMel,
     "efficientat_mel": OnnxEfficientATMel,
+    "ced_mel": OnnxCedMel,
 }
 
 

@@ -43,6 +43,7 @@ FRONT_END: dict[str, Limits] = {
     "f_max": (float, 1.0, 384_000.0),
     "mean": (float, -1e6, 1e6),
     "std": (float, 1e-6, 1e6),
+    "top_db": (float, 1.0, 1e6),
 }
 DCLS: dict[str, Limits] = {
     "match_kernel": (int, 1, MAX_KERNEL),

@@ -85,6 +85,8 @@ def _architecture(name: str) -> Architecture:
 def _method(name: str) -> str:
     if "dcls" in name:
         return "DCLS bilinear 17x17" if name.endswith("17") else "DCLS-Gauss 23x23"
+    if name.startswith("ced"):
+        return "transformer"
     if name == "yamnet":
         return "MobileNetV1"
     return "MobileNetV3" if name.startswith("mn") else "7x7"

@@ -16,6 +16,8 @@ CASES = [
     ("log_mel", {"mel_scale": "slaney", "norm": "slaney", "n_mels": 224}),
     ("log_mel", {"sample_rate": 16_000, "n_fft": 400, "hop_length": 160, "f_max": 8000.0}),
     ("efficientat_mel", {}),
+    ("ced_mel", {}),
+    ("ced_mel", {"top_db": 30.0}),
     ("efficientat_mel", {"n_mels": 64, "win_length": 1024, "f_min": 40.0}),
 ]
 # Normalised maps. The logarithm of a 32-bit transform that is nearly 0 in a narrow band differs by

@@ -13,10 +13,9 @@ INPUT_SHAPE = (2, 1, 128, 1001)
 
 def state_dict(model: str) -> dict[str, torch.Tensor]:
     """Every tensor of the reference's model, filled by its key."""
-    with (FOLDER / f"{model}.tsv").open(newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
     return {
-        row["key"]: _fill(row.get("tied_to") or row["key"], _shape(row["shape"])) for row in rows
+        row["key"]: _fill(row.get("tied_to") or row["key"], _shape(row["shape"]))
+        for row in _rows(model)
     }
 
 
@@ -33,6 +32,16 @@ def maps() -> torch.Tensor:
     return torch.from_numpy(_normal("input", INPUT_SHAPE).astype(np.float32))
 
 
+def ced_maps(frames: int) -> torch.Tensor:
+    """CED's input (2, 1, 64, frames) in dB."""
+    return torch.from_numpy(_normal(f"input{frames}", (2, 1, 64, frames)).astype(np.float32))
+
+
+def ced_hub_keys(model: str) -> dict[str, str]:
+    """The Hub's name of each of a CED's tensors, by its name on Zenodo."""
+    return {row["key"]: row["hub key"] for row in _rows(model) if row["hub key"]}
+
+
 def logits(model: str) -> torch.Tensor:
     """What the reference answers, (2, 527)."""
     return torch.from_numpy(np.load(FOLDER / f"{model}.logits.npy"))
@@ -47,6 +56,11 @@ def difference(model: torch.nn.Module, name: str) -> float:
     """Largest difference between a model's logits and the reference's."""
     with torch.inference_mode():
         return (model(maps()) - logits(name)).abs().max().item()
+
+
+def _rows(model: str) -> list[dict[str, str]]:
+    with (FOLDER / f"{model}.tsv").open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -71,6 +85,8 @@ def _fill(key: str, shape: tuple[int, ...]) -> torch.Tensor:
         x = 0.23 + 0.5 * np.abs(x)
     elif name == "bias":
         x = 0.02 * x
+    elif name.endswith("pos_embed"):
+        x = 0.1 * x
     elif name.startswith("layer_scale") or name == "gamma":
         x = 0.1 * x
     elif x.ndim <= 1 or name == "scale":

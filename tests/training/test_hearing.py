@@ -34,6 +34,7 @@ ARCHITECTURES = {
     "test_efficientnet": {},
     "mn01_as": {},
     "test_convnext": {},
+    "ced_tiny": {"embed_dim": 48, "num_heads": 2, "depth": 2},
 }
 
 

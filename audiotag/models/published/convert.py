@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audiotag.backbones import convnext, convnext_at, fastvit, metaformer, mobilenet
+from audiotag.backbones import ced, convnext, convnext_at, fastvit, metaformer, mobilenet
 from audiotag.errors import ModelError
 from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.folder import CONFIG_FILE
 from audiotag.models.model import Model
 from audiotag.models.published.layouts import (
+    CED,
+    CED_HUB,
     CONVFORMER,
     CONVNEXT,
     CONVNEXT_TINY_AT,
@@ -181,6 +183,15 @@ def _convnext_at_config(published: State, labels: Labels) -> ModelConfig:
     return ModelConfig("convnext_tiny_at", labels, front_end_args=front_end_args)
 
 
+def _ced_config(published: State, labels: Labels) -> ModelConfig:
+    """A CED of the published width, which takes what is at least a patch long."""
+    width = len(published["outputlayer.0.weight"])
+    architecture, model_args = ced.architecture_of(width)
+    return ModelConfig(
+        architecture, labels, model_args, front_end="ced_mel", min_duration=ced.MIN_DURATION
+    )
+
+
 def _efficientat_config(published: State, labels: Labels) -> ModelConfig:
     """EfficientAT's MobileNetV3 of any width (arXiv 2211.04772), with its own front end."""
     hidden_size = len(published["classifier.2.weight"])
@@ -201,6 +212,8 @@ def _rename_efficientat(published: State, backbone: nn.Module) -> State:
 
 
 READERS = {
+    CED: Reader("outputlayer.1.weight", _ced_config, ced.from_published),
+    CED_HUB: Reader("outputlayer.1.weight", _ced_config, ced.from_published),
     EFFICIENTAT: Reader("classifier.5.weight", _efficientat_config, _rename_efficientat),
     CONVNEXT_TINY_AT: Reader(
         "head_audioset.weight", _convnext_at_config, convnext_at.from_reference

@@ -53,7 +53,15 @@ FASTVIT = Layout(
     "DCLS-Audio FastViT",
     frozenset({"patch_embed.weight", "network.0.0.layer_scale", "head.weight"}),
 )
-LAYOUTS = (EFFICIENTAT, CONVNEXT_TINY_AT, CONVNEXT, CONVFORMER, FASTVIT)
+CED = Layout(
+    "CED",  # on Zenodo
+    frozenset({"init_bn.1.running_mean", "time_pos_embed", "outputlayer.1.weight"}),
+)
+CED_HUB = Layout(
+    "CED on the Hub",
+    frozenset({"encoder.init_bn.running_mean", "encoder.time_pos_embed", "outputlayer.1.weight"}),
+)
+LAYOUTS = (CED, CED_HUB, EFFICIENTAT, CONVNEXT_TINY_AT, CONVNEXT, CONVFORMER, FASTVIT)
 
 
 def recognise(keys: Collection[str], source: object) -> Layout:
