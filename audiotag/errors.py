@@ -26,4 +26,4 @@ class OutputError(AudioTagError):
 
 
 class HubError(AudioTagError):
-    """A Hugging Face Hub request that failed."""
+    """A request to the Hugging Face Hub, or another place of models, that failed."""

@@ -26,6 +26,7 @@ from audiotag.layers.folding import fold
 from audiotag.models.config import read_config
 from audiotag.models.folder import DEFAULT_NAME
 from audiotag.models.model import Model
+from audiotag.models.published.names import MODELS
 from audiotag.runtime.devices import select_device
 from audiotag.tagging.locate import model_folder
 from audiotag.training.losses import label_loss
@@ -211,7 +212,10 @@ def autocast(setting: Setting) -> AbstractContextManager:
 
 
 def _is_saved(name: str) -> bool:
-    return name == DEFAULT_NAME or "/" in name or Path(name).is_dir()
+    """Whether a name is of a model with weights; where it is that of an architecture too, random
+    ones take as long, and need no download."""
+    is_published = name in MODELS and not timm.is_model(name)
+    return name == DEFAULT_NAME or is_published or "/" in name or Path(name).is_dir()
 
 
 def _use_package(model: nn.Module) -> None:

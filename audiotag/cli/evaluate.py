@@ -88,7 +88,7 @@ def evaluate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Measure MODEL (folder, .onnx file or Hub id) on the prepared data set DATA.
+    """Measure MODEL (folder, .onnx file, Hub id or name) on the prepared data set DATA.
 
     The folder of a cross-validation (audiotag train --folds) is a MODEL too: each clip is scored
     by the run that was trained without it. The folder of a sweep over seeds (--sweep

@@ -15,9 +15,10 @@ from audiotag.cli.options.types import NEW_FILE
 def export(model: str, out: Path, waveform: bool, int8: bool) -> None:
     """Write a model as an ONNX file, which needs no PyTorch.
 
-    MODEL is a model folder, a Hub id, or `default`. OUT.onnx can be named with --model, and runs
-    in any program that runs ONNX. Its outputs are called scores and embedding; the labels are in
-    its metadata. It is written only if its scores differ from the model's by at most 0.0001.
+    MODEL is a model folder, a Hub id, a name as ced-tiny, or `default`. OUT.onnx can be named with
+    --model, and runs in any program that runs ONNX. Its outputs are called scores and embedding;
+    the labels are in its metadata. It is written only if its scores differ from the model's by at
+    most 0.0001.
 
     \b
     Example:

@@ -64,7 +64,7 @@ def finetune(
     keep: bool,
     **shortcuts: str | float | None,
 ) -> None:
-    """Adapt MODEL (folder, Hub id, or `default` for the embedded one) to the labels of a data set.
+    """Adapt MODEL (folder, Hub id, name, or `default` for the embedded one) to the labels of DATA.
 
     Settings that are not given are chosen by the number and the length of the clips; recipe.toml
     in the run folder lists them. Recordings under a label called background, noise or none, and

@@ -12,7 +12,8 @@ from audiotag.cli.options.inputs import hub_usage
 @click.option(
     "--model",
     metavar="MODEL",
-    help="Model folder, .onnx file or Hub id; without it, the embedded model.",
+    help="Model folder, .onnx file, Hub id, or name that `audiotag models` lists; without it, the "
+    "embedded model.",
 )
 def labels(word: str | None, model: str | None) -> None:
     """List the classes of a model, each with what is above it in AudioSet's ontology.

@@ -15,8 +15,8 @@ from audiotag.cli.options.inputs import hub_usage
 )
 @click.option(
     "--remove",
-    metavar="OWNER/NAME[@REVISION]",
-    help="Remove a downloaded model from the Hub's cache: all its revisions, or one.",
+    metavar="NAME|OWNER/NAME[@REVISION]",
+    help="Remove a downloaded model from the cache: all its revisions, or one.",
 )
 def models(details: bool, remove: str | None) -> None:
     """List models that can be used, and architectures that can be trained.
@@ -50,9 +50,9 @@ def models(details: bool, remove: str | None) -> None:
 
 
 def _remove(repo_id: str) -> None:
-    from audiotag.hub import cache, client
+    from audiotag.hub import cache
 
     with hub_usage():
-        client.HubId.parse(repo_id)
+        cache.meant(repo_id)
     freed = cache.remove(repo_id)
     click.echo(f"{repo_id}: removed, {freed / 1e6:.1f} MB freed")

@@ -15,7 +15,7 @@ def announce(out: Path, resume: bool) -> None:
 
 def finish(run: Path) -> None:
     """Leave an ONNX file in the run's folder, and say what to do with it."""
-    from audiotag.training.run_folder.onnx_file import write_onnx
+    from audiotag.models.onnx.in_folder import write_onnx
 
     reason = write_onnx(run)
     if reason is not None:

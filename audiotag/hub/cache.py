@@ -15,8 +15,10 @@ from huggingface_hub.errors import CacheNotFound
 
 from audiotag.errors import HubError
 from audiotag.hub.client import HubId
-from audiotag.hub.converted import kept
+from audiotag.hub.converted import assets_of, kept
+from audiotag.hub.published import cached_name
 from audiotag.models.folder import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, is_own_config
+from audiotag.models.published.names import MODELS
 
 SHOWN_COMMIT = 8  # of its 40 digits
 
@@ -26,8 +28,8 @@ class CachedModel:
     """A model in the cache, as of one commit.
 
     Attributes:
-        name: `owner/name`.
-        commit: Its hash.
+        name: `owner/name`; of a published model that is not on the Hub, its name.
+        commit: Its hash; of a published model, its release.
         refs: Branches and tags that pointed to it when it was downloaded.
         folder: The model folder.
         converted: Model folders made from another publisher's weights, one for each version of
@@ -76,7 +78,8 @@ def remove(repo_id: str) -> int:
     """Remove a model from the caches.
 
     Args:
-        repo_id: `owner/name` for all its revisions, or `owner/name@revision`.
+        repo_id: `owner/name` for all its revisions, `owner/name@revision`, or the name of a
+            published model.
 
     Returns:
         Bytes freed.
@@ -84,7 +87,7 @@ def remove(repo_id: str) -> int:
     Raises:
         HubError: If it is not a Hub id, or no such model is in the caches.
     """
-    wanted = HubId.parse(repo_id)
+    wanted = meant(repo_id)
     models = [model for model in cached_models() if model.is_meant(wanted)]
     if not models:
         raise HubError(f"{wanted} is not in the cache; audiotag models lists what is")
@@ -96,10 +99,19 @@ def remove(repo_id: str) -> int:
     plan = replace(downloads, repos=own).delete_revisions(*unwanted)
     plan.execute()
     freed = plan.expected_freed_size
-    for folder in (folder for model in models for folder in model.converted):
+    for folder in (folder for model in models for folder in _assets(model)):
         freed += _size(folder)
         shutil.rmtree(folder)
     return freed
+
+
+def meant(name: str) -> HubId:
+    """The Hub id of a model, or what stands for it in the cache: see `CachedModel.name`.
+
+    Raises:
+        HubError: If it is neither a Hub id nor the name of a published model.
+    """
+    return HubId(cached_name(MODELS[name])) if name in MODELS else HubId.parse(name)
 
 
 def _downloads() -> HFCacheInfo:
@@ -115,7 +127,8 @@ def _model(
     name: str, commit: str, download: CachedRevisionInfo | None, converted: Sequence[Path]
 ) -> CachedModel | None:
     """The model of a commit of a repository; None if audiotag cannot use it."""
-    size = sum(map(_size, converted)) + (0 if download is None else download.size_on_disk)
+    size = sum(map(_size, (*converted, *_original(name, commit))))
+    size += 0 if download is None else download.size_on_disk
     refs = () if download is None else tuple(sorted(download.refs))
     if converted:
         folder = converted[-1]
@@ -127,6 +140,17 @@ def _model(
     return (
         CachedModel(name, commit, refs, folder, tuple(converted), size, max(read)) if read else None
     )
+
+
+def _assets(model: CachedModel) -> tuple[Path, ...]:
+    """Folders of a model in the assets cache."""
+    return (*model.converted, *_original(model.name, model.commit))
+
+
+def _original(name: str, commit: str) -> tuple[Path, ...]:
+    """The folder with what was downloaded of a published model that is not on the Hub, if there."""
+    folder = assets_of(name) / commit
+    return (folder,) if folder.is_dir() else ()
 
 
 def _weights(folder: Path) -> list[str]:

@@ -9,8 +9,10 @@ from huggingface_hub.utils import validate_repo_id
 
 from audiotag.errors import HubError
 from audiotag.models.folder import LIBRARY
+from audiotag.models.published.names import nearest
 from audiotag.runtime.version import __version__
 
+WRITE = "write OWNER/NAME or OWNER/NAME@REVISION"
 CONVERTIBLE = (".pt", ".pth")
 PICKLES = (*CONVERTIBLE, ".bin", ".ckpt", ".pickle", ".pkl")
 
@@ -31,7 +33,9 @@ class HubId:
         """
         match = re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", text)
         if match is None:
-            raise HubError(f"{text!r} is not a Hub id; write OWNER/NAME or OWNER/NAME@REVISION")
+            near = nearest(text)
+            meant = f"did you mean {' or '.join(near)}?" if near else WRITE
+            raise HubError(f"{text!r} is not a Hub id; {meant}")
         name, own = match.groups()
         try:
             validate_repo_id(name)
@@ -45,8 +49,12 @@ class HubId:
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
 
-def open_client(token: str | None) -> HfApi:
+def open_client(token: str | None, endpoint: str | None = None) -> HfApi:
     """The Hub's client. A malformed token is refused here, as the client's error would show it.
+
+    Args:
+        token: Instead of HF_TOKEN or the one of `hf auth login`.
+        endpoint: Address of the Hub, or of a mirror; HF_ENDPOINT unless given.
 
     Raises:
         HubError: If the token has characters that no token has.
@@ -54,4 +62,4 @@ def open_client(token: str | None) -> HfApi:
     token = (token or "").strip() or None
     if token and not re.fullmatch(r"[!-~]+", token):
         raise HubError("the token holds characters that no token has; copy it again")
-    return HfApi(token=token, library_name=LIBRARY, library_version=__version__)
+    return HfApi(endpoint=endpoint, token=token, library_name=LIBRARY, library_version=__version__)

@@ -38,6 +38,7 @@ def pull(
     local_dir: Path | str | None = None,
     verify: bool = False,
     token: str | None = None,
+    endpoint: str | None = None,
 ) -> Path:
     """The folder of a model on the Hub; files that are not in the cache are downloaded.
 
@@ -50,13 +51,14 @@ def pull(
         local_dir: Download into this folder instead of the cache.
         verify: Compare the files with the Hub's hashes.
         token: Instead of HF_TOKEN or the one of `hf auth login`.
+        endpoint: Address of the Hub, or of a mirror; HF_ENDPOINT unless given.
 
     Raises:
         HubError: If the model cannot be downloaded, has no known layout, or a file is damaged.
         ModelError: If another publisher's model does not fit its architecture.
     """
     source = HubId.parse(repo_id, revision)
-    api = open_client(token)
+    api = open_client(token, endpoint)
     with explained(api, source.name, source.revision, local_dir):
         if local_dir or verify:
             folder = patiently(partial(_fetched, api, source, local_dir))

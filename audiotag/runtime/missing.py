@@ -13,6 +13,7 @@ PACKAGES = {
     "onnx": ("onnx", "train"),
     "matplotlib": ("matplotlib", "train"),
     "h5py": ("h5py", "train"),
+    "pooch": ("pooch", "train"),
     "yt_dlp": ("yt-dlp", "youtube"),
     "imageio_ffmpeg": ("imageio-ffmpeg", "youtube"),
     "wandb": ("wandb", "wandb"),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from audiotag.architectures import ARCHITECTURES
 from audiotag.errors import ModelError
-from audiotag.models.folder import DEFAULT_NAME
+from audiotag.models.folder import CONFIG_FILE, DEFAULT_NAME
+from audiotag.models.published.names import MODELS, NOT_OFFERED, nearest
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -15,15 +16,21 @@ def model_folder(model: str | Path | None) -> Path:
     """The folder of a model, downloaded if it has to be.
 
     Args:
-        model: Model folder, Hub id (`owner/name[@revision]`), or "default" or nothing for the
-            embedded default.
+        model: Model folder, name of a published model, Hub id (`owner/name[@revision]`), or
+            "default" or nothing for the embedded default. A model folder of the same name goes
+            before a published model.
 
     Raises:
-        ModelError: If it is neither a folder nor a Hub id.
-        HubError: If a Hub model cannot be had.
+        ModelError: If it is none of these.
+        HubError: If a model cannot be downloaded.
     """
     if model in (None, DEFAULT_NAME):
         return Path(str(files("audiotag") / "assets" / "embedded"))
+    published = MODELS.get(str(model))
+    if published is not None and not (Path(str(model)) / CONFIG_FILE).is_file():
+        from audiotag.hub.published import published_folder
+
+        return published_folder(published)
     if Path(model).is_dir():
         return Path(model)
     if HUB_ID.fullmatch(str(model)) and not str(model).startswith("."):
@@ -35,12 +42,23 @@ def model_folder(model: str | Path | None) -> Path:
 
 def model_name(model: str | Path | None, folder: Path) -> str:
     """How messages call a model that lies in this folder."""
-    return DEFAULT_NAME if model in (None, DEFAULT_NAME) else folder.name
+    if model in (None, DEFAULT_NAME):
+        return DEFAULT_NAME
+    return str(model) if model in MODELS else folder.name
 
 
 def _unknown(model: str) -> str:
     if Path(model).suffix == ".onnx":
         return f"{model} can only tag and embed; give the model folder that it was exported from"
+    if model in NOT_OFFERED:
+        return NOT_OFFERED[model]
+    if (named := model.replace("_", "-")) in MODELS:
+        return f"{model} is an architecture; the model with published weights is {named}"
     if model in ARCHITECTURES:
         return f"{model} is an architecture without weights; train it, or name a folder or Hub id"
-    return f"no model {model!r}: give a model folder, an .onnx file or a Hub id (owner/name)"
+    if near := nearest(model):
+        return f"no model {model!r}; did you mean {' or '.join(near)}?"
+    return (
+        f"no model {model!r}: give a model folder, an .onnx file, a Hub id (owner/name), or a name "
+        "that audiotag models lists"
+    )

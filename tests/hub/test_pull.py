@@ -71,7 +71,7 @@ def test_another_publishers_model_is_converted_once(
     folder = Path(run("pull", foreign).out.rstrip("\n"))
     assert folder.is_relative_to(Path(environment["HF_HOME"]) / "assets" / "audiotag")
     made, seen = contents(folder), len(hub.requests)
-    assert made.keys() == {"config.json", "model.safetensors"}
+    assert made.keys() == {"config.json", "model.onnx", "model.safetensors"}
     assert run(*arguments) == Ended(0, first.out, "")
     assert contents(folder) == made and not any("/large/" in x for x in hub.requests[seen:])
     assert run("tag", wav, "--model", folder, *arguments[4:]).out == first.out
@@ -114,7 +114,7 @@ def test_another_librarys_config_does_not_hide_a_known_layout(hub, run, theirs, 
 def test_another_publishers_model_in_a_local_dir_and_verified(run, foreign, tmp_path):
     wanted = tmp_path / "here"
     assert run("pull", foreign, "--local-dir", wanted, "--verify").out == f"{wanted}\n"
-    assert contents(wanted).keys() == {"config.json", "model.safetensors"}
+    assert contents(wanted).keys() == {"config.json", "model.onnx", "model.safetensors"}
     cached = run("pull", foreign, "--verify").out.rstrip("\n")
     assert load_file(Path(cached) / "model.safetensors").keys()
 

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,10 +81,15 @@ def hub():
 @pytest.fixture(scope="session")
 def environment(hub, tmp_path_factory) -> dict[str, str]:
     """Variables of a client that knows only this Hub and an empty cache."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGG"))}
+    return variables(tmp_path_factory.mktemp("hf")) | {"HF_ENDPOINT": hub.url}
+
+
+def variables(home: Path) -> dict[str, str]:
+    """Those of this process, but of the Hub only that its caches lie here."""
+    ours = ("HF_", "HUGG", "AUDIOTAG_MIRROR")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return kept | {
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": str(tmp_path_factory.mktemp("hf")),
+        "HF_HOME": str(home),
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PYTHONPATH": str(Path(__file__).parents[2]),
@@ -93,6 +100,13 @@ def environment(hub, tmp_path_factory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def run(environment):
     """A function (*arguments, token) that runs an audiotag command or, after "-c", Python code."""
+    with commands(environment) as command:
+        yield command
+
+
+@contextmanager
+def commands(environment: dict[str, str]) -> Iterator[Callable[..., "Ended"]]:
+    """A context with the function of `run`, in a process with these variables."""
     worker = subprocess.Popen(
         [sys.executable, "-c", WORKER],
         env=environment,
@@ -107,9 +121,11 @@ def run(environment):
         worker.stdin.flush()
         return Ended(*json.loads(worker.stdout.readline()))
 
-    yield command
-    worker.terminate()
-    worker.wait(TIMEOUT)
+    try:
+        yield command
+    finally:
+        worker.terminate()
+        worker.wait(TIMEOUT)
 
 
 def run_alone(environment: dict[str, str], *arguments: str) -> Ended:

@@ -128,7 +128,10 @@ class LoopbackHub:
         repositories: By `owner/name`.
         requests: Method and path of each request so far, and the range of a part of a file.
         watch: Called with the path of each request before it is answered.
+        more_routes: What else a server of another class answers.
     """
+
+    more_routes: "Iterable[Route]" = ()
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
@@ -140,7 +143,8 @@ class LoopbackHub:
         self._cut: int | None = None
 
     def __enter__(self) -> "LoopbackHub":
-        handler = type("BoundHandler", (Handler,), {"hub": self})
+        bound = {"hub": self, "routes": (*ROUTES, *self.more_routes)}
+        handler = type("BoundHandler", (Handler,), bound)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -213,6 +217,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     hub: LoopbackHub
+    routes: "Iterable[Route]"
 
     def log_message(self, *_: object) -> None:
         """Keep the tests' output clean."""
@@ -249,7 +254,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: str) -> Reply:
         method = "GET" if self.command == "HEAD" else self.command
-        for wanted, pattern, route in ROUTES:
+        for wanted, pattern, route in self.routes:
             if wanted == method and (match := re.fullmatch(pattern, path)):
                 return route(self, **{k: unquote(v) for k, v in match.groupdict().items()})
         raise Refusal(404, f"no route for {method} {path}")
@@ -467,7 +472,8 @@ def _is_large(path: str) -> bool:
     return path.endswith(LARGE_SUFFIXES)
 
 
-ROUTES: Iterable[tuple[str, str, Callable[..., Reply]]] = (
+Route = tuple[str, str, Callable[..., Reply]]  # method, pattern of a path, what answers
+ROUTES: Iterable[Route] = (
     ("POST", "/api/repos/create", create),
     ("POST", "/api/validate-yaml", validate_card),
     ("GET", f"/api/{KIND}/{NAME}", info),

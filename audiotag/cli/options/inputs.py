@@ -30,7 +30,8 @@ OPTIONS = (
     click.option(
         "--model",
         metavar="MODEL",
-        help="Model folder, .onnx file or Hub id; without it, the embedded model.",
+        help="Model folder, .onnx file, Hub id, or name that `audiotag models` lists; without it, "
+        "the embedded model.",
     ),
     click.option(
         "--window",

@@ -3,9 +3,10 @@
 `layouts` tells a checkpoint's publisher by its keys; `READERS` has how to read each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -79,14 +80,25 @@ def convert(checkpoint: Path, out: Path, architecture: str | None = None) -> Pat
     return out
 
 
-def import_checkpoint(checkpoint: Path, architecture: str | None = None) -> Model:
-    """The tagger in a published checkpoint; arguments and errors as `convert`."""
+def import_checkpoint(
+    checkpoint: Path,
+    architecture: str | None = None,
+    front_end_args: Mapping[str, Any] = MappingProxyType({}),
+) -> Model:
+    """The tagger in a published checkpoint; arguments and errors as `convert`.
+
+    Args:
+        checkpoint: As of `convert`.
+        architecture: As of `convert`.
+        front_end_args: What its front end has otherwise than others of its layout.
+    """
     published = read_weights(checkpoint)
     layout = recognise(published.keys(), checkpoint)
     reader = READERS[layout]
     config = reader.config(published, _labels(published, layout, reader.classifier))
     if architecture not in (None, config.architecture):
         config = replace(config, architecture=architecture, model_args={})
+    config = replace(config, front_end_args={**config.front_end_args, **front_end_args})
     tagger = Model.create(config)
     state = _renamed(published, reader, tagger, checkpoint)
     _check_fit(tagger.backbone.state_dict(), state, checkpoint, config.architecture)

@@ -61,7 +61,7 @@ CED_HUB = Layout(
     "CED on the Hub",
     frozenset({"encoder.init_bn.running_mean", "encoder.time_pos_embed", "outputlayer.1.weight"}),
 )
-LAYOUTS = (CED, CED_HUB, EFFICIENTAT, CONVNEXT_TINY_AT, CONVNEXT, CONVFORMER, FASTVIT)
+LAYOUTS = (EFFICIENTAT, CONVNEXT_TINY_AT, CONVNEXT, CONVFORMER, FASTVIT, CED, CED_HUB)
 
 
 def recognise(keys: Collection[str], source: object) -> Layout:

@@ -1,4 +1,4 @@
-"""The ONNX file of a run: with it the model tags without PyTorch, and starts at once."""
+"""The ONNX file of a model folder: with it the model tags without PyTorch, and starts at once."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from audiotag.models.onnx.export import export
 from audiotag.models.onnx.model import OnnxModel
 
 
-def write_onnx(run: Path) -> str | None:
-    """Write `model.onnx` beside a run's weights; its scores are compared with the model's first.
+def write_onnx(folder: Path) -> str | None:
+    """Write `model.onnx` beside a model's weights; its scores are compared with the model's first.
 
     Returns:
         Why there is none, as where the exporter or the front end does not know a layer; None if
@@ -19,9 +19,9 @@ def write_onnx(run: Path) -> str | None:
     Raises:
         OutputError: If it cannot be written.
     """
-    path = run / ONNX_FILE
+    path = folder / ONNX_FILE
     try:
-        export(Model.load(run), path)
+        export(Model.load(folder), path)
         OnnxModel.load(path)
     except ModelError as error:
         path.unlink(missing_ok=True)
