@@ -201,8 +201,8 @@ MODELS: Mapping[str, PublishedModel] = MappingProxyType(
 
 def _untold(name: str, other: str) -> str:
     return (
-        f"{name} has no public file that can be told from that of {other}: its authors' README "
-        f"links both names to one file; name {other}, or train {name}"
+        f"{name} is an architecture without weights: its authors' README links it to the file of "
+        f"{other}, from which its own cannot be told; name {other}, or train {name}"
     )
 
 
