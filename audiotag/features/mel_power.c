@@ -1,9 +1,9 @@
 /* Power of a waveform in mel bands, LANES frames at once: one frame in each lane of a vector.
 
-   A frame of N real samples x, windowed, is transformed as N / 2 complex ones, z[n] = x[2n] +
-   i x[2n + 1], by passes of radix 4 and, where need be, one of radix 2, in place (decimation in
-   frequency: block r of a pass is left with the bins 4k + r). The bins of x are then, with
-   w = exp(-2 pi i / N) and Z[N / 2] = Z[0],
+   A windowed frame of N real samples x is transformed as N / 2 complex values,
+   z[n] = x[2n] + i x[2n + 1], in place, by passes of radix 4 and, if needed, one of radix 2
+   (decimation in frequency: after a pass, block r holds the bins 4k + r). With
+   w = exp(-2 pi i / N) and Z[N / 2] = Z[0], the bins of x are then
 
        2 X[k] = Z[k] + conj Z[N/2 - k] - i w^k (Z[k] - conj Z[N/2 - k])  */
 
@@ -29,7 +29,7 @@ typedef struct { /* filled in by mel_power.py, in this order */
     const float *weights;  /* of those bins, band after band */
 } plan;
 
-/* One function for each instruction set; the program's loader takes the one for this CPU. */
+/* Compiled once for each instruction set; the loader takes the function for this CPU. */
 #if defined(__x86_64__) && defined(__gnu_linux__)
 #define FOR_EACH_CPU \
     __attribute__((target_clones("fma", "default")))
@@ -122,7 +122,7 @@ INLINE void collect(const plan *p, const vec *powers, float *out, int64_t frames
     }
 }
 
-/* Power (bands, frames) of samples ((frames - 1) hop + n_fft). Returns 0, or there was no memory. */
+/* Power (bands, frames) of samples ((frames - 1) hop + n_fft). Returns 0, or 1 if memory ran out. */
 FOR_EACH_CPU
 int mel_power(const plan *p, const float *samples, float *out, int64_t frames)
 {

@@ -1,13 +1,13 @@
-"""Dilated convolution with learnable spacings, on the `dcls` package's parameters.
+"""Dilated convolution with learnable spacings, with the parameters of the `dcls` package.
 
-The package builds a kernel through a tensor of (rows, columns, elements, channels). Every
-interpolation it offers is a product of a function of the row and one of the column, so the kernel
-is a small matrix product instead: for the elements k of one channel,
+The package builds a kernel from a tensor (rows, columns, elements, channels). Each of its
+interpolations is separable: a function of the row times a function of the column. So a product of
+small matrices gives the same kernel. For the elements k of one channel,
 
     kernel = A^T diag(w_k / (sum A_k * sum B_k + 1e-7)) B
 
-with A (k, rows) and B (k, columns) the one-dimensional interpolations (arXiv 2111.03881 for the
-bilinear one, arXiv 2306.00817 for the Gaussian and the triangle).
+where A (k, rows) and B (k, columns) are the one-dimensional interpolations: the bilinear one of
+arXiv 2111.03881, the Gaussian and the triangle of arXiv 2306.00817.
 """
 
 import logging
@@ -26,11 +26,11 @@ from audiotag.layers.kernels.availability import triton_module
 from audiotag.layers.kernels.depthwise import depthwise_conv2d
 
 VERSIONS = ("gauss", "v1", "max")
-# Grid steps; keeps an element as wide as one grid cell.
+# In grid cells: no element becomes narrower than one cell.
 MIN_SIGMA = {"gauss": 0.27, "max": 1.0, "v1": 0.0}
 NORM_EPS = 1e-7
-# Below this exponent a Gaussian is taken as zero: the product of two would be a subnormal number,
-# with which many CPUs are a hundred times slower, and which is lost beside any cell that matters.
+# Below this exponent a Gaussian counts as zero. The product of two such values would be subnormal:
+# many CPUs compute a hundred times more slowly with those, and the sum would lose it anyway.
 LEAST_EXPONENT = -40.0
 
 
@@ -62,7 +62,7 @@ def interpolate(position: Tensor, sigma: Tensor | None, size: int, version: str)
 def build_basis(
     positions: Tensor, sigmas: Tensor | None, size: tuple[int, int], version: str
 ) -> tuple[Tensor, Tensor]:
-    """The bases of kernels, from the positions: A^T, and B with each element's norm divided out.
+    """The interpolations that kernels are built from: A^T, and B divided by each element's norm.
 
     Args:
         positions: Element positions (2, O, I, K): column, then row, from the centre.
@@ -81,10 +81,10 @@ def build_basis(
 
 
 class SharedBasis:
-    """The bases of convolutions that share positions, computed once in a pass over the model.
+    """The bases (`build_basis`) of convolutions that share positions, computed once a pass.
 
-    The first convolution that asks in a pass computes them. The others reuse them as long as the
-    positions stay the same and the gradient has not been computed.
+    The first convolution of a pass computes them. The others reuse them, until the positions
+    change or their gradient is computed.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class SharedBasis:
         return SharedBasis, ()
 
     def get(self, conv: "DclsConv2d") -> tuple[Tensor, Tensor]:
-        """The bases of one of the convolutions, as `build_basis` gives them."""
+        """The bases for one of the convolutions, as `build_basis` returns them."""
         if torch.compiler.is_compiling():  # the compiler drops repeated work by itself
             return build_basis(conv.P, conv.SIG, conv.dilated_kernel_size, conv.version)
         modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
@@ -189,7 +189,7 @@ class DclsConv2d(Dcls2d):
 
 
 def _triton(weight: Tensor, size: tuple[int, int]) -> ModuleType | None:
-    """The module that builds kernels of a size in one launch, if it can be used."""
+    """The Triton module that builds kernels of this size in one launch; None if it cannot."""
     module = triton_module("triton_construct", weight.device)
     return module if module is not None and module.is_preferred(weight, size) else None
 
@@ -213,7 +213,7 @@ def fold_dcls(
 
 
 def clamp_positions(model: nn.Module) -> None:
-    """Bring positions that training has moved off the kernel back to its edge."""
+    """Move positions that training has put outside the kernel back to its edge."""
     convs = (module for module in model.modules() if isinstance(module, DclsConv2d))
     for conv in {id(conv.P): conv for conv in convs}.values():  # once where they are shared
         conv.clamp_parameters()

@@ -8,9 +8,9 @@ from audiotag.layers.kernels.depthwise import depthwise_conv2d
 
 
 class DepthwiseConv2d(nn.Conv2d):
-    """A same-size depthwise convolution that crops its kernel to what a small map can meet.
+    """A same-size depthwise convolution that crops its kernel to the part that overlaps the map.
 
-    With a parameter `plus` (1,), it convolves x^2 + plus instead of its maps x.
+    If it has a parameter `plus` (1,), it convolves x^2 + plus instead of its input x.
     """
 
     plus: nn.Parameter | None

@@ -14,7 +14,7 @@ from audiotag.layers.dcls import MIN_SIGMA, DclsConv2d
 
 @dataclass(frozen=True, eq=False)
 class StageElements:
-    """The DCLS elements of a stage: consecutive convolutions with the same number of channels.
+    """The DCLS elements of one stage: consecutive convolutions with as many channels each.
 
     Attributes:
         convs: Number of convolutions.
@@ -22,8 +22,8 @@ class StageElements:
         size: Rows (mels) and columns (time) of their kernels.
         positions: Row and column of each element from the kernel's centre (2, N), in cells.
         widths: Width of each element in rows and columns (2, N), in cells: the standard deviation
-            of a Gaussian, or half the base of a triangle; None for bilinear ones.
-        kernel: Mean of the absolute kernels of all its channels (rows, columns).
+            of a Gaussian, or half the base of a triangle; None for bilinear elements.
+        kernel: Mean over all channels of the kernels' absolute values (rows, columns).
     """
 
     convs: int

@@ -1,4 +1,4 @@
-"""Turning a trained model into the plainer one that computes the same."""
+"""A trained model becomes a simpler, faster one that computes the same."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -24,23 +24,24 @@ from audiotag.layers.fusion import (
 from audiotag.layers.kernels.depthwise import DIRECT_KERNEL_AREA
 
 MERGING_METHODS = ("fuse", "reparameterize", "switch_to_deploy")  # what timm's blocks call it
-# A cell of less than this fraction of its kernel's absolute sum is lost in the rounding of the sum.
+# A cell below this fraction of the kernel's absolute sum is lost when the sum is rounded.
 NEGLIGIBLE = 1e-8
 SMALLEST_SIDE = 7  # smaller kernels are no faster
 FASTVIT_BLOCKS = (MobileOneBlock, RepConditionalPosEnc, RepMixer, ReparamLargeKernelConv)
 
 
 def fold(model: nn.Module) -> nn.Module:
-    """Make a trained model, in place, into one that computes the same in evaluation mode.
+    """Simplify a trained model, in place; in evaluation mode it computes the same as before.
 
-    Each DCLS convolution becomes a plain one with the positions where they are, then timm's blocks
-    of several branches, or of convolution and batch norm, are merged into one convolution each. A
-    model whose blocks hold DCLS convolutions is merged only if they are FastViT's: others count on
-    the kernel size that they were made with. Then batch norms, layer scales, activations and the
-    residual sums of ConvNeXt go into the layers beside them (`fusion`).
+    1. Each DCLS convolution becomes a plain one, with the kernel of its current positions.
+    2. timm's blocks of several branches, or of convolution and batch norm, become one convolution
+       each. Of blocks with DCLS convolutions only FastViT's are merged: others rely on the kernel
+       size that they were built with.
+    3. Batch norms, layer scales, activations and ConvNeXt's residual sums are moved into the
+       layers beside them (`fusion`).
 
     Returns:
-        `model`, whose attribute `is_folded` is now true; a folded model is left as it is.
+        `model`, whose attribute `is_folded` is now true; a folded model is returned unchanged.
     """
     if getattr(model, "is_folded", False):
         return model
@@ -62,11 +63,11 @@ def fold(model: nn.Module) -> nn.Module:
 
 
 def take_folded_form(model: nn.Module, shapes: Mapping[str, torch.Size]) -> nn.Module:
-    """Bring a new model on the meta device, in place, into the form of a folded one.
+    """Give a new model on the meta device, in place, the layers of a folded one.
 
     Args:
         model: Has no values; none are computed.
-        shapes: Shapes of the folded model's weights by name, which say how far its kernels were
+        shapes: Shapes of the folded model's weights by name; they tell how far each kernel was
             trimmed.
 
     Returns:
@@ -112,8 +113,8 @@ def _side(branch: Any) -> int:
 
 
 def _use_cropped_kernels(model: nn.Module) -> None:
-    """Trim large kernels, in place, to the cells that are not zero in single precision, and have
-    depthwise ones cropped in each pass to what a small map can meet."""
+    """Trim large kernels, in place, to the cells that are not zero in single precision; depthwise
+    convolutions then also crop them to the size of the map (`DepthwiseConv2d`)."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.Conv2d) and _is_large(child):
@@ -123,7 +124,7 @@ def _use_cropped_kernels(model: nn.Module) -> None:
 
 
 def _is_large(conv: nn.Conv2d) -> bool:
-    """Whether it has a large kernel, padded to the same size."""
+    """Whether it has a large kernel, and its output has the size of its input."""
     rows, columns = conv.kernel_size
     return (
         rows * columns > DIRECT_KERNEL_AREA
@@ -139,7 +140,7 @@ def _is_depthwise(conv: nn.Conv2d) -> bool:
 
 
 def _trim(conv: nn.Conv2d) -> None:
-    """Cut a kernel down, in place, to the rows and columns around its centre that matter."""
+    """Trim a kernel, in place, to the rows and columns around its centre that matter."""
     if conv.weight.is_meta:
         return  # has no values
     size = conv.weight.abs()
@@ -166,7 +167,7 @@ def _cut(conv: nn.Conv2d, axis: int, cut: int) -> None:
 
 
 def _cropping(conv: nn.Conv2d) -> DepthwiseConv2d:
-    """The same convolution, with the same parameters, that crops its kernel to the map."""
+    """A convolution with the same parameters that crops its kernel to the map."""
     cropping = DepthwiseConv2d(
         conv.in_channels,
         conv.out_channels,

@@ -17,7 +17,7 @@ from audiotag.layers.onednn import Conv2d, Linear, is_plain
 
 
 def merge_batch_norms(model: nn.Module) -> None:
-    """Put batch norms into the convolutions right before them, in place."""
+    """Merge batch norms into the convolutions right before them, in place."""
     for module in list(model.modules()):
         if isinstance(module, ConvNormAct) and type(module.bn) is BatchNormAct2d:
             if _merge_batch_norm(module.conv, module.bn):
@@ -29,8 +29,8 @@ def merge_batch_norms(model: nn.Module) -> None:
 
 
 def _merge_batch_norm(conv: nn.Module, norm: nn.BatchNorm2d) -> bool:
-    """Put a norm into the layer before it; False where that is no convolution, or the norm has no
-    fixed statistics."""
+    """Merge a norm into the layer before it. False, and nothing changes, if that is not a
+    convolution or the norm has no fixed statistics."""
     if not isinstance(conv, nn.Conv2d) or norm.running_mean is None or norm.running_var is None:
         return False
     mean, variance = norm.running_mean, norm.running_var
@@ -41,7 +41,7 @@ def _merge_batch_norm(conv: nn.Module, norm: nn.BatchNorm2d) -> bool:
 
 
 def merge_layer_scales(model: nn.Module) -> None:
-    """Put layer scales into the weights of the layers before them, in place."""
+    """Merge layer scales into the weights of the layers before them, in place."""
     for block in model.modules():
         if isinstance(block, ConvNeXtBlock) and block.gamma is not None:
             _scale_outputs(block.mlp.fc2, block.gamma)
@@ -72,12 +72,14 @@ def _scale_outputs(layer: nn.Module, scale: Tensor) -> None:
 
 
 def merge_activations(model: nn.Module) -> None:
-    """Have activations computed by the linear layers and convolutions before them, in place.
+    """Merge activations into the linear layers and convolutions before them, in place.
 
-    Linear layers and 1x1 convolutions without an activation go through oneDNN too. Of a StarReLU
-    (arXiv 2210.13452), s relu(x)^2 + b, only the square is left: s and b go into the linear layer
-    after it. A depthwise convolution that pads with zeros cannot take b: there, the root of |s|
-    goes into the layer before, the sign of s into the convolution, and b into its `plus`.
+    Linear layers and 1x1 convolutions without an activation are computed by oneDNN too.
+
+    A StarReLU (arXiv 2210.13452) is s relu(x)^2 + b. Before a linear layer, s and b are merged
+    into that layer, and only relu(x)^2 is left. A depthwise convolution that pads with zeros
+    cannot take b: there, the root of |s| is merged into the layer before the StarReLU, the sign of
+    s into the convolution, and b becomes the convolution's `plus`.
     """
     for module in list(model.modules()):
         if isinstance(module, Mlp | ConvMlp) and _takes_activation(module.fc1):
@@ -103,8 +105,8 @@ def _merge_into_mlp(mlp: Mlp | ConvMlp) -> None:
 
 @torch.no_grad()
 def _with_star(layer: nn.Module, star: StarReLU) -> nn.Parameter:
-    """Put a StarReLU's scale into the weights of the layer after it, and return that layer's bias
-    with the StarReLU's put in."""
+    """Merge a StarReLU's scale into the weights of the layer after it, and return that layer's
+    bias with the StarReLU's merged in."""
     weight, bias = cast(Tensor, layer.weight), cast(Tensor | None, layer.bias)
     constant = star.bias * weight.flatten(1).sum(1)
     weight.mul_(star.scale)
@@ -126,7 +128,7 @@ def _merge_into_sep_conv(mixer: SepConv) -> None:
 
 
 def _merge_into_sequence(layers: nn.Sequential) -> None:
-    """Have layers compute the activations right after them; identities between are ignored."""
+    """Merge activations into the layers right before them; identities between are ignored."""
     steps = [x for x in layers.named_children() if not isinstance(x[1], nn.Identity)]
     for (name, layer), (act_name, act) in pairwise(steps):
         if _takes_activation(layer) and (known := _name_of(act)):
@@ -139,8 +141,8 @@ def _takes_activation(layer: nn.Module) -> bool:
 
 
 def _fast(layer: nn.Module, act: str = "none") -> nn.Module:
-    """A linear layer, a 1x1 convolution, or a convolution with an activation, by oneDNN; any other
-    layer as it is."""
+    """The layer computed by oneDNN, if it is a linear layer, a 1x1 convolution, or a convolution
+    with an activation; any other layer as it is."""
     if type(layer) is nn.Linear:
         return Linear.of(layer, act)
     if is_plain(layer) and (layer.kernel_size == (1, 1) or act != "none"):
@@ -156,7 +158,7 @@ def _name_of(act: nn.Module) -> str | None:
 
 
 def merge_residuals(model: nn.Module) -> None:
-    """Have the last linear layer of each ConvNeXt block add the block's input, in place."""
+    """Let the last linear layer of each ConvNeXt block add the block's input, in place."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is ConvNeXtBlock and ResidualBlock.fits(child):
@@ -176,7 +178,7 @@ class ResidualBlock(nn.Module):
 
     @staticmethod
     def fits(block: ConvNeXtBlock) -> bool:
-        """Whether a block has linear layers, and nothing else to compute between or after them."""
+        """Whether a block has linear layers, and computes nothing else between or after them."""
         mlp, nothing = block.mlp, nn.Identity
         between = (block.shortcut, mlp.act, mlp.norm) if type(mlp) is Mlp else (mlp,)
         return (

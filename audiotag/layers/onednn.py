@@ -1,11 +1,12 @@
 """Linear layers and convolutions by oneDNN on a CPU, in inference, with the activation after them.
 
-PyTorch gives single-precision products to MKL, on one thread those of 1x1 convolutions too. MKL
-does not use the wide instructions of AMD's processors: on one thread of an EPYC with AVX-512, a
-linear layer from 192 to 768 values takes MKL 10.5 ms for 992 rows, and oneDNN 5.2 ms. oneDNN
-computes the activation while its values are in registers: there, a GELU takes 2.0 ms alone and 0.8
-fused; on a Xeon, after a convolution from 16 to 64 channels, a hard swish 4.2 ms alone and 0.1
-fused.
+PyTorch computes single-precision products with MKL; on one thread, 1x1 convolutions too. MKL does
+not use the wide instructions of AMD's processors: on one thread of an EPYC with AVX-512, a linear
+layer from 192 to 768 values takes 10.5 ms for 992 rows with MKL, and 5.2 ms with oneDNN.
+
+oneDNN computes the activation while the values are in registers. On the EPYC a GELU takes 2.0 ms
+alone and 0.8 ms fused. On a Xeon, a hard swish after a convolution from 16 to 64 channels takes
+4.2 ms alone and 0.1 ms fused.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 
 def is_preferred(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN can, and should, compute the product of values and weights."""
+    """Whether oneDNN can and should compute the product of values and weights."""
     return (
         x.device.type == "cpu"
         and x.dtype in DTYPES
@@ -44,7 +45,7 @@ def computed_in(x: Tensor) -> torch.dtype:
 
 
 def _is_known(dtype: torch.dtype) -> bool:
-    """Whether oneDNN can compute in a type here, as fast as PyTorch."""
+    """Whether oneDNN can compute in this type on this CPU, as fast as PyTorch."""
     ops = torch.ops.mkldnn
     return (
         dtype in DTYPES
@@ -56,13 +57,13 @@ def _is_known(dtype: torch.dtype) -> bool:
 
 
 def _within(act: str) -> tuple[str, str]:
-    """The part of an activation that oneDNN computes: its name and its algorithm, as PyTorch's
-    operators call them."""
+    """Name and algorithm, in PyTorch's operators, of the part of an activation that oneDNN
+    computes."""
     return "relu" if act == "squared_relu" else act, "none" if act == "gelu" else ""
 
 
 def _finished(y: Tensor, act: str) -> Tensor:
-    """The rest of an activation, after what oneDNN has computed of it."""
+    """Compute the part of an activation that oneDNN does not compute."""
     return y.square_() if act == "squared_relu" else y
 
 
@@ -73,7 +74,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, act: str) -> Tensor:
 
 
 class _Layer(nn.Module):
-    """A layer with fixed weights, which keeps a copy of them in the type that it computes in.
+    """A layer with fixed weights, which keeps a copy of them in the type of the computation.
 
     Attributes:
         act: Name in `ACTIVATIONS` of the activation after it.
@@ -94,7 +95,7 @@ class _Layer(nn.Module):
 
 
 def _state(x: Tensor | None) -> tuple:
-    """Something that changes whenever a tensor's values do."""
+    """A value that changes whenever a tensor's values do."""
     return () if x is None else (x.data_ptr(), None if x.is_inference() else x._version)
 
 
@@ -110,7 +111,7 @@ class Linear(_Layer, nn.Linear):
         return made.train(layer.training)
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
-        """Map (..., I) to (..., O). `plus` of that shape is added; only without an activation."""
+        """Map (..., I) to (..., O). `plus` (..., O) is added; not allowed with an activation."""
         if not is_preferred(x, self.weight):
             y = ACTIVATIONS[self.act](super().forward(x))
             return y if plus is None else y + plus
@@ -130,7 +131,7 @@ class Conv2d(_Layer, nn.Conv2d):
         """The same convolution, with the same parameters.
 
         Raises:
-            ValueError: If it is padded with anything but a number of zeros.
+            ValueError: If its padding is not a number of zeros.
         """
         if not is_plain(conv):
             raise ValueError(f"needs a convolution padded with zeros, got {conv}")
@@ -176,7 +177,7 @@ LAST = torch.channels_last
 
 
 def is_plain(conv: nn.Module) -> bool:
-    """Whether it is one of PyTorch's convolutions, padded with a number of zeros."""
+    """Whether it is PyTorch's `Conv2d` itself, and its padding a number of zeros."""
     return (
         type(conv) is nn.Conv2d
         and conv.padding_mode == "zeros"

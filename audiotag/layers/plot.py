@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 STAGE_WIDTH, HEIGHT = 2.9, 9.0  # inches
 BINS_PER_CELL = 2  # of the density of elements
-BASELINE = 7  # side of the square that is drawn for comparison: that of the dense kernels replaced
+BASELINE = 7  # side of the square drawn for comparison: that of the dense kernels replaced
 MARGIN = 1  # cells shown around what is used
 WIDTH_BINS = 40
 MAPS = "Reds"
@@ -27,8 +27,8 @@ def plot_kernels(stages: Sequence[StageElements], name: str, path: Path) -> None
 
     Args:
         stages: See `elements.stage_elements`.
-        name: The model's.
-        path: The picture.
+        name: Name of the model.
+        path: The picture to write.
 
     Raises:
         AudioTagError: As `check_plot`.
@@ -69,7 +69,7 @@ def _title(number: int, stage: StageElements) -> str:
 
 
 def _reach(stage: StageElements) -> float:
-    """Cells from the centre to the edge of what is worth seeing: never beyond the kernel."""
+    """Cells from the centre to the edge of the part shown, at most to the edge of the kernel."""
     used = max(np.abs(stage.positions).max(), BASELINE / 2) + MARGIN
     return min(used, max(stage.size) / 2)
 
@@ -92,7 +92,7 @@ def _draw_kernel(axes: "Axes", stage: StageElements, reach: float) -> "AxesImage
 def _draw_map(
     axes: "Axes", values: np.ndarray, half: float, reach: float, across: float | None = None
 ) -> "AxesImage":
-    """Values (rows, columns) from -half to half, seen from -reach to reach."""
+    """Draw values (rows, columns) that span -half to half; the axes show -reach to reach."""
     from matplotlib.colors import PowerNorm
     from matplotlib.patches import Rectangle
 

@@ -13,27 +13,28 @@ from audiotag.layers.dcls import VERSIONS, DclsConv2d, interpolate, share_positi
 INITS = ("random", "dense")
 KERNEL_COUNT = 26  # elements of a random start, arXiv 2309.13972
 WEIGHT_STD = 0.02
-# How far (grid cells) elements of a dense start sit off the grid, towards the centre. On the grid,
-# a Gaussian of the smallest sigma gives a thousandth of its weight to the cell beside it, and what
-# falls outside the dense kernel grows to 1-4 % of the logits of resnet18 and efficientnet_b0; from
-# here it is 4e-6. A bilinear or triangular element on the grid has no gradient, and never moves.
+# How far, in grid cells, the elements of a dense start lie off the grid, towards the centre.
+# - Gaussian: on the grid, the smallest sigma gives a thousandth of the weight to the next cell. At
+#   the border that lies outside the dense kernel, and changes the logits of resnet18 and
+#   efficientnet_b0 by 1-4 %; with this distance, by 4e-6.
+# - Bilinear and triangle: an element on the grid has no gradient, and would never move.
 INWARD = {"gauss": 0.4, "v1": 1e-3, "max": 1e-3}
 DENSE_SIGMA = 1e-3  # raw; the kernel has its absolute value, which has no gradient at zero
 
 
 @dataclass(frozen=True)
 class DclsArguments:
-    """What DCLS convolutions are like that take the place of others.
+    """The form of the DCLS convolutions that replace others.
 
     Attributes:
         kernel_size: Rows and columns that elements can move over; odd.
-        kernel_count: Elements of a kernel; 26 unless given, and of a dense start as many as the
-            dense kernel has weights.
+        kernel_count: Elements of a kernel. The default is 26; for a dense start, the number of
+            weights of the dense kernel.
         version: Interpolation: "gauss", "v1" (bilinear) or "max" (triangle).
         share: Whether consecutive convolutions with the same number of channels share their
             positions and sigmas.
-        init: "random", or "dense": elements on the grid of the dense kernel, with weights for
-            which the model computes what it did before.
+        init: "random", or "dense": elements on the grid of the dense kernel, weighted so that the
+            model computes the same as before.
     """
 
     kernel_size: int = 23
@@ -67,8 +68,8 @@ def swap_convs(
 ) -> list[str]:
     """Replace convolutions of `model` by DCLS ones of the same stride, groups and output size.
 
-    Only plain `nn.Conv2d` are replaced, those with a square odd kernel, padded to the same size
-    with zeros and not dilated.
+    Only plain `nn.Conv2d` with a square odd kernel are replaced, padded with zeros to the same
+    size and not dilated.
 
     Args:
         model: Changed in place.
@@ -148,7 +149,7 @@ def _nothing_matches(model: nn.Module, match_kernel: int | None, depthwise: bool
 
 
 def _dcls_like(conv: nn.Module, name: str, spec: DclsArguments) -> DclsConv2d:
-    """The DCLS convolution that takes the place of a plain one."""
+    """The DCLS convolution that replaces a plain one."""
     assert isinstance(conv, nn.Conv2d)
     size = conv.kernel_size[0]
     if spec.init == "dense":
@@ -184,17 +185,18 @@ def _check_dense(size: int, name: str, spec: DclsArguments) -> None:
 
 
 def _start_random(dcls: DclsConv2d) -> None:
-    """Weights of arXiv 2309.13972; positions stay where the dcls package draws them."""
+    """Draw weights as arXiv 2309.13972; the positions are those that the dcls package draws."""
     nn.init.normal_(dcls.weight, std=WEIGHT_STD)
     if dcls.bias is not None:
         nn.init.zeros_(dcls.bias)
 
 
 def _start_dense(dcls: DclsConv2d, conv: nn.Conv2d) -> None:
-    """Elements on the grid of the dense kernel, weighted so that they add up to it.
+    """Put elements on the grid of the dense kernel, weighted so that they add up to it.
 
-    An element also reaches the cells beside its own. Along one side its weight in each cell is a
-    row of a small matrix B, so that weights W build the kernel B^T W B, and W = B^-T dense B^-1.
+    An element also contributes to the cells beside its own. Row k of a small matrix B has the
+    contributions of element k along one side. Weights W then build the kernel B^T W B, so
+    W = B^-T dense B^-1.
     """
     offsets = _grid(conv.kernel_size[0], dcls.version)
     blur = _blur(offsets, dcls)
@@ -219,7 +221,7 @@ def _grid(size: int, version: str) -> Tensor:
 
 
 def _blur(offsets: Tensor, dcls: DclsConv2d) -> Tensor:
-    """Weight (element, cell) of each element along one side, in the cells of the dense kernel."""
+    """Contribution (element, cell) of each element along one side to the dense kernel's cells."""
     size, cells = len(offsets), dcls.dilated_kernel_size[0]
     sigmas = torch.full_like(offsets, DENSE_SIGMA)
     weights = interpolate(offsets, sigmas, cells, dcls.version)

@@ -2,13 +2,15 @@
 
    out[b, c, i, j] = bias[c] + sum over u, v of taps[., c, u, v] * maps[b, c, i + u - ph, j + v - pw]
 
-   with zeros beside the maps; with `plus`, maps * maps + plus takes the place of maps. With the
-   kernel as taps this is the forward pass, with the kernel turned by 180 degrees the input
-   gradient; with the output gradient as taps, the sum over the batch is the weight gradient.
+   with zeros outside the maps; with `plus`, maps * maps + plus replaces maps. The taps are
 
-   LANES neighbouring channels are copied into one vector a cell, so that any strides will do. A
-   thread takes LANES channels at a time, and of them pairs of rows (direct.h) or images
-   (fourier.h), whichever way is the shorter, or images of its own with all channels. */
+   - for the forward pass, the kernel;
+   - for the input gradient, the kernel rotated by 180 degrees;
+   - for the weight gradient, the output gradient; the result is summed over the batch.
+
+   LANES neighbouring channels of a cell are copied into one vector, so the maps may have any
+   strides. A thread takes LANES channels at a time: pairs of their rows (direct.h) or their images
+   (fourier.h), whichever is faster. Or it takes images of its own, with all channels. */
 
 #include <stdlib.h>
 
@@ -18,8 +20,8 @@
 typedef void block(const shape *, const char *, const char *, const float *, char *, int64_t,
                    int64_t, int64_t, vec *);
 
-/* Share `part` of `parts` of the work, by the plan for Fourier transforms or without one; 0 if all
-   went well. */
+/* Do share `part` of `parts` of the work, by Fourier transforms if there is a plan for them. Returns
+   0 if all went well. */
 static int share(const shape *s, const spectrum *t, const char *maps, const char *taps,
                  const float *bias, char *out, int64_t part, int64_t parts)
 {
@@ -50,16 +52,16 @@ static int share(const shape *s, const spectrum *t, const char *maps, const char
     return 0;
 }
 
-/* Whether each thread takes images of its own, as PyTorch's other layers do: a map then stays with
-   the core in whose cache it is. Each thread then prepares all taps by itself, which should take
-   little time beside its images. */
+/* Whether each thread takes images of its own, as PyTorch's other layers do. A map then stays in the
+   cache of one core, but each thread prepares all taps by itself: only worth it if that takes
+   little time compared to its images. */
 static int by_images(const shape *s, int64_t threads)
 {
     return s->out.batch && s->batch % threads == 0 &&
            s->batch / threads * s->height >= 2 * s->tap_rows;
 }
 
-/* Correlate; see the top. `bias` may be null. Returns 0, or else there was no memory. */
+/* Correlate; see the top of this file. `bias` may be null. Returns 0, or 1 if memory ran out. */
 int correlate(const shape *s, const char *maps, const char *taps, const float *bias, char *out,
               int threads)
 {

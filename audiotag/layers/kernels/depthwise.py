@@ -1,10 +1,11 @@
 """Same-size depthwise convolution for odd kernels of any size.
 
-PyTorch's own forward pass is fast on small maps on a CPU in channels-last layout, but its weight
-gradient for a 23x23 kernel takes 20 times as long as the forward pass, and all its passes are slow
-on a GPU. On a CPU, functions in C are used where they have been built; without them, large maps go
-through the FFT, and the weight gradient of small ones through a matrix product. On a GPU, Triton's
-kernels are used for maps and kernels that they take, and the FFT for others.
+PyTorch's own forward pass is fast on a CPU, on small maps in channels-last layout. But its weight
+gradient for a 23x23 kernel takes 20 times as long, and all its passes are slow on a GPU.
+
+- CPU: the functions in C, where they have been built. Without them, an FFT for large maps, and a
+  matrix product for the weight gradient of small maps.
+- GPU: the kernels in Triton, for the maps and kernels that they support. An FFT for others.
 """
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 from audiotag.layers.kernels import native, pairwise, spectral
 from audiotag.layers.kernels.availability import triton_module
 
-# Up to this many elements PyTorch's own gradient is the faster one (measured for 7x7 on a CPU).
+# Kernels of up to this many cells: PyTorch's own gradient is faster (measured for 7x7 on a CPU).
 DIRECT_KERNEL_AREA = 49
 # On a CPU, maps of at least this many cells are transformed (measured: 64x12 is faster, 32x15 not),
 SPECTRAL_CELLS = 600
@@ -38,8 +39,8 @@ def depthwise_conv2d(
         x: Maps (B, C, H, W).
         weight: Kernels (C, 1, kh, kw), both sizes odd.
         bias: One value a channel (C,), or nothing.
-        plus: One value (1,): if given, x^2 + plus is correlated instead of x. That is what is left
-            of a StarReLU after a ReLU.
+        plus: One value (1,). If given, x^2 + plus is correlated instead of x: after a ReLU, that
+            is the rest of a StarReLU.
 
     Returns:
         Maps (B, C, H, W), in the type of `x`.
@@ -68,7 +69,7 @@ def depthwise_conv2d(
 
 
 def crop_kernel(weight: Tensor, height: int, width: int) -> Tensor:
-    """Central (2 height - 1, 2 width - 1) cells of kernels: the rest only meets zero padding."""
+    """The central (2 height - 1, 2 width - 1) cells of kernels; others only overlap padding."""
     kh, kw = weight.shape[-2:]
     top, left = max(0, kh // 2 - height + 1), max(0, kw // 2 - width + 1)
     if top == left == 0:

@@ -1,6 +1,6 @@
-/* Correlation as it is defined: a tile of 2 x WIDTH outputs stays in registers while taps and cells
-   are loaded, and each value loaded is used twice or more. Rows beside the map are not visited,
-   columns only where some output of the tile still needs a neighbouring one. */
+/* Correlation by its definition. A tile of 2 x WIDTH outputs stays in registers while taps and cells
+   are loaded; each loaded value is used at least twice. Rows outside the map are skipped; columns
+   outside it too, unless some output of the tile needs a neighbouring column. */
 
 #ifndef DIRECT_H
 #define DIRECT_H
@@ -81,7 +81,7 @@ static void row_pair(const shape *s, const vec *cells, const vec *taps, vec bias
 
 static int64_t direct_units(const shape *s) { return ceil_div(s->rows, 2); }
 
-/* Vectors of memory that `direct_block` takes: the map's cells, then the taps. */
+/* Vectors of memory that `direct_block` needs: the map's cells, then the taps. */
 static int64_t direct_cells(const shape *s) { return s->height * (s->width + 2 * (WIDTH - 1)); }
 
 static int64_t direct_memory(const shape *s)
@@ -89,8 +89,8 @@ static int64_t direct_memory(const shape *s)
     return direct_cells(s) + (s->tap_rows + 2) * s->tap_columns;
 }
 
-/* Vector operations of one image, about: a pair of rows visits a row more than each of them, and
-   every tile has its start and end. Measured, with AVX-512, against those of fourier.h. */
+/* Estimated vector operations of one image: a pair of rows takes one tap row more than a single row,
+   and each tile has a start and an end. Fitted, with AVX-512, to the times of fourier.h. */
 static int64_t direct_cost(const shape *s)
 {
     const int64_t rows = overlaps(s->rows, s->tap_rows, s->height, s->top) + s->rows;
@@ -115,7 +115,7 @@ static void direct_block(const shape *s, const char *maps, const char *taps, con
     const vec start = pack_bias(bias, channel, lanes);
     vec *packed = memory + direct_cells(s);
     maps += channel * s->map.channel;
-    /* A pair of rows meets about half the taps' rows. */
+    /* On average a pair of rows overlaps half the tap rows. */
     const int64_t calls = (last - first) * ceil_div(s->columns, WIDTH) * s->tap_rows / 2;
     stream soon[] = {kernels_to_come(s, taps, channel, s->batch * calls), {0}};
     for (int64_t b = 0; b < s->batch; b++) {

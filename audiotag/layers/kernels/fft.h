@@ -1,11 +1,11 @@
-/* Fourier transforms of vectors, in place, each lane by itself.
+/* Fourier transforms of vectors, in place, each lane separately.
 
-   A length is a product of small factors, and each factor makes one pass over the values. Powers
-   of different primes are axes of their own (Good and Thomas), and only passes along one axis are
-   joined by twiddle factors (Cooley and Tukey). Forward, passes go from the whole to
-   parts, inversely from parts to the whole, and nothing is put into order: value i lies at
-   cell[i], frequency k at place[k], each a real part and an imaginary one. With these two
-   exchanged, a transform is its own inverse but for a factor, the length. */
+   The length is a product of small factors; each factor is one pass over the values. Powers of
+   different primes are separate axes (Good and Thomas); only passes along the same axis need
+   twiddle factors (Cooley and Tukey). The forward transform goes from the whole to parts, the
+   inverse from parts to the whole, and nothing is sorted: value i lies at cell[i], frequency k at
+   place[k], each as a real part and an imaginary part. With these two parts exchanged, a transform
+   is its own inverse, up to a factor: the length. */
 
 #ifndef FFT_H
 #define FFT_H
@@ -29,8 +29,8 @@ typedef struct {
     const int32_t *cell, *place;
 } transform;
 
-/* Sums of 3, 5 or 7 values at as many frequencies: those of a frequency and its opposite share the
-   products of sums and of differences of opposite values. */
+/* The butterfly of 3, 5 or 7 values. Frequencies k and -k share the products of sums and of
+   differences of opposite values. */
 INLINE void odd_butterfly(const int radix, vec *re, vec *im)
 {
     static const float cosines[3][3][3] = { /* of whole turns, j m / radix */
@@ -82,8 +82,8 @@ INLINE void butterfly_of_4(vec *re, vec *im)
     re[3] = apart_re - side_im, im[3] = apart_im + side_re;
 }
 
-/* The butterfly of 8 values: even frequencies are a butterfly of 4 of the sums of opposite values,
-   odd ones that of their differences times twiddle factors. */
+/* The butterfly of 8 values. Even frequencies: a butterfly of 4 of the sums of opposite values. Odd
+   frequencies: a butterfly of 4 of their differences times twiddle factors. */
 INLINE void butterfly_of_8(vec *re, vec *im)
 {
     const float root = 0.707106781f;
@@ -131,7 +131,7 @@ INLINE void turn(const int radix, vec *re, vec *im, const float *turns)
 }
 
 /* Where a pass multiplies by its twiddle factors: after the butterflies, or before them. The third
-   way is the last pass forward and the first one back, with the product with `by` in between. */
+   is the last pass of the forward transform, the product with `by`, and the first pass back. */
 enum way { AFTER, BEFORE, THERE_AND_BACK };
 
 /* One pass over values whose parts are at `re` and `im`. */
@@ -245,7 +245,7 @@ static int64_t plan_passes(int64_t length, pass *passes)
     return left == 1 ? n : 0;
 }
 
-/* About how many vector operations a transform takes; 0 if there is none of that length. */
+/* Estimated vector operations of a transform; 0 if there is no transform of that length. */
 static int64_t transform_cost(int64_t length)
 {
     static const int64_t each[] = {0, 0, 4, 14, 16, 36, 0, 66, 56};
@@ -268,7 +268,7 @@ static int64_t butterflies(const transform *f)
     return sum;
 }
 
-/* Bytes of memory that a transform's tables take: cells, places, and turns. */
+/* Bytes of a transform's tables: cells, places, and turns. */
 static int64_t transform_memory(int64_t length)
 {
     pass passes[MOST_PASSES];
@@ -293,9 +293,9 @@ static transform make_transform(int64_t length, void *memory)
                 *turns++ = (float)sin(2 * 3.14159265358979323846 * turned);
             }
     }
-    /* Good and Thomas: value i is the sum over the axes of the digit along an axis times the
-       length of all other axes, and frequency i has the digits i modulo each axis. The passes
-       leave the digits of a frequency in reversed order. */
+    /* Good and Thomas: an index of values is the sum over the axes of (digit along the axis) x
+       (length of all other axes); the digits of a frequency are its index modulo each axis. The
+       passes leave the digits of a frequency in reversed order. */
     for (int64_t i = 0; i < length; i++) {
         int64_t value = 0, at = 0, along = 0;
         for (int64_t p = 0; p < f.passes; p++) {

@@ -1,11 +1,11 @@
 /* Correlation of large kernels by Fourier transforms, all channels of a vector at once.
 
-   Rows come first, two at a time: they are the real and the imaginary part of one transform, and
-   are told apart by its symmetry. Of a row's frequencies, the bins, the lower half is enough. Each
-   bin is a column that is then transformed, multiplied by that of the taps (conjugate, as this is
-   correlation) and taken back while it lies in the nearest cache. Maps that would need a longer
-   transform than LONGEST are cut into tiles of outputs that each see their own piece of the map
-   (overlap and save). */
+   Rows are transformed first, two at a time, as the real and the imaginary part of one transform,
+   whose symmetry separates them. The lower half of a row's frequencies, its bins, is enough. Each
+   bin is a column. It is transformed, multiplied by that of the taps (conjugate, as this is
+   correlation) and transformed back while it is in the nearest cache. Maps that would need a longer
+   transform than LONGEST are cut into tiles of outputs, each with its own piece of the map (overlap
+   and save). */
 
 #ifndef FOURIER_H
 #define FOURIER_H
@@ -42,7 +42,7 @@ static piece piece_of(const axis *a, int64_t tile)
     return (piece){low, max(low, high), first + low - a->before, first, outputs};
 }
 
-/* The least length at which nothing that wraps around meets an output of a tile. */
+/* The least length at which no output of a tile contains values that wrapped around. */
 static int64_t least_length(const axis *a)
 {
     int64_t least = a->taps;
@@ -53,7 +53,7 @@ static int64_t least_length(const axis *a)
     return least;
 }
 
-/* Cut an axis into tiles, or leave it in one if it is to be `whole`. Returns `least_length`. */
+/* Cut an axis into tiles, or into a single one if `whole`. Returns `least_length`. */
 static int64_t cut(axis *a, int whole)
 {
     a->tiles = 1, a->outputs = a->all;
@@ -65,8 +65,8 @@ static int64_t cut(axis *a, int whole)
     return least_length(a);
 }
 
-/* About how many vector operations a transform takes, with `more` for each of its values, which are
-   also copied or multiplied; 0 if there is no transform of that length. */
+/* Estimated vector operations of a transform, and `more` for each of its values, which are also
+   copied or multiplied; 0 if there is no transform of that length. */
 static int64_t whole_cost(int64_t length, int64_t more)
 {
     const int64_t cost = transform_cost(length);
@@ -77,8 +77,8 @@ static int64_t line_cost(int64_t length) { return whole_cost(length, 20); }
 
 static int64_t column_cost(int64_t length) { return whole_cost(length, 8); }
 
-/* The cheapest length of at least `least`, if there are so many `transforms` of it, and work of
-   `each` for each bin. */
+/* The cheapest length of at least `least`, for this number of `transforms` and the work of `each`
+   bin. */
 static int64_t best_length(int64_t least, int64_t cost_of(int64_t), int64_t transforms,
                            int64_t each)
 {
@@ -132,7 +132,7 @@ static const char *seen(const shape *s, const char *maps, const tile_of_image *a
            at->columns.start * s->map.column;
 }
 
-/* Set all values to zero but `low` to `high - 1`. */
+/* Set all values to zero except `low` to `high - 1`. */
 static void clear_outside(const transform *f, vec *x, int64_t low, int64_t high)
 {
     for (int64_t i = 0; i < low; i++)
@@ -166,7 +166,7 @@ static void bins_to_line(const spectrum *t, const vec *bins, int64_t row, int bo
     const transform *f = &t->across;
     const int64_t last = t->rows.length - 1;
     const vec *from = bins + 2 * t->down.cell[row], *next = bins + 2 * t->down.cell[row + both];
-    /* The rows after these will be wanted as soon as these are done. */
+    /* The next rows are needed as soon as these are done. */
     const vec *then = bins + 2 * t->down.cell[min(last, row + 2)];
     const vec *at_last = bins + 2 * t->down.cell[min(last, row + 3)];
     for (int64_t k = 0, at = 0; k < t->bins; k++, at += t->column) {
@@ -183,8 +183,8 @@ static void bins_to_line(const spectrum *t, const vec *bins, int64_t row, int bo
     inverse(f, line, soon);
 }
 
-/* Transform the rows of a map's piece to bins. With a `twin`, the next map is in the upper halves
-   of the vectors. Prefetches what `soon` names, or else the next rows. */
+/* Transform the rows of a piece of a map to bins. With a `twin`, the next map is in the upper halves
+   of the vectors. Prefetches `soon`, or else the next rows. */
 static void map_to_bins(const shape *s, const spectrum *t, const char *map, const tile_of_image *at,
                         int twin, vec *line, vec *bins, int64_t lanes, stream *soon)
 {
@@ -208,7 +208,7 @@ static void map_to_bins(const shape *s, const spectrum *t, const char *map, cons
     }
 }
 
-/* Transform bins back to rows of the output. Prefetches what `soon` names, or else the output. */
+/* Transform bins back to rows of the output. Prefetches `soon`, or else the output. */
 static void bins_to_map(const shape *s, const spectrum *t, const vec *bins, const tile_of_image *at,
                         int twin, vec *line, vec bias, char *out, int64_t lanes, stream *soon)
 {
@@ -286,13 +286,13 @@ static void fourier_prepare(const spectrum *t, vec *memory)
 /* Images that are computed independently: one if all are summed up. */
 static int64_t fourier_units(const shape *s) { return s->out.batch ? s->batch : 1; }
 
-/* How many images share the vectors: two where the channels left fill half the lanes at most. */
+/* How many images share the vectors: two if the remaining channels fill at most half the lanes. */
 static int64_t images_at_once(const shape *s, int64_t channel)
 {
     return s->out.batch && 2 * (s->channels - channel) <= LANES ? 2 : 1;
 }
 
-/* About how many vector operations one image takes. */
+/* Estimated vector operations of one image. */
 static int64_t fourier_cost(const shape *s, const spectrum *t)
 {
     const int64_t line = line_cost(t->columns.length);
@@ -304,7 +304,7 @@ static int64_t fourier_cost(const shape *s, const spectrum *t)
            taps / (s->tap.batch ? 1 : s->batch);
 }
 
-/* The input of tile n + 1 of `count`, to prefetch; after the last, of the next channels' first. */
+/* The input of tile n + 1 of `count`, to prefetch; after the last, the first of the next channels. */
 static stream next_to_come(const shape *s, const spectrum *t, const char *maps, int64_t channel,
                            int64_t n, int64_t count, int64_t first, int64_t apart, int64_t steps)
 {
@@ -317,8 +317,8 @@ static stream next_to_come(const shape *s, const spectrum *t, const char *maps, 
 }
 
 /* Filter images `first` to `last - 1` in LANES channels from `channel` on. While columns are
-   transformed, the output is prefetched; while rows are, the input of the next tile. Not with large
-   tiles, which would push it out of the cache before it is used. */
+   transformed, the output is prefetched; while rows are transformed, the input of the next tile.
+   Nothing is prefetched with large tiles: they would push it out of the cache before it is used. */
 static void filter_images(const shape *s, const spectrum *t, const char *maps, const char *taps,
                           const float *bias, char *out, int64_t channel, int64_t first,
                           int64_t last, vec *memory)
@@ -358,7 +358,7 @@ static void filter_images(const shape *s, const spectrum *t, const char *maps, c
 }
 
 /* Sum up all images, each correlated with taps of its own, in LANES channels from `channel` on.
-   While taps are transformed, the map is prefetched; while the map is, the next taps. */
+   While taps are transformed, the map is prefetched, and the next taps while the map is. */
 static void sum_images(const shape *s, const spectrum *t, const char *maps, const char *taps,
                        char *out, int64_t channel, vec *memory)
 {

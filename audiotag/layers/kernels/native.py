@@ -1,12 +1,12 @@
-"""Same-size depthwise convolution on a CPU, by a few C functions built when the package is.
+"""Same-size depthwise convolution on a CPU, by C functions that are compiled with the package.
 
-Small maps, which meet only a part of a large kernel, are summed in registers (`direct.h`). Others
-go through Fourier transforms of all channels of a vector at once (`fourier.h`). Nothing is padded
+Small maps, which overlap only a part of a large kernel, are summed in registers (`direct.h`).
+Others use Fourier transforms of all channels of a vector at once (`fourier.h`). Nothing is padded
 or transposed beforehand: see `depthwise.c`. There is a build for each instruction set, and the one
 for this CPU is loaded. Without a compiler there is none, and PyTorch's operations are used.
 
-The builds use the OpenMP runtime that torch has loaded. They are not linked against one of their
-own, whose idle threads would take time from torch's.
+The builds use the OpenMP runtime that torch has loaded. The idle threads of a second runtime would
+take time from torch's.
 """
 
 import ctypes
@@ -31,11 +31,13 @@ class Shape(ctypes.Structure):
 
 
 def is_preferred(x: Tensor) -> bool:
-    """Whether these functions can, and should, take maps (B, C, H, W), with kernels of any size.
+    """Whether these functions can and should be used for maps (B, C, H, W) and kernels of any size.
 
-    Measured in ms here and by PyTorch's FFT, with AVX-512 on one thread, for 4 maps of 16x64x62:
-    0.4 and 3.1 with 31x31 kernels, 0.6 and 2.5 with 63x63; of 16x64x1875: 22 and 169 with 23x23.
-    Their gradients: 1.2 and 5.2, 1.4 and 4.2, 58 and 271.
+    Time in ms on one thread with AVX-512, of these functions / of PyTorch's FFT, for 4 maps:
+
+        maps 16x64x62, kernels 31x31:     forward 0.4 / 3.1, gradients 1.2 / 5.2
+        maps 16x64x62, kernels 63x63:     forward 0.6 / 2.5, gradients 1.4 / 4.2
+        maps 16x64x1875, kernels 23x23:   forward 22 / 169, gradients 58 / 271
     """
     return (
         x.device.type == "cpu"
@@ -49,7 +51,7 @@ def is_preferred(x: Tensor) -> bool:
 
 @lru_cache
 def library() -> ctypes.CDLL | None:
-    """The build for this CPU, or nothing where there is none that can be loaded."""
+    """The build for this CPU; None if there is none that can be loaded."""
     return load(BUILDS.get(capability(), PLAIN_BUILD)) or load(PLAIN_BUILD)
 
 
@@ -59,7 +61,7 @@ def capability() -> str:
 
 
 def load(name: str) -> ctypes.CDLL | None:
-    """One build of the C functions, or nothing if it is missing or torch brings no OpenMP."""
+    """One build of the C functions; None if it is missing, or torch has no OpenMP."""
     loaded = compiled.load(f"{__package__}.{name}")
     if loaded is not None:
         loaded.correlate.argtypes = [ctypes.c_void_p] * 5 + [ctypes.c_int]
@@ -71,18 +73,18 @@ def depthwise_conv2d(
 ) -> Tensor:
     """Same-size correlation of maps (B, C, H, W) with kernels (C, 1, kh, kw), both sides odd.
 
-    Kernels and bias are used, and get their gradients, in single precision. With `plus` (1,),
-    x^2 + plus is correlated instead of the maps x; only where no gradient is asked for.
+    Kernels, bias and their gradients are in single precision. With `plus` (1,), x^2 + plus is
+    correlated instead of the maps x; `plus` is only supported without gradients.
 
     Raises:
-        ValueError: If there are not as many kernels, or values of the bias, as channels.
+        ValueError: If the number of kernels, or of values of the bias, is not that of channels.
     """
     channels = x.shape[1]
     if weight.shape[:2] != (channels, 1) or (bias is not None and bias.shape != (channels,)):
         raise ValueError(f"{channels} channels need as many kernels, got {tuple(weight.shape)}")
     weight, bias = weight.float(), None if bias is None else bias.float()
     if not torch.is_grad_enabled():
-        return correlate(x, weight, bias, plus)  # without what a graph costs
+        return correlate(x, weight, bias, plus)  # without the cost of autograd
     assert plus is None
     return _Depthwise.apply(x, weight, bias)
 
@@ -94,7 +96,7 @@ def correlate(
     plus: Tensor | None = None,
     turn: bool = False,
 ) -> Tensor:
-    """Maps (B, C, H, W) correlated with kernels (C, 1, kh, kw), turned by 180 degrees or not."""
+    """Maps (B, C, H, W) correlated with kernels (C, 1, kh, kw), rotated by 180 degrees on `turn`."""
     out = torch.empty_like(x)
     _run(x, weight, bias, out, (0, *_inner(weight)), out.stride(), plus, turn)
     return out
@@ -141,7 +143,7 @@ def _run(
     plus: Tensor | None = None,
     turn: bool = False,
 ) -> None:
-    """Call the C function; a batch stride of 0 means one kernel, or one sum, for all images."""
+    """Call the C function. A batch stride of 0 means: all images share the kernel, or the sum."""
     loaded = library()
     assert loaded is not None
     rows, columns = (taps if out_strides[0] else out).shape[-2:]  # of the kernel

@@ -1,8 +1,8 @@
 """Weight gradient on small maps: one matrix product over all pairs of cells, then a sum by lag.
 
-With X (cells, batch) and G (batch, cells) of one channel, (X G)[p, q] is what cell p of the map
-and cell q of the output gradient add to the kernel at lag p - q. On maps of up to some hundred
-cells this is several times faster than the FFT.
+X (cells, batch) is one channel of the maps, G (batch, cells) that of the output gradient. Then
+(X G)[p, q] is what cell p of the map and cell q of the gradient contribute to the kernel's gradient
+at lag p - q. On maps of up to a few hundred cells this is several times faster than the FFT.
 """
 
 from functools import lru_cache
@@ -25,7 +25,7 @@ def weight_gradient(maps: Tensor, grad: Tensor, kh: int, kw: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _lag_of_pair(height: int, width: int, kh: int, kw: int) -> Tensor:
-    """Kernel element that each (map cell, output cell) pair belongs to; kh * kw where to none."""
+    """Index of the kernel cell of each (map cell, output cell) pair; kh * kw if outside."""
     rows, columns = torch.arange(height), torch.arange(width)
     row = (rows[:, None] - rows + kh // 2)[:, None, :, None]
     column = (columns[:, None] - columns + kw // 2)[None, :, None, :]

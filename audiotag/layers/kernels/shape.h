@@ -1,4 +1,4 @@
-/* What `correlate` is asked for; native.py fills it in, in this order. */
+/* The arguments of `correlate`; native.py fills them in, in this order. */
 
 #ifndef SHAPE_H
 #define SHAPE_H
@@ -27,8 +27,8 @@ static void pack_taps(const shape *s, vec *to, const char *taps, int64_t channel
         from += (rows - 1) * step.row + (columns - 1) * step.column;
         step.row = -step.row, step.column = -step.column;
     }
-    /* A kernel's taps are neighbours: LANES of a row are read at once, the last of them anew. Of a
-       short row, what lies beside it is read too, as far as other channels reach on either side. */
+    /* A kernel's taps are neighbours in memory: LANES of a row are read at once, and the last LANES
+       overlap those before. Reads of a short row go past its ends, as far as other channels reach. */
     const int64_t lanes = min(LANES, s->channels - channel), block = min(LANES, columns);
     const int64_t beyond = 4 * (LANES - block), after = s->channels - channel - LANES;
     const int inside = min(channel, after) * s->tap.channel >= beyond;
@@ -44,7 +44,7 @@ static void pack_taps(const shape *s, vec *to, const char *taps, int64_t channel
         }
 }
 
-/* The kernels after those of the LANES channels from `channel` on, line by line of memory; none if
+/* The kernels after those of the LANES channels from `channel` on, by lines of memory; none if the
    taps are maps. */
 static stream kernels_to_come(const shape *s, const char *taps, int64_t channel, int64_t calls)
 {
@@ -64,7 +64,7 @@ static vec pack_bias(const float *bias, int64_t channel, int64_t lanes)
     return start;
 }
 
-/* Over `outputs` places, how many of `taps` taps meet one of `size` cells after `before` zeros. */
+/* Number of pairs (output, tap) that fall on one of the `size` cells after `before` zeros. */
 static int64_t overlaps(int64_t outputs, int64_t taps, int64_t size, int64_t before)
 {
     int64_t sum = 0;

@@ -1,9 +1,13 @@
 """Depthwise correlation by FFT: its cost does not grow with the kernel.
 
-With X the spectrum of the map and W that of the kernel centred on the origin, the correlation that
-deep learning calls convolution is y = F^-1(X conj(W)), its input gradient F^-1(G W), and its weight
-gradient F^-1(sum over the batch of X conj(G)) read at the kernel's lags. A transform of H + kh // 2
-rows is enough: what wraps around falls outside the rows and lags that are read.
+X is the spectrum of the map, W that of the kernel centred on the origin, G that of the output
+gradient. Then the correlation that deep learning calls convolution, and its gradients, are
+
+    output           y = F^-1(X conj(W))
+    input gradient   F^-1(G W)
+    weight gradient  F^-1(sum over the batch of X conj(G)), at the lags of the kernel
+
+A transform of H + kh // 2 rows is enough: only rows and lags that are not used wrap around.
 """
 
 import torch
@@ -45,7 +49,8 @@ def kernel_spectrum(weight: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def correlate(maps: Tensor, weight: Tensor, flip: bool = False) -> Tensor:
-    """Same-size correlation of maps (B, C, H, W) with kernels (C, 1, kh, kw), flipped or not."""
+    """Same-size correlation of maps (B, C, H, W) with kernels (C, 1, kh, kw); with `flip`, their
+    convolution: the kernels are rotated by 180 degrees."""
     height, width = maps.shape[-2:]
     size = transform_size(height, width, *weight.shape[-2:])
     kernel = kernel_spectrum(weight, size)
@@ -60,7 +65,7 @@ def weight_gradient(maps: Tensor, grad: Tensor, kh: int, kw: int) -> Tensor:
 
 
 def gradients(maps: Tensor, grad: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of the maps (B, C, H, W) and of the kernel (C, 1, kh, kw), in one go."""
+    """Gradients of the maps (B, C, H, W) and of the kernel (C, 1, kh, kw), computed together."""
     (height, width), (kh, kw) = maps.shape[-2:], weight.shape[-2:]
     size = transform_size(height, width, kh, kw)
     grads = spectrum(grad, size)

@@ -1,5 +1,5 @@
-/* Memory that will be needed soon, prefetched cell by cell while something else is computed. All at
-   once, it would have to be waited for: a core has only so many requests under way. */
+/* Memory that will be needed soon is prefetched cell by cell during other computations. Prefetched
+   all at once, it would stall them: a core can only have a few requests under way. */
 
 #ifndef STREAM_H
 #define STREAM_H
@@ -10,7 +10,7 @@
 
 #define LINE 64 /* bytes that are fetched at once */
 
-/* Bytes of a core's second cache, which keeps what was prefetched until it is used. */
+/* Bytes of a core's second-level cache, which holds prefetched memory until it is used. */
 static int64_t second_cache = 1 << 19;
 
 __attribute__((constructor)) static void measure_second_cache(void)
@@ -44,7 +44,7 @@ static stream to_come(const char *from, const strides *s, int64_t rows, int64_t 
     return (stream){from, cell, row, columns, columns, rows, each};
 }
 
-/* Advance by as many cells; those beyond the end of a row were fetched in vain. */
+/* Advance by this many cells; those fetched beyond the end of a row are not used. */
 INLINE void go_on(stream *s, int64_t cells)
 {
     s->at += cells * s->cell, s->left -= cells;

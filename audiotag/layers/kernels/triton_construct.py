@@ -1,9 +1,9 @@
 """Kernels of dilated convolutions with learnable spacings built on a GPU, in Triton.
 
 `audiotag.layers.dcls` does the same in a few operations of PyTorch; here, forward and backward take
-one launch each. A model builds dozens of kernels a step, each so small that a launch takes longer
-than the work. A program builds one kernel of (rows, columns) from its K elements, in single
-precision.
+one launch each. A model builds dozens of kernels in a training step, each so small that a launch
+takes longer than the work. A Triton program builds one kernel (rows, columns) from its K elements,
+in single precision.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ LARGEST = 64  # number of elements, rows or columns that fits a program
 
 
 def is_preferred(weight: Tensor, size: tuple[int, int]) -> bool:
-    """Whether this module can, and should, build kernels of a size."""
+    """Whether this module can and should build kernels of this size."""
     return weight.dtype == torch.float32 and max(weight.shape[-1], *size) <= LARGEST
 
 
@@ -37,7 +37,7 @@ def construct(
     """Kernels (O, I, rows, columns); arXiv 2306.00817.
 
     Args:
-        weight: Of each element (O, I, K).
+        weight: Weight of each element (O, I, K).
         positions: Column, then row, from the centre (2, O, I, K).
         sigmas: Raw widths of the same shape, or nothing for "v1".
         size: Rows and columns of the kernels.
@@ -91,7 +91,7 @@ def _side(n: int) -> int:
 @triton.jit
 def _interpolate(positions, sigmas, offset, mask, size, SIDE: tl.constexpr, VERSION: tl.constexpr,
                  MIN_SIGMA: tl.constexpr):  # fmt: skip
-    """Each element over a grid (K, SIDE); its derivatives by position and by width."""
+    """Each element over a grid (K, SIDE), and its derivatives by position and by width."""
     grid = tl.arange(0, SIDE)[None, :]
     distance = grid - (tl.load(positions + offset, mask=mask, other=0.0) + size // 2)[:, None]
     inside = mask[:, None] & (grid < size)

@@ -1,24 +1,27 @@
 """Depthwise convolution with large kernels on a GPU's tensor cores, in Triton.
 
-A channel's map is cut into patches of 64 outputs (8x8, or 4x16 where a map is narrow enough for its
-rows to be taken whole). All patches of the channel are the same linear function of their input
-windows: a banded matrix whose entries are the kernel's taps. So one matrix product a channel does
-what 529 multiplications an output would: products[patch, output] = window[patch, cell] @
-banded[cell, output]. That is up to 960 multiplications an output for a 23x23 kernel, on units some
-fifteen times faster. Window rows beside the map are not visited, so that small maps cost less.
+A channel's map is cut into patches of 64 outputs: 8x8, or 4x16 on narrow maps, whose rows are then
+taken whole. Each patch is the same linear function of its input window: a banded matrix whose
+entries are the kernel's taps. So one matrix product computes a channel:
 
-What feeds tensor cores decides how fast they are. Maps are copied once so that each channel's cells
-lie together, in words of eight cells of a row (`Planes`), and kernels likewise (`_taps`).
-Then what a thread loads with one instruction is, as it is, what the matrix unit wants of it: 16
-bytes, by thread 4 i + t of a warp word t of line i. The order of cells within a product is free, so
-that the two of a register are neighbours in memory. Nothing passes through shared memory but the
-output. The shapes and permutations of the kernels' loads say this to Triton, and nothing else: with
-others the result is the same, and slower.
+    products[patch, output] = window[patch, cell] @ banded[cell, output]
 
-The input gradient is the same product with the kernel turned by 180 degrees. The weight gradient
+For a 23x23 kernel these are up to 960 multiplications an output instead of 529, on units that are
+some fifteen times faster. Window rows outside the map are skipped, so small maps cost less.
+
+Tensor cores are as fast as their data arrives. Maps are copied once, so that each channel's cells
+lie together in words of eight cells of a row (`Planes`); kernels likewise (`_taps`). Each thread
+then loads 16 bytes with one instruction, in the order that the matrix unit expects: thread 4 i + t
+of a warp loads word t of line i. The cells within a product may have any order, so the two cells of
+a register are neighbours in memory. Only the output passes through shared memory. All this is
+expressed by the shapes and permutations of the loads: with others the result is the same, but
+slower.
+
+The input gradient is the same product with the kernel rotated by 180 degrees. The weight gradient
 first sums window x output gradient over batch and patches, which is the gradient of the banded
-matrix, and then adds up its diagonals. Partial sums are stored and added in a fixed order instead
-of atomically: the same bits every time, for one more pass over some tens of megabytes.
+matrix, and then adds up its diagonals. Partial sums are stored and added in a fixed order, not
+atomically: the result is the same to the bit every time, for one more pass over some tens of
+megabytes.
 """
 
 from dataclasses import dataclass
@@ -45,8 +48,8 @@ GROUP, OUTER_GROUP = 8, 2  # warps of a program: each takes a channel, or a part
 WHOLE = 16  # the widest map whose rows are taken whole: wider ones repeat too little of a window
 PROGRAMS = 2048  # into which the weight gradient's sum is split: four times as many as run at once
 MAX_OFFSET = 2**31  # offsets within a program are 32-bit
-# Windows up to this many cells are thought to be faster here than through the FFT: counted from
-# operations and bytes, not measured. Float32 is split into three products of half their rate.
+# Windows of up to this many cells should be faster here than by FFT: estimated from operations and
+# bytes, not measured. Float32 takes three products, each at half the rate.
 MAX_WINDOW = {torch.bfloat16: 4096, torch.float16: 4096, torch.float32: 1024}
 
 
@@ -75,18 +78,18 @@ class Tiling:
 
     @property
     def pad(self) -> int:
-        """Cells before each row that bring the windows of patches in column 0, 8, ... to words."""
+        """Zeros before each row, so that the windows of patches at columns 0, 8, ... are words."""
         return self.left % WORD
 
     @property
     def taps(self) -> tuple[int, int, int]:
-        """Rows, outputs and cells of the kernel as it meets a window row, zeros around it."""
+        """Rows, outputs and cells of `_taps`: the kernel with zeros around it."""
         beyond = max(1, STEP // self.window) - 1  # rows that a last step may reach too far
         return 2 * self.reach + 1 + 2 * (self.rows - 1) + beyond, self.columns, self.window
 
     @property
     def constants(self) -> dict[str, int]:
-        """What kernels are compiled for."""
+        """The constants that Triton's kernels are compiled for."""
         return {"ROWS": self.rows, "COLUMNS": self.columns, "WINDOW": self.window}
 
 
@@ -125,7 +128,7 @@ class Planes:
 
     @classmethod
     def of(cls, x: Tensor, pad: int, whole: bool) -> "Planes":
-        """Copy maps (B, C, H, W), contiguous or channels-last. With `whole`, rows take 1, 2, 4, ...
+        """Copy maps (B, C, H, W), contiguous or channels-last. With `whole`, a row has 1, 2, 4, ...
         words."""
         batch, channels, height, width = x.shape
         words = _cdiv(pad + width, WORD)
@@ -161,8 +164,8 @@ def is_preferred(x: Tensor, kh: int, kw: int) -> bool:
 def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Same-size correlation of maps (B, C, H, W) with kernels (C, 1, kh, kw), both sides odd.
 
-    Sums are made in single precision. Weight and bias may be wider than the maps; their gradients
-    come in their own type.
+    Sums are in single precision. Weight and bias may have a wider type than the maps; their
+    gradients have their own type.
     """
     return _Depthwise.apply(x, weight, bias)
 
@@ -230,7 +233,7 @@ def _tiling_of(x: Tensor, weight: Tensor) -> Tiling:
 def _correlate(
     planes: Planes, tiling: Tiling, weight: Tensor, bias: Tensor | None, flip: bool, y: Tensor
 ) -> Tensor:
-    """Write the correlation of maps and kernels, turned by 180 degrees if `flip`, into `y`."""
+    """Write the correlation of maps and kernels, rotated by 180 degrees if `flip`, into `y`."""
     batch, channels, height, width = y.shape
     start = -((planes.pad - tiling.left) % WORD)  # column of the first patch
     segments = _cdiv(width - start, tiling.columns)
@@ -251,7 +254,7 @@ def _correlate(
 
 
 def _weight_gradient(x: Planes, grad: Planes, tiling: Tiling, shape: torch.Size) -> Tensor:
-    """Gradient of kernels of a shape (C, 1, kh, kw), in single precision."""
+    """Gradient of kernels of shape (C, 1, kh, kw), in single precision."""
     batch, channels, height, words = x.shape
     kh, kw = shape[-2:]
     segments = _cdiv(grad.shape[3] * WORD, tiling.columns)
@@ -290,10 +293,10 @@ def _weight_gradient(x: Planes, grad: Planes, tiling: Tiling, shape: torch.Size)
 
 
 def _taps(weight: Tensor, tiling: Tiling, dtype: torch.dtype, flip: bool) -> Tensor:
-    """Kernels with zeros around them as window rows meet them, (C, rows, columns, window).
+    """Kernels with zeros around them, in the order of window rows: (C, rows, columns, window).
 
-    Entry [c, i, s, k] is the tap of cell k of a window row i - (rows of a patch - 1) below a
-    patch's row, for the output in column s.
+    Entry [c, i, s, k] is the tap between cell k of a window row and the output in column s of a
+    patch's row, where the window row is i - (rows of a patch - 1) rows below the patch's row.
     """
     channels, _, kh, kw = weight.shape
     taps = weight.new_empty((channels, *tiling.taps), dtype=dtype)
@@ -323,7 +326,7 @@ def _dense(x: Tensor) -> Tensor:
 
 
 def _order(x: Tensor) -> dict[str, int | bool]:
-    """The order of maps in memory, and a divisor of their channels, for aligned access."""
+    """The layout of maps in memory, and a divisor of their channels, for aligned access."""
     return {
         "CHANNELS_LAST": not x.is_contiguous(),
         "UNIT": min(16 // x.element_size(), x.shape[1] & -x.shape[1]),

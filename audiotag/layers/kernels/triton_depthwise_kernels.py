@@ -1,9 +1,9 @@
-"""What runs on the GPU for `triton_depthwise`, which says how and why."""
+"""The Triton kernels of `triton_depthwise`, which explains how they work."""
 
 import triton
 import triton.language as tl
 
-# Arguments that a kernel isn't compiled anew for.
+# Arguments for whose values a kernel is not compiled again.
 SIZES = (
     "batch channels height width words other_words pad segments bands reach start lead tap_rows "
     "kh kw top left total positions share parts splits first_row window_rows turn"
@@ -181,7 +181,7 @@ def outer_kernel(
         other = base + (other[:, None] * 8 + e)
         b = tl.load(other, mask=(g_inside & (row < height))[:, None], other=0.0)
         for band in range(low + 1, high + 1):
-            # What the next product needs is loaded before this one keeps the units busy.
+            # Load the operands of the next product before this product is computed.
             source += ROWS * words * 8
             other += ROWS * other_words * 8
             row = band * ROWS - reach + window_row

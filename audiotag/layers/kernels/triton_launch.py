@@ -11,11 +11,11 @@ from triton.runtime import driver
 
 
 class Kernel:
-    """A Triton kernel that remembers what it was compiled for.
+    """A Triton kernel and its compiled variants.
 
     Args:
         function: The kernel. It must not be specialised on the numbers passed to it
-            (`do_not_specialize`): only the types and the alignment of tensors are compared.
+            (`do_not_specialize`): variants differ only in the tensors' types and alignment.
         warps: Warps of a program.
         options: Further options for Triton.
     """
@@ -31,7 +31,7 @@ class Kernel:
         Args:
             programs: Number of programs.
             values: Tensors on the current device, and numbers below 2^31.
-            constants: Values that it is compiled for, in the order of its parameters.
+            constants: Compile-time constants, in the order of its parameters.
         """
         device = values[0].device
         tensors = [
@@ -48,7 +48,7 @@ class Kernel:
             compiled.run(
                 *(programs, 1, 1, driver.active.get_current_stream(device.index)),
                 *(compiled.function, compiled.packed_metadata),
-                *(None, None, None),  # hooks of profilers, and what they would be told
+                *(None, None, None),  # hooks of profilers, and their arguments
                 *values,
                 *constants.values(),
             )

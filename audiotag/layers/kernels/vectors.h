@@ -31,7 +31,7 @@ static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* bfloat16 is the upper half of a float; rounded to the nearest, to even ones where two are. */
+/* bfloat16 is the upper half of a float; rounded to nearest, ties to even. */
 INLINE vec from_halves(halves upper) { return (vec)(__builtin_convertvector(upper, bits) << 16); }
 
 INLINE halves to_halves(vec value)
@@ -87,8 +87,8 @@ INLINE void put(char *to, vec cell, const strides *s, int64_t lanes)
             memcpy(to + k * s->channel, (const uint16_t *)&upper + k, 2);
 }
 
-/* Which lanes of a and b, counted through both, `transpose` puts into x[i + step] if `lower`, else
-   into x[i]. */
+/* The lanes of a and b (b's counted after a's) that `transpose` puts into x[i + step] if `lower`,
+   else into x[i]. */
 INLINE lanes_of_two picked(int step, int lower)
 {
     lanes_of_two from = {0};
@@ -98,7 +98,7 @@ INLINE lanes_of_two picked(int step, int lower)
     return from;
 }
 
-/* Transpose LANES vectors: blocks of half the size change places, and of half of that, down to 1. */
+/* Transpose LANES vectors: swap off-diagonal blocks of half the size, then of a quarter, down to 1. */
 INLINE void transpose(vec *x)
 {
 #pragma GCC unroll 4
@@ -125,8 +125,8 @@ static void pack_transposed(vec *to, const char *from, int64_t channel, int64_t 
         to[k] = block[turn ? LANES - 1 - k : k];
 }
 
-/* How many cells of a row of `columns` can be read as LANES channels in one piece. What lies behind
-   the `lanes` wanted ones may be anything, as lanes do not mix. */
+/* How many cells of a row of `columns` can be read as LANES channels at once. The values after the
+   first `lanes` channels do not matter, as lanes do not mix. */
 static int64_t whole_cells(const strides *s, int64_t columns, int64_t lanes)
 {
     if (s->channel != s->size || s->column < s->size)
@@ -169,8 +169,8 @@ INLINE vec upper_half(vec a)
 }
 
 /* Copy a row of cells of `lanes` channels into vectors that are `apart`, in the order of `place` if
-   it is given; or into the `upper` halves of these vectors. With `plus`, cell * cell + plus takes
-   the place of cell. */
+   it is given; or into the `upper` halves of these vectors. With `plus`, each cell becomes
+   cell * cell + plus. */
 INLINE void pack_row(vec *to, int64_t apart, const int32_t *place, const char *from,
                      const strides *s, int64_t columns, int64_t lanes, const int upper,
                      const float *plus)
