@@ -20,8 +20,8 @@
 typedef void block(const shape *, const char *, const char *, const float *, char *, int64_t,
                    int64_t, int64_t, vec *);
 
-/* Do share `part` of `parts` of the work, by Fourier transforms if there is a plan for them. Returns
-   0 if all went well. */
+/* Do share `part` of `parts` of the work, by Fourier transforms if there is a plan for them.
+   Returns 0, or 1 if memory ran out. */
 static int share(const shape *s, const spectrum *t, const char *maps, const char *taps,
                  const float *bias, char *out, int64_t part, int64_t parts)
 {
@@ -52,8 +52,8 @@ static int share(const shape *s, const spectrum *t, const char *maps, const char
     return 0;
 }
 
-/* Whether each thread takes images of its own, as PyTorch's other layers do. A map then stays in the
-   cache of one core, but each thread prepares all taps by itself: only worth it if that takes
+/* Whether each thread takes images of its own, as PyTorch's other layers do. A map then stays in
+   the cache of one core, but each thread prepares all taps by itself: only worth it if that takes
    little time compared to its images. */
 static int by_images(const shape *s, int64_t threads)
 {

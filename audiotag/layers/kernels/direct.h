@@ -1,6 +1,6 @@
-/* Correlation by its definition. A tile of 2 x WIDTH outputs stays in registers while taps and cells
-   are loaded; each loaded value is used at least twice. Rows outside the map are skipped; columns
-   outside it too, unless some output of the tile needs a neighbouring column. */
+/* Correlation by its definition. A tile of 2 x WIDTH outputs stays in registers while taps and
+   cells are loaded; each loaded value is used at least twice. Rows outside the map are skipped;
+   columns outside it too, unless some output of the tile needs a neighbouring column. */
 
 #ifndef DIRECT_H
 #define DIRECT_H
@@ -89,8 +89,8 @@ static int64_t direct_memory(const shape *s)
     return direct_cells(s) + (s->tap_rows + 2) * s->tap_columns;
 }
 
-/* Estimated vector operations of one image: a pair of rows takes one tap row more than a single row,
-   and each tile has a start and an end. Fitted, with AVX-512, to the times of fourier.h. */
+/* Estimated vector operations of one image: a pair of rows takes one tap row more than a single
+   row, and each tile has a start and an end. Fitted, with AVX-512, to the times of fourier.h. */
 static int64_t direct_cost(const shape *s)
 {
     const int64_t rows = overlaps(s->rows, s->tap_rows, s->height, s->top) + s->rows;

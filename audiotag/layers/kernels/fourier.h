@@ -183,8 +183,8 @@ static void bins_to_line(const spectrum *t, const vec *bins, int64_t row, int bo
     inverse(f, line, soon);
 }
 
-/* Transform the rows of a piece of a map to bins. With a `twin`, the next map is in the upper halves
-   of the vectors. Prefetches `soon`, or else the next rows. */
+/* Transform the rows of a piece of a map to bins. With a `twin`, the next map is in the upper
+   halves of the vectors. Prefetches `soon`, or else the next rows. */
 static void map_to_bins(const shape *s, const spectrum *t, const char *map, const tile_of_image *at,
                         int twin, vec *line, vec *bins, int64_t lanes, stream *soon)
 {
@@ -304,7 +304,7 @@ static int64_t fourier_cost(const shape *s, const spectrum *t)
            taps / (s->tap.batch ? 1 : s->batch);
 }
 
-/* The input of tile n + 1 of `count`, to prefetch; after the last, the first of the next channels. */
+/* The input of tile n + 1 of `count`, to prefetch; after the last, the next channels' first. */
 static stream next_to_come(const shape *s, const spectrum *t, const char *maps, int64_t channel,
                            int64_t n, int64_t count, int64_t first, int64_t apart, int64_t steps)
 {

@@ -96,7 +96,7 @@ def correlate(
     plus: Tensor | None = None,
     turn: bool = False,
 ) -> Tensor:
-    """Maps (B, C, H, W) correlated with kernels (C, 1, kh, kw), rotated by 180 degrees on `turn`."""
+    """Correlate maps (B, C, H, W) with kernels (C, 1, kh, kw), rotated by 180 degrees if `turn`."""
     out = torch.empty_like(x)
     _run(x, weight, bias, out, (0, *_inner(weight)), out.stride(), plus, turn)
     return out

@@ -27,8 +27,8 @@ static void pack_taps(const shape *s, vec *to, const char *taps, int64_t channel
         from += (rows - 1) * step.row + (columns - 1) * step.column;
         step.row = -step.row, step.column = -step.column;
     }
-    /* A kernel's taps are neighbours in memory: LANES of a row are read at once, and the last LANES
-       overlap those before. Reads of a short row go past its ends, as far as other channels reach. */
+    /* A kernel's taps are neighbours in memory: LANES of a row are read at once, and the last
+       LANES overlap those before. Reads of a short row go past its ends, into other channels. */
     const int64_t lanes = min(LANES, s->channels - channel), block = min(LANES, columns);
     const int64_t beyond = 4 * (LANES - block), after = s->channels - channel - LANES;
     const int inside = min(channel, after) * s->tap.channel >= beyond;

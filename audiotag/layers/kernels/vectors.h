@@ -98,7 +98,7 @@ INLINE lanes_of_two picked(int step, int lower)
     return from;
 }
 
-/* Transpose LANES vectors: swap off-diagonal blocks of half the size, then of a quarter, down to 1. */
+/* Transpose LANES vectors: swap off-diagonal blocks of half the size, of a quarter, down to 1. */
 INLINE void transpose(vec *x)
 {
 #pragma GCC unroll 4
