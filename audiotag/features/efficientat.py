@@ -1,6 +1,6 @@
-"""EfficientAT's front end: waveform to normalised log-mel map, in bands of Kaldi's shape.
+"""EfficientAT's front end (arXiv 2211.04772): waveform to normalised log-mel map.
 
-arXiv 2211.04772; it differs from `log_mel.LogMel` in pre-emphasis, window and filter bank.
+It differs from `log_mel.LogMel` in pre-emphasis, window and mel bands, which are Kaldi's.
 """
 
 import torch
@@ -22,9 +22,9 @@ F_MAX = 15_000.0  # Hz
 class EfficientATMel(nn.Module):
     """Waveform (B, T) in [-1, 1] to a log-mel map (B, 1, n_mels, 1 + (T - 1) // hop_length).
 
-    Computes in float32 whatever autocast says: the power spectrum overflows float16 and the
-    logarithm of a quiet band is lost in bfloat16. T must exceed n_fft / 2 (the STFT is centred
-    with reflected edges).
+    Computes in float32 under autocast too: the power spectrum overflows float16, and bfloat16 is
+    too coarse for the logarithm of a quiet band. T must exceed n_fft / 2, as the STFT is centred
+    with reflected edges.
 
     Args:
         sample_rate: Of the waveform, Hz.
@@ -66,8 +66,8 @@ class EfficientATMel(nn.Module):
         """Map (B, T) to (B, 1, n_mels, frames)."""
         with torch.autocast(waveform.device.type, enabled=False):
             waveform = waveform.float()
-            # One sample earlier than the usual y[t] = x[t] - 0.97 x[t-1]: EfficientAT's
-            # convolution without padding, one sample shorter than its input.
+            # y[t] = x[t+1] - 0.97 x[t], one sample earlier than usual: EfficientAT's convolution
+            # has no padding, so its output is one sample shorter than its input.
             emphasised = waveform[:, 1:] - PRE_EMPHASIS * waveform[:, :-1]
             mel = self._mel_of(emphasised)
             return (((mel + LOG_OFFSET).log() - MEAN) / SCALE).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Front ends by name: what turns a waveform into the maps that a backbone takes."""
+"""Front ends by name; each turns waveforms into the maps that a backbone takes."""
 
 import inspect
 from typing import Any, cast
@@ -22,7 +22,7 @@ FRONT_ENDS: dict[str, type[nn.Module]] = {
 
 
 def build_features(name: str, arguments: dict[str, Any]) -> nn.Module:
-    """The front end of a name.
+    """The front end with this name.
 
     Raises:
         ModelError: If the name or an argument is unknown.
@@ -42,10 +42,10 @@ def resolve_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def build_mel_bank(name: str, arguments: dict[str, Any]) -> MelBank:
-    """Window and bands of a front end that has a form in NumPy.
+    """Window and mel bands of a front end that exists in NumPy too.
 
     Raises:
-        ModelError: As `build_features`, or if it has none.
+        ModelError: As `build_features`, or if the front end does not exist in NumPy.
     """
     check_numpy_front_end(name)
     return cast(Any, build_features(name, arguments)).mel.bank

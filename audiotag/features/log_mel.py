@@ -9,7 +9,9 @@ from audiotag.features.numpy_front_ends import POWER_FLOOR
 
 
 class LogMel(nn.Module):
-    """Log-mel spectrogram: mel bands of a power spectrogram, in dB; arXiv 2309.13972's by default.
+    """Log-mel spectrogram: mel bands of a power spectrogram, in dB, then normalised.
+
+    The defaults are those of arXiv 2309.13972.
 
     Args:
         sample_rate: Hz.
@@ -18,10 +20,10 @@ class LogMel(nn.Module):
         n_mels: Mel bands.
         f_min: Lowest frequency, Hz.
         f_max: Highest frequency, Hz.
-        mean: Subtracted from the dB values.
-        std: The difference is divided by it.
-        mel_scale: "htk" or "slaney", the scale on which the bands are equally wide.
-        norm: "slaney" makes the area of each band one; with None its peak is one.
+        mean: Mean of the dB values; subtracted.
+        std: Standard deviation of the dB values; divided by.
+        mel_scale: "htk" or "slaney": the scale on which all bands have the same width.
+        norm: "slaney": each band has an area of 1. None: each band has a peak of 1.
 
     Raises:
         ValueError: If `mel_scale` or `norm` is unknown.

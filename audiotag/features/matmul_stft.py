@@ -1,13 +1,13 @@
-"""A power spectrogram of slices and matrix products, which any ONNX runtime has.
+"""A power spectrogram by slices and matrix products, which every ONNX runtime supports.
 
-The discrete Fourier transform of N = R S samples x goes in two steps (Cooley and Tukey, 1965). With
-sample n = S r + s, bin k = p + R q and w(a / b) = exp(-2 pi i a / b),
+The discrete Fourier transform of N = R S samples x is computed in two steps (Cooley and Tukey,
+1965). With sample n = S r + s, bin k = p + R q and w(a / b) = exp(-2 pi i a / b),
 
     Y[s, p] = sum over r of x[S r + s] w(p r / R)
     X[p + R q] = sum over s of Y[s, p] w(s p / N) w(s q / S)
 
-For real x, bins of p above R / 2 mirror those below. 1024 samples as 32 times 32 take a fifth of
-the products of the plain sum and half of those that its symmetries leave.
+For real x, bins with p above R / 2 mirror those below. For 1024 = 32 x 32 samples this takes a
+fifth of the multiplications of the plain sum, and half of those of a sum that uses its symmetries.
 """
 
 from math import gcd, isqrt
@@ -21,12 +21,12 @@ class PowerSpectrum(nn.Module):
     """Squared magnitude of the short-time Fourier transform, centred with reflected edges.
 
     Attributes:
-        bins: Number of the bin in each row of the output (K,); -1 where a row repeats another.
+        bins: Number of the bin in each row of the output (K,); -1 if the row repeats another.
 
     Args:
         window: Weights (n_fft,) of a frame's samples.
         hop_length: Samples from one frame to the next.
-        last: Highest bin that is needed.
+        last: Highest bin to compute.
     """
 
     bins: Tensor
@@ -86,7 +86,7 @@ def _mirrored(k: np.ndarray, n_fft: int) -> np.ndarray:
 
 
 def _distinct(bins: np.ndarray) -> np.ndarray:
-    """The same bins with -1 for all but the first of a number."""
+    """The bins, with -1 for each repeated one."""
     distinct = np.full(bins.size, -1)
     numbers, where = np.unique(bins, return_index=True)
     distinct[where] = numbers
@@ -94,14 +94,15 @@ def _distinct(bins: np.ndarray) -> np.ndarray:
 
 
 def _first(window: np.ndarray, outer: int, p: np.ndarray) -> Tensor:
-    """Windowed first step (S, 2 P, R), rows p real and imaginary in turn."""
+    """Matrix (S, 2 P, R) of the window and the first step; real and imaginary rows alternate."""
     angle = 2 * np.pi * (p[:, None] * np.arange(outer) % outer) / outer
     waves = np.stack([np.cos(angle), -np.sin(angle)], axis=1).reshape(-1, outer)
     return torch.from_numpy(waves * window.reshape(outer, -1).T[:, None]).float()
 
 
 def _second(n_fft: int, inner: int, p: np.ndarray, q: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Second step, real and imaginary rows, (P, Q, 2 S) each; columns s real and imaginary."""
+    """Matrices (P, Q, 2 S) of the second step: for the real and for the imaginary part of its
+    output; real and imaginary columns alternate."""
     k = p[:, None] + (n_fft // inner) * q
     angle = 2 * np.pi * (k[..., None] * np.arange(inner) % n_fft) / n_fft
     real = np.stack([np.cos(angle), np.sin(angle)], axis=-1)

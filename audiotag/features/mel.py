@@ -1,4 +1,4 @@
-"""Power in mel bands for the front ends in torch: in C on a CPU where no gradient is wanted."""
+"""Power in mel bands for the front ends in torch: in C on a CPU if no gradient is needed."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ class Mel:
 
         Args:
             waveform: The samples.
-            in_torch: Computes the same, wherever the waveforms are.
+            in_torch: Computes the same in torch, on any device.
         """
         if not self._is_in_c(waveform):
             return in_torch(waveform)
@@ -52,7 +52,7 @@ class Mel:
             waveform.device.type == "cpu"
             and waveform.dtype == torch.float32
             and waveform.shape[0] > 0
-            and waveform.shape[1] > len(self.window) // 2  # PyTorch says what is wrong with less
+            and waveform.shape[1] > len(self.window) // 2  # PyTorch raises otherwise
             and is_power_of_two(len(self.window))
             and library() is not None
             and not waveform.requires_grad

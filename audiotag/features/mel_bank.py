@@ -1,4 +1,4 @@
-"""Window and mel bands of a front end, as arrays that an ONNX file carries."""
+"""Window and mel bands of a front end, as arrays that can be stored in an ONNX file."""
 
 import json
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ MAX_BINS = 8_193  # of a transform of 16,384 samples
 
 @dataclass(frozen=True, eq=False)
 class MelBank:
-    """What a front end weighs the samples of a frame and the bins of its spectrum with.
+    """The weights of a front end.
 
     Attributes:
-        window: Weights (n_fft,) float32.
-        bands: Weights (n_fft // 2 + 1, n_mels) float32.
+        window: Weights (n_fft,) float32 of a frame's samples.
+        bands: Weights (n_fft // 2 + 1, n_mels) float32 of the spectrum's bins.
     """
 
     window: Array
     bands: Array
 
     def to_json(self) -> str:
-        """The weights, exact to the bit; of each band those between its first and last bin, and
-        the number of the first."""
+        """The weights, exact to the bit. A band is stored as the number of its first bin, and the
+        weights from its first bin to its last."""
         return json.dumps(
             {
                 "window": _numbers(self.window),
@@ -52,8 +52,9 @@ class MelBank:
 
 
 def mel_triangles(n_fft: int, sample_rate: int, n_mels: int, f_min: float, f_max: float) -> Array:
-    """Weights (n_fft // 2 + 1, n_mels) float32 of triangles that are straight on HTK's mel scale,
-    not in Hz, as Kaldi and YAMNet have them; torchaudio's, straight in Hz, are `log_mel`'s."""
+    """Weights (n_fft // 2 + 1, n_mels) float32 of triangles on HTK's mel scale, as in Kaldi and
+    YAMNet: their sides are straight in mel, whereas those of torchaudio and `log_mel` are straight
+    in Hz."""
     corners = np.linspace(_mel(np.array(f_min)), _mel(np.array(f_max)), n_mels + 2)
     bins = _mel(np.arange(n_fft // 2 + 1) * sample_rate / n_fft)[:, None]
     left, centre, right = corners[:-2], corners[1:-1], corners[2:]

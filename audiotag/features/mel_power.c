@@ -122,7 +122,7 @@ INLINE void collect(const plan *p, const vec *powers, float *out, int64_t frames
     }
 }
 
-/* Power (bands, frames) of samples ((frames - 1) hop + n_fft). Returns 0, or 1 if memory ran out. */
+/* Power (bands, frames) of samples ((frames - 1) hop + n_fft). Returns 0; 1 if memory ran out. */
 FOR_EACH_CPU
 int mel_power(const plan *p, const float *samples, float *out, int64_t frames)
 {

@@ -1,7 +1,7 @@
-"""Power of waveforms in mel bands, in a C function that is built when the package is.
+"""Power of waveforms in mel bands, by a C function that is compiled with the package.
 
 It takes a fifth of NumPy's time and a third of PyTorch's, and is as exact as PyTorch. NumPy
-computes it where there was no compiler, and for frames whose length is no power of two.
+computes it if there was no compiler, or if the length of a frame is not a power of two.
 """
 
 import ctypes
@@ -16,14 +16,13 @@ BUILD = "audiotag.features._mel_power"
 
 
 class MelPower:
-    """Power of waveforms in mel bands, frame by frame, edges reflected.
+    """Power of waveforms in mel bands, frame by frame, with reflected edges.
 
     Args:
         window: Weights (n_fft,).
         hop_length: Samples from one frame to the next.
-        bands: Weights (n_fft / 2 + 1, n_mels); bins without any are left out.
-        pre_emphasis: Factor of each sample that is subtracted from the next one; the first sample
-            is then dropped.
+        bands: Weights (n_fft / 2 + 1, n_mels); bins of weight 0 in all bands are not computed.
+        pre_emphasis: Factor a of y[t] = x[t + 1] - a x[t], which is one sample shorter than x.
     """
 
     def __init__(
@@ -38,8 +37,8 @@ class MelPower:
         self._tables = _tables(len(window), self._bands) if is_built else None
 
     def __call__(self, waveforms: Array) -> Array:
-        """Power (B, n_mels, frames) float32 of waveforms (B, T) float32, as many frames as
-        torch.stft has: 1 + T // hop_length where n_fft is even."""
+        """Power (B, n_mels, frames) float32 of waveforms (B, T) float32. As with torch.stft there
+        are 1 + T // hop_length frames if n_fft is even."""
         compute = self._in_numpy if self._tables is None else self._in_c
         padded = [self._padded(waveform) for waveform in waveforms]
         frames = 1 + (len(padded[0]) - len(self._window)) // self._hop
@@ -65,8 +64,8 @@ class MelPower:
             raise MemoryError("no memory for a Fourier transform")
 
     def _padded(self, waveform: Array) -> Array:
-        """The samples that frames are cut from: (T,), or T - 1 with pre-emphasis, with half a
-        window on both sides."""
+        """The samples that frames are cut from: the waveform (T,), or the T - 1 samples after
+        pre-emphasis, with half a frame of reflected samples at both ends."""
         side, first = len(self._window) // 2, 1 if self._pre_emphasis else 0
         count = len(waveform) - first
         padded = np.empty(count + 2 * side, np.float32)
@@ -92,7 +91,7 @@ class _Plan(ctypes.Structure):
 
 
 def _tables(n_fft: int, bands: Array) -> tuple[Array, ...]:
-    """The last five arrays of `plan`, for weights (bins, n_mels) from the lowest bin on."""
+    """The last five arrays of `plan`, for bands (bins, n_mels) that start at the lowest bin."""
     heard = bands != 0
     first = heard.argmax(axis=0)
     end = np.where(heard.any(axis=0), len(bands) - heard[::-1].argmax(axis=0), first)
@@ -111,7 +110,7 @@ def is_power_of_two(number: int) -> bool:
 
 
 def bin_order(size: int) -> Array:
-    """The bin (size,) at each position after passes of radix 4, and a last one of radix 2."""
+    """The bin at each position (size,) after passes of radix 4, and a last one of radix 2."""
     if size <= 2:
         return np.arange(size)
     return np.concatenate([4 * bin_order(size // 4) + r for r in range(4)])
@@ -119,7 +118,7 @@ def bin_order(size: int) -> Array:
 
 @lru_cache
 def library() -> ctypes.CDLL | None:
-    """The C function; None where it was not built."""
+    """The library with the C function; None if it was not compiled."""
     loaded = compiled.load(BUILD)
     if loaded is not None:
         loaded.mel_power.argtypes = [ctypes.POINTER(_Plan), *[ctypes.c_void_p] * 2, ctypes.c_int64]

@@ -1,7 +1,7 @@
-"""The front ends in NumPy, for ONNX models that take log-mel maps: no torch is imported.
+"""The front ends in NumPy, without torch, for ONNX models that take log-mel maps.
 
-They equal `log_mel.LogMel`, `efficientat.EfficientATMel` and `ced.CedMel`, whose arguments they
-take. Window and mel bands are theirs too, out of the ONNX file.
+They compute the same maps as `log_mel.LogMel`, `efficientat.EfficientATMel` and `ced.CedMel`, and
+take the same arguments. Window and mel bands come from the ONNX file.
 """
 
 from typing import Any, Protocol
@@ -31,11 +31,11 @@ class NumpyFrontEnd(Protocol):
 
 
 class NumpyLogMel:
-    """`log_mel.LogMel`.
+    """`log_mel.LogMel` in NumPy.
 
     Args:
-        bank: Its window and bands.
-        arguments: Its arguments, defaults spelled out.
+        bank: Window and mel bands.
+        arguments: All arguments of `LogMel`, defaults included.
     """
 
     def __init__(self, bank: MelBank, arguments: dict[str, Any]) -> None:
@@ -53,11 +53,11 @@ class NumpyLogMel:
 
 
 class NumpyEfficientATMel:
-    """`efficientat.EfficientATMel`.
+    """`efficientat.EfficientATMel` in NumPy.
 
     Args:
-        bank: Its window and bands.
-        arguments: Its arguments, defaults spelled out.
+        bank: Window and mel bands.
+        arguments: All arguments of `EfficientATMel`, defaults included.
     """
 
     def __init__(self, bank: MelBank, arguments: dict[str, Any]) -> None:
@@ -99,7 +99,7 @@ FRONT_ENDS: dict[str, type[NumpyFrontEnd]] = {
 
 
 def check_numpy_front_end(name: str) -> None:
-    """Raise a ModelError if the front end of a name has no form in NumPy."""
+    """Raise a ModelError if the front end with this name does not exist in NumPy."""
     if name not in FRONT_ENDS:
         raise ModelError(
             f"front end {name!r} needs torch; export the model with --waveform, or use its folder"

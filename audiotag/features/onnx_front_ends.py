@@ -1,4 +1,4 @@
-"""The front ends in operators that any ONNX runtime has, for the export; their maps are the same.
+"""The front ends for the export, in operators that every ONNX runtime has; the maps are the same.
 
 Bins above the highest mel band are not computed.
 """
@@ -16,7 +16,7 @@ from audiotag.features.matmul_stft import PowerSpectrum
 
 
 class OnnxLogMel(LogMel):
-    """`LogMel`, its spectrum from matrix products; arguments and maps are the same."""
+    """`LogMel` with a spectrum from matrix products; arguments and maps are the same."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -32,7 +32,7 @@ class OnnxLogMel(LogMel):
 
 
 class OnnxEfficientATMel(EfficientATMel):
-    """`EfficientATMel`, its spectrum from matrix products; arguments and maps are the same."""
+    """`EfficientATMel` with a spectrum from matrix products; arguments and maps are the same."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -60,10 +60,10 @@ ONNX_FRONT_ENDS: dict[str, type[nn.Module]] = {
 
 
 def onnx_front_end(name: str, arguments: dict[str, Any]) -> nn.Module:
-    """The front end of a name, for export.
+    """The front end with this name, in a form that can be exported.
 
     Raises:
-        ModelError: If it has no form for export.
+        ModelError: If it cannot be exported.
     """
     if name not in ONNX_FRONT_ENDS:
         raise ModelError(
@@ -74,10 +74,10 @@ def onnx_front_end(name: str, arguments: dict[str, Any]) -> nn.Module:
 
 
 def _last(bands: Tensor) -> int:
-    """The highest bin to which bands (bins, n_mels) give any weight."""
+    """The highest bin with a weight in bands (bins, n_mels)."""
     return int(torch.nonzero(bands.sum(1)).max())
 
 
 def _reordered(bands: Tensor, bins: Tensor) -> Tensor:
-    """Rows `bins` (K,) of bands (bins, n_mels), zero where there is no bin; (K, n_mels)."""
+    """The rows `bins` (K,) of bands (bins, n_mels): (K, n_mels), zero for bin -1."""
     return bands[bins.clamp(min=0)] * (bins >= 0).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""YAMNet's front end: waveform to log-mel map of magnitudes."""
+"""YAMNet's front end: waveform to log-mel map, of magnitudes instead of powers."""
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,7 @@ class YamnetMel(nn.Module):
     """Waveform (B, T) in [-1, 1] to a log-mel map (B, 1, n_mels, frames), with
     1 + (T - win_length) // hop_length frames.
 
-    Frames lie wholly within the waveform. The bands are triangles on HTK's mel scale, of
-    magnitudes, not powers.
+    All frames lie within the waveform. The bands are triangles on HTK's mel scale (`mel_bank`).
 
     Args:
         sample_rate: Of the waveform, Hz.
