@@ -1,8 +1,11 @@
 """Backbones, registered in timm under the names of the DCLS audio paper (arXiv 2309.13972).
 
-Log-mel maps (B, 1, mels, frames) come in, logits (B, classes) go out. A file is one family, and
-lists its names in `ARCHITECTURES`; `stem` and `registry` are what families have in common.
-`image_weights` loads the weights of image models, `complexity` counts parameters and operations.
+In: log-mel maps (B, 1, mels, frames). Out: logits (B, classes).
+
+- `convnext`, `convnext_at`, `fastvit`, `metaformer`, `mobilenet`, `yamnet`: one family each, with
+  its names in `ARCHITECTURES`. Families share `stem` and `registry`.
+- `image_weights`: loads the weights of published image models.
+- `complexity`: counts parameters and operations.
 """
 
 from audiotag.backbones import ced, convnext, convnext_at, fastvit, metaformer, mobilenet, yamnet

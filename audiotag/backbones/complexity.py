@@ -1,4 +1,4 @@
-"""What a model costs, counted: parameters, and multiplications for a clip."""
+"""The cost of a model: number of parameters, and of multiply-accumulates for a clip."""
 
 from typing import cast
 
@@ -19,17 +19,17 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def count_macs(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """Multiply-accumulates of a forward pass of a folded model, with kernels in their full size.
+    """Multiply-accumulates of a forward pass of a folded model, with kernels of full size.
 
     Convolutions, linear layers and attention are counted.
 
     Args:
-        model: May be on the meta device. Changed in place: its depthwise convolutions are
-            PyTorch's own afterwards.
+        model: May be on the meta device. Changed in place: its depthwise convolutions become
+            PyTorch's own.
         shape: Shape of the maps, (1, 1, mels, frames).
     """
     for module in model.modules():
-        if isinstance(module, DepthwiseConv2d):  # an FFT would be counted otherwise
+        if isinstance(module, DepthwiseConv2d):  # else an FFT would be counted
             module.forward = nn.Conv2d.forward.__get__(module)  # type: ignore[method-assign]
     device = next(model.parameters()).device
     plain = sdpa_kernel(SDPBackend.MATH)  # fused attention is not counted
@@ -39,7 +39,8 @@ def count_macs(model: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def describe(architecture: str, num_classes: int = 527) -> tuple[int, int]:
-    """Parameters of an architecture, and MACs for a clip of 10 s; its weights take no memory."""
+    """Parameters of an architecture, and multiply-accumulates for a clip of 10 s. The weights are
+    not allocated."""
     with torch.device("meta"):
         model = timm.create_model(architecture, num_classes=num_classes)
         parameters = count_parameters(model)

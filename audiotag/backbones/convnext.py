@@ -1,7 +1,7 @@
 """ConvNeXt for log-mel maps, with 7x7 or DCLS depthwise convolutions.
 
-timm's ConvNeXt (arXiv 2201.03545) with the stem of arXiv 2309.13972: one row stride of 2 and one
-column stride of 16, so that a map of 128 mels x 1001 frames enters the stages as 64 x 62.
+timm's ConvNeXt (arXiv 2201.03545) with the stem of arXiv 2309.13972: a stride of 2 mels and of 16
+frames, so that a map of 128 mels x 1001 frames enters the stages as 64 x 62.
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ class AudioConvNeXt(ConvNeXt):
     Args:
         depths: Blocks in each of the four stages.
         dims: Channels of each stage.
-        dcls: Fields of `swap.DclsArguments` for the convolutions that replace the 7x7 ones, or
-            nothing for the baseline. Each stage shares its positions.
+        dcls: Fields of `swap.DclsArguments` for the convolutions that replace the 7x7 ones; None
+            for the baseline with 7x7 kernels. The blocks of a stage share their positions.
         in_chans: Channels of the input map.
         norm_eps: Epsilon of every LayerNorm.
-        kwargs: Further arguments of timm's ConvNeXt.
+        kwargs: Other arguments of timm's ConvNeXt.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class AudioConvNeXt(ConvNeXt):
 
 
 def from_reference(state: dict[str, Tensor], model: AudioConvNeXt) -> dict[str, Tensor]:
-    """State dict of `model` from one of the reference implementation's ConvNeXts."""
+    """State dict of `model`, from that of a ConvNeXt of the reference implementation."""
     return checkpoint_filter_fn(state, model)
 
 

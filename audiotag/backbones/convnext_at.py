@@ -1,8 +1,8 @@
 """ConvNeXt-Tiny-AT, the audio tagger of arXiv 2306.00830: ConvNeXt-T for maps of 224 mels.
 
 It differs from `backbones.convnext` at both ends: the stem starts with a batch norm of each mel
-band and has square patches, and pooling adds the maximum over time to the mean. Its authors' maps
-are (B, 1, frames, mels); here they are (B, 1, mels, frames), as everywhere in this package, and
+band and has square patches; pooling adds the maximum over time to the mean. The authors' maps are
+(B, 1, frames, mels). Here they are (B, 1, mels, frames) as in the whole package, so
 `from_reference` transposes the published kernels.
 """
 
@@ -34,7 +34,7 @@ class AudioConvNeXtAT(AudioConvNeXt):
 
     Args:
         args: As for `AudioConvNeXt`.
-        n_mels: Mel bands of the input, each with a batch norm of its own.
+        n_mels: Mel bands of the input; each has its own batch norm.
         kwargs: As for `AudioConvNeXt`.
     """
 
@@ -56,12 +56,12 @@ class MeanMaxPool(nn.Module):
         return x.amax(3, keepdim=True) + x.mean(3, keepdim=True)
 
     def is_identity(self) -> bool:
-        """Whether it does nothing, which timm's heads ask a pooling layer."""
+        """Whether it does nothing; timm's heads call this."""
         return False
 
 
 def from_reference(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """The published tensors under this model's names and in its orientation.
+    """The published tensors under this model's names, transposed to its axes.
 
     Args:
         state: The published state dict, with or without the front end.

@@ -1,6 +1,6 @@
 """FastViT for log-mel maps, with 7x7 or DCLS depthwise convolutions.
 
-timm's FastViT (arXiv 2303.14189) with the stem of arXiv 2309.13972, one convolution without bias.
+timm's FastViT (arXiv 2303.14189) with the stem of arXiv 2309.13972: one convolution without bias.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,10 +28,10 @@ class AudioFastVit(FastVit):
         embed_dims: Channels of each stage, each a multiple of the one before; the last one also a
             multiple of 32, the size of an attention head.
         dcls: Fields of `swap.DclsArguments` for the convolutions that replace the 7x7 ones of
-            the feed-forward blocks and the position encoding, or nothing for the baseline. Each
-            stage shares its positions.
+            the feed-forward blocks and the position encoding; None for the baseline with 7x7
+            kernels. The blocks of a stage share their positions.
         in_chans: Channels of the input map.
-        kwargs: Further arguments of timm's FastViT.
+        kwargs: Other arguments of timm's FastViT.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class AudioFastVit(FastVit):
 
 
 def from_reference(state: dict[str, Tensor], model: AudioFastVit) -> dict[str, Tensor]:
-    """State dict of `model` from one of the reference implementation's FastViTs."""
+    """State dict of `model`, from that of a FastViT of the reference implementation."""
     return checkpoint_filter_fn(state, model)
 
 

@@ -1,8 +1,8 @@
 """Starting from vision weights: the tensors of a published image model that fit a backbone.
 
-A spectrogram is no photograph, yet filters learned on ImageNet shorten training on AudioSet. The
-stem is adapted: its colour channels are summed, since a map has the same value in all of them, and
-its kernel is stretched to the new size at equal sum. The classifier never is.
+A spectrogram is not a photograph, yet filters learned on ImageNet shorten training on AudioSet. The
+stem is adapted: its kernels are summed over the colour channels, which would all see the same map,
+and resized to the new kernel size with the same sum. The classifier is never loaded.
 """
 
 import logging
@@ -39,16 +39,16 @@ logger = logging.getLogger(__name__)
 
 
 def load_vision_weights(backbone: nn.Module, architecture: str) -> list[str]:
-    """Load, in place, the published image model that an architecture descends from.
+    """Load, in place, the weights of the image model that an architecture is based on.
 
     Args:
         backbone: Fresh from `timm.create_model(architecture)`.
-        architecture: Its name. `VISION` has the image model of each of this package's; any other
-            is taken from timm under its own name.
+        architecture: Its name. `VISION` names the image model of each of this package's
+            architectures; others are timm's, and have weights under their own name.
 
     Returns:
-        Names of the tensors of `backbone` that keep their fresh values, the classifier's included;
-        a warning names their modules.
+        Names of the tensors of `backbone` that were not loaded, the classifier's among them; a
+        warning names their modules.
 
     Raises:
         ModelError: If there are no weights for it, or they cannot be downloaded.
@@ -75,10 +75,10 @@ def load_vision_weights(backbone: nn.Module, architecture: str) -> list[str]:
 
 
 def fit(tensor: Tensor, shape: torch.Size) -> Tensor | None:
-    """A published tensor in another shape, or None if it does not fit.
+    """A published tensor, adapted to another shape; None if it cannot be.
 
-    A convolution of the image (O, 3, H, W) fits a single input channel and any kernel size. A
-    linear layer (O, I) fits a 1x1 convolution, and the other way round.
+    A convolution of an image (O, 3, H, W) fits one input channel and any kernel size. A linear
+    layer (O, I) fits a 1x1 convolution, and the other way round.
     """
     if tensor.shape == shape:
         return tensor

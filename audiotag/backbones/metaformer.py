@@ -1,7 +1,7 @@
 """ConvFormer for log-mel maps, with 7x7 or DCLS depthwise convolutions.
 
-timm's MetaFormer (arXiv 2210.13452) with separable convolutions as mixers and the stem of
-arXiv 2309.13972, without bias.
+timm's MetaFormer (arXiv 2210.13452) with separable convolutions as mixers, and the stem of
+arXiv 2309.13972 without bias.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ class AudioConvFormer(MetaFormer):
     Args:
         depths: Blocks in each of the four stages.
         dims: Channels of each stage.
-        dcls: Fields of `swap.DclsArguments` for the convolutions that replace the 7x7 ones, or
-            nothing for the baseline. Each stage shares its positions.
+        dcls: Fields of `swap.DclsArguments` for the convolutions that replace the 7x7 ones; None
+            for the baseline with 7x7 kernels. The blocks of a stage share their positions.
         in_chans: Channels of the input map.
-        kwargs: Further arguments of timm's MetaFormer.
+        kwargs: Other arguments of timm's MetaFormer.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class AudioConvFormer(MetaFormer):
                 swap_convs(stage, **dcls)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Patterns of the parameters of the stem and of each block or, if `coarse`, stage, in the
-        form of timm's other models."""
+        """Patterns of parameter names, as timm's other models have: of the stem, and of each block
+        or, if `coarse`, of each stage."""
         if coarse:
             return {"stem": r"^stem", "blocks": r"^stages\.(\d+)"}
         blocks = (r"^stages\.(\d+)\.downsample", (0,)), (r"^stages\.(\d+)\.blocks\.(\d+)", None)
         return {"stem": r"^stem", "blocks": blocks}
 
     def reset_classifier(self, num_classes: int, *args: Any, **kwargs: Any) -> None:
-        """Replace the classifier by a new one with random weights, as timm's; 0 removes it."""
+        """Replace the classifier by a new one with random weights; 0 removes it. timm's method."""
         super().reset_classifier(num_classes, *args, **kwargs)
         self._set_head_eps()
 
@@ -67,7 +67,7 @@ class AudioConvFormer(MetaFormer):
 
 
 def from_reference(state: dict[str, Tensor], model: AudioConvFormer) -> dict[str, Tensor]:
-    """State dict of `model` from one of the reference implementation's ConvFormers."""
+    """State dict of `model`, from that of a ConvFormer of the reference implementation."""
     return checkpoint_filter_fn(state, model)
 
 

@@ -1,8 +1,8 @@
-"""EfficientAT's MobileNetV3 audio taggers: torchvision's MobileNetV3-Large at any width.
+"""EfficientAT's MobileNetV3 audio taggers: torchvision's MobileNetV3-Large of any width.
 
 Schmid, Koutini and Widmer, "Efficient large-scale audio tagging via transformer-to-CNN
-knowledge distillation", arXiv 2211.04772. The network is torchvision's, except that the input
-has one channel and that squeeze-excitation ends in a sigmoid instead of a hard sigmoid.
+knowledge distillation", arXiv 2211.04772. The network is torchvision's, with two differences: the
+input has one channel, and squeeze-excitation ends in a sigmoid instead of a hard sigmoid.
 State-dict keys are torchvision's (`features.N...`, `classifier.0`, `classifier.3`);
 `audiotag.models.published.convert` renames EfficientAT's.
 """
@@ -65,7 +65,7 @@ class AudioMobileNet(nn.Module):
         self.reset_classifier(num_classes)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Patterns of the parameters of the stem and of each block, as timm's models do."""
+        """Patterns of parameter names, of the stem and of each block; timm's method."""
         return {"stem": r"^features\.0\.", "blocks": r"^features\.(\d+)\."}
 
     def get_classifier(self) -> nn.Module:
@@ -98,8 +98,8 @@ class AudioMobileNet(nn.Module):
 def architecture_of(hidden_size: int) -> tuple[str, dict[str, float]]:
     """Name and arguments of the network whose classifier has this hidden size.
 
-    Widths are taken to be whole hundredths: hidden sizes are multiples of 8, so that each belongs
-    to one such width at most.
+    Widths are assumed to be whole hundredths. Hidden sizes are multiples of 8, so each belongs to
+    at most one such width.
     """
     width = round(hidden_size / HIDDEN_SIZE, 2)
     for name, known in WIDTHS.items():

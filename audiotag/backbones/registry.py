@@ -10,7 +10,7 @@ from audiotag.layers.swap import take_dcls_arguments
 
 
 def audio_cfgs(names: tuple[str, ...], first_conv: str, classifier: str) -> dict:
-    """timm's default configurations of backbones for AudioSet's 527 classes and 10 s maps."""
+    """timm's default configurations of backbones, for AudioSet's 527 classes and maps of 10 s."""
     cfg = {"input_size": (1, 128, 1001), "num_classes": 527}
     cfg |= {"first_conv": first_conv, "classifier": classifier}
     return generate_default_cfgs({name: cfg for name in names})
@@ -23,15 +23,15 @@ def register_audio(
     dcls: dict[str, Any] | None,
     **defaults: Any,
 ) -> None:
-    """Make `timm.create_model(name)` build a backbone, whose module has `default_cfgs`.
+    """Make `timm.create_model(name)` build a backbone.
 
     Args:
-        model: Class of the backbone.
+        model: Class of the backbone; its module must define `default_cfgs`.
         name: Its name in the registry.
         from_published: Function that timm calls with a state dict of published weights and the
             model.
         dcls: Default of the argument `dcls`. Unless it is None, the fields of
-            `swap.DclsArguments` can also be given as arguments of their own.
+            `swap.DclsArguments` can also be given as separate arguments.
         defaults: Defaults of other arguments.
     """
 
@@ -56,8 +56,8 @@ def register_audio(
 
 
 def unless_own(from_published: Callable) -> Callable:
-    """The same function, except that it returns a state dict with all of the model's own keys as
-    it is: `Model.save` wrote it, and renaming would spoil it."""
+    """The same function, but a state dict with all of the model's own keys is returned unchanged:
+    it was written by `Model.save`, and must not be renamed."""
 
     def read(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         is_own = model.state_dict().keys() <= state.keys()

@@ -10,7 +10,7 @@ WEIGHT_STD = 0.02
 
 
 def patch_conv(in_chans: int, channels: int, bias: bool) -> nn.Conv2d:
-    """A convolution of non-overlapping patches, from (B, in_chans, mels, frames) to
+    """A convolution on non-overlapping patches: (B, in_chans, mels, frames) to
     (B, channels, mels / 2, frames / 16)."""
     conv = nn.Conv2d(in_chans, channels, PATCH, PATCH, bias=bias)
     nn.init.trunc_normal_(conv.weight, std=WEIGHT_STD)

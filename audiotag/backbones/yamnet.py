@@ -1,8 +1,8 @@
-"""YAMNet: a MobileNetV1 over patches of a second, for 521 of AudioSet's classes.
+"""YAMNet: a MobileNetV1 on patches of one second, for 521 of AudioSet's classes.
 
 Plakal and Ellis, "YAMNet", in TensorFlow's model garden; the network is that of Howard et al.,
-arXiv 1704.04861. A clip's score is the mean of the scores of its patches, which overlap by half.
-`recipes/default/yamnet.py` makes a model folder of the published weights.
+arXiv 1704.04861. The score of a clip is the mean over its patches, which overlap by half.
+`recipes/default/yamnet.py` makes a model folder from the published weights.
 """
 
 from typing import Any, cast
@@ -49,7 +49,7 @@ class Yamnet(nn.Module):
         self.reset_classifier(num_classes)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Patterns of the parameters of the stem and of each layer, as timm's models do."""
+        """Patterns of parameter names, of the stem and of each layer; timm's method."""
         return {"stem": r"^body\.0\.", "blocks": r"^body\.(\d+)\."}
 
     def get_classifier(self) -> nn.Module:
@@ -62,7 +62,7 @@ class Yamnet(nn.Module):
         self.head = nn.Linear(self.head_hidden_size, num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Map (B, in_chans, 64, frames) to a map of each patch, (B, patches, 1024, 3, 2).
+        """Map (B, in_chans, 64, frames) to one map a patch, (B, patches, 1024, 3, 2).
 
         Raises:
             ValueError: If there are fewer frames than in a patch.
@@ -73,8 +73,8 @@ class Yamnet(nn.Module):
         return self.body(patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Embeddings (B, 1024), the mean over patches, with `pre_logits`; else logits (B, classes)
-        of the mean score of the patches."""
+        """Logits (B, classes) of the mean score over patches; with `pre_logits`, the mean
+        embedding over patches (B, 1024)."""
         embeddings = x.mean((3, 4))
         if pre_logits:
             return embeddings.mean(1)
@@ -90,8 +90,8 @@ class Yamnet(nn.Module):
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    """A convolution, padded as TensorFlow does, with its norm, whose scale is 1."""
-    # An even map, which all of them are, is padded at its end alone where it is halved.
+    """A convolution with TensorFlow's padding, a batch norm (published with scale 1), a ReLU."""
+    # A layer that halves an even map, as all maps here are, pads only at the end.
     pad = nn.ZeroPad2d((0, 1, 0, 1)) if stride == 2 else nn.ZeroPad2d(kernel // 2)
     conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
     return nn.Sequential(pad, conv, nn.BatchNorm2d(outputs, eps=NORM_EPS), nn.ReLU())
