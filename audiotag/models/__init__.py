@@ -1,7 +1,13 @@
 """A model: front end, backbone and labels, in a folder of files.
 
-In: a model folder (`folder` names its files, `config` reads and writes `config.json`). Out: a
-`Model` in torch (`model`, whose network `build` makes), or one for onnxruntime (`onnx`); both are
-an `Engine` (`engine`). `provenance`, `metrics_row` and `evaluation_record` read and write what
-a folder says of the model's training and figures; `published` reads what others published.
+In: a model folder, or a published checkpoint. Out: an `Engine` (`engine`), which computes scores:
+a `Model` in torch (`model`), or an `OnnxModel` without torch (`onnx`).
+
+- `folder`: the names of the files. `config`: `config.json`; `checks`: the values it may hold.
+- `build`, `size_limit`: from a config to a network. `weights_file`: facts about the weights,
+  without torch.
+- `calibration`: from a model's scores to probabilities.
+- `provenance`, `metrics_row`, `evaluation_record`: what a model was trained on, the figures of its
+  training, and those of its evaluation.
+- `published`: checkpoints and figures that others published.
 """

@@ -1,4 +1,4 @@
-"""From a config to a network: with fresh weights, with an image model's, or in folded form."""
+"""From a config to a network: with new weights, with those of an image model, or folded."""
 
 import difflib
 import inspect
@@ -21,9 +21,9 @@ from audiotag.models.checks import LOADING
 from audiotag.models.config import ModelConfig
 from audiotag.runtime.json_text import shown
 
-# The functions themselves: one that PyTorch no longer has fails here.
+# The functions themselves, not their names: if PyTorch drops one, importing this fails.
 ARITHMETIC = {getattr(torch.Tensor, name) for name in ("add", "sub", "mul", "div", "sqrt")}
-# What a constructor raises that is given what it cannot use.
+# What constructors raise for arguments that they cannot use.
 UNFIT = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(NotImplementedError, RuntimeError, TypeError, ValueError),
@@ -31,10 +31,11 @@ UNFIT = (
 
 
 class _NoInitialisation(TorchFunctionMode):
-    """Leaves out what only sets or computes values: on the meta device there are none, and PyTorch
-    takes most of the time of building a network for pretending.
+    """Skips operations that only set or compute values. On the meta device there are no values,
+    and simulating these operations takes most of the time of building a network.
 
-    What sets values is told by PyTorch's convention: its name ends in one underscore.
+    Operations that set values are recognised by PyTorch's convention: a name with one underscore
+    at its end.
     """
 
     def __torch_function__(
@@ -53,7 +54,7 @@ class _NoInitialisation(TorchFunctionMode):
 
 
 def build_folded(config: ModelConfig, state: dict[str, Tensor]) -> nn.Module:
-    """The network of a folded config on the meta device, in the shapes of its weights."""
+    """The network of a folded config, on the meta device, with the shapes of these weights."""
     if config.dcls is not None:  # a dense start needs values
         config = replace(config, dcls={**config.dcls, "init": "random"})
     with torch.device("meta"), _NoInitialisation():
@@ -69,10 +70,10 @@ def build_folded(config: ModelConfig, state: dict[str, Tensor]) -> nn.Module:
 
 
 def build_backbone(config: ModelConfig, pretrained: bool = False) -> nn.Module:
-    """The network of a config, with fresh weights or an image model's.
+    """The network of a config, with new weights or those of an image model.
 
-    No file and no address is opened but those of the image model: of what timm can be told, it is
-    told only what the constructor of a network takes.
+    timm receives only arguments of the network's constructor. So nothing in a config can make it
+    open a file or an address, except those of the image model.
 
     Raises:
         ModelError: If there is no such architecture, or it does not take an argument.
@@ -99,12 +100,12 @@ def build_backbone(config: ModelConfig, pretrained: bool = False) -> nn.Module:
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of an error's message, or its kind where it has none."""
+    """The first line of an error's message; the name of its type if it has none."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _check_arguments(config: ModelConfig) -> None:
-    """Raise a ModelError for what no network of the family is constructed from."""
+    """Raise a ModelError for an argument that no network of the family takes."""
     name, arguments = config.architecture, config.model_args
     for key, value in (("in_chans", 1), ("num_classes", len(config.labels))):
         if arguments.get(key, value) != value:
@@ -135,7 +136,7 @@ def _parameters(network: type[nn.Module]) -> Iterator[str]:
                 yield parameter.name
             if parameter.name == "dcls":
                 yield from (field.name for field in fields(DclsArguments))
-            if is_dataclass(parameter.annotation):  # what further arguments are put into
+            if is_dataclass(parameter.annotation):  # its fields are arguments too
                 yield from (field.name for field in fields(parameter.annotation))
         if not any(x.kind is x.VAR_KEYWORD for x in parameters):
             return

@@ -1,10 +1,10 @@
-"""Calibration: what a model's scores are brought to, so that of tags of 0.7 seven in ten are right.
+"""Calibration of scores: of the tags with a calibrated score of 0.7, seven in ten are right.
 
-    logit of a calibrated score = slope x logit + bias of the class
+    logit of the calibrated score = slope x logit of the score + bias of the class
 
-It rises with the score, so that the clips of a class stay in their order (Platt, "Probabilistic
-outputs for support vector machines", 1999). Scores of a softmax are brought so too, by a
-temperature of 1 / slope (Guo et al., "On calibration of modern neural networks", 2017).
+The slope is positive, so the order of a class's clips does not change (Platt, "Probabilistic
+outputs for support vector machines", 1999). For the scores of a softmax only the slope is fitted:
+1 / slope is their temperature (Guo et al., "On calibration of modern neural networks", 2017).
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ LOWEST, HIGHEST = 1e-45, 1 - 2.0**-25  # scores in single precision that are nei
 
 @dataclass(frozen=True)
 class Calibration:
-    """A straight line of logits.
+    """A linear function of logits.
 
     Attributes:
-        slope: What logits are multiplied by; above 0.
-        biases: What is added then, of each class (classes,).
+        slope: Factor of all logits; above 0.
+        biases: Added to the logits after that, one for each class (classes,).
 
     Raises:
         ValueError: If the slope is not above 0, or a number is not finite.
@@ -37,15 +37,15 @@ class Calibration:
             raise ValueError("a calibration has a slope above 0 and finite biases")
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in `config.json`."""
+        """The values in `config.json`."""
         return {"slope": self.slope, "biases": list(self.biases)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], classes: int) -> "Calibration":
-        """Read what `to_json` gave, for a model of so many classes.
+        """Read what `to_json` returned, for a model with this number of classes.
 
         Raises:
-            KeyError, ValueError, TypeError: If it is not that.
+            KeyError, ValueError, TypeError: If it is anything else.
         """
         biases = tuple(float(x) for x in values["biases"])
         if len(biases) != classes:
@@ -53,11 +53,11 @@ class Calibration:
         return cls(float(values["slope"]), biases)
 
     def scores(self, scores: np.ndarray, softmax: bool) -> np.ndarray:
-        """Calibrated scores of a model's own (..., classes), in [0, 1] and of the same type.
+        """Calibrated scores (..., classes), in [0, 1] and of the type of `scores`.
 
         Args:
-            scores: Of a sigmoid or a softmax.
-            softmax: Which; those of a softmax add up to one again.
+            scores: The model's own scores (..., classes).
+            softmax: Whether they are those of a softmax, and add up to one; so do the results.
         """
         inside = scores.astype(np.float64).clip(LOWEST, HIGHEST)
         logits = self.slope * (np.log(inside) - (0 if softmax else np.log1p(-inside)))

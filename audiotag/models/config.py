@@ -33,25 +33,25 @@ VERSIONED = ("torch", "timm", "dcls")  # as far as they are installed
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """All that is needed, beside the weights, to build a model.
+    """Everything needed to build a model, except its weights.
 
     Attributes:
         architecture: Name of the backbone in timm's registry.
         labels: The classes, in the order of the logits.
         model_args: Arguments of the architecture.
-        dcls: Arguments of `swap.swap_convs`, where convolutions were replaced by DCLS ones.
+        dcls: Arguments of `swap.swap_convs`, if convolutions were replaced by DCLS ones.
         front_end: Name of the front end.
         front_end_args: Arguments of the front end.
-        min_duration: Seconds up to which silence follows a shorter clip; of a model trained here
-            the shortest crop, which is the shortest audio that it has heard.
-        window: Seconds of the only windows that the network takes, as of a vision transformer;
-            None where it takes any length.
-        thresholds: For each class, in the order of the labels, the score from which on it counts
-            as heard; None if none were fitted.
-        calibration: What scores are brought to; None if they are given as they are.
-        softmax: Whether scores are a softmax and add up to one, as of a model trained on clips
+        min_duration: Shortest input in seconds; shorter clips are padded with silence. For a model
+            trained with audiotag, the shortest crop in training.
+        window: Length in seconds of every window, if the network takes only one length, as vision
+            transformers do; else None.
+        thresholds: For each class, in the order of the labels, the lowest score at which it counts
+            as present; None if none were fitted.
+        calibration: The calibration of its scores; None if there is none.
+        softmax: Whether scores are a softmax and add up to one, as for a model trained on clips
             with exactly one label each; else each score is a sigmoid.
-        folded: Whether the weights are those of a folded backbone, which cannot be trained on.
+        folded: Whether the weights are those of a folded backbone, which cannot be trained.
 
     Raises:
         ModelError: If a value is of a wrong type, or out of its range (`models.checks`).
@@ -85,14 +85,14 @@ class ModelConfig:
 
     @property
     def can_timm_build(self) -> bool:
-        """Whether timm alone can build the backbone: nothing in it was replaced."""
+        """Whether timm alone can build the backbone: no convolution in it was replaced."""
         return self.dcls is None and not self.folded
 
     def to_json(self, timm_config: dict[str, Any] | None = None) -> str:
-        """The text of `config.json`; `architecture`, `num_classes`, `model_args` as timm's.
+        """The text of `config.json`; `architecture`, `num_classes`, `model_args` are timm's keys.
 
         Args:
-            timm_config: timm's "pretrained_cfg", with which `timm.create_model("hf-hub:...")`
+            timm_config: Written as "pretrained_cfg"; with it `timm.create_model("hf-hub:...")`
                 builds the backbone from the same file.
         """
         return json.dumps(
@@ -123,7 +123,7 @@ class ModelConfig:
         """Read the text of `config.json`.
 
         Raises:
-            ModelError: If it is not one, or a value is of a wrong type or out of its range.
+            ModelError: If it is not a config, or a value is of a wrong type or out of its range.
         """
         try:
             return cls(**_fields(parse_json(text)))
@@ -170,10 +170,10 @@ def _calibration(values: dict[str, Any] | None, labels: int) -> Calibration | No
 
 
 def store_thresholds(folder: Path, thresholds: Sequence[float]) -> None:
-    """Write thresholds of the classes into a model folder's config, the rest of it kept.
+    """Write thresholds of the classes into a model folder's config; other values are kept.
 
     Raises:
-        ModelError: If the folder has no config, or one of other labels.
+        ModelError: If the folder has no config, or a config with another number of labels.
     """
     labels = read_config(folder).labels
     if len(thresholds) != len(labels):
@@ -182,10 +182,10 @@ def store_thresholds(folder: Path, thresholds: Sequence[float]) -> None:
 
 
 def store_calibration(folder: Path, calibration: Calibration) -> None:
-    """Write a calibration into a model folder's config, the rest of it kept.
+    """Write a calibration into a model folder's config; other values are kept.
 
     Raises:
-        ModelError: If the folder has no config, or one of other labels.
+        ModelError: If the folder has no config, or a config with another number of labels.
     """
     labels = read_config(folder).labels
     if len(calibration.biases) != len(labels):

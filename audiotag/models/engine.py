@@ -13,16 +13,16 @@ class Engine(Protocol):
     """A model ready to run.
 
     Attributes:
-        name: How messages call it.
-        weights: The file that its weights are from; None if they are from no file.
-        precision: Of its matrix products, a key of `PRECISIONS`.
+        name: Its name in messages.
+        weights: The file its weights were read from; None if there is no such file.
+        precision: Number format of its matrix products, a key of `PRECISIONS`.
         labels: The classes.
-        sample_rate: Hz of the waveforms it takes.
-        min_duration: Seconds; shorter clips are followed by silence up to this.
-        window: Seconds of the only windows that it takes; None if it takes any length.
+        sample_rate: Sample rate of its input, Hz.
+        min_duration: Seconds; shorter clips are padded with silence to this length.
+        window: Seconds of every window, if it takes only one length; None if it takes any.
         is_gpu: Whether it computes on a GPU.
-        thresholds: For each class, the score from which on it counts as heard, (classes,); None
-            if none were fitted.
+        thresholds: For each class, the lowest score at which it counts as present, (classes,);
+            None if none were fitted.
     """
 
     name: str
@@ -52,8 +52,8 @@ class Engine(Protocol):
 
         Args:
             waveforms: At the model's sample rate.
-            double: Give float64, computed from the logits where the engine has them: in float32,
-                logits from 17 on are all the same score, and such ties count in every figure.
+            double: Return float64, computed from the logits if the engine has them. In float32
+                all logits above 17 give the same score, and such ties change every figure.
         """
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
@@ -61,12 +61,12 @@ class Engine(Protocol):
 
 
 class Configured:
-    """The part of an engine that its config says.
+    """The properties of an engine that its config defines.
 
     Attributes:
-        config: What `config.json` holds.
-        weights: The file that the weights are from; None if they are from no file.
-        precision: Of matrix products, a key of `PRECISIONS`.
+        config: The content of `config.json`.
+        weights: The file its weights were read from; None if there is no such file.
+        precision: Number format of matrix products, a key of `PRECISIONS`.
     """
 
     config: ModelConfig
@@ -80,24 +80,24 @@ class Configured:
 
     @property
     def min_duration(self) -> float:
-        """Seconds; shorter clips are followed by silence up to this."""
+        """Seconds; shorter clips are padded with silence to this length."""
         return self.config.min_duration
 
     @property
     def window(self) -> float | None:
-        """Seconds of the only windows that it takes; None if it takes any length."""
+        """Seconds of every window, if it takes only one length; None if it takes any."""
         return self.config.window
 
     @property
     def thresholds(self) -> np.ndarray | None:
-        """For each class, the score from which on it counts as heard, (classes,); None if none
+        """For each class, the lowest score at which it counts as present, (classes,); None if none
         were fitted."""
         fitted = self.config.thresholds
         return None if fitted is None else np.array(fitted, np.float64)
 
     def calibrated(self, scores: np.ndarray) -> np.ndarray:
-        """The scores to give of the network's own (B, classes): as they are, unless the config
-        has a calibration.
+        """Calibrated scores (B, classes) of the network's own (B, classes); the same scores if the
+        config has no calibration.
 
         Example:
             >>> import audiotag, numpy as np

@@ -1,4 +1,4 @@
-"""`evaluation.json` in a model folder: the figures of a model, and the clips they hold for."""
+"""`evaluation.json` in a model folder: the figures of a model, and on which clips."""
 
 import json
 import math
@@ -15,9 +15,9 @@ from audiotag.runtime.records import read_record
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure and its 95 % bootstrap interval over clips; NaN ends without resamples.
+    """A figure and its 95 % bootstrap interval over clips; without resamples, its ends are NaN.
 
-    The interval has no width where no resample differs: an accuracy of 1 stays 1 in all of them.
+    If all resamples agree, the interval has no width: an accuracy of 1 is 1 in each of them.
     """
 
     value: float
@@ -44,7 +44,7 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How many clips of the class `label` score highest in `heard`, which may be the same class."""
+    """How many clips of the class `label` have `heard` as first tag; it may be the same class."""
 
     label: str
     heard: str
@@ -53,20 +53,20 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a model, with the clips they hold for.
+    """Figures of a model, and the clips they were measured on.
 
     Attributes:
-        model: How messages call it.
+        model: The model's name in messages.
         data: Name of the data set's folder.
         split: The split measured; None for all.
         fold: The fold measured; None for all.
         clips: How many clips.
-        keys: Hash of the clips' keys: figures with another hash are of other clips.
+        keys: Hash of the clips' keys; figures with another hash were measured on other clips.
         labels: How many classes the model has.
-        resamples: How many resamples the intervals come from.
-        figures: As `measurement.Measurement.figures`, and "d_prime" of "AUC".
-        classes: Of each class that has a clip, in the order of the labels.
-        confusion: Pairs that occur; None where a clip has several labels or none.
+        resamples: How many bootstrap resamples the intervals come from.
+        figures: As `measurement.Measurement.figures`, and "d_prime", computed from "AUC".
+        classes: Figures of each class that has a clip, in the order of the labels.
+        confusion: Pairs that occur; None unless every clip has exactly one label.
         learnt: How many of these clips the model was trained on, as far as its folder says.
     """
 
@@ -90,11 +90,11 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float | None:
-        """Fraction of clips whose first tag is their label; None unless each has one label."""
+        """Fraction of clips whose first tag is their label; None unless each has exactly one."""
         return self.figures["accuracy"].value if "accuracy" in self.figures else None
 
     def to_json(self) -> str:
-        """The content of `evaluation.json`: the attributes; null for what is not a number."""
+        """The content of `evaluation.json`: the attributes, with null for NaN."""
         return to_json(self)
 
     def save(self, folder: Path) -> Path:
@@ -105,7 +105,7 @@ class Evaluation:
 
 
 def read_evaluation(folder: Path) -> Evaluation | None:
-    """What `Evaluation.save` wrote into a model folder; None where it was not measured.
+    """What `Evaluation.save` wrote into a model folder; None if the folder has no such file.
 
     Raises:
         ModelError: If its `evaluation.json` is damaged.

@@ -9,14 +9,14 @@ WEIGHTS_FILE = "model.safetensors"
 ONNX_FILE = "model.onnx"
 CARD_FILE = "README.md"
 EVALUATION_FILE = "evaluation.json"
-# Of a run folder alone.
+# In run folders only.
 RECIPE_FILE = "recipe.toml"  # every default written out
 METRICS_FILE = "metrics.jsonl"
 DATA_FILE = "data.json"
 RUN_FILES = (RECIPE_FILE, METRICS_FILE, DATA_FILE, EVALUATION_FILE)
 FILES = (CONFIG_FILE, WEIGHTS_FILE, ONNX_FILE, CARD_FILE, *RUN_FILES)
 
-LIBRARY = "audiotag"  # what a config says of whose it is
+LIBRARY = "audiotag"  # the value of "library_name" in a config
 DEFAULT_NAME = "default"  # what users call the embedded model
 
 

@@ -1,4 +1,4 @@
-"""A row of a run folder's `metrics.jsonl`: the figures of one validation."""
+"""`metrics.jsonl` in a run folder: one row of figures for each validation."""
 
 import json
 import math
@@ -18,17 +18,17 @@ NO_CURVES = ("step", "time")  # what a curve is drawn over
 class MetricsRow:
     """The figures of one validation, and of the epoch before it.
 
-    A figure is None where it was not measured; the file leaves it out then.
+    A figure that was not measured is None, and absent in the file.
 
     Attributes:
         epoch: Epochs done.
         step: Steps done.
         train_loss: Mean loss of the epoch's steps.
         lr: Learning rate after the epoch.
-        clips_per_second: Clips learnt a second.
-        data_wait: Share of the time in which training waited for data.
+        clips_per_second: Clips trained on per second.
+        data_wait: Fraction of the time in which training waited for data.
         valid_loss: Loss on the validation clips.
-        valid_accuracy: Share of them whose first tag is their label; of single labels alone.
+        valid_accuracy: Fraction of them whose first tag is their label; only if each has one.
         valid_map: Mean average precision on them.
         time: When the row was written, in seconds since 1970.
         others: Figures under names that this version of audiotag does not know.
@@ -48,28 +48,28 @@ class MetricsRow:
 
     @property
     def figures(self) -> dict[str, float]:
-        """What was measured and is a number, by name, in the order of the file."""
+        """The figures that were measured and are finite, by name, in the order of the file."""
         values = asdict(self)
         values |= values.pop("others")
         return {k: x for k, x in values.items() if x is not None and not _is_nan(x)}
 
     @property
     def curves(self) -> dict[str, float]:
-        """The figures that are drawn over steps or time."""
+        """The figures that are drawn as curves over steps or time."""
         return {name: value for name, value in self.figures.items() if name not in NO_CURVES}
 
     def to_json(self) -> str:
-        """The row as `metrics.jsonl` has it."""
+        """The row as a line of `metrics.jsonl`."""
         return json.dumps(self.figures, allow_nan=False)
 
 
 def _is_nan(value: Any) -> bool:
-    """Whether a value is no number, or infinite: JSON has no word for it, and nothing ranks it."""
+    """Whether a value is NaN or infinite, which JSON cannot hold and which has no rank."""
     return isinstance(value, float) and not math.isfinite(value)
 
 
 def read_metrics(folder: Path) -> list[MetricsRow]:
-    """The rows of a run folder's `metrics.jsonl`; none where there is no such file.
+    """The rows of a run folder's `metrics.jsonl`; none if there is no such file.
 
     Raises:
         ModelError: If a row is damaged.
@@ -79,7 +79,7 @@ def read_metrics(folder: Path) -> list[MetricsRow]:
         return []
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]  # a kill may tear the last
+        whole = [line for line in lines if line.endswith("\n")]  # a kill may leave half a line
         return [_read_row(line) for line in whole]
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({error}); delete it") from error

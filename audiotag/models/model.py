@@ -1,8 +1,8 @@
-"""A model in torch: front end, backbone and labels, kept together in a model folder.
+"""A model in torch: front end, backbone and labels.
 
-A model folder holds `config.json` (architecture and its arguments, front end, labels, versions),
-`model.safetensors` (the backbone's state dict) and, where it was exported, `model.onnx`; where it
-was measured, `evaluation.json`.
+A model folder holds it: `config.json` (architecture and its arguments, front end, labels, versions)
+and `model.safetensors` (the backbone's state dict). It also has `model.onnx` if the model was
+exported, and `evaluation.json` if it was evaluated.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from audiotag.models.weights_file import readable
 from audiotag.runtime.files import explained, make_folder, replaced
 from audiotag.runtime.precision import autocast
 
-# Keys of timm's configuration of an architecture that loading its weights depends on.
+# Keys of timm's configuration of an architecture that are needed to load its weights.
 TIMM_KEYS = ("first_conv", "classifier", "pool_size", "fixed_input_size")
 
 
@@ -38,10 +38,10 @@ class Model(Configured, nn.Module):
     Attributes:
         features: Front end, waveform (B, T) -> maps (B, 1, n_mels, frames).
         backbone: Maps -> logits (B, classes).
-        config: What `config.json` holds.
-        name: How messages call this model.
-        precision: Of matrix products where windows are scored, a key of `PRECISIONS`: "fp32"
-            unless set.
+        config: The content of `config.json`.
+        name: The model's name in messages.
+        precision: Number format of matrix products when windows are scored, a key of `PRECISIONS`;
+            "fp32" unless set.
     """
 
     precision = "fp32"
@@ -56,12 +56,12 @@ class Model(Configured, nn.Module):
 
     @classmethod
     def create(cls, config: ModelConfig, name: str | None = None, pretrained: bool = False) -> Self:
-        """A model with fresh weights.
+        """A model with new weights.
 
         Args:
             config: What to build.
-            name: How messages call it; by its architecture unless given.
-            pretrained: Start the backbone from the published image model's weights, before any
+            name: Its name in messages; the architecture unless given.
+            pretrained: Load the published image model's weights into the backbone, before any
                 convolution is replaced.
 
         Raises:
@@ -85,8 +85,8 @@ class Model(Configured, nn.Module):
         """The model of a model folder, in evaluation mode, on the CPU.
 
         Args:
-            folder: Where it lies.
-            name: How messages call it; by its folder unless given.
+            folder: A model folder.
+            name: Its name in messages; the folder unless given.
 
         Raises:
             ModelError: If a file is missing or damaged, or weights and config do not fit.
@@ -111,16 +111,16 @@ class Model(Configured, nn.Module):
     def save(self, folder: Path | str, dtype: torch.dtype | None = None) -> None:
         """Write `config.json` and `model.safetensors` into `folder`, each whole or not at all.
 
-        Shared positions are written once for each convolution that uses them. A `model.onnx` or
-        `evaluation.json` that lies there is removed: it belongs to other weights.
+        Shared positions are written for each convolution that uses them. An existing `model.onnx`
+        or `evaluation.json` is removed, as it belongs to other weights.
 
         Args:
             folder: Made if it does not exist.
             dtype: Type of floating-point weights in the file; the model's own unless given.
 
         Raises:
-            ModelError: If the model has been folded, which loses the positions, and its config
-                does not say so; or if a weight is too large for `dtype`.
+            ModelError: If `fold` was called on this model, which loses the positions; or if a
+                weight is too large for `dtype`.
 
         Example:
             >>> import audiotag, pathlib, torch
@@ -145,8 +145,8 @@ class Model(Configured, nn.Module):
             file.write(f"{self.resolved_config().to_json(self.timm_config())}\n".encode())
 
     def timm_config(self) -> dict[str, Any] | None:
-        """What timm needs to build the backbone from `config.json`, its "pretrained_cfg"; None
-        for a backbone that timm alone cannot build.
+        """timm's "pretrained_cfg", with which it builds the backbone from `config.json`; None if
+        timm alone cannot build it.
 
         Example:
             >>> import audiotag
@@ -165,12 +165,12 @@ class Model(Configured, nn.Module):
 
     @property
     def sample_rate(self) -> int:
-        """Hz of the waveforms it takes."""
+        """Sample rate of its input, Hz."""
         return cast(int, self.features.sample_rate)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.backbone.parameters()).device
 
     @property
@@ -179,7 +179,7 @@ class Model(Configured, nn.Module):
         return self.device.type == "cuda"
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Logits (B, classes) of waveforms (B, T), which `model(waveform)` gives too.
+        """Logits (B, classes) of waveforms (B, T); called by `model(waveform)`.
 
         Example:
             >>> import audiotag, torch
@@ -190,7 +190,7 @@ class Model(Configured, nn.Module):
         return self.backbone(self.features(waveform))
 
     def embed(self, waveform: Tensor) -> Tensor:
-        """What the classifier sees, (B, D), of waveforms (B, T).
+        """Embeddings (B, D), the input of the classifier, of waveforms (B, T).
 
         Example:
             >>> import audiotag, torch
@@ -204,7 +204,7 @@ class Model(Configured, nn.Module):
         return backbone.forward_head(maps, pre_logits=True)
 
     def scores_of(self, logits: Tensor) -> Tensor:
-        """Scores (B, classes) in [0, 1] of logits (B, classes), calibrated where the config has a
+        """Scores (B, classes) in [0, 1] of logits (B, classes), calibrated if the config has a
         calibration.
 
         Example:
@@ -220,10 +220,10 @@ class Model(Configured, nn.Module):
         return logits.softmax(1) if self.config.softmax else logits.sigmoid()
 
     def score_windows(self, waveforms: np.ndarray, double: bool = False) -> np.ndarray:
-        """Scores (B, classes) in [0, 1] of waveforms (B, T), as of any `Engine`.
+        """Scores (B, classes) in [0, 1] of waveforms (B, T); see `Engine.score_windows`.
 
         Raises:
-            ModelError: If they do not fit on the device at once, or the network does not take them.
+            ModelError: If they do not fit on the device at once, or the network cannot take them.
 
         Example:
             >>> import audiotag
@@ -250,8 +250,8 @@ class Model(Configured, nn.Module):
         return self._compute(lambda x: self.embed(x).float(), waveforms)
 
     def fold(self) -> Self:
-        """Replace the backbone, in place, by the plain one that computes the same: with DCLS
-        kernels built, branches and batch norms merged. It can be used but not trained on.
+        """Replace the backbone, in place, by a simpler one that computes the same: DCLS kernels
+        are built, branches and batch norms merged. It can no longer be trained.
 
         Example:
             >>> import audiotag, torch
@@ -289,7 +289,8 @@ class Model(Configured, nn.Module):
         return rows
 
     def resolved_config(self) -> ModelConfig:
-        """The config with the front end's defaults spelled out: they are part of every figure.
+        """The config with all arguments of the front end, defaults too: every figure depends on
+        them.
 
         Example:
             >>> import audiotag
@@ -341,6 +342,6 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 def to_device(model: AnyModel, device: torch.device) -> AnyModel:
-    """Move a model, its convolutions in the channels-last layout that is fast everywhere."""
+    """Move a model to a device, its convolutions in channels-last layout, the fastest."""
     model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.to(device)

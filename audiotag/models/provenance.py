@@ -1,4 +1,4 @@
-"""What a run was trained on: the `data.json` of its folder."""
+"""`data.json` in a run folder: the clips that the model was trained and measured on."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,19 +11,18 @@ from audiotag.runtime.files import replaced
 from audiotag.runtime.json_text import parse_json, shown
 from audiotag.runtime.records import read_record
 
-Share = tuple[int, int]  # of the recordings, by their numbers from 0 to 99: first, and before which
+Share = tuple[int, int]  # of the recordings, numbered 0 to 99: first, end
 
 
 @dataclass(frozen=True)
 class Part:
-    """Clips of a data set.
+    """A selection of the clips of a data set.
 
     Attributes:
         clips: How many.
-        hours: How long they are.
-        keys: Hash of their keys, as an evaluation on them has.
-        split, fold, without_fold, share: Which of the data set's clips they are: arguments of
-            `ClipDataset`.
+        hours: Their total length.
+        keys: Hash of their keys; an evaluation on the same clips has the same hash.
+        split, fold, without_fold, share: How they are selected: arguments of `ClipDataset`.
     """
 
     clips: int
@@ -40,7 +39,7 @@ class TrainedOn:
     """The clips of a run.
 
     Attributes:
-        name: Of the data set's folder.
+        name: Name of the data set's folder.
         train: The clips it was trained on.
         valid: The clips it was measured on.
     """
@@ -56,7 +55,7 @@ class TrainedOn:
 
 
 def read_trained_on(folder: Path) -> TrainedOn | None:
-    """What the model in a folder was trained on; None where it does not say.
+    """What the model in a folder was trained on; None if the folder does not say.
 
     Raises:
         ModelError: If its `data.json` is damaged.
@@ -73,7 +72,7 @@ def read_trained_on(folder: Path) -> TrainedOn | None:
 
 
 def _part(values: Any) -> Part:
-    """The part that a file describes; errors as `read_record`."""
+    """A `Part` from the values in a file; errors as `read_record`."""
     share = values.get("share") if isinstance(values, dict) else None
     if share is None:
         return read_record(Part, values)

@@ -1,4 +1,4 @@
-"""A limit to the size of a network while it is built, so that no config can fill the memory."""
+"""A limit on the size of a network while it is built, so that no config can fill the memory."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -9,8 +9,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from audiotag.errors import ModelError
 
-# As much as is built on the way to what the weights are of: convolutions that DCLS replaces hold
-# up to ten times as many numbers, or a tenth.
+# The network that is built first may be larger than its weights: convolutions that DCLS replaces
+# have between a tenth of its numbers and ten times as many.
 SPARE = 16
 ROOM = 10_000_000  # numbers, in any case
 TENSORS = 2_000  # in any case
@@ -20,7 +20,7 @@ MOST_TENSORS = 50_000
 
 @contextmanager
 def limited_to(weights: Iterable[Tensor]) -> Iterator[None]:
-    """A context in which no network is built that is much larger than these weights.
+    """A context in which no network can be built that is much larger than these weights.
 
     Raises:
         ModelError: From the network's constructor.
@@ -34,9 +34,9 @@ def limited_to(weights: Iterable[Tensor]) -> Iterator[None]:
 def limited(
     numbers: int = LARGEST, tensors: int = MOST_TENSORS, reason: str = "a model may have"
 ) -> Iterator[None]:
-    """A context in which this thread builds no network of more numbers or tensors.
+    """A context in which this thread can build no network with more numbers or tensors.
 
-    A parameter is counted before its values are set, thus before it takes any memory.
+    A parameter is counted before its values are set, so before it takes any memory.
 
     Raises:
         ModelError: From the network's constructor.

@@ -1,4 +1,4 @@
-"""What `model.safetensors` says of a model without torch."""
+"""Facts about the weights in `model.safetensors`, read without torch."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -12,16 +12,16 @@ from audiotag.errors import ModelError
 from audiotag.models.config import ModelConfig
 from audiotag.models.folder import WEIGHTS_FILE
 
-STATISTICS = ("running_mean", "running_var")  # of batch norms: kept, but not learnt
+STATISTICS = ("running_mean", "running_var")  # of batch norms: stored, but not learnt
 POSITIONS, SIGMAS = "P", "SIG"  # of a DCLS convolution's elements
 FLOATS = "F", "BF"  # what names of floating-point types begin with
 Tensor = dict[str, Any]  # shape, dtype and data
 
 
 def count_parameters(folder: Path, config: ModelConfig) -> int:
-    """Learnable numbers of the model in a folder.
+    """Number of learnable numbers of the model in a folder.
 
-    The file holds what convolutions share once for each of them; here it counts once.
+    The file repeats positions that convolutions share; here they count once.
 
     Raises:
         ModelError: If its weights cannot be read.
@@ -35,7 +35,7 @@ def count_parameters(folder: Path, config: ModelConfig) -> int:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn an error on reading a file of weights into one that names the remedy.
+    """Turn an error on reading a weights file into one that names the remedy.
 
     Raises:
         ModelError: If it cannot be read.
@@ -63,7 +63,7 @@ def _may_share(config: ModelConfig) -> bool:
 
 
 def _repeated(tensors: Mapping[str, Tensor]) -> Iterator[str]:
-    """Names of positions, and of the sigmas beside them, that are those of an earlier one."""
+    """Names of positions that equal earlier ones, and of their sigmas."""
     seen = set()
     for name in sorted(name for name in tensors if name.rpartition(".")[2] == POSITIONS):
         content = bytes(tensors[name]["data"])

@@ -1,8 +1,8 @@
-"""Export: a model as one ONNX file, checked against the model before it is kept.
+"""Export: a model as one ONNX file, whose scores are compared with the model's before it is kept.
 
-The graph takes waveforms (B, samples), or log-mel maps (B, 1, n_mels, frames), and gives `scores`
-(B, classes) and `embedding` (B, D). Its metadata holds the config under "audiotag"; a calibration
-in it is for the reader to apply to the scores, so that one fitted after the export counts too.
+The graph takes waveforms (B, samples), or log-mel maps (B, 1, n_mels, frames). It returns `scores`
+(B, classes) and `embedding` (B, D). The metadata holds the config under "audiotag". The scores are
+not calibrated: the reader applies the config's calibration, which may be fitted after the export.
 """
 
 import copy
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 18
-TRACED = (2, 4.0)  # clips and seconds the graph is traced with; the check hears others
+TRACED = (2, 4.0)  # clips and seconds the graph is traced with; the check uses others
 CHECKED = (1.0, 3.3, 10.0, 27.0)  # seconds of the clips that the file is checked with
 WINDOW = 10.0  # seconds of the sample clips, as they are tagged
 BATCHES = (1, 3)  # clips
 TOLERANCE = 1e-4  # of scores
 COMPACT_SIZE = 1024  # weights; smaller arrays stay as they are
 INT16_MAX = 32767
-FRONT_END = "features."  # its weights' names begin so; 16 bits would raise its noise floor
+FRONT_END = "features."  # prefix of its weights' names; 16 bits would raise its noise floor
 FRONT_END_NODES = "/features/"
 NOISE_LEVEL = 0.2  # of the check's clips; full scale is 1
 
@@ -64,8 +64,8 @@ class Quantisation:
     Attributes:
         clips: Number of sample clips.
         largest: Largest difference of a score.
-        mean: Mean difference of the scores of all classes.
-        same_first: Clips whose first tag stays the same.
+        mean: Mean absolute difference over all scores.
+        same_first: Number of clips whose first tag stays the same.
     """
 
     clips: int
@@ -76,14 +76,14 @@ class Quantisation:
 
 @dataclass(frozen=True)
 class Export:
-    """An ONNX file and how near it comes to the model.
+    """An ONNX file, and how much its scores differ from the model's.
 
     Attributes:
         path: The file.
         size: Bytes.
         input: "waveform" or "log_mel".
         difference: Largest difference of a score from the model's, before int8.
-        quantisation: What int8 changed, if asked for.
+        quantisation: What int8 changed; None without int8.
     """
 
     path: Path
@@ -100,10 +100,10 @@ def export(model: Model, out: Path, *, waveform: bool = False, int8: bool = Fals
         model: Any model in torch; not changed.
         out: File to write.
         waveform: Take waveforms rather than log-mel maps.
-        int8: Quantise the weights of matrix products; their inputs are quantised as they arrive.
+        int8: Quantise the weights of matrix products; their inputs are quantised at run time.
 
     Raises:
-        ModelError: If onnx is not installed, or the graph's scores are not the model's.
+        ModelError: If onnx is not installed, or the graph's scores differ from the model's.
     """
     if find_spec("onnx") is None:
         raise ModelError("export needs onnx; install it with: pip install 'audiotag-dcls[train]'")
@@ -125,7 +125,7 @@ def export(model: Model, out: Path, *, waveform: bool = False, int8: bool = Fals
 
 
 class _Graph(nn.Module):
-    """What the file computes: scores and embedding, of log-mel maps or waveforms."""
+    """What the file computes: scores and embeddings, of log-mel maps or waveforms."""
 
     def __init__(self, model: Model, waveform: bool) -> None:
         super().__init__()
@@ -150,8 +150,8 @@ class _Graph(nn.Module):
 def _trace(graph: _Graph, example: Tensor, name: str) -> "onnx.ModelProto":
     """The graph as ONNX.
 
-    By way of TorchScript: on ten architectures, convolutional and with attention, it is as
-    exact as PyTorch's newer exporter and takes 1 s where the newer one takes 10 to 30 s.
+    Uses TorchScript. On ten architectures, convolutional and with attention, it is as exact as
+    PyTorch's newer exporter, and takes 1 s instead of 10 to 30 s.
     """
     import onnx
 
@@ -187,10 +187,10 @@ def _add_metadata(proto: "onnx.ModelProto", config: ModelConfig, input: str) -> 
 
 
 def _compacted(proto: "onnx.ModelProto") -> "onnx.ModelProto":
-    """The model with large weights in 16 bits; a runtime widens them when it opens the file.
+    """The model with large weights in 16 bits; a runtime converts them when it opens the file.
 
-    Weights that float16 holds exactly, as from a checkpoint in half precision, stay exact. Others
-    become integers with a scale for each output channel, 30 times as exact as float16.
+    Weights that float16 holds exactly, such as those of a checkpoint in half precision, become
+    float16. Others become integers with a scale for each output channel, 30 times as exact.
     """
     from onnx import numpy_helper
 
@@ -211,7 +211,7 @@ def _compacted(proto: "onnx.ModelProto") -> "onnx.ModelProto":
 def _in_16_bits(
     name: str, weight: np.ndarray
 ) -> tuple[dict[str, np.ndarray], list["onnx.NodeProto"]]:
-    """Arrays to store, and nodes that make the weight of this name from them."""
+    """Arrays to store, and the nodes that compute the weight `name` from them."""
     from onnx import TensorProto, helper
 
     stored, whole, scale = f"{name}.stored", f"{name}.whole", f"{name}.scale"
@@ -233,7 +233,7 @@ def _check(model: Model, content: bytes, out: Path) -> float:
     """Largest difference of the file's scores from the model's, over `CHECKED` and `BATCHES`.
 
     Raises:
-        ModelError: If a difference is above the tolerance; names length and difference.
+        ModelError: If a difference is above the tolerance; it names the length of the clips.
     """
     exported = OnnxModel.from_bytes(content, out.name)
     exported.config = replace(exported.config, calibration=None)
@@ -254,13 +254,13 @@ def _check(model: Model, content: bytes, out: Path) -> float:
 
 
 def _checked(model: Model) -> tuple[float, ...]:
-    """Seconds of the clips that the file is checked with."""
+    """Lengths in seconds of the clips that the file is checked with."""
     return (*CHECKED, model.min_duration) if model.window is None else (model.window,)
 
 
 def _noises(model: Model, clips: int, seconds: float) -> np.ndarray:
-    """Windows (clips, T) of noise that swells, as `audio.windows` cuts them; where the model takes
-    windows of one length alone, of that length."""
+    """Windows (clips, T) of noise that grows louder, as `audio.windows` cuts them; if the model
+    takes windows of one length only, of that length."""
     rate, seconds = model.sample_rate, model.window or seconds
     count = round(seconds * rate)
     swell = np.sin(np.linspace(0, 3 * seconds, count)) * NOISE_LEVEL
@@ -274,7 +274,7 @@ def _window(samples: np.ndarray, model: Model, seconds: float) -> np.ndarray:
 
 
 def _input_of(model: Model, waveform: bool, clips: int, seconds: float) -> Tensor:
-    """What the graph takes, (clips, T) or (clips, 1, n_mels, frames), of noise."""
+    """An input of the graph made from noise: (clips, T) or (clips, 1, n_mels, frames)."""
     noise = torch.from_numpy(_noises(model, clips, seconds))
     with torch.no_grad():
         return noise if waveform else model.features(noise)
@@ -283,8 +283,8 @@ def _input_of(model: Model, waveform: bool, clips: int, seconds: float) -> Tenso
 def _quantised(proto: "onnx.ModelProto") -> "onnx.ModelProto":
     """The model with int8 weights in its matrix products; the front end stays as it is.
 
-    Convolutions stay too: with int8 weights onnxruntime takes 4 to 10 times as long for them.
-    Unsigned weights cannot overflow on CPUs that add up products of bytes in 16 bits.
+    Convolutions stay too: with int8 weights they take onnxruntime 4 to 10 times as long. The
+    weights are unsigned, so that CPUs that sum products of bytes in 16 bits do not overflow.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -304,7 +304,7 @@ def _quantised(proto: "onnx.ModelProto") -> "onnx.ModelProto":
 
 
 def _compare(before: bytes, after: bytes) -> Quantisation:
-    """What changes in the scores of the sample clips from one file's content to the other's."""
+    """How the scores of the sample clips differ between the contents of two files."""
     scores = [_sample_scores(OnnxModel.from_bytes(x, "model")) for x in (before, after)]
     change = np.abs(scores[1] - scores[0])
     first = scores[0].argmax(axis=1) == scores[1].argmax(axis=1)
@@ -326,7 +326,7 @@ def _sample_scores(model: OnnxModel) -> np.ndarray:
 
 @contextmanager
 def _silent_root_logger() -> Iterator[None]:
-    """Silence onnxruntime's advice on how to prepare a model."""
+    """Suppress onnxruntime's advice on how to prepare a model."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,10 +1,9 @@
-"""What an ONNX file would do, read from its bytes before onnxruntime opens it.
+"""Check what an ONNX file would do, from its bytes, before onnxruntime opens it.
 
-A file that `audiotag export` writes is one graph of the standard's operators, each of which
-computes once. One from elsewhere could repeat a part for ever (Loop, Scan, If hold graphs of their
-own), read its weights out of another file of the machine, or ask for operators of a library. The
-format is Protocol Buffers, of which this reads lengths and names alone; the numbers are those of
-onnx.proto.
+`audiotag export` writes a single graph of standard operators, each of which runs once. Another file
+could loop forever (Loop, Scan and If hold graphs of their own), read its weights from other files
+of the machine, or need operators of a library. The format is Protocol Buffers; only lengths and
+names are read here. Field numbers are those of onnx.proto.
 """
 
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from audiotag.errors import ModelError
 DOMAINS = (b"", b"ai.onnx")  # of the standard's operators
 MAX_NODES = 100_000
 MAX_SHIFT = 63  # bits of a number
-TAG_BITS = 2**32 - 1  # those of a field's number and kind; readers drop what is above
+TAG_BITS = 2**32 - 1  # of a field's number and kind; readers drop higher bits
 VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5  # kinds of a field
 SIZES = {FIXED_64: 8, FIXED_32: 4}
 Field = tuple[int, int | memoryview]  # its number, and its value
@@ -27,12 +26,13 @@ EXTERNAL_DATA, DATA_LOCATION = 13, 14
 
 
 def check_graph(content: bytes, source: str) -> None:
-    """Raise a ModelError if an ONNX file does what no file of `audiotag export` does, or cannot be
-    read: onnxruntime might read it in another way.
+    """Raise a ModelError if an ONNX file does something that no file of `audiotag export` does.
+
+    A file that cannot be read here is refused too: onnxruntime might read it differently.
 
     Args:
-        content: The file's.
-        source: What messages call it.
+        content: Content of the file.
+        source: Its name in messages.
     """
     try:
         problem = next(_problems(memoryview(content)), None)
@@ -46,7 +46,7 @@ def check_graph(content: bytes, source: str) -> None:
 
 
 def unreadable(source: str) -> str:
-    """What is said of a file that is none."""
+    """The message for a file that is not an ONNX file."""
     return (
         f"{source}: not an ONNX file that onnxruntime can run, or a damaged one; copy it again, or "
         "make it again with audiotag export"
@@ -108,7 +108,7 @@ def _fields(message: int | memoryview) -> Iterator[Field]:
     """The fields of a message.
 
     Raises:
-        ValueError, IndexError: If it is none.
+        ValueError, IndexError: If it is not a message.
     """
     if isinstance(message, int):
         raise ValueError("a number where a message should be")
@@ -129,7 +129,7 @@ def _fields(message: int | memoryview) -> Iterator[Field]:
 
 
 def _varint(message: memoryview, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and the place behind it."""
+    """A number stored in seven bits a byte, and the position after it."""
     value = shift = 0
     while True:
         byte = message[place]

@@ -1,4 +1,4 @@
-"""A folded backbone's layers in the form that ONNX runtimes compute fast."""
+"""Layers of a folded backbone, rewritten so that ONNX runtimes compute them fast."""
 
 from typing import cast
 
@@ -12,21 +12,21 @@ from audiotag.layers.fusion import SquarePlus
 from audiotag.layers.kernels.depthwise import crop_kernel
 from audiotag.layers.onednn import Conv2d
 
-# Channels in a block. On a CPU with AVX-512 onnxruntime computes convolutions in such blocks, and
-# reorders maps of fewer channels before each layer; without AVX-512 a block is half as large.
+# Channels in a block. On a CPU with AVX-512, onnxruntime computes convolutions in such blocks; maps
+# of fewer channels are reordered before each layer. Without AVX-512 a block is half as large.
 BLOCK = 16
 LEAST_HARDSWISH = -3 / 8
 
 
 def use_plain_convs(backbone: nn.Module, log_mel: Tensor) -> None:
     """Replace same-size depthwise convolutions by PyTorch's own, in place, without the rows of
-    their kernels that only meet padding.
+    their kernels that only overlap padding.
 
-    The size of the mel axis is fixed; the number of frames is not.
+    This fixes the size of the mel axis, but not the number of frames.
 
     Args:
-        backbone: A folded one.
-        log_mel: Maps (B, 1, n_mels, frames), for their size.
+        backbone: A folded backbone.
+        log_mel: Maps (B, 1, n_mels, frames); only their size is used.
     """
     heights: dict[nn.Module, int] = {}
     convs = [module for module in backbone.modules() if isinstance(module, DepthwiseConv2d)]
@@ -49,16 +49,16 @@ def _plain(conv: DepthwiseConv2d, height: int) -> nn.Module:
 
 
 def widen_first_block(backbone: nn.Module) -> None:
-    """Have the first block of a narrow MobileNetV3 compute on twice the channels, in place.
+    """Let the first block of a narrow MobileNetV3 compute on twice the channels, in place.
 
-    It has no expansion. With s the stem's maps, D the block's depthwise convolution and W, V the
-    products after it, the second of which is the next block's first layer,
+    This block has no expansion. Let s be the stem's maps, D the block's depthwise convolution, W
+    the product after it, and V the first layer of the next block. Then
 
         V (s + W relu(D s)) = (V, V W) (s, relu(D s)),
 
-    and relu(s + 3/8) - 3/8 = s, as a hard swish made s. So the stem gives s twice, the depthwise
-    convolution takes both, with the kernel 1 for the first one, and one product is left. Other
-    backbones, and wider ones, stay as they are.
+    and relu(s + 3/8) - 3/8 = s, since s is the output of a hard swish, at least -3/8. So the stem
+    returns s twice, the depthwise convolution takes both (the first with the kernel 1), and one
+    product is left. Other backbones, and wider ones, are not changed.
     """
     if not isinstance(backbone, AudioMobileNet):
         return
@@ -92,7 +92,7 @@ def _is_narrow(layers: tuple[nn.Module, ...]) -> bool:
 
 
 def _passing(depthwise: Conv2d) -> nn.Module:
-    """The convolution on twice the channels: it passes the first half on, raised by 3/8."""
+    """The convolution on twice the channels; it returns the first half of them plus 3/8."""
     weight, bias = _values(depthwise)
     rows, columns = depthwise.kernel_size
     one = torch.zeros_like(weight)
@@ -102,7 +102,7 @@ def _passing(depthwise: Conv2d) -> nn.Module:
 
 
 def _joined(narrowing: Conv2d, widening: Conv2d) -> nn.Module:
-    """One product for (V, V W), of maps whose first half was raised by 3/8."""
+    """The product (V, V W), for maps whose first half has 3/8 added."""
     (w, w_bias), (v, v_bias) = (
         [values.double() for values in _values(layer)] for layer in (narrowing, widening)
     )
@@ -114,7 +114,7 @@ def _joined(narrowing: Conv2d, widening: Conv2d) -> nn.Module:
 
 
 def _with_weights(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """The same convolution with other weights, of more channels or a smaller kernel."""
+    """The same convolution with other weights, for more channels or a smaller kernel."""
     kernel = rows, columns = weight.shape[-2], weight.shape[-1]
     cut = conv.kernel_size[0] - rows, conv.kernel_size[1] - columns
     padding = cast(tuple[int, int], conv.padding)

@@ -1,5 +1,4 @@
-"""A model in an ONNX file: onnxruntime computes it on the CPU, without the seconds that importing
-torch takes."""
+"""A model in an ONNX file, computed by onnxruntime on the CPU; importing torch would take seconds."""
 
 import os
 import re
@@ -34,19 +33,19 @@ UNREADABLE = (
     failures.RuntimeException,
     failures.Fail,
 )
-# What onnxruntime's errors say where there is no memory; they have no kind of their own.
+# Words in onnxruntime's errors when memory runs out; these errors have no type of their own.
 NO_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
 
 
 class OnnxModel(Configured):
     """Waveforms in, scores of named classes out; computes on the CPU.
 
-    Each window is computed in one thread, and several windows at once: threads that share a window
-    mostly wait for each other, all the more on busy cores.
+    Several windows are computed at the same time, each in one thread: threads that share a window
+    mostly wait for each other, above all on busy cores.
 
     Attributes:
-        name: How messages call it.
-        config: As in a model folder's `config.json`; the file's metadata hold it.
+        name: Its name in messages.
+        config: The content of a `config.json`, from the file's metadata.
         is_gpu: False.
     """
 
@@ -71,8 +70,8 @@ class OnnxModel(Configured):
 
         Args:
             path: An ONNX file.
-            threads: Windows computed at once; if None, as OMP_NUM_THREADS says, or one a core.
-            name: How messages call it; by its file unless given.
+            threads: Windows computed at once; if None, OMP_NUM_THREADS, or the number of cores.
+            name: Its name in messages; the file unless given.
 
         Raises:
             ModelError: If it cannot be read, or is not from `audiotag export`.
@@ -88,7 +87,7 @@ class OnnxModel(Configured):
     def from_bytes(
         cls, content: bytes, source: str, threads: int | None = None, name: str | None = None
     ) -> Self:
-        """As `load`, from the content of a file that messages about it call `source`."""
+        """As `load`, from the content of a file; `source` is the file's name in messages."""
         check_graph(content, source)
         try:
             session = onnxruntime.InferenceSession(
@@ -105,12 +104,12 @@ class OnnxModel(Configured):
 
     @property
     def sample_rate(self) -> int:
-        """Hz of the waveforms it takes."""
+        """Sample rate of its input, Hz."""
         return self.config.front_end_args["sample_rate"]
 
     def score_windows(self, waveforms: np.ndarray, double: bool = False) -> np.ndarray:
-        """Scores (B, classes) in [0, 1] of waveforms (B, T) float32, as of any `Engine`; the file
-        gives them in single precision, and no logits.
+        """Scores (B, classes) in [0, 1] of waveforms (B, T) float32; see `Engine.score_windows`.
+        The file computes them in single precision, and has no logits.
 
         Raises:
             ModelError: If they do not fit into memory at once.
@@ -152,15 +151,15 @@ def _failure(error: Exception, name: str, waveforms: np.ndarray) -> str:
 def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL_ONLY
-    # The format that the file was checked in: onnxruntime has one of its own beside it.
+    # Read it as ONNX, the format that was checked: onnxruntime also has a format of its own.
     options.add_session_config_entry("session.load_model_format", "ONNX")
-    options.enable_mem_pattern = False  # would plan memory again for each length of clip
+    options.enable_mem_pattern = False  # would plan the memory for each new length
     options.intra_op_num_threads = 1
     return options
 
 
 def _threads() -> int:
-    """Windows to compute at once."""
+    """Number of windows to compute at once."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
@@ -191,7 +190,7 @@ def _read_metadata(metadata: dict[str, str], source: str) -> tuple[ModelConfig, 
 def _check_ends(
     session: onnxruntime.InferenceSession, input: str, labels: int, source: str
 ) -> None:
-    """Raise a ModelError if a graph has other inputs and outputs than its metadata says."""
+    """Raise a ModelError if the inputs or outputs of a graph are not those in its metadata."""
     names = [x.name for x in session.get_inputs()]
     outputs = {x.name: x.shape for x in session.get_outputs()}
     if names != [input] or not {SCORES, EMBEDDING} <= outputs.keys():
@@ -227,7 +226,7 @@ def _front_end(
 def _mel_bank(text: str | None, config: ModelConfig) -> MelBank:
     if text is not None:
         return MelBank.from_json(text)
-    # A file from before they carried it: torch builds it, seconds later, until exported again.
+    # Files of older versions do not hold it: torch builds it, which takes seconds.
     from audiotag.features.front_ends import build_mel_bank
 
     return build_mel_bank(config.front_end, config.front_end_args)

@@ -1,6 +1,6 @@
-"""Import of published checkpoints into model folders.
+"""Published checkpoints become model folders.
 
-`layouts` tells a checkpoint's publisher by its keys; `READERS` has how to read each.
+`layouts` recognises the layout of a checkpoint by its keys; `READERS` has a reader for each layout.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,8 +50,8 @@ class Reader:
 
     Attributes:
         classifier: Key of the last layer's weight.
-        config: From the published tensors to a tagger's config.
-        rename: From the published tensors, for a backbone, to its state dict.
+        config: Function from the published tensors to the config of a model.
+        rename: Function from the published tensors, and a backbone, to its state dict.
     """
 
     classifier: str
@@ -65,7 +65,7 @@ def convert(checkpoint: Path, out: Path, architecture: str | None = None) -> Pat
     Args:
         checkpoint: A .pt, .pth or .safetensors file. Nothing pickled in it is ever run.
         out: The model folder to make.
-        architecture: Build this one instead of the one recognised.
+        architecture: Build this architecture instead of the recognised one.
 
     Returns:
         The model folder.
@@ -85,7 +85,7 @@ def import_checkpoint(
     architecture: str | None = None,
     front_end_args: Mapping[str, Any] = MappingProxyType({}),
 ) -> Model:
-    """The tagger in a published checkpoint; arguments and errors as `convert`.
+    """The model of a published checkpoint; arguments and errors as `convert`.
 
     Args:
         checkpoint: As of `convert`.
@@ -108,7 +108,7 @@ def import_checkpoint(
 
 
 def _labels(published: State, layout: Layout, classifier: str) -> Labels:
-    """The names of the classes, which no checkpoint holds: AudioSet's if their number fits."""
+    """The names of the classes: AudioSet's if their number fits. Checkpoints hold no names."""
     labels = Labels.audioset()
     classes = next(iter(published[classifier].shape), 0)
     if classes != len(labels):
@@ -146,7 +146,7 @@ def _check_fit(model: State, state: State, checkpoint: Path, architecture: str) 
 
 
 def _check_shared(model: State, state: State, checkpoint: Path) -> None:
-    """Raise a ModelError if blocks that share positions here had different ones."""
+    """Raise a ModelError if blocks that share positions here have different ones there."""
     lost = [
         key
         for key, tensor in state.items()
@@ -181,8 +181,8 @@ def _is_bilinear(published: State) -> bool:
 
 def _rename_convnext(published: State, backbone: Any) -> State:
     if _is_bilinear(published):
-        # The reference's bilinear models have the dcls package's version "v0": "v1", but that P
-        # has the row first, then the column.
+        # The reference's bilinear models are of the dcls package's version "v0": as "v1", except
+        # that P holds the row first, then the column.
         published = {
             key: tensor.flip(0) if key.endswith(POSITIONS) else tensor
             for key, tensor in published.items()
@@ -212,7 +212,7 @@ def _efficientat_config(published: State, labels: Labels) -> ModelConfig:
 
 
 def _rename_efficientat(published: State, backbone: nn.Module) -> State:
-    """EfficientAT's tensors under torchvision's names and in its shapes."""
+    """EfficientAT's tensors with torchvision's names and shapes."""
     state = {}
     for key, tensor in published.items():
         if ".conc_se_layers." in key and tensor.ndim == 2:

@@ -1,11 +1,11 @@
-"""What authors published of their models: mAP on AudioSet, and where it stands."""
+"""The mAP on AudioSet that authors published for their models, and the source."""
 
 from audiotag.architectures import ARCHITECTURES
 from audiotag.models.published.names import DCLS, MODELS
 
 MODEL_GARDEN = "TensorFlow's model garden"
-# AudioSet evaluation mAP in %, as published with the model, and where. Each was measured on its
-# authors' copy of the evaluation clips.
+# mAP in % on AudioSet's evaluation clips, and where it was published. Each was measured on the
+# authors' own copy of the clips, so they are not all of the same clips.
 PUBLISHED: dict[str, tuple[float, str]] = {
     **{
         architecture: (model.score, model.paper)

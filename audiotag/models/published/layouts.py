@@ -1,4 +1,4 @@
-"""Layouts of published checkpoints, told apart by their keys; torch is not needed for that."""
+"""Layouts of published checkpoints, recognised by their keys, without torch."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Layout:
     """A publisher's checkpoint format.
 
     Attributes:
-        name: Shown to users.
-        keys: Every checkpoint of this layout holds them, no checkpoint of another layout does.
+        name: Its name in messages.
+        keys: Keys that every checkpoint of this layout has, and none of another layout.
     """
 
     name: str
@@ -69,10 +69,10 @@ def recognise(keys: Collection[str], source: object) -> Layout:
 
     Args:
         keys: Names of a checkpoint's tensors.
-        source: What the message calls the checkpoint.
+        source: The checkpoint's name in messages.
 
     Raises:
-        ModelError: If none has; it says what was expected and what was found.
+        ModelError: If no layout has them; says what was expected and what was found.
     """
     for layout in LAYOUTS:
         if layout.keys.issubset(keys):

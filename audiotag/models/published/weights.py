@@ -16,9 +16,9 @@ from audiotag.models.published.layouts import first
 
 PICKLE_SUFFIXES = (".pt", ".pth")
 SAFETENSORS_SUFFIX = ".safetensors"
-# Where a training checkpoint has its weights, and their average, beside the optimiser's state.
+# Keys of the weights, and of their average, in a training checkpoint.
 WEIGHTS, AVERAGED_WEIGHTS = "model", "model_ema"
-# The restricted unpickler raises what a damaged stream happens to lead it to.
+# On a damaged file, the restricted unpickler may raise any of these.
 UNPICKLING_ERRORS = (
     pickle.UnpicklingError,
     AssertionError,
@@ -35,15 +35,15 @@ logger = logging.getLogger(__name__)
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     """The named tensors in a file, on the CPU. Nothing pickled is ever run.
 
-    A training checkpoint may hold a run's arguments as an `argparse.Namespace`; its weights are
-    taken from `model`, or from `model_ema` if there is no `model`, and a warning says which where
-    there could be doubt.
+    A training checkpoint may hold the arguments of its run as an `argparse.Namespace`. Its weights
+    are those in `model`, or in `model_ema` if there is no `model`. If there is a `model_ema`, a
+    warning says which of them were taken.
 
     Args:
         checkpoint: A .pt, .pth or .safetensors file.
 
     Raises:
-        ModelError: If the file is missing, damaged, of another kind, or asks for code.
+        ModelError: If the file is missing, damaged, of another type, or needs code to be run.
     """
     suffix = checkpoint.suffix.lower()
     if suffix not in (*PICKLE_SUFFIXES, SAFETENSORS_SUFFIX):
@@ -59,7 +59,7 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
 
 def _unpickle(checkpoint: Path) -> dict[str, Tensor]:
     try:
-        # To make a Namespace runs nothing of the file's; every other class is refused.
+        # Making a Namespace runs no code of the file; every other class is refused.
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except UNPICKLING_ERRORS as error:
@@ -76,7 +76,7 @@ def _unpickle(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def _state_dict(content: dict, checkpoint: Path) -> dict:
-    """The weights in a training checkpoint; a dictionary of another kind as it is."""
+    """The weights in a training checkpoint; any other dictionary unchanged."""
     found = [x for x in (WEIGHTS, AVERAGED_WEIGHTS) if isinstance(content.get(x), dict)]
     if AVERAGED_WEIGHTS in found:
         logger.warning("%s: of %s, took %s", checkpoint, " and ".join(found), found[0])
@@ -84,6 +84,6 @@ def _state_dict(content: dict, checkpoint: Path) -> dict:
 
 
 def _reason(error: Exception) -> str:
-    """What was wrong. PyTorch's own message goes on to advise loading the file unsafely."""
+    """What is wrong with the file. PyTorch's own message also advises to load it unsafely."""
     wanted = re.search(r"GLOBAL `?([\w.]+)", str(error))
     return f"it asks for {wanted[1]}" if wanted else "it is damaged or not a state dict"
