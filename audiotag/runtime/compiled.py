@@ -5,8 +5,8 @@ from importlib.util import find_spec
 
 
 def load(module: str) -> ctypes.CDLL | None:
-    """The library at the place of a module of this name; None if it is missing or cannot be
-    loaded here."""
+    """The C library in the place of the module with this name; None if it is missing or cannot be
+    loaded on this machine."""
     spec = find_spec(module)
     if spec is None or spec.origin is None:
         return None

@@ -1,4 +1,4 @@
-"""Where a model computes."""
+"""The device that a model computes on."""
 
 import ctypes
 from importlib.util import find_spec
@@ -14,10 +14,10 @@ CUDA_DRIVER = "libcuda.so.1"
 
 
 def select_device(device: str) -> "torch.device":
-    """The torch device of a name.
+    """The torch device with this name.
 
     Raises:
-        ModelError: If it is unknown, or CUDA is asked for where there is none.
+        ModelError: If the name is unknown, or is "cuda" and there is no CUDA device.
     """
     import torch
 
@@ -31,9 +31,9 @@ def select_device(device: str) -> "torch.device":
 
 
 def is_cpu(device: str) -> bool:
-    """Whether a device of this name is the CPU, asked without torch, whose import takes seconds.
+    """Whether the device with this name is the CPU; found without importing torch, which is slow.
 
-    A GPU is of no use where torch is not installed.
+    If torch is not installed it always is, as only torch can use a GPU.
     """
     return device == "cpu" or (device == "auto" and not (find_spec("torch") and _has_cuda()))
 

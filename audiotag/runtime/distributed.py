@@ -1,4 +1,4 @@
-"""The processes of one command, where torchrun started several; one alone needs no torch."""
+"""The processes of one command, if torchrun started several; a single process needs no torch."""
 
 import itertools
 import os
@@ -9,22 +9,22 @@ from contextlib import contextmanager
 import numpy as np
 
 LAUNCHED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}  # set by torchrun
-FAILED = "failed"  # in the store that all processes see: how many of them have failed
-JOINED = itertools.count()  # numbers the process groups, in the same order in every process
+FAILED = "failed"  # key in the store of all processes: how many have failed
+JOINED = itertools.count()  # number of the next process group, the same in every process
 
 
 def launched_rank() -> int:
-    """This process's rank, joined or not: 0 where torchrun did not start it."""
+    """This process's rank, joined or not; 0 if torchrun did not start it."""
     return int(os.environ["RANK"]) if _is_launched() else 0
 
 
 @contextmanager
 def joined_processes() -> Iterator[int]:
-    """Join the processes that torchrun started with this one, if it did; gives this one's rank.
+    """A context that joins the processes that torchrun started, if it did; yields this one's rank.
 
-    Where there are GPUs, each process takes the one of its local rank. Tensors on GPUs are
-    exchanged over nccl, others over gloo. Where several processes fail, only the first says why:
-    the others mostly fail because it has.
+    If there are GPUs, each process uses the one of its local rank. Tensors on GPUs are exchanged
+    over nccl, others over gloo. If several processes fail, only the first one reports its error:
+    the others mostly fail because of it.
     """
     if not _is_launched():
         yield 0
@@ -36,7 +36,7 @@ def joined_processes() -> Iterator[int]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     shared, rank, processes = next(dist.rendezvous("env://"))
-    store = dist.PrefixStore(f"{next(JOINED)}", shared)  # free of an earlier group's addresses
+    store = dist.PrefixStore(f"{next(JOINED)}", shared)  # without an earlier group's addresses
     dist.init_process_group(backend, store=store, rank=rank, world_size=processes)
     try:
         yield rank
@@ -53,7 +53,8 @@ def _is_launched() -> bool:
 
 
 def sum_over_processes(values: np.ndarray) -> np.ndarray:
-    """The sum of an array over all processes; each has some of its rows, and zeros elsewhere."""
+    """The sum of an array over all processes; each fills some of its rows and leaves zeros in the
+    others."""
     if process_count() == 1:
         return values
     import torch
@@ -67,7 +68,7 @@ def sum_over_processes(values: np.ndarray) -> np.ndarray:
 
 
 def process_count() -> int:
-    """How many processes have joined; 1 where none has."""
+    """How many processes have joined; 1 if none has."""
     if not _is_joined():
         return 1
     import torch.distributed as dist
@@ -76,7 +77,7 @@ def process_count() -> int:
 
 
 def process_rank() -> int:
-    """This process's rank among those that have joined; 0 where none has."""
+    """This process's rank among those that have joined; 0 if none has."""
     if not _is_joined():
         return 0
     import torch.distributed as dist
@@ -85,7 +86,7 @@ def process_rank() -> int:
 
 
 def _is_joined() -> bool:
-    """Whether this process has joined others, which nobody does without torch."""
+    """Whether this process has joined others; without torch imported, it has not."""
     if "torch" not in sys.modules:
         return False
     import torch.distributed as dist

@@ -1,13 +1,13 @@
-"""Text that others wrote (names of files, labels, messages), so that it does no harm.
+"""Text that others wrote (file names, labels, messages), escaped so that it does no harm.
 
-A name on Linux is any bytes: Python holds those that are not UTF-8 as lone surrogates, which no
-file in UTF-8 can hold.
+On Linux a file name is any sequence of bytes. Python represents bytes that are not UTF-8 as lone
+surrogates, which cannot be written to a UTF-8 file.
 """
 
 import re
 
-# What a terminal would act on, or what would turn the order of a line round: control characters
-# (a tab is none), the ends of lines and paragraphs, bidirectional embeddings and overrides.
+# Characters that act on a terminal or reverse the order of a line: control characters (except
+# tabs), ends of lines and paragraphs, bidirectional embeddings and overrides.
 COMMANDS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 BYTES = range(0xDC80, 0xDD00)  # surrogates that stand for the bytes 0x80 to 0xff
@@ -38,7 +38,7 @@ def unicode_text(text: str) -> str:
 
 
 def from_unicode_text(text: str) -> str:
-    """The text that `unicode_text` was given."""
+    """The text that `unicode_text` had as its argument."""
     return ESCAPED.sub(_unescape, text)
 
 

@@ -20,7 +20,7 @@ DCLS, DENSE, OTHER = "#c1440e", "#1f5f8b", "#6b6b6b"  # colours
 
 
 def check_plot(path: Path) -> None:
-    """Check that a picture can be drawn, before time is spent on what it shows.
+    """Check that a picture can be drawn, before time is spent on its data.
 
     Raises:
         AudioTagError: If matplotlib is missing or the suffix is not one of `SUFFIXES`.
@@ -51,7 +51,7 @@ def draw_axes(path: Path, draw: Callable[["Axes"], None], title: str) -> None:
 
 
 def write(figure: "Figure", path: Path) -> None:
-    """Write a figure to a file of the kind that its suffix names.
+    """Write a figure to a file, in the format that its suffix names.
 
     Raises:
         OutputError: If it cannot be written.

@@ -1,4 +1,4 @@
-"""Whole files or none: a file appears under its name only when all of it is written."""
+"""A file is written whole or not at all: it gets its name only when all of it is written."""
 
 import io
 import os
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 PARTIAL = ".*.partial"  # names of files that are being written
-DRAWN = f".{12 * '[0-9a-f]'}.partial"  # of them, those that no later file is written by
-FOLDERS_SWEPT = 2**10  # that are remembered
+DRAWN = f".{12 * '[0-9a-f]'}.partial"  # those with random names, which no later writer takes over
+FOLDERS_SWEPT = 2**10  # folders to remember
 REMEDY = "make room or rights for it, or choose another place"
 
 
 def replaced(
     path: Path, remedy: str = REMEDY, sync: bool = True
 ) -> AbstractContextManager[BinaryIO]:
-    """A context that gives a file to write, which replaces `path` at the end.
+    """A context that yields a file to write, which replaces `path` at the end.
 
     Until then it is hidden in the same folder, which is made if it does not exist. An exception
     removes it; a kill leaves `.<name>.partial`, which the next writer of the same file takes over.
-    A link stays a link: the file that it points to is replaced. A pipe or a device, which cannot be
-    replaced, is written to.
+    A link stays a link: the file that it points to is replaced. A pipe or a device cannot be
+    replaced, and is written to.
 
     Args:
         path: The file.
-        remedy: What the message of an error says to do.
+        remedy: The remedy that error messages name.
         sync: Whether to wait for the disk, so that a power cut leaves the old file or the new one.
-            On a virtual machine's disk that takes 17 ms: too much for one of many small files.
+            On a virtual machine's disk this takes 17 ms: too much for one of many small files.
 
     Raises:
         OutputError: If the file cannot be written: on entering, on leaving, or from its `write`.
     """
-    if os.path.exists(path) and not os.path.isfile(path):  # of these a folder cannot be opened
+    if os.path.exists(path) and not os.path.isfile(path):  # for a folder, this fails
         return _written_in_place(path, remedy)
     return _moved_into_place(path, remedy, sync)
 
@@ -51,13 +51,13 @@ def replaced(
 def appended(
     path: Path, remedy: str = REMEDY, size: int | None = None, name: Path | None = None
 ) -> Iterator[BinaryIO]:
-    """A context that gives a file to write at the end of; it and its folder are made if need be.
+    """A context that yields a file to append to; it and its folder are made if they do not exist.
 
     Args:
         path: The file.
-        remedy: What the message of an error says to do.
-        size: Bytes that are kept of it, as where its end is torn; all if None.
-        name: What the message calls it; `path` if None.
+        remedy: The remedy that error messages name.
+        size: Bytes of it to keep, for instance if its end is damaged; all if None.
+        name: Its name in messages; `path` if None.
 
     Raises:
         OutputError: If the file cannot be written: on entering, or from its `write`.
@@ -72,7 +72,7 @@ def appended(
 
 
 def make_folder(folder: Path, remedy: str = REMEDY) -> None:
-    """Make a folder and those that it lies in, where they do not exist.
+    """Make a folder and its parents, if they do not exist.
 
     Raises:
         OutputError: If it cannot be made.
@@ -85,7 +85,7 @@ def make_folder(folder: Path, remedy: str = REMEDY) -> None:
 def explained(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
     """Turn an OSError on writing `path` into an OutputError that names it and the remedy.
 
-    A pipe whose reader has ended is no failure: its error passes as it is.
+    A pipe whose reader has ended is not a failure: its BrokenPipeError is raised unchanged.
     """
     try:
         yield
@@ -97,24 +97,24 @@ def explained(path: Path | str, remedy: str = REMEDY) -> Iterator[None]:
 
 
 def sweep(folder: Path, names: str = DRAWN) -> None:
-    """Remove what killed processes have half written into a folder.
+    """Remove the unfinished files that killed processes have left in a folder.
 
     Args:
         folder: The folder.
-        names: A pattern, `PARTIAL` for a folder whose files are all ours.
+        names: Pattern of their names; `PARTIAL` for a folder that only audiotag writes to.
     """
     for path in folder.glob(names):
         lock = _lock(path)
-        if lock is not None:  # else its writer is alive, or nobody can say
+        if lock is not None:  # else its writer may be alive
             with suppress(OSError):
                 path.unlink()
             os.close(lock)
 
 
 class _File(io.FileIO):
-    """A file whose `write` takes all the data, and explains why it cannot.
+    """A file whose `write` writes all of the data, or raises an OutputError.
 
-    It has no buffer, so that nothing is left to fail when it is closed.
+    It has no buffer, so closing it cannot fail.
     """
 
     def __init__(self, name: Path, path: Path, remedy: str, mode: str = "w") -> None:
@@ -171,16 +171,16 @@ def _sweep_once(folder: Path) -> None:
 
 
 def _make_parent(path: Path) -> None:
-    if not os.path.exists(path.parent):  # if it is a file, opening `path` says so
+    if not os.path.exists(path.parent):  # if it is a file, opening `path` fails
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def _partial_name(target: Path) -> Iterator[Path]:
-    """The name of a file until it becomes `target`, locked so that nobody else uses it.
+    """The name of a file until it becomes `target`, locked so that no other process uses it.
 
-    It is another one each time where another process is writing the same file, where the file
-    system has no locks, and where it would be too long.
+    It is random if another process is writing the same file, if the file system has no locks, or
+    if the usual name would be too long.
     """
     partial = target.with_name(f".{target.name}.partial")
     lock = _lock(partial)
@@ -195,7 +195,7 @@ def _partial_name(target: Path) -> Iterator[Path]:
 
 
 def _lock(path: Path) -> int | None:
-    """A descriptor that keeps other processes from locking a file; None if it cannot be locked."""
+    """A descriptor that holds the lock of a file; None if it cannot be locked."""
     if fcntl is None:
         return None
     try:
@@ -214,7 +214,7 @@ def _lock(path: Path) -> int | None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Keep a move over a power cut, where the file system can."""
+    """Make a rename survive a power cut, if the file system can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""How much memory is free for this process."""
+"""How much free memory this process may use."""
 
 import os
 from collections.abc import Iterator
@@ -12,14 +12,15 @@ LOCAL_PROCESSES = "LOCAL_WORLD_SIZE"  # set by torchrun: how many share this mac
 
 
 def free_bytes(device: torch.device) -> int:
-    """Bytes free on a device; the processes of one `torchrun` share the machine's own equally."""
+    """Bytes free on a device; the processes of one `torchrun` share main memory equally."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return _free_in_main_memory() // int(os.environ.get(LOCAL_PROCESSES, 1))
 
 
 def _free_in_main_memory() -> int:
-    """Bytes that Linux says are available, within this process's limits; elsewhere, half of all."""
+    """Bytes that Linux reports as available, within this process's limits; on other systems, half
+    of all memory."""
     if not MEMORY_INFO.exists():
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     lines = (line.split() for line in MEMORY_INFO.read_text().splitlines())
@@ -42,7 +43,7 @@ def _is_limited(group: Path) -> bool:
 
 
 def _left(group: Path) -> int:
-    """The limit minus what is used; cached files do not count, as they give way."""
+    """The limit minus the memory in use, without cached files, which are dropped when needed."""
     lines = (line.split() for line in (group / "memory.stat").read_text().splitlines())
     statistics = {name: int(value) for name, value in lines}
     cached = statistics["active_file"] + statistics["inactive_file"]

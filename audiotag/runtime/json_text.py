@@ -6,7 +6,7 @@ from typing import Any
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What a JSON text holds.
+    """The value of a JSON text.
 
     Raises:
         ValueError: If it is not JSON, or is nested too deeply.
@@ -18,7 +18,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value for a message: escaped, and cut where it is long."""
+    """A value for a message: escaped, and shortened if it is long."""
     if isinstance(value, int) and abs(value) > 10**15:  # Python refuses to write very long ones
         return "a number of more than 15 digits"
     if isinstance(value, list | tuple | Mapping) and len(value) > 8:

@@ -1,16 +1,16 @@
-"""Keyword arguments that a function takes for another one."""
+"""Keyword arguments that a function passes on to another one."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def check_keywords(function: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse a name that is not known, as Python does, and say which it may have been meant for.
+    """Refuse an unknown name, as Python does, and suggest a similar one.
 
     Args:
-        function: Who was given the names.
-        given: The names.
-        known: Those that it takes.
+        function: Name of the function that was called.
+        given: Names of the keyword arguments it was called with.
+        known: Names that it takes.
 
     Raises:
         TypeError: If a name is not among them.

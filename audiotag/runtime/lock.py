@@ -1,4 +1,4 @@
-"""Locks: that only one process writes an output at a time."""
+"""Locks: only one process at a time writes an output."""
 
 import os
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ except ImportError:  # on Windows, where nothing is locked
 
 @contextmanager
 def locked(path: Path, held: str, remedy: str = REMEDY, name: Path | None = None) -> Iterator[None]:
-    """A context in which no other process holds the lock of this file; a kill ends it too.
+    """A context in which this process holds the lock of a file; a kill releases it too.
 
-    The file is made, with the folder that it lies in, and removed at the end. One that a killed
-    process has left is taken over. Where the file system has no locks, the user must take care.
+    The file and its folder are made; the file is removed at the end. A file that a killed process
+    has left is taken over. If the file system has no locks, the user must take care.
 
     Args:
-        path: A file that is nothing but the lock.
-        held: The message where another process holds it: what it does, and the remedy.
-        remedy: What the message of an error says to do where the file cannot be made.
-        name: What that message calls it; `path` if None.
+        path: A file that serves only as the lock.
+        held: The message if another process holds the lock: what it is doing, and the remedy.
+        remedy: The remedy that the message names if the file cannot be made.
+        name: Its name in that message; `path` if None.
 
     Raises:
         OutputError: If another process holds the lock, or the file cannot be made.
@@ -47,12 +47,12 @@ def locked(path: Path, held: str, remedy: str = REMEDY, name: Path | None = None
 
 @contextmanager
 def locked_folder(folder: Path, held: str, remedy: str = REMEDY) -> Iterator[None]:
-    """A context in which no other process holds the lock of this folder; it is made if need be.
+    """A context in which this process holds the lock of a folder, which is made if it is missing.
 
-    Where nothing has been written into it, what was made is removed.
+    A folder that was made and is still empty at the end is removed.
 
     Args:
-        folder: The folder that will be written into.
+        folder: The folder to write into.
         held: As of `locked`.
         remedy: As of `locked`.
 
@@ -95,7 +95,7 @@ def _held(path: Path, held: str) -> BinaryIO:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A file that is only there to be locked; a link is not followed."""
+    """Open, or make, a file that serves only as a lock; a link is not followed."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     return open(os.open(path, flags, 0o666), "r+b", buffering=0)
 

@@ -1,9 +1,9 @@
-"""What to say where a package is not installed that something needs."""
+"""The message for a package that is needed and not installed."""
 
-# By the module that cannot be imported: what people call it, and the extra that brings it.
+# For each module that may be missing: its usual name, and the extra that installs it.
 PACKAGES = {
     "torch": ("PyTorch", "train"),
-    # These come with PyTorch, which is what people know.
+    # These are installed with PyTorch, the name that people know.
     "torchaudio": ("PyTorch", "train"),
     "torchvision": ("PyTorch", "train"),
     "timm": ("PyTorch", "train"),
@@ -25,10 +25,10 @@ def explain_missing(error: ModuleNotFoundError, user: str) -> str | None:
 
     Args:
         error: What importing it raised.
-        user: What needs it, such as "audiotag train".
+        user: The command or function that needs it, such as "audiotag train".
 
     Returns:
-        The sentence; None where no extra brings the module.
+        The sentence; None if no extra installs the module.
     """
     package = PACKAGES.get((error.name or "").partition(".")[0])
     if package is None:

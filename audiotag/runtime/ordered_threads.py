@@ -1,4 +1,4 @@
-"""A function over many items in threads: results are made ahead, and come in the items' order."""
+"""A function applied to many items in threads, ahead of use; results come in the items' order."""
 
 import threading
 from collections import deque
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
-ITEMS_AHEAD = 3  # for each worker: items that it starts before their results are wanted
-RESULTS_AHEAD = 64  # of one item: then its worker waits, so that a long recording fits in memory
+ITEMS_AHEAD = 3  # for each worker: items started before their results are needed
+RESULTS_AHEAD = 64  # of one item; then its worker waits, as a long recording may not fit in memory
 POLL = 0.05  # seconds between looks at a worker that is to stop
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class _Job:
-    """An item that a worker has; its results end with None."""
+    """The work on one item; its queue of results ends with None."""
 
     results: Queue[Any]
     future: Future[None]
@@ -29,10 +29,10 @@ def work_ahead(
     workers: int,
     stopped: threading.Event | None = None,
 ) -> Generator[Result, None, None]:
-    """The results of `function` for each item, in order, in memory that does not grow.
+    """The results of `function` for each item, in the items' order, in limited memory.
 
-    Raises what `function` raises. Closing the generator stops the workers; it sets `stopped`, which
-    a `function` that waits should watch.
+    Raises what `function` raises. Closing the generator sets `stopped` and stops the workers; a
+    `function` that waits for something should watch `stopped`.
     """
     pending: deque[_Job] = deque()
     stopped = threading.Event() if stopped is None else stopped
@@ -79,7 +79,7 @@ def _results(job: _Job) -> Iterator[Any]:
 
 
 def _drop(job: _Job) -> None:
-    """Cancel a job, or take its results until it ends: its worker may wait to hand one on."""
+    """Cancel a job, or take its results until it ends: its worker may be waiting for room."""
     job.future.cancel()
     while not job.future.done():
         try:

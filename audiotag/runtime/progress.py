@@ -1,5 +1,5 @@
-"""The line that says how far long work is: on a terminal; where standard error is a file, lines of
-the work that takes longest."""
+"""The progress line of long work. On a terminal it is one line; if standard error is a file, the
+longest work writes a line from time to time."""
 
 import sys
 from typing import Any, cast
@@ -21,18 +21,18 @@ def progress_line(
     delay: float = 0.0,
     log_every: float | None = None,
 ) -> tqdm:
-    """A line to `update`, used as a context manager.
+    """A progress line with a method `update`, used as a context manager.
 
     Args:
-        name: What is done.
-        total: Units in all.
-        unit: What is counted, in the plural.
-        initial: Units that earlier runs have done.
-        is_hidden: Show nothing, as in all processes but the first.
+        name: Name of the work.
+        total: Number of units in all.
+        unit: Name of a unit, in the plural.
+        initial: Units done by earlier runs.
+        is_hidden: Show nothing, as in all processes except the first.
         is_left: Leave the line on the terminal at the end.
-        delay: Seconds that may pass before the line appears.
-        log_every: Where standard error is no terminal, seconds from one line there to the next;
-            none are written if None.
+        delay: Seconds before the line appears; shorter work shows none.
+        log_every: Seconds from one line to the next if standard error is not a terminal; if None,
+            no line is written there.
     """
     is_logged = log_every is not None and not sys.stderr.isatty()
     where: dict[str, Any] = {}
@@ -56,10 +56,10 @@ class _Lines:
     """Standard error as a file for tqdm, in which each state is a line of its own."""
 
     def write(self, text: str) -> None:
-        """Write what is not there to move the cursor or to clear the line."""
+        """Write the text without the characters that move the cursor or clear the line."""
         if line := text.strip("\r\n "):
             sys.stderr.write(f"{line}\n")
 
     def flush(self) -> None:
-        """Write what is waiting."""
+        """Write the text that is still buffered."""
         sys.stderr.flush()

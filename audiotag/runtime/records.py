@@ -1,4 +1,4 @@
-"""Records that lie in files as JSON, read by the types of their fields."""
+"""Records that are stored as JSON, read and checked by the types of their fields."""
 
 import math
 import types
@@ -13,15 +13,16 @@ Record = TypeVar("Record")
 
 
 def read_record(cls: type[Record], values: Any, **known: Any) -> Record:
-    """A frozen dataclass of the values of a JSON table.
+    """A frozen dataclass with the values of a JSON table.
 
     Args:
-        cls: The dataclass; its fields are numbers, text, or None where their type says so.
-        values: What the file holds.
+        cls: The dataclass; its fields are numbers, text, or None if their type allows it.
+        values: The value in the file.
         known: Fields that have been read already.
 
     Raises:
-        ValueError: If it is no table, lacks a field, has another, or one of a wrong type.
+        ValueError: If it is not a table, lacks a field, or has an unknown one or one of a wrong
+            type.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{shown(values)} is no {cls.__name__}")

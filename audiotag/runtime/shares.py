@@ -1,4 +1,4 @@
-"""Shares of the work: which part of it one of several processes or machines does."""
+"""Shares of the work: the part that one of several processes or machines does."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ VARIABLES = (  # number of this process, number of all
 
 @dataclass(frozen=True)
 class Share:
-    """One of `count` shares of about the same size; `index` counts from 0.
+    """One of `count` shares of nearly equal size; `index` counts from 0.
 
     Raises:
         DataError: If there is no such share.
@@ -32,7 +32,7 @@ class Share:
             )
 
     def span(self, size: int) -> tuple[int, int]:
-        """The first of this share's positions among `size`, and the one after its last."""
+        """The first of this share's positions in a list of `size`, and the one after its last."""
         return size * self.index // self.count, size * (self.index + 1) // self.count
 
 
@@ -40,10 +40,10 @@ WHOLE = Share()
 
 
 def find_share(environment: Mapping[str, str] = os.environ) -> Share:
-    """The share that a launcher's environment variables name; the whole where there are none.
+    """The share that a launcher's environment variables name; all of the work if none is set.
 
     Raises:
-        DataError: If there is no such share, or they are not whole numbers.
+        DataError: If there is no such share, or the values are not whole numbers.
     """
     for index, count in VARIABLES:
         if index in environment and count in environment:

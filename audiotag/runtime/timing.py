@@ -1,4 +1,4 @@
-"""Timing several things in turn, so that what else the machine does slows all of them alike."""
+"""Timing several functions in turn, so that other load on the machine slows all of them alike."""
 
 import math
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 Work = Callable[[], object]
 WARM_UPS = 2  # calls before anything is timed: caches fill, algorithms are chosen
-RUN_SECONDS = 0.2  # a shorter call is repeated up to this in each run, and the mean counts
+RUN_SECONDS = 0.2  # shorter calls are repeated for this long in each run, and averaged
 
 
 def interleave(
@@ -15,13 +15,13 @@ def interleave(
     run_seconds: float = RUN_SECONDS,
     wait: Work | None = None,
 ) -> dict[str, tuple[float, ...]]:
-    """Seconds a call of each work takes, once for each run; a run takes all works in order.
+    """Seconds per call of each function, one figure a run; each run times all of them in order.
 
     Args:
-        works: What to time, by name.
-        runs: Times that each is measured.
-        run_seconds: Time that calls are repeated for in one measurement.
-        wait: Called before a clock is read; returns when the device has done its work.
+        works: The functions to time, by name.
+        runs: How often each is measured.
+        run_seconds: How long calls are repeated in one measurement.
+        wait: Called before the clock is read; returns when the device has finished its work.
     """
     calls = {name: _calls(work, run_seconds, wait) for name, work in works.items()}
     times: dict[str, list[float]] = {name: [] for name in works}
@@ -32,7 +32,7 @@ def interleave(
 
 
 def _calls(work: Work, run_seconds: float, wait: Work | None) -> int:
-    """Calls that a run takes, found while warming up."""
+    """Number of calls in a run, found while warming up."""
     for _ in range(WARM_UPS):
         seconds = _time(work, 1, wait)
     return max(1, math.ceil(run_seconds / max(seconds, 1e-9)))
