@@ -1,4 +1,7 @@
-"""A model in an ONNX file, computed by onnxruntime on the CPU; importing torch would take seconds."""
+"""A model in an ONNX file, computed by onnxruntime on the CPU.
+
+It needs no torch, which would take seconds to import.
+"""
 
 import os
 import re
