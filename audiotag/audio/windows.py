@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+WINDOW = 10.0  # seconds, unless something else is asked for
 MAX_SECONDS = 1_000_000  # of a window or hop, 12 days: more than a recording has
 
 
@@ -26,7 +27,7 @@ class Window:
 def windows(
     blocks: Iterable[np.ndarray],
     sample_rate: int,
-    length: float = 10.0,
+    length: float = WINDOW,
     hop: float | None = None,
     minimum: float = 2.0,
 ) -> Iterator[Window]:
@@ -53,6 +54,46 @@ def windows(
         raise ValueError(f"window length {length} s and hop {hop} s must be at least one sample")
     spans = _spans(blocks, size, step)
     return (_window(begin, part, sample_rate, minimum) for begin, part in spans)
+
+
+def surrounded_windows(
+    blocks: Iterable[np.ndarray],
+    sample_rate: int,
+    length: float,
+    hop: float,
+    minimum: float = 2.0,
+) -> Iterator[Window]:
+    """Cut a stream into windows of which the first starts at `hop - length` and the last within the
+    recording, which has silence before and after it.
+
+    Each piece of the recording is in as many windows as any other. A window's `start` and `end` are
+    those of the part of the recording that is in it. Arguments as of `windows`.
+
+    Raises:
+        ValueError: `hop` is shorter than a sample, or longer than `length`.
+    """
+    size, step = round(length * sample_rate), round(hop * sample_rate)
+    if not 1 <= step <= size:
+        raise ValueError(f"a hop of {hop} s must be at least one sample, and a window at most")
+    count = 0
+
+    def surrounded() -> Iterator[np.ndarray]:
+        nonlocal count
+        before = size - step
+        for block in blocks:
+            if count == 0:
+                yield np.zeros(before, np.float32)
+            count += len(block)
+            yield block
+        if count:
+            last = (before + count - 1) // step * step  # start of the last window
+            yield np.zeros(last + size - before - count, np.float32)
+
+    for begin, part in _spans(surrounded(), size, step):
+        start = begin - (size - step)
+        samples = followed_by_silence(part, round(minimum * sample_rate))
+        end = min(start + size, count)  # what has not been read yet is beyond the window
+        yield Window(max(start, 0) / sample_rate, end / sample_rate, samples)
 
 
 def followed_by_silence(samples: np.ndarray, size: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import re
 from audiotag.runtime.escapes import from_unicode_text, unicode_text
 
 CSV_COLUMNS = ("path", "start", "end", "label", "mid", "score", "error", "warning", "guess")
+EVENT_COLUMNS = (*CSV_COLUMNS, "peak", "mean")
 NEEDED = {"path", "error"}  # columns without which an output cannot be gone on with
 BOM = "\ufeff"  # tells Excel that a csv is in UTF-8
 STANDARD_INPUT = "-"  # no path, and alone no formula

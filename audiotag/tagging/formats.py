@@ -7,6 +7,7 @@ after them is `end`. `single` says that a stream or file holds the result of one
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 from audiotag.runtime.escapes import unicode_text, visible
@@ -15,6 +16,7 @@ from audiotag.tagging.csv_rows import BOM, CSV_COLUMNS, Row, csv_header, csv_lin
 from audiotag.tagging.provenance import Provenance
 from audiotag.tagging.results import (
     NO_TAG,
+    Event,
     FileTags,
     Segment,
     Tag,
@@ -25,11 +27,13 @@ from audiotag.tagging.text import (
     Format,
     Plain,
     clock,
+    event_line,
     heard_parts,
     parts,
     to_json,
 )
 
+SHOWN = 0.5  # seconds at least that a subtitle is seen
 RAVEN_COLUMNS = (
     "Selection",
     "View",
@@ -76,7 +80,8 @@ class Json:
 
 
 class Csv(Plain):
-    """A header; a row for each file and tag, with a timeline for each segment and tag.
+    """A header; a row for each file and tag, with a timeline for each segment and tag, or a row for
+    each event.
 
     A file without tags has one row without a label, and a file that failed one row with the error,
     so that every file is listed.
@@ -98,11 +103,14 @@ class Csv(Plain):
         about: Row = {"path": result.path, "warning": result.warning or ""}
         if result.error is not None:
             return csv_line({**about, "error": result.error}, self._columns)
-        rows = [
-            {**about, **_span(part), **_tag_cells(tag)}
-            for part in parts(result)
-            for tag in part.tags
-        ]
+        if result.events is None:
+            rows = [
+                {**about, **_span(part), **_tag_cells(tag)}
+                for part in parts(result)
+                for tag in part.tags
+            ]
+        else:
+            rows = [{**about, **_event_cells(event)} for event in result.events]
         whole = Segment(0.0, result.duration or 0.0, ())
         return "".join(csv_line(row, self._columns) for row in rows or [{**about, **_span(whole)}])
 
@@ -123,6 +131,41 @@ class Audacity(Plain):
             f"{part.start:.6f}\t{part.end:.6f}\t{_label(tag)} {tag.score:.2f}\n"
             for part, tag in heard_parts(result, self._guesses)
         )
+
+
+class Subtitles(Plain):
+    """Subtitles, SubRip's or WebVTT, for players and video editors: one for each window or event.
+
+    Args:
+        web: WebVTT.
+        guesses: Whether tags below their threshold are in it.
+    """
+
+    def __init__(self, web: bool, guesses: bool = False) -> None:
+        self._web, self._guesses = web, guesses
+
+    def start(self) -> str:
+        """What a WebVTT file begins with."""
+        return "WEBVTT\n\n" if self._web else ""
+
+    def add(self, result: FileTags) -> str:
+        """The subtitles of one recording; none if it failed."""
+        heard = heard_parts(result, self._guesses)
+        return "".join(self._cue(number, part, tag) for number, (part, tag) in enumerate(heard, 1))
+
+    def _cue(self, number: int, part: Segment, tag: Tag) -> str:
+        end = max(part.end, part.start + SHOWN)  # players pass over one without a length
+        times = f"{self._time(part.start)} --> {self._time(end)}"
+        text = visible(tag.label).replace("-->", "->")
+        if self._web:
+            text = escape(text, quote=False)
+        return f"{number}\n{times}\n{text} {tag.score:.2f}\n\n"
+
+    def _time(self, seconds: float) -> str:
+        minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+        whole, rest = divmod(milliseconds, 1000)
+        mark = "." if self._web else ","
+        return f"{minutes // 60:02}:{minutes % 60:02}:{whole:02}{mark}{rest:03}"
 
 
 class Raven:
@@ -196,6 +239,7 @@ class Table(Plain):
         for part in result.segments:
             heard = ", ".join(f"{chain} {chain.tag.score:.2f}" for chain in chains(part.tags))
             lines.append(f"  {clock(part.start)} - {clock(part.end)}  {heard or '-'}")
+        lines += [f"  {event_line(event)}" for event in result.events or ()]
         return "\n".join(lines) + "\n"
 
 
@@ -209,11 +253,20 @@ SUFFIXES = {
     "json": ".json",
     "csv": ".csv",
     "audacity": ".labels.txt",
+    "srt": ".srt",
+    "vtt": ".vtt",
     "raven": ".selections.txt",
     "html": ".html",
 }
 FORMATS = tuple(SUFFIXES)
-TIMELINES = ("audacity", "raven", "html")  # show when each tag was heard: always with a timeline
+OF_ONE = {"audacity": "labels of Audacity", "srt": "subtitles", "vtt": "subtitles"}
+TIMELINES = (
+    "audacity",
+    "srt",
+    "vtt",
+    "raven",
+    "html",
+)  # show when each tag was heard: always with a timeline
 RESUMABLE = ("jsonl", "csv")  # can be read back, so that a file of them can be resumed
 
 
@@ -254,6 +307,8 @@ def make_format(name: str, around: Surroundings) -> Format:
         return Raven(around.sample_rate, around.guesses)
     if name == "audacity":
         return Audacity(around.guesses)
+    if name in ("srt", "vtt"):
+        return Subtitles(name == "vtt", around.guesses)
     return STATELESS[name]()
 
 
@@ -265,6 +320,12 @@ def format_of(file_name: str) -> str | None:
 
 def _span(part: Segment) -> Row:
     return {"start": rounded_time(part.start), "end": rounded_time(part.end)}
+
+
+def _event_cells(event: Event) -> Row:
+    """What a csv says of an event."""
+    values = event.to_dict()
+    return values | {"mid": event.mid or ""}
 
 
 def _tag_cells(tag: Tag) -> Row:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from audiotag.runtime.escapes import visible
 from audiotag.tagging.provenance import Provenance
 from audiotag.tagging.results import NO_TAG, FileTags, Segment, Tag
-from audiotag.tagging.text import clock, heard_parts, label_text
+from audiotag.tagging.text import clock, heard_parts, label_text, parts
 
 PAGE_FILE = "page.html"  # its beginning: style and search
 
@@ -99,10 +99,10 @@ def _heard(result: FileTags) -> list[Tag]:
 
 def _row(tag: Tag, result: FileTags) -> str:
     """Name, bar and score: the bar is the score, or where there are several windows the times."""
-    if len(result.segments) > 1:
+    if len(result.segments) > 1 or result.events is not None:
         bar = "".join(
             _block(label_text(tag), *span, result.duration or 0.0)
-            for span in spans(tag.label, result.segments, tag.guess)
+            for span in spans(tag.label, parts(result), tag.guess)
         )
     else:
         bar = f'<i style="left:0;width:{100 * tag.score:.1f}%"></i>'

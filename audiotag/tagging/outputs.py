@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from audiotag.audio.find_files import LISTING
 from audiotag.runtime.files import appended, make_folder, replaced
 from audiotag.runtime.lock import lock_of, locked
-from audiotag.tagging.formats import FORMATS, RESUMABLE, Surroundings, format_of, make_format
+from audiotag.tagging.csv_rows import CSV_COLUMNS, EVENT_COLUMNS
+from audiotag.tagging.formats import (
+    FORMATS,
+    OF_ONE,
+    RESUMABLE,
+    Surroundings,
+    format_of,
+    make_format,
+)
 from audiotag.tagging.output import REMEDY, Output, Warn
 from audiotag.tagging.provenance import (
     Provenance,
@@ -76,7 +84,14 @@ class OutputPlan:
             OutputError: If it cannot be written, or another process writes it.
         """
         rate = engine.sample_rate
-        around = Surroundings(self.single, rate, self._parent, bom=self.bom, guesses=self.guesses)
+        around = Surroundings(
+            self.single,
+            rate,
+            self._parent,
+            bom=self.bom,
+            columns=EVENT_COLUMNS if options.events else CSV_COLUMNS,
+            guesses=self.guesses,
+        )
         if self._is_kept or self.format == "html":
             about: dict[str, Any] = {"folder": str(self.root if self.folder else Path.cwd())}
             about |= {"guesses": True} if self.guesses else {}
@@ -141,7 +156,7 @@ class OutputPlan:
         record = provenance_file(target, False)
         folder = _checked(target, record, around.provenance, warn)
         earlier = recover(target, self.format, folder, REMEDY)
-        form = make_format(self.format, replace(around, columns=earlier.columns))
+        form = make_format(self.format, replace(around, columns=earlier.columns or around.columns))
         return ContinuedStream(target, self.format, form, earlier)
 
     def _result_folder(self, target: Path, around: Surroundings, warn: Warn) -> "Output":
@@ -242,10 +257,10 @@ def _root(paths: Sequence[str]) -> Path:
 
 
 def _check(plan: OutputPlan) -> None:
-    if plan.format == "audacity" and not plan.single and not plan.folder:
+    if plan.format in OF_ONE and not plan.single and not plan.folder:
         raise ValueError(
-            "an Audacity label track belongs to one recording: for several give "
-            "--output FOLDER, which gets one for each, or use --format raven"
+            f"{OF_ONE[plan.format]} belong to one recording: for several give --output FOLDER, "
+            "which gets a file for each, or use --format raven"
         )
     if plan.bom and plan.format != "csv":
         raise ValueError("--csv-bom is for csv: add --format csv, or leave it out")

@@ -125,8 +125,11 @@ def settings_of(options: "TagOptions") -> dict[str, Any]:
     settings = asdict(options)
     for name in IN_PASSING:
         del settings[name]
-    hop = options.window if options.hop is None else options.hop
-    return settings | {"hop": hop, "label": list(options.label)}
+    if not options.events:
+        for name in ("events", "go_on", "bridged", "shortest"):
+            del settings[name]
+    settings |= {"window": options.length, "hop": options.step, "label": list(options.label)}
+    return settings
 
 
 def read_provenance(path: Path) -> Provenance | None:

@@ -1,6 +1,6 @@
 """What tagging and embedding give: small frozen records, one for each file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from audiotag.tagging.notebook import bars
 
 SCORE_DIGITS = 5  # of what is written out
 TIME_DIGITS = 3  # ms
+EVENT_TIMES = ("start", "end", "peak")
 NO_TAG = "no tag of the labels asked for"
 GUESS = " ?"  # after a tag below its threshold, where people read it
 
@@ -52,6 +53,40 @@ class Segment:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A sound from its beginning to its end.
+
+    Attributes:
+        label: Name of the class.
+        mid: AudioSet machine id, where the class has one.
+        start: Seconds.
+        end: Seconds.
+        score: The highest of its windows' scores.
+        peak: Middle of the window with that score, in seconds.
+        mean: Mean of its windows' scores.
+    """
+
+    label: str
+    mid: str | None
+    start: float
+    end: float
+    score: float
+    peak: float
+    mean: float
+
+    def within(self, duration: float) -> "Event":
+        """The event with its times inside a recording of so many seconds."""
+        times = {name: min(max(getattr(self, name), 0.0), duration) for name in EVENT_TIMES}
+        return replace(self, **times)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as in JSON, rounded."""
+        times = {name: rounded_time(getattr(self, name)) for name in EVENT_TIMES}
+        scores = {name: rounded_score(getattr(self, name)) for name in ("score", "mean")}
+        return {"label": self.label, "mid": self.mid, **times, **scores}
+
+
 @dataclass(frozen=True)
 class FileTags:
     """Tags of one file, or why it has none.
@@ -61,6 +96,7 @@ class FileTags:
         duration: Seconds; None if the file failed.
         tags: Sorted by score, highest first.
         segments: Tags of each window, if a timeline was asked for.
+        events: Sounds with their times, in the order of their starts; None if none were asked for.
         error: Why the file failed; None if it did not.
         warning: What is doubtful about it, sentences joined by "; "; None if nothing is.
         sample_rate: That of the recording, in Hz, where it is known.
@@ -70,13 +106,14 @@ class FileTags:
     duration: float | None
     tags: tuple[Tag, ...]
     segments: tuple[Segment, ...] = ()
+    events: tuple[Event, ...] | None = None
     error: str | None = None
     warning: str | None = None
     sample_rate: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """What `--format jsonl` writes of it: path, duration, tags and segments, or the error, and
-        the warning if there is one."""
+        """What `--format jsonl` writes of it: path, duration, tags, segments and events, or the
+        error, and the warning if there is one."""
         warned = {} if self.warning is None else {"warning": self.warning}
         if self.error is not None:
             return {"path": self.path, "error": self.error, **warned}
@@ -87,6 +124,8 @@ class FileTags:
         }
         if self.segments:
             record["segments"] = [segment.to_dict() for segment in self.segments]
+        if self.events is not None:
+            record["events"] = [event.to_dict() for event in self.events]
         return record | warned
 
     def __repr__(self) -> str:
@@ -94,6 +133,7 @@ class FileTags:
             return f"<FileTags of {self.path}, failed: {self.error}>"
         scores = ", ".join(f"{tag.label}{_mark(tag)} {tag.score:.3f}" for tag in self.tags)
         windows = f", {len(self.segments)} segments" if self.segments else ""
+        windows += f", {len(self.events)} events" if self.events is not None else ""
         return f"<FileTags of {self._heading()}{windows}: {scores or 'no tag'}>"
 
     def _repr_html_(self) -> str:

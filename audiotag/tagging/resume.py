@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from audiotag.errors import DataError
 from audiotag.runtime.files import REMEDY, explained, replaced
-from audiotag.tagging.csv_rows import BOM, CSV_COLUMNS, NEEDED, STANDARD_INPUT, path_of
+from audiotag.tagging.csv_rows import BOM, EVENT_COLUMNS, NEEDED, STANDARD_INPUT, path_of
 
 FOLDERS_KEPT = 2**14  # whose real paths are remembered
 
@@ -48,7 +48,7 @@ class Earlier:
         done: Files that have been tagged, by `real_path`, and how often.
         again: Files that are to be tried again, as they were named, by `real_path`.
         size: Bytes of whole results, and of what comes before them.
-        columns: Of a csv.
+        columns: Of a csv; None of one that has not begun.
         folder: Where relative paths start; the current folder if empty.
         is_settled: Whether no result is to give place to a later one.
         last: The last result.
@@ -57,7 +57,7 @@ class Earlier:
     done: Counter[str] = field(default_factory=Counter)
     again: dict[str, list[str]] = field(default_factory=dict)
     size: int = 0
-    columns: tuple[str, ...] = CSV_COLUMNS
+    columns: tuple[str, ...] | None = None
     folder: str = ""
     is_settled: bool = True
     last: Done | None = None
@@ -222,8 +222,8 @@ READERS: dict[str, Callable[[BinaryIO, Path], Iterator[Done]]] = {
 }
 
 
-def read_header(file: BinaryIO, output: Path) -> tuple[tuple[str, ...], int]:
-    """Columns of a csv, and bytes of its header: none where it is torn.
+def read_header(file: BinaryIO, output: Path) -> tuple[tuple[str, ...] | None, int]:
+    """Columns of a csv, and bytes of its header: None and 0 where it is torn.
 
     Raises:
         DataError: If it is not that of a result.
@@ -232,9 +232,9 @@ def read_header(file: BinaryIO, output: Path) -> tuple[tuple[str, ...], int]:
     line = file.readline()
     file.seek(0)
     if not line.endswith(b"\n"):
-        return CSV_COLUMNS, 0
+        return None, 0
     columns = tuple(_text(line).removeprefix(BOM).rstrip("\r\n").split(","))
-    if not NEEDED <= set(columns) <= set(CSV_COLUMNS):
+    if not NEEDED <= set(columns) <= set(EVENT_COLUMNS):
         raise _not_ours(output, 1)
     return columns, len(line)
 
@@ -254,6 +254,8 @@ def _settled(results: Iterator[Done]) -> list[tuple[int, int]]:
 def _rows(file: BinaryIO, output: Path) -> Iterator[Done]:
     """Whole rows of a csv file."""
     columns, begin = read_header(file, output)
+    if columns is None:
+        return
     file.seek(begin)
     path, error = columns.index("path"), columns.index("error")
     taken: list[bytes] = []  # lines of the row being read: a quoted path may hold line ends

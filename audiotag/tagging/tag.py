@@ -16,12 +16,16 @@ from audiotag.errors import AudioError
 from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.keywords import check_keywords
+from audiotag.tagging import events
+from audiotag.tagging.events import EventFinder, EventOptions
 from audiotag.tagging.pipeline import Computed, Decode, Ended, compute_windows
 from audiotag.tagging.results import FileEmbedding, FileTags, Segment, Tag
 
 POOLS = ("max", "mean")
 BATCH_SIZES = {"cpu": 8, "cuda": 32}  # windows; more is hardly faster and costs memory
+LITTLE = 1e-6  # seconds, less than a sample
 MAX_WORKERS = {"cpu": 4, "cuda": 16}  # decoding is some 100 times faster than a CPU model
+DEFAULT_THRESHOLD = 0.5  # at which an event begins, of a model that has no thresholds
 NO_AUDIO = "there is no audio in it"
 NOT_FINITE = "the model's scores are not numbers; its weights may be damaged"
 Progress = Callable[[Input, float], None]
@@ -40,9 +44,15 @@ class TagOptions:
         label: Only these labels and what is below them in AudioSet's ontology; all without any.
         window: Length of a window in seconds; a file is scored window by window. A window shorter
             than the model takes is followed by silence; of a model that takes windows of one
-            length alone they are no longer than that.
-        hop: Seconds from one window's start to the next; `window` if None.
+            length alone they are no longer than that. If None, 10, or 2 to find events.
+        hop: Seconds from one window's start to the next; if None, `window`, or a quarter of it to
+            find events.
         timeline: Give the tags of each window too.
+        events: Find when each sound begins and ends. Windows then overlap, and go over both ends of
+            the recording.
+        go_on: As of `EventOptions`, as the next two.
+        bridged: Seconds.
+        shortest: Seconds.
         pool: A file's score is the "max" of its windows' scores, or their "mean".
         batch_size: Windows computed at once; by device if None.
         workers: Files decoded at once; by device and CPU cores if None.
@@ -53,9 +63,13 @@ class TagOptions:
     top_k: int = 5
     threshold: float | None = None
     label: str | Sequence[str] = ()
-    window: float = 10.0
+    window: float | None = None
     hop: float | None = None
     timeline: bool = False
+    events: bool = False
+    go_on: float = EventOptions.go_on
+    bridged: float = EventOptions.bridged
+    shortest: float = EventOptions.shortest
     pool: str = "max"
     batch_size: int | None = None
     workers: int | None = None
@@ -81,6 +95,23 @@ class TagOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}; it must be above 0")
+        EventOptions(self.go_on, self.bridged, self.shortest)  # raises
+        if self.events and self.step > self.length:
+            raise ValueError(f"hop is {self.hop}; to find events it must be {self.length} at most")
+
+    @property
+    def length(self) -> float:
+        """Seconds of a window."""
+        if self.window is not None:
+            return self.window
+        return events.WINDOW if self.events else windows.WINDOW
+
+    @property
+    def step(self) -> float:
+        """Seconds from one window's start to the next."""
+        if self.hop is not None:
+            return self.hop
+        return self.length * events.HOP / events.WINDOW if self.events else self.length
 
 
 class TagKeywords(TypedDict, total=False):
@@ -89,9 +120,13 @@ class TagKeywords(TypedDict, total=False):
     top_k: int
     threshold: float | None
     label: str | Sequence[str]
-    window: float
+    window: float | None
     hop: float | None
     timeline: bool
+    events: bool
+    go_on: float
+    bridged: float
+    shortest: float
     pool: str
     batch_size: int | None
     workers: int | None
@@ -102,7 +137,7 @@ class TagKeywords(TypedDict, total=False):
 class EmbedKeywords(TypedDict, total=False):
     """The fields of `TagOptions` that matter to embeddings."""
 
-    window: float
+    window: float | None
     hop: float | None
     batch_size: int | None
     workers: int | None
@@ -213,9 +248,23 @@ class _Pool:
         self._count = 0
         self._end = 0.0
         self._segments: list[Segment] = []
+        self._finder = _finder(engine, options, among) if options.events else None
+        self._longest = 0.0  # seconds of the recording in a window
 
     def add(self, window: Computed) -> None:
         """Add the scores of one window."""
+        heard = window.end - window.start
+        if self._finder is not None:
+            self._finder.add(window.values, window.start, window.end)
+        self._end = max(self._end, window.end)
+        if self._options.events and heard < self._longest - LITTLE:
+            return  # silence outside the recording is no part of it
+        if self._options.events and heard > self._longest + LITTLE:
+            self._scores, self._count, self._longest = None, 0, heard
+            self._segments.clear()
+        self._pool(window)
+
+    def _pool(self, window: Computed) -> None:
         scores = window.values
         if self._scores is None:
             self._scores = scores.astype(np.float64)
@@ -224,7 +273,6 @@ class _Pool:
         else:
             self._scores = self._scores + scores
         self._count += 1
-        self._end = window.end
         if self._options.timeline:
             self._segments.append(Segment(window.start, window.end, self._best(scores)))
 
@@ -241,6 +289,7 @@ class _Pool:
             self._end,
             self._best(scores),
             tuple(self._segments),
+            None if self._finder is None else self._finder.events(self._end),
             warning=warning,
             sample_rate=ended.sample_rate,
         )
@@ -248,6 +297,18 @@ class _Pool:
     def _best(self, scores: np.ndarray) -> tuple[Tag, ...]:
         engine = self._engine
         return best_tags(scores, engine.labels, self._options, engine.thresholds, self._among)
+
+
+def _finder(engine: Engine, options: TagOptions, among: np.ndarray | None) -> EventFinder:
+    begin = engine.thresholds if options.threshold is None else options.threshold
+    return EventFinder(
+        engine.labels,
+        np.broadcast_to(DEFAULT_THRESHOLD if begin is None else begin, len(engine.labels)),
+        EventOptions(options.go_on, options.bridged, options.shortest),
+        *_lengths(engine, options),
+        at_once=options.top_k,
+        among=among,
+    )
 
 
 def best_tags(
@@ -316,11 +377,11 @@ def _windows(
     )
 
 
-def _lengths(engine: Engine, options: TagOptions) -> tuple[float, float | None]:
+def _lengths(engine: Engine, options: TagOptions) -> tuple[float, float]:
     """Length and hop of the windows: none is longer than the only ones that the model takes."""
-    if engine.window is None or engine.window >= options.window:
-        return options.window, options.hop
-    return engine.window, None if options.hop is None else min(options.hop, engine.window)
+    if engine.window is None or engine.window >= options.length:
+        return options.length, options.step
+    return engine.window, min(options.step, engine.window)
 
 
 def _decoder(engine: Engine, options: TagOptions) -> Decode:
@@ -330,8 +391,9 @@ def _decoder(engine: Engine, options: TagOptions) -> Decode:
         if isinstance(path, Path) and path.is_dir():
             os.listdir(path)  # only a folder that cannot be listed comes this far: says why
         blocks = Ending(streams.stream(path, engine.sample_rate, listening=listening, warn=warn))
+        cut = windows.surrounded_windows if options.events else windows.windows
         lengths = _lengths(engine, options)
-        yield from windows.windows(blocks, engine.sample_rate, *lengths, engine.min_duration)
+        yield from cut(blocks, engine.sample_rate, *lengths, engine.min_duration)
         return blocks.result
 
     return decode

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from audiotag.runtime.escapes import COMMANDS, visible
-from audiotag.tagging.results import FileTags, Segment, Tag
+from audiotag.tagging.results import Event, FileTags, Segment, Tag
 
 
 class Format(Protocol):
@@ -52,7 +52,12 @@ def label_text(tag: Tag) -> str:
 
 
 def parts(result: FileTags) -> tuple[Segment, ...]:
-    """The segments of a result; the whole file as one where there are none."""
+    """The events of a result as segments, or else its segments; the whole file as one where there
+    are neither."""
+    if result.events is not None:
+        return tuple(
+            Segment(x.start, x.end, (Tag(x.label, x.mid, x.score),)) for x in result.events
+        )
     if result.segments or result.error is not None:
         return result.segments
     return (Segment(0.0, result.duration or 0.0, result.tags),)
@@ -72,6 +77,12 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest / 10:04.1f}"
+
+
+def event_line(event: Event) -> str:
+    """An event as people read it: its times, score and label."""
+    times = f"{clock(event.start)} - {clock(event.end)}"
+    return f"{times}  {event.score:.3f}  {visible(event.label)}"
 
 
 def _is_unicode(text: str) -> bool:

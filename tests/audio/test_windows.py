@@ -4,12 +4,13 @@ import os
 import struct
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from audiotag.audio.windows import windows
+from audiotag.audio.windows import surrounded_windows, windows
 from tests.support.audio_files import sine, write_av
 
 
@@ -117,3 +118,27 @@ def test_hours_take_no_more_memory_than_two_minutes(tmp_path, make, hours):
     assert count == pytest.approx(12, abs=1)
     assert long_count == pytest.approx(360 * hours, abs=3)
     assert long_peak - peak < 20
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 7.3])
+def test_surrounded_windows_hold_every_moment_equally_often(seconds):
+    samples = np.arange(1, round(seconds * 100) + 1, dtype=np.float32)
+    blocks = np.array_split(samples, 3)
+    found = list(surrounded_windows(blocks, 100, length=2.0, hop=0.5, minimum=3.0))
+    assert all(len(window.samples) == 300 for window in found)
+    times = Counter(x for window in found for x in window.samples.tolist() if x)
+    assert times == {x: 4 for x in samples.tolist()}
+    for window in found:
+        assert window.samples[window.samples > 0].tolist() == (
+            samples[round(window.start * 100) : round(window.end * 100)].tolist()
+        )
+
+
+def test_surrounded_windows_of_nothing_are_none():
+    assert list(surrounded_windows([], 100, length=2.0, hop=0.5)) == []
+
+
+@pytest.mark.parametrize("hop", [0.001, 2.5])
+def test_surrounded_windows_refuse_a_hop_that_leaves_gaps(hop):
+    with pytest.raises(ValueError, match="hop"):
+        list(surrounded_windows([np.zeros(9, np.float32)], 100, length=2.0, hop=hop))

@@ -16,9 +16,11 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
+from audiotag.audio.streams import stream
 from audiotag.cli import cli
 from audiotag.errors import DataError, ModelError
 
+SAMPLES = Path(__file__).parents[2] / "audiotag/assets/samples"
 COMMAND = (sys.executable, "-m", "audiotag")
 PATIENCE = 300  # seconds for a process to come up and work on a busy machine
 
@@ -471,3 +473,21 @@ def test_help_imports_no_torch():
         "sys.exit(sum(name in sys.modules for name in ('torch', 'timm', 'pyarrow', 'av')))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=PATIENCE).returncode == 0
+
+
+def test_events_of_a_sound_between_silence(tmp_path):
+    waveform = np.concatenate(list(stream(SAMPLES / "cat.mp3", 32_000)))
+    scene = np.zeros(32_000 * 12, np.float32)
+    scene[32_000 * 5 :][: len(waveform)] = waveform
+    soundfile.write(tmp_path / "scene.wav", scene, 32_000)
+    args = ("tag", str(tmp_path / "scene.wav"), "--events", "--label", "Cat", "--format", "jsonl")
+    (record,) = records(run(*args).stdout)
+    event = next(x for x in record["events"] if x["label"] == "Meow")
+    assert abs(event["start"] - 5.0) < 0.5  # a hop
+    assert abs(event["end"] - 5.0 - len(waveform) / 32_000) < 0.5
+    assert record["duration"] == 12.0
+
+
+def test_events_need_windows_that_overlap(here, model):
+    result = run("tag", GOOD[0], "--events", "--window", "2", "--hop", "3", model=model)
+    assert result.exit_code == 2 and "hop" in result.stderr

@@ -4,11 +4,13 @@ import csv
 import io
 import json
 
+import av
 import pytest
 
 from audiotag.label_set import Labels
+from audiotag.tagging.csv_rows import EVENT_COLUMNS
 from audiotag.tagging.formats import FORMATS, SUFFIXES, Surroundings, format_of, make_format
-from audiotag.tagging.results import FileTags, Segment, Tag
+from audiotag.tagging.results import Event, FileTags, Segment, Tag
 from audiotag.tagging.text import clock, to_json
 
 SPEECH, ODD = Tag("Speech", "/m/09x0r", 0.987654321), Tag('Say "a, b"\tnow', None, 0.5)
@@ -234,3 +236,61 @@ def test_a_guess_is_marked_and_formats_for_other_programs_leave_it_out():
         every = make_format(name, Surroundings(True, 32_000, guesses=True)).add(result)
         assert "Dog" in every and "Cat" in every
         assert "Dog" not in (left := written(name, [result], single=True)) and "Cat" in left
+
+
+EVENTS = FileTags(
+    "night.wav",
+    4000.0,
+    (SPEECH,),
+    events=(
+        Event("Speech", "/m/09x0r", 1.5, 3.25, 0.9, 2.0, 0.7),
+        Event("a <b> & c --> d", None, 3725.0, 3725.1, 0.5, 3725.0, 0.5),
+    ),
+)
+TIMES = [(1.5, 3.25), (3725.0, 3725.1)]
+
+
+def test_events_in_json_lines():
+    assert json.loads(written("jsonl", [EVENTS]))["events"] == [
+        event.to_dict() for event in EVENTS.events
+    ]
+    assert "events" not in json.loads(written("jsonl", [PLAIN]))
+
+
+def test_a_row_of_a_csv_for_each_event():
+    form = make_format("csv", Surroundings(False, 32_000, columns=EVENT_COLUMNS))
+    text = form.start() + form.add(EVENTS) + form.add(FileTags("none.wav", 2.0, (), events=()))
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(float(row["start"]), float(row["end"])) for row in rows[:2]] == TIMES
+    assert [row["label"] for row in rows] == ["Speech", "a <b> & c --> d", ""]
+    assert (rows[0]["score"], rows[0]["peak"], rows[0]["mean"]) == ("0.9", "2.0", "0.7")
+
+
+@pytest.mark.parametrize("name,start,end", [("audacity", 0, 1), ("raven", 3, 4)])
+def test_a_selection_for_each_event(name, start, end):
+    lines = written(name, [EVENTS], single=True).splitlines()[name == "raven" :]
+    cells = [line.split("\t") for line in lines]
+    assert [(float(x[start]), float(x[end])) for x in cells] == TIMES
+
+
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+def test_subtitles_are_read_by_ffmpeg(name, tmp_path):
+    file = tmp_path / f"x.{name}"
+    file.write_text(written(name, [EVENTS], single=True), encoding="utf-8")
+    with av.open(str(file)) as container:
+        packets = [x for x in container.demux(subtitles=0) if x.size]
+        times = [
+            (float(x.pts * x.time_base), float((x.pts + x.duration) * x.time_base)) for x in packets
+        ]
+        texts = [bytes(x).decode() for x in packets]
+    assert times == [pytest.approx(TIMES[0]), pytest.approx((3725.0, 3725.5))]  # seen for 0.5 s
+    assert texts[0] == "Speech 0.90"
+    assert texts[1] == (
+        "a <b> & c -> d 0.50" if name == "srt" else "a &lt;b&gt; &amp; c -&gt; d 0.50"
+    )
+
+
+def test_the_table_lists_events():
+    text = written("table", [EVENTS])
+    assert "0:01.5 - 0:03.2  0.900  Speech" in text
+    assert "1:02:05.0 - 1:02:05.1  0.500  a <b> & c --> d" in text

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from audiotag.audio.find_files import LISTING, Skipped, find_files
-from audiotag.audio.windows import MAX_SECONDS
+from audiotag.audio.windows import MAX_SECONDS, WINDOW
 from audiotag.cli.options import with_options
 from audiotag.cli.options.device import DEVICE, PRECISION
 from audiotag.cli.options.types import COUNT, Number
@@ -36,15 +36,14 @@ OPTIONS = (
     click.option(
         "--window",
         type=SECONDS,
-        default=10.0,
-        show_default=True,
-        help="Length of the windows that files are cut into; no longer than the model takes.",
+        help="Length of the windows that files are cut into; no longer than the model takes.  "
+        "[default: 10, or 2 with --events]",
     ),
     click.option(
         "--hop",
         type=SECONDS,
         help="From the start of one window to the start of the next.  [default: the length of a "
-        "window, so that none overlap]",
+        "window, so that none overlap, or a quarter of it with --events]",
     ),
     click.option(
         "--include",
@@ -203,7 +202,7 @@ def input_options(command: Callable) -> Callable:
         **options: Any,
     ) -> None:
         inputs = Inputs(paths, include, exclude)
-        _say_gaps(options["window"], options["hop"])
+        _say_gaps(options["window"] or WINDOW, options["hop"])
         _start_helpers(inputs, options["workers"])
         command(inputs, Computation(model, device, engine, precision), **options)
 

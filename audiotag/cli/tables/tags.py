@@ -10,7 +10,7 @@ from rich.text import Text
 from audiotag.runtime.escapes import printable
 from audiotag.tagging.chains import Chain, chains
 from audiotag.tagging.results import NO_TAG, FileTags
-from audiotag.tagging.text import clock
+from audiotag.tagging.text import clock, event_line
 
 BAR = 20  # characters for a score of 1
 BLOCKS, LETTERS = "█░", "#."  # of a bar; the latter where the terminal has no blocks
@@ -43,6 +43,8 @@ class TerminalTable:
             is_guess = any(tag.guess for tag in part.tags)
             style = "dim" if is_guess else "default"
             self._console.print(line.append(self._shown(heard), style=style))
+        for event in result.events or ():
+            self._console.print(Text(self._shown(f"  {event_line(event)}"), style="cyan"))
 
     def __enter__(self) -> Self:
         return self
