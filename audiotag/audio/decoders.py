@@ -45,8 +45,9 @@ EMPTY_FILE = "the file is empty"
 SHORT_VALUES = 2**22  # samples times channels of a short file, 48 s of a CD's sound
 SHORT_BYTES = 2**24  # of a short file, with the pictures that it may hold
 MP3_MARKS = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xe3")  # a tag, or a frame of layer 3
-# Of formats that libsndfile alone knows: PAF, Psion and FastTracker 2.
-LIBSNDFILE_MARKS = (b" paf", b"fap ", b"ALawSoundFile", b"Extended Instrument")
+# Of formats that libsndfile alone knows: PAF, Psion, FastTracker 2 and AU from little-endian DECs.
+LIBSNDFILE_MARKS = (b" paf", b"fap ", b"ALawSoundFile", b"Extended Instrument", b"dns.")
+AU_ADPCM = (23, 25, 26)  # codes of G.721 and G.723, in which FFmpeg takes the bits in another order
 FREE_FRAMES = 2**16  # samples of each channel decoded at once of an MP3 file of free bit rate
 LAST_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # after an MP3 file's audio
 FLOATS = ("FLOAT", "DOUBLE")  # libsndfile's names of samples that may go beyond 1
@@ -251,6 +252,8 @@ def _is_plain(head: bytes) -> bool:
     chunked = head[:4] in (b"RIFF", b"RIFX", b"RF64", b"FORM")
     if chunked:
         return head[8:12] in (b"WAVE", b"AIFF", b"AIFC")
+    if head.startswith(b".snd"):
+        return int.from_bytes(head[12:16], "big") in AU_ADPCM
     return head.startswith(LIBSNDFILE_MARKS)
 
 

@@ -3,16 +3,18 @@
 libsndfile and miniaudio stop where the file says; FFmpeg decodes what there is.
 """
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO
+
+import numpy as np
 
 from audiotag.audio.sources import read_at, size_of
 
 TAIL = 2**16  # bytes at the end of a file that are looked at
-FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9]")  # the second says that blocks have various sizes
+FLAC_SYNC, FLAC_SYNC_BITS = 0xF8, 0xFE  # after 0xFF; the last bit: blocks have various sizes
 FLAC_HEADER = 16  # bytes of a frame's header at most
 SIZE_BYTES, RATE_BYTES = {6: 1, 7: 2}, {12: 1, 13: 2, 14: 2}  # that codes add to a frame's header
 BLOCK_SIZES = {1: 192, **{code: 576 << code - 2 for code in range(2, 6)}}  # samples, by their code
@@ -43,12 +45,21 @@ class _Frame:
 def flac_goes_on(file: IO[bytes], count: int) -> bool | None:
     """Whether the last frame of a FLAC file begins after so many samples; None if none is found."""
     tail = read_at(file, max(0, size_of(file) - TAIL), TAIL)
-    headers = (tail[hit.start() :][:FLAC_HEADER] for hit in FLAC_SYNC.finditer(tail))
-    frames = [frame for header in headers if (frame := _frame(header)) is not None]
+    frames = list(islice(_last_frames(tail), 2))
     if not frames:
         return None
-    last, size = frames[-1], max(frame.size for frame in frames)  # all but the last are as long
-    return last.number * (1 if last.is_of_sample else size) >= count
+    size = max(frame.size for frame in frames)  # of all but the last, which may be shorter
+    return frames[0].number * (1 if frames[0].is_of_sample else size) >= count
+
+
+def _last_frames(data: bytes) -> Iterator[_Frame]:
+    """FLAC frames, from the last one back."""
+    values = np.frombuffer(data, np.uint8)
+    places = np.flatnonzero((values[1:] & FLAC_SYNC_BITS == FLAC_SYNC) & (values[:-1] == 0xFF))
+    for place in reversed(places.tolist()):
+        frame = _frame(data[place : place + FLAC_HEADER])
+        if frame is not None:
+            yield frame
 
 
 def _frame(header: bytes) -> _Frame | None:

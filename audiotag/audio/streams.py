@@ -127,6 +127,10 @@ def decoded(
 
 def _check_file(path: Path, name: str) -> None:
     if path.exists():
+        if path.is_fifo():
+            raise AudioError(
+                f"{name}: is not a file but a pipe; give - and redirect it to standard input"
+            )
         if not path.is_file():
             raise AudioError(f"{name}: is not a file")
         return

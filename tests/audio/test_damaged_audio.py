@@ -28,7 +28,8 @@ def test_missing_folder_empty_and_fifo(tmp_path):
     (tmp_path / "empty.wav").touch()
     fails(tmp_path / "empty.wav", "the file is empty")
     os.mkfifo(tmp_path / "fifo.wav")
-    fails(tmp_path / "fifo.wav", "is not a file")
+    remedy = "give - and redirect it to standard input"
+    fails(tmp_path / "fifo.wav", f"is not a file but a pipe; {remedy}")
     (tmp_path / "zero.wav").symlink_to("/dev/zero")
     fails(tmp_path / "zero.wav", "is not a file")
 
