@@ -4,28 +4,20 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from fractions import Fraction
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from audiotag.audio.ambisonics import ORDERS, is_spatial_mp4
-from audiotag.audio.clock import TOLERANCE, Clock
+from audiotag.audio.clock import Clock
 from audiotag.audio.containers import ALLOWED
+from audiotag.audio.frame_times import MOV, FrameTimes
+from audiotag.audio.frames import collected
 from audiotag.audio.helper_process import Warn
 from audiotag.audio.levels import levelled
 from audiotag.audio.mono import ALL, Hearing, Mixer, cut
-from audiotag.audio.sources import (
-    BLOCK_VALUES,
-    Block,
-    DecodeError,
-    Readable,
-    checked_rate,
-    ignore,
-    open_source,
-    samples_at_once,
-)
+from audiotag.audio.sources import Block, DecodeError, Readable, checked_rate, ignore, open_source
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -39,15 +31,9 @@ WITHOUT_EDITS = OPTIONS | {"ignore_editlist": "1"}  # of MP4 files whose edits l
 SEEKS, BYTES_OF_SEEK = 2**16, 2**10  # that a file may take, and one more for so many bytes
 PREROLL = 0.25  # s decoded and dropped before a seek target, to warm up lossy decoders
 STORED_FLOATS = ("pcm_f", "wavpack")  # codecs that keep samples as they were, beyond 1 too
-NARROWED = {"s64": "s32", "s64p": "s32p"}  # formats that PyAV cannot give to NumPy
 FEW_DAMAGED = 0.05  # of the packets
 SILENT = 1e-3  # of full scale, -60 dB
-MICROSECOND = 1e-6  # s, in which a container's times are given
 TS_DISCONT = 0x200  # libavformat's flag of formats whose clock may jump
-AVI = "avi"
-MOV = "mov"  # the clock of MP4 and its relatives begins at 0, edit lists say
-FRAGMENTED = (b"moof", b"mvex", b"styp")  # but not in a piece of a stream
-HEAD = 2**16  # bytes that show whether it is one
 
 
 def with_pyav(
@@ -163,7 +149,7 @@ def _part(
     hearing: Hearing,
 ) -> Iterator[Block]:
     """Seconds start to start + duration of a stream."""
-    times = _Times(source, container, stream)
+    times = FrameTimes(source, container, stream)
     clock = Clock(times.end, bool(container.format.flags & TS_DISCONT), hearing.warn)
     frames = _frames_from(container, stream, start, times, hearing.warn)
     first = next(frames, None)
@@ -172,7 +158,7 @@ def _part(
     began = clock.begin(times.of(first), start)
     is_ambisonic = hearing.is_ambisonic or _is_ambisonic(source, container, first)
     mixer = Mixer(replace(hearing, is_ambisonic=is_ambisonic))
-    blocks = _blocks(_timed(chain([first], frames), times, clock), mixer)
+    blocks = collected(_timed(chain([first], frames), times, clock), mixer)
     yield from cut(blocks, start - began if start else 0.0, duration)
 
 
@@ -244,47 +230,8 @@ def _audio_stream(container: "InputContainer", track: int | None) -> "AudioStrea
     raise DecodeError("has no audio stream")
 
 
-class _Times:
-    """Times of a stream's frames on its container's clock.
-
-    Attributes:
-        end: Second at which the container ends; None where it does not say.
-        are_counted: Whether they come from the bytes before them, since the format has none.
-    """
-
-    def __init__(
-        self, source: Readable, container: "InputContainer", stream: "AudioStream"
-    ) -> None:
-        self._tick = stream.time_base or Fraction(1, stream.rate)
-        first = (container.start_time or 0) * MICROSECOND
-        self._origin = stream.start_time or 0  # in ticks
-        zero = first
-        if self._origin * self._tick > TOLERANCE and MOV in container.format.name:
-            zero = first if _is_fragmented(source) else min(first, 0.0)
-        if self._origin * self._tick - zero > TOLERANCE:
-            self._origin = round(zero / self._tick)
-        duration = container.duration
-        self.end = None if not duration else first - zero + duration * MICROSECOND
-        self.are_counted = container.format.name == AVI
-
-    def of(self, frame: "AudioFrame") -> float | None:
-        """Second of a frame."""
-        return None if frame.pts is None else float((frame.pts - self._origin) * self._tick)
-
-    def ticks(self, second: float) -> int:
-        """What the stream calls a second."""
-        return round(second / self._tick) + self._origin
-
-
-def _is_fragmented(source: Readable) -> bool:
-    """Whether an MP4 file may be a piece of a stream, whose clock began earlier."""
-    with open_source(source) as file:
-        head = file.read(HEAD)
-    return any(mark in head for mark in FRAGMENTED)
-
-
 def _frames_from(
-    container: "InputContainer", stream: "AudioStream", start: float, times: _Times, warn: Warn
+    container: "InputContainer", stream: "AudioStream", start: float, times: FrameTimes, warn: Warn
 ) -> Iterator["AudioFrame"]:
     """Frames from a little before `start` on, or from the beginning where seeking fails."""
     import av
@@ -327,7 +274,7 @@ def _packets(container: "InputContainer", stream: "AudioStream") -> Iterator[Any
 
 
 def _timed(
-    frames: Iterator["AudioFrame"], times: _Times, clock: Clock
+    frames: Iterator["AudioFrame"], times: FrameTimes, clock: Clock
 ) -> Iterator[tuple[float, "AudioFrame"]]:
     """Frames that hold samples, each with the seconds of silence before it."""
     filled = (frame for frame in frames if frame.samples)
@@ -341,87 +288,3 @@ def _timed(
         clock.passes(frame.samples / checked_rate(frame.sample_rate))
         yield silence, frame
         frame, is_first = following or next(filled, None), False
-
-
-def _blocks(timed: Iterator[tuple[float, "AudioFrame"]], mixer: Mixer) -> Iterator[Block]:
-    """Collect frames, about 20 ms each, into blocks; silence or a change of form starts a new
-    one."""
-    silence, frame = next(timed, (0.0, None))
-    while frame is not None:
-        yield from _silent(silence, frame.sample_rate)
-        held = _Held(frame)
-        silence, frame = next(
-            ((silence, other) for silence, other in timed if silence or not held.add(other)),
-            (0.0, None),
-        )
-        yield held.block(mixer)
-
-
-def _silent(seconds: float, rate: int) -> Iterator[Block]:
-    count = round(seconds * rate)
-    for begin in range(0, count, BLOCK_VALUES):
-        yield rate, np.zeros(min(BLOCK_VALUES, count - begin), np.float32)
-
-
-class _Held:
-    """Frames of one form, copied as they arrive: frames that were kept would make FFmpeg ask for
-    new memory.
-
-    Args:
-        first: The first frame.
-    """
-
-    def __init__(self, first: "AudioFrame") -> None:
-        self._form, self._rate = _form(first), checked_rate(first.sample_rate)
-        count = first.layout.nb_channels
-        readable = _readable(first)
-        self._is_planar = readable.format.is_planar
-        length = max(samples_at_once(count), first.samples)
-        self._channels = np.empty((count, length), readable.to_ndarray().dtype)
-        self._count = 0
-        self.add(first)
-
-    def add(self, frame: "AudioFrame") -> bool:
-        """Take a frame's values; False if it is of another form or there is no room for it."""
-        count, length = self._channels.shape
-        begin, end = self._count, self._count + frame.samples
-        if end > length or _form(frame) != self._form:
-            return False
-        in_plane = frame.samples if self._is_planar else frame.samples * count
-        planes: Any = _readable(frame).planes
-        # A plane's memory may be longer than its values.
-        values = [np.frombuffer(plane, self._channels.dtype, in_plane) for plane in planes]
-        if self._is_planar:
-            for channel, plane in zip(self._channels, values, strict=True):
-                channel[begin:end] = plane
-        else:
-            self._channels[:, begin:end] = values[0].reshape(-1, count).T
-        self._count = end
-        return True
-
-    def block(self, mixer: Mixer) -> Block:
-        """The frames as one block of one channel."""
-        return self._rate, mixer.mix(list(self._channels[:, : self._count]))
-
-
-def _form(frame: "AudioFrame") -> tuple[int, str, str]:
-    return frame.sample_rate, frame.format.name, frame.layout.name
-
-
-def _readable(frame: "AudioFrame") -> "AudioFrame":
-    """The frame, interleaved where it has so many planes that PyAV loses count, and with values
-    that NumPy knows.
-
-    PyAV 18 looks for the end of the list of planes after the last, where from 8 channels on
-    there is none, and reads foreign memory.
-    """
-    import av
-
-    name = NARROWED.get(frame.format.name, frame.format.name)
-    is_wide = frame.format.is_planar and frame.layout.nb_channels >= 8
-    if not is_wide and name == frame.format.name:
-        return frame
-    form = av.AudioFormat(name)
-    packer = av.AudioResampler(format=form.packed if is_wide else form, layout=frame.layout)
-    frame.pts = None  # it wants gapless times, which damaged files do not have
-    return packer.resample(frame)[0]
