@@ -252,7 +252,7 @@ def _frames(
     import av
 
     count = damaged = 0
-    for packet in _packets(container, stream):
+    for packet in _packets(container, stream, warn):
         count += 1
         try:
             yield from packet.decode()
@@ -262,13 +262,13 @@ def _frames(
         warn(f"{damaged} of its {count} packets cannot be decoded, and are not heard")
 
 
-def _packets(container: "InputContainer", stream: "AudioStream") -> Iterator[Any]:
+def _packets(container: "InputContainer", stream: "AudioStream", warn: Warn) -> Iterator[Any]:
     import av
 
     try:
         yield from container.demux(stream)
-    except av.FFmpegError:
-        return  # the container is broken from here on; what came before is good
+    except av.FFmpegError as error:  # what came before is good
+        warn(f"is damaged, and cannot be read to its end ({error.strerror})")
     except IndexError:
         return  # at the end, PyAV may stumble over a stream that began in the middle
 
