@@ -10,6 +10,7 @@ from audiotag.audio.helper_process import Warn
 TOLERANCE = 0.1  # s; packets' times are rounded, and ffmpeg leaves as much to its resampler
 JUMP = 10.0  # s, in formats that may be joined from recordings with clocks of their own, as ffmpeg
 LONGEST = 3_600.0  # s, where the container does not say how long it is
+MISSING, MISSING_PART = 0.5, 0.02  # s, and part of a recording, that are worth a warning
 DAY = 86_400.0  # s; longer than what a container holds without a sound
 
 
@@ -64,6 +65,11 @@ class Clock:
         """Samples have been heard."""
         self._due += seconds
         self._has_begun = True
+
+    def ends(self, end: float) -> None:
+        """No more samples come; a warning says if many are missing to a second `end`."""
+        if end - self._due > max(MISSING, MISSING_PART * end):
+            self._warn(f"ends at {self._due:.1f} s, before its header says ({end:.1f} s)")
 
     def _is_credible(self, gap: float) -> bool:
         if self._may_jump and self._has_begun:

@@ -16,6 +16,7 @@ from typing import IO
 import numpy as np
 import soundfile
 
+from audiotag.audio.clock import MISSING
 from audiotag.audio.endings import flac_goes_on, vorbis_goes_on
 from audiotag.audio.ffmpeg import with_pyav
 from audiotag.audio.headers import FLAC_MARK, Announced, after_tags, free_format, read_announced
@@ -28,6 +29,7 @@ from audiotag.audio.sources import (
     NO_SAMPLES,
     USUAL,
     Block,
+    CutShortError,
     DecodeError,
     Listening,
     Pieces,
@@ -104,18 +106,23 @@ def _decoded(
 ) -> Iterator[Block]:
     """Decode with the first decoder that can, and continue with the next where one stops."""
     done, reason = 0.0, NO_SAMPLES
+    missing = 0.0
     hearing = Hearing(listening, part.is_ambisonic, warn)
     for decoder in _decoders(part.source, listening):
         try:
             for rate, mono in decoder(part.source, start + done, duration - done, hearing):
                 done += len(mono) / rate
+                missing = 0.0
                 yield rate, mono
             if done:  # a recorder that crashed leaves a header of no samples before good ones
-                return
+                break
         except DecodeError as error:
             reason = str(error)
+            missing = error.missing if isinstance(error, CutShortError) else missing
     if not done:
         raise DecodeError(reason)
+    if missing > MISSING:
+        warn(f"ends at {start + done:.1f} s, before its header says")
 
 
 def with_miniaudio(
@@ -294,6 +301,6 @@ def _read(file: soundfile.SoundFile, start: int, count: int, mixer: Mixer) -> It
     while left:
         block = file.read(min(step, left), dtype=dtype, always_2d=True)
         if not len(block):
-            raise DecodeError("cannot be decoded (it ends before its header says)")
+            raise CutShortError(left / file.samplerate)
         left -= len(block)
         yield file.samplerate, mixer.mix(list(block.T))

@@ -288,3 +288,5 @@ def _timed(
         clock.passes(frame.samples / checked_rate(frame.sample_rate))
         yield silence, frame
         frame, is_first = following or next(filled, None), False
+    if times.is_end_heard and times.end is not None:
+        clock.ends(times.end)

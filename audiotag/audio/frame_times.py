@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MICROSECOND = 1e-6  # s, in which a container's times are given
 AVI = "avi"  # has no times
 MOV = "mov"  # the clock of MP4 and its relatives begins at 0, edit lists say
+WITH_END = (MOV, "matroska", "flac", "ogg")  # write down where they end
 FRAGMENTED = (b"moof", b"mvex", b"styp")  # but not in a piece of a stream
 HEAD = 2**16  # bytes that show whether it is one
 
@@ -24,6 +25,7 @@ class FrameTimes:
     Attributes:
         end: Second at which the container ends; None where it does not say.
         are_counted: Whether they come from the bytes before them, since the format has none.
+        is_end_heard: Whether the stream should last until `end`, which its format writes down.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class FrameTimes:
         duration = container.duration
         self.end = None if not duration else first - zero + duration * MICROSECOND
         self.are_counted = container.format.name == AVI
+        is_written = any(name in container.format.name for name in WITH_END)
+        self.is_end_heard = is_written and len(container.streams) == 1
 
     def of(self, frame: "AudioFrame") -> float | None:
         """Second of a frame."""

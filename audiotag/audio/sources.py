@@ -69,6 +69,18 @@ class DecodeError(Exception):
     """A decoder found nothing (more) to decode; the message is the reason, without the name."""
 
 
+class CutShortError(DecodeError):
+    """A file ended before its header says.
+
+    Args:
+        missing: Seconds that were to come.
+    """
+
+    def __init__(self, missing: float) -> None:
+        super().__init__("cannot be decoded (it ends before its header says)")
+        self.missing = missing
+
+
 class Bytes(io.BytesIO):
     """A file in memory; a seek to before its beginning, as damaged headers ask for, is ignored.
 

@@ -9,7 +9,7 @@ import pytest
 
 from audiotag.audio.clock import DAY, JUMP, LONGEST, Clock
 from audiotag.audio.sources import Listening
-from tests.support.audio_files import add_picture, encoder_frames, mux_video, sine, write_av
+from tests.support.audio_files import add_picture, encoder_frames, mux_video, noise, sine, write_av
 from tests.support.heard import RATE, heard
 
 VIDEO = {
@@ -173,6 +173,26 @@ def test_packets_that_cannot_be_decoded_are_said(tmp_path):
     _, warnings = heard(bytes(data))
     assert any("packets cannot be decoded, and are not heard" in text for text in warnings)
     assert heard(path)[1] == []
+
+
+CUT = [
+    ("matroska", "flac"), ("webm", "libopus"), ("flac", "flac"), ("ogg", "flac"), ("mp4", "alac"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("container,codec", CUT)
+def test_a_recording_that_ends_before_its_header_says(tmp_path, container, codec):
+    path = tmp_path / "sound.bin"
+    options = {"movflags": "frag_keyframe+empty_moov"} if container == "mp4" else None
+    write_av(path, codec, container, None, noise(5, RATE), RATE, options)
+    whole, warnings = heard(path)
+    assert len(whole) / RATE == pytest.approx(5, abs=0.05) and warnings == []
+    if container in ("ogg", "mp4"):
+        return  # these end where their last page or fragment does
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    samples, warnings = heard(path)
+    assert 2 < len(samples) / RATE < 3
+    assert [text for text in warnings if "before its header says (5.0 s)" in text] == warnings != []
 
 
 def with_edits(data: bytes, *edits: tuple[int, int]) -> bytes:
