@@ -28,6 +28,7 @@ UNFIT = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError),
     *(NotImplementedError, RuntimeError, TypeError, ValueError),
 )
+NO_MEMORY = "can't allocate memory"  # in PyTorch's error, which has no kind of its own
 
 
 class _NoInitialisation(TorchFunctionMode):
@@ -91,6 +92,8 @@ def build_backbone(config: ModelConfig, pretrained: bool = False) -> nn.Module:
             name, False, **{"in_chans": 1, "num_classes": len(config.labels), **config.model_args}
         )
     except UNFIT as error:
+        if NO_MEMORY in str(error):
+            raise MemoryError from error
         raise ModelError(f"{name}: {reason_of(error)}; check the arguments") from error
     if pretrained:
         load_vision_weights(backbone, name)

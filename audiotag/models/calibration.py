@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from audiotag.models.checks import check_calibration
+
 LOWEST, HIGHEST = 1e-45, 1 - 2.0**-25  # scores in single precision that are neither 0 nor 1
 
 
@@ -45,12 +47,13 @@ class Calibration:
         """Read what `to_json` returned, for a model with this number of classes.
 
         Raises:
-            KeyError, ValueError, TypeError: If it is anything else.
+            KeyError, ValueError, TypeError, ModelError: If it is anything else.
         """
-        biases = tuple(float(x) for x in values["biases"])
+        slope, biases = values["slope"], values["biases"]
+        check_calibration(slope, biases)
         if len(biases) != classes:
             raise ValueError(f"{len(biases)} biases of a calibration for {classes} labels")
-        return cls(float(values["slope"]), biases)
+        return cls(float(slope), tuple(map(float, biases)))
 
     def scores(self, scores: np.ndarray, softmax: bool) -> np.ndarray:
         """Calibrated scores (..., classes), in [0, 1] and of the type of `scores`.

@@ -25,7 +25,9 @@ ARCHITECTURE = re.compile(r"[A-Za-z]\w{0,99}(\.\w{1,99})?")  # of timm's registr
 NAME = re.compile(r"[A-Za-z_]\w{0,63}")
 WORD = re.compile(r"[A-Za-z0-9_-]{0,40}")  # neither a path nor an address
 MAX_LABELS = 100_000
-MAX_DURATION = 60.0  # s
+MIN_WINDOW, MAX_DURATION = 0.1, 60.0  # s
+USUAL_DURATION = 10.0  # s of a window, unless a model says otherwise
+MAX_SPECTROGRAM = 2**26  # values of that of a window: 256 MB
 MAX_NUMBER = 65_536  # of an argument of a network
 MAX_KERNEL = 127  # rows or columns
 MAX_WINDOW = 32  # of attention, positions on a side
@@ -66,9 +68,24 @@ def check_count(labels: int) -> None:
         raise ModelError(f"there are {labels:,} labels, not 1 to {MAX_LABELS:,}")
 
 
-def check_duration(where: str, seconds: Any) -> None:
+def check_duration(where: str, seconds: Any, least: float = 1e-3) -> None:
     """Raise a ModelError if this is no length of a clip that a model hears."""
-    check_number(where, seconds, (float, 1e-3, MAX_DURATION))
+    check_number(where, seconds, (float, least, MAX_DURATION))
+
+
+def check_flag(where: str, value: Any) -> None:
+    """Raise a ModelError if this is neither true nor false."""
+    if not isinstance(value, bool):
+        raise ModelError(f"{where} is {shown(value)}, not true or false")
+
+
+def check_calibration(slope: Any, biases: Any) -> None:
+    """Raise a ModelError if this is no straight line of logits for each class."""
+    check_number("calibration.slope", slope, (float, 1e-3, 1e3))
+    if not isinstance(biases, list):
+        raise ModelError(f"calibration.biases are {shown(biases)}, not a list of numbers")
+    for bias in biases:
+        check_number("a bias of the calibration", bias, (float, -1e3, 1e3))
 
 
 def check_thresholds(values: Any, labels: int) -> None:
@@ -107,6 +124,22 @@ def _check_frames(arguments: Mapping[str, Any]) -> None:
         raise ModelError(f"front_end.f_min ({low}) is not below f_max ({high})")
 
 
+def check_spectrogram(arguments: Mapping[str, Any], seconds: float) -> None:
+    """Raise a ModelError if that of a clip of so many seconds is larger than any model's.
+
+    Args:
+        arguments: Of a front end, checked; of what they leave out, none is far from `log_mel`'s.
+        seconds: Of the longest clip that the model is given at once.
+    """
+    frames = seconds * arguments.get("sample_rate", 32_000) / arguments.get("hop_length", 320)
+    rows = max(arguments.get("n_mels", 128), arguments.get("n_fft", 1_024) / 2 + 1)
+    if frames * rows > MAX_SPECTROGRAM:
+        raise ModelError(
+            f"front_end makes a spectrogram of {frames * rows:,.0f} values of {seconds:g} s, more "
+            f"than {MAX_SPECTROGRAM:,}"
+        )
+
+
 def check_dcls(where: str, arguments: Any) -> None:
     """Raise a ModelError if arguments of DCLS convolutions are unknown, of a wrong type, or out of
     range."""
@@ -128,8 +161,8 @@ def _check_dcls_value(where: str, key: str, value: Any) -> None:
         check_number(where, value, DCLS[key])
     elif key in DCLS_WORDS:
         _check_word(where, value)
-    elif not isinstance(value, bool):
-        raise ModelError(f"{where} is {shown(value)}, not true or false")
+    else:
+        check_flag(where, value)
 
 
 def check_network(arguments: Any) -> None:

@@ -12,12 +12,16 @@ from audiotag.errors import ModelError
 from audiotag.label_set import Label, Labels
 from audiotag.models.calibration import Calibration
 from audiotag.models.checks import (
+    MIN_WINDOW,
+    USUAL_DURATION,
     check_architecture,
     check_count,
     check_dcls,
     check_duration,
+    check_flag,
     check_front_end,
     check_network,
+    check_spectrogram,
     check_thresholds,
 )
 from audiotag.models.folder import CONFIG_FILE
@@ -79,9 +83,13 @@ class ModelConfig:
         check_front_end(self.front_end, self.front_end_args)
         check_duration("min_duration", self.min_duration)
         if self.window is not None:
-            check_duration("window", self.window)
+            check_duration("window", self.window, MIN_WINDOW)
+        longest = max(self.min_duration, self.window or USUAL_DURATION)
+        check_spectrogram(self.front_end_args, longest)
         if self.thresholds is not None:
             check_thresholds(self.thresholds, len(self.labels))
+        check_flag("softmax", self.softmax)
+        check_flag("folded", self.folded)
 
     @property
     def can_timm_build(self) -> bool:
@@ -150,8 +158,8 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
         "window": values.get("window"),
         "thresholds": tuple(thresholds) if isinstance(thresholds, list) else thresholds,
         "calibration": _calibration(values.get(CALIBRATION), len(values["labels"])),
-        "softmax": bool(values.get("softmax", False)),
-        "folded": bool(values.get("folded", False)),
+        "softmax": values.get("softmax", False),
+        "folded": values.get("folded", False),
     }
 
 

@@ -1,6 +1,8 @@
 """Values of a model's config: refused by name before anything is built, honest ones kept."""
 
 import json
+import resource
+import sys
 from dataclasses import fields
 
 import pytest
@@ -45,7 +47,15 @@ WRONG = {  # values of the file, and what the message says
     + [{"name": "log_mel", key: 10**9} for key in ("n_mels", "n_fft", "sample_rate", "hop_length")]
     + [{"name": "log_mel", key: 0} for key in ("n_mels", "n_fft", "sample_rate", "hop_length")]
     + [{"name": "log_mel", "hop_length": 16, "n_fft": 16_384}]
-    + [{"name": "log_mel", "f_min": 9_000.0, "f_max": 50.0}],
+    + [{"name": "log_mel", "f_min": 9_000.0, "f_max": 50.0}]
+    + [{"name": "log_mel", "sample_rate": 768_000, "hop_length": 16, "n_fft": 1_024}],
+    "window": [0.001, 0, NAN, 61, "10", True, [10]],
+    "softmax": ["false", 1, [0]],
+    "folded": ["no", 0.0],
+    "calibration": [7, [1, 2], "ab", {"slope": 1.0}, {"slope": 1.0, "biases": "12"}]
+    + [{"slope": slope, "biases": [0.0, 0.0]} for slope in (0, -1, NAN, INFINITY, 1e300, "1", True)]
+    + [{"slope": 1.0, "biases": [0.0, bias]} for bias in (NAN, 1e308, "2", None, False)]
+    + [{"slope": 1.0, "biases": [0.0]}, {"slope": 1.0, "biases": {"a": 1, "b": 2}}],
 }
 CASES = [(key, value) for key, values in WRONG.items() for value in values]
 # Of architectures, arguments that people train with.
@@ -158,6 +168,28 @@ def test_a_network_far_larger_than_its_weights_is_not_built(folder):
     changed(folder, model_args={**TINY, "dims": [8_192] * 4})
     with pytest.raises(ModelError, match="make a network far larger than its weights"):
         Model.load(folder)
+
+
+# Tables of all pairs of positions, and positions themselves, which are no parameters yet.
+TABLES = {
+    "vit_relpos_small_patch16_224": {"img_size": [1024, 1024], "patch_size": 1},
+    "crossvit_tiny_240": {"img_size": [2048, 2048], "img_scale": [60_000.0, 60_000.0]},
+    "swinv2_tiny_window8_256": {"img_size": [2048, 2048], "window_size": 32, "patch_size": 1},
+    "nest_tiny": {"img_size": [2048, 2048], "patch_size": 1},
+    "cait_xxs24_224": {"img_size": [2048, 2048], "patch_size": 1, "depth": 1},
+}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits memory so")
+@pytest.mark.parametrize("architecture", TABLES)
+def test_a_network_whose_tables_would_fill_the_memory_is_not_built(architecture, folder):
+    changed(folder, architecture=architecture, model_args=TABLES[architecture])
+    limit = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(ModelError, match="a network far larger than its weights have"):
+        Model.load(folder)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == limit
+    # The largest that this process has ever been, kB: a table alone would be 6 GB and more.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4_000_000
 
 
 def test_a_network_without_weights_has_a_largest_size_too():

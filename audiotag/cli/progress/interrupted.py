@@ -4,6 +4,7 @@ because its terminal is closed (SIGHUP)."""
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -22,6 +23,7 @@ NEXT = {
     "pull": "the same command goes on",
 }
 ANEW = "the same command starts anew"
+GRACE = 3.0  # s in which threads may end what they compute
 
 
 class Stopped(KeyboardInterrupt):
@@ -69,7 +71,16 @@ def interruptible(describe: Callable[[], str]) -> Iterator[None]:
         if text := describe():
             with suppress(OSError):  # the terminal may be closed
                 say(text)
+        _end_within(GRACE, SIGNALLED + number)
         sys.exit(SIGNALLED + number)
+
+
+def _end_within(seconds: float, code: int) -> None:
+    """End this process after so many seconds: its own end waits for threads, of which one may be
+    in an operator of a model that takes hours."""
+    timer = threading.Timer(seconds, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 def what_is_next(command: str | None) -> str:

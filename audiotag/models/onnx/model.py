@@ -7,7 +7,8 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import suppress
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Self
 
@@ -36,6 +37,10 @@ UNREADABLE = (
     failures.RuntimeException,
     failures.Fail,
 )
+# A graph of a few bytes can ask for any amount of memory. One window of 10 s takes a large model
+# 0.3 GB, an hour at once the embedded model 3 GB.
+MEMORY, MEMORY_A_THREAD = 3 * 2**30, 2**30  # bytes at most
+USUAL_ARENA = (-1, -1, -1)  # how it grows, and its pieces: as onnxruntime thinks best
 # Words in onnxruntime's errors when memory runs out; these errors have no type of their own.
 NO_MEMORY = re.compile(r"alloc|memory", re.IGNORECASE)
 
@@ -129,15 +134,22 @@ class OnnxModel(Configured):
 
     def _run(self, output: str, waveforms: np.ndarray) -> np.ndarray:
         windows = (waveforms[i : i + 1] for i in range(len(waveforms)))
+        run = onnxruntime.RunOptions()
         try:
-            return np.concatenate(list(self._threads.map(partial(self._run_one, output), windows)))
+            run_one = partial(self._run_one, output, run)
+            return np.concatenate(list(self._threads.map(run_one, windows)))
         except (MemoryError, *UNREADABLE) as error:
             raise ModelError(_failure(error, self.name, waveforms)) from error
+        except KeyboardInterrupt:  # else the process would end when all operators are done
+            run.terminate = True
+            raise
 
-    def _run_one(self, output: str, waveform: np.ndarray) -> np.ndarray:
+    def _run_one(
+        self, output: str, run: onnxruntime.RunOptions, waveform: np.ndarray
+    ) -> np.ndarray:
         """Output (1, K) of a waveform (1, T)."""
         inputs = waveform if self._features is None else self._features(waveform)
-        return self._session.run([output], {self._input: inputs})[0]
+        return self._session.run([output], {self._input: inputs}, run)[0]
 
 
 def _failure(error: Exception, name: str, waveforms: np.ndarray) -> str:
@@ -151,11 +163,25 @@ def _failure(error: Exception, name: str, waveforms: np.ndarray) -> str:
     return f"{name} cannot compute windows of {length:,} samples ({reason}); export it again"
 
 
+@lru_cache(1)
+def _limit_memory() -> None:
+    """Give all of this process's sessions one allocator, which takes no more than a model needs."""
+    limit = MEMORY + _threads() * MEMORY_A_THREAD
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    with suppress(failures.Fail):  # an application has set its own
+        onnxruntime.create_and_register_allocator(
+            memory, onnxruntime.OrtArenaCfg(limit, *USUAL_ARENA)
+        )
+
+
 def _options() -> onnxruntime.SessionOptions:
+    _limit_memory()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL_ONLY
     # Read it as ONNX, the format that was checked: onnxruntime also has a format of its own.
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.enable_mem_pattern = False  # would plan the memory for each new length
     options.intra_op_num_threads = 1
     return options

@@ -123,7 +123,7 @@ def test_as_many_windows_are_computed_at_once_as_the_environment_says(monkeypatc
     meeting = threading.Barrier(3)
 
     class Session:
-        def run(self, outputs, inputs):
+        def run(self, outputs, inputs, options):
             meeting.wait(timeout=30)
             return [inputs["log_mel"]]
 
