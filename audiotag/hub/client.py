@@ -8,6 +8,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from audiotag.errors import HubError
+from audiotag.hub.session import guard
 from audiotag.models.folder import LIBRARY
 from audiotag.models.published.names import nearest
 from audiotag.runtime.version import __version__
@@ -62,4 +63,5 @@ def open_client(token: str | None, endpoint: str | None = None) -> HfApi:
     token = (token or "").strip() or None
     if token and not re.fullmatch(r"[!-~]+", token):
         raise HubError("the token holds characters that no token has; copy it again")
+    guard()
     return HfApi(endpoint=endpoint, token=token, library_name=LIBRARY, library_version=__version__)

@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +24,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import httpx
 
 from audiotag.errors import HubError
+from audiotag.hub.waits import LONGEST_WAIT, asked_wait
 
 TOKEN_HINT = "set HF_TOKEN, run hf auth login, or give --token"
 OTHER_STATUS = "{endpoint} fails (status {status}); try again later"
@@ -44,7 +44,6 @@ XET_ERROR = re.compile(r"\(os error (\d+)\)")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a full disk
 WAITS = (1.0, 2.0, 4.0)  # seconds before each further attempt
 GIVE_UP = 20.0  # s after which there is no further attempt: the client has repeated its own too
-LONGEST_WAIT = 60.0  # s that the Hub may ask to be left alone
 PASSING = (408, 429)  # statuses below 500 that may pass
 logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -80,15 +79,7 @@ def patiently(attempt: Callable[[], Result]) -> Result:
 
 def _asked_wait(error: Exception) -> float | None:
     """Seconds after which the Hub wants to be asked again, if it says so."""
-    if not isinstance(error, HfHubHTTPError):
-        return None
-    text = error.response.headers.get("Retry-After", "")
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
+    return asked_wait(error.response.headers) if isinstance(error, HfHubHTTPError) else None
 
 
 @contextmanager

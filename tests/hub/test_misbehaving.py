@@ -3,13 +3,15 @@ is ever used; with a complete copy in the cache, a model works all the same."""
 
 import gzip
 import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.support.hub_client import Ended, run_alone
-from tests.support.hub_server import Reply, json_bytes
+from tests.support.hub_server import READ_TOKEN, Reply, json_bytes
 
 ALWAYS = 10_000  # times
 HTML = b"<!doctype html><html><body>Please sign in to the wireless network</body></html>"
@@ -50,6 +52,12 @@ ANSWERS = {
     "status 500": ("/", Reply(b"", 500)),
     "status 511": ("/", Reply(HTML, 511)),
     "files as a portal": ("/resolve/", PORTAL),
+    "asks for a year": ("/", Reply(b"", 429, {"Retry-After": "31536000"})),
+    "files in a year": ("/resolve/", Reply(b"", 503, {"Retry-After": "99999999999999999999999"})),
+    "limited for a year": ("/resolve/", Reply(b"", 429, {"RateLimit": '"api";r=0;t=31536000'})),
+    "weights in a year": (WEIGHTS, Reply(b"", 429, {"Retry-After": "31536000"})),
+    "redirect to a file": ("/", Reply(b"", 302, {"Location": "file:///etc/passwd"})),
+    "redirect to data": ("/api/", Reply(b"", 302, {"Location": "data:application/json,{}"})),
 }
 
 
@@ -71,7 +79,7 @@ def test_it_is_said_in_one_sentence_and_the_cached_copy_works(what, hub, run, pu
     answer(hub, published, what)
     ended = run("pull", published)
     assert ended.error.startswith(f"Error: {published} is not in the cache, and "), ended.error
-    assert "<" not in ended.err
+    assert "<" not in ended.error
     hub.heal()
     folder = run("pull", published).out
     assert Path(folder.rstrip("\n"), "model.safetensors").is_file()
@@ -94,6 +102,55 @@ def test_a_hub_that_asks_to_wait_is_asked_again_then(after, hub, run, published)
 def test_a_hub_that_asks_for_an_hour_is_not_waited_for(hub, run, published):
     hub.fail(INFO.format(name=published), 429, ALWAYS, {"Retry-After": "3600"})
     assert "answers no more requests for now" in run("pull", published).error
+
+
+def test_what_is_compressed_unasked_is_not_unpacked(hub, run, published):
+    bomb = gzip.compress(b"[" + 10_000_000 * b"1," + b"1]")
+    hub.reply(INFO.format(name=published), Reply(bomb, 200, {"Content-Encoding": "gzip"}), ALWAYS)
+    assert "does not answer as a Hub does" in run("pull", published).error
+    peak = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    assert int(run("-c", peak).out) < 1_000_000  # kB, of what would be 1.3 GB
+
+
+class Elsewhere:
+    """A server that is not the Hub, and the headers that it is sent."""
+
+    def __init__(self):
+        self.seen = seen = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                seen.append(dict(self.headers))
+                self.send_response(200)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}"[: 2 * (self.command == "GET")])
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/x"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+
+@pytest.fixture
+def elsewhere():
+    found = Elsewhere()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("place", ["/api/models/", "/resolve/", WEIGHTS])
+def test_the_token_goes_to_no_other_server(place, status, hub, run, published, elsewhere):
+    hub.reply(place, Reply(b"", status, {"Location": elsewhere.url}), ALWAYS)
+    run("pull", published, token=READ_TOKEN)
+    assert elsewhere.seen or place == "/resolve/"  # whose first answer is read, not followed
+    assert all(READ_TOKEN not in str(headers) for headers in elsewhere.seen)
 
 
 @pytest.mark.slow
