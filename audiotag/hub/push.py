@@ -9,7 +9,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, get_token
+from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, constants, get_token
 from huggingface_hub.errors import BadRequestError
 
 from audiotag.errors import HubError
@@ -158,6 +158,7 @@ def _contents(folder: Path, target: HubId, license: str | None) -> Contents:
     """The files to send, by their names."""
     from audiotag.models.evaluation_record import read_evaluation
 
+    _refuse_links(folder)
     card = _card(folder, target, license)  # first: it refuses a folder without a model
     contents: Contents = {
         name: folder / name for name in (WEIGHTS_FILE, ONNX_FILE) if (folder / name).is_file()
@@ -198,6 +199,19 @@ def _check_model(folder: Path) -> None:
     from audiotag.models.model import Model
 
     Model.load(folder)
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse a file that is a link out of its folder, as in one that somebody else has made: what
+    it points to is nobody else's business. In the Hub's cache all files are links.
+
+    Raises:
+        HubError: If there is one.
+    """
+    inside = folder.resolve(), Path(constants.HF_HUB_CACHE).resolve()
+    for path in (folder / name for name in FILES):
+        if not any(path.resolve().is_relative_to(place) for place in inside):
+            raise HubError(f"{path} is a link to {path.resolve()}; put the file itself there")
 
 
 def _without_folders(text: str) -> str:

@@ -43,16 +43,14 @@ class Calibration:
         return {"slope": self.slope, "biases": list(self.biases)}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], classes: int) -> "Calibration":
-        """Read what `to_json` returned, for a model with this number of classes.
+    def from_json(cls, values: Mapping[str, Any]) -> "Calibration":
+        """Read what `to_json` returned.
 
         Raises:
-            KeyError, ValueError, TypeError, ModelError: If it is anything else.
+            KeyError, TypeError, ModelError: If it is anything else.
         """
         slope, biases = values["slope"], values["biases"]
         check_calibration(slope, biases)
-        if len(biases) != classes:
-            raise ValueError(f"{len(biases)} biases of a calibration for {classes} labels")
         return cls(float(slope), tuple(map(float, biases)))
 
     def scores(self, scores: np.ndarray, softmax: bool) -> np.ndarray:

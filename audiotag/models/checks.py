@@ -124,6 +124,12 @@ def _check_frames(arguments: Mapping[str, Any]) -> None:
         raise ModelError(f"front_end.f_min ({low}) is not below f_max ({high})")
 
 
+def check_biases(biases: int, labels: int) -> None:
+    """Raise a ModelError unless a calibration has a bias for each label."""
+    if biases != labels:
+        raise ModelError(f"there are {biases} biases of a calibration for {labels} labels")
+
+
 def check_spectrogram(arguments: Mapping[str, Any], seconds: float) -> None:
     """Raise a ModelError if that of a clip of so many seconds is larger than any model's.
 

@@ -15,6 +15,7 @@ from audiotag.models.checks import (
     MIN_WINDOW,
     USUAL_DURATION,
     check_architecture,
+    check_biases,
     check_count,
     check_dcls,
     check_duration,
@@ -24,7 +25,7 @@ from audiotag.models.checks import (
     check_spectrogram,
     check_thresholds,
 )
-from audiotag.models.folder import CONFIG_FILE
+from audiotag.models.folder import CONFIG_FILE, regular
 from audiotag.runtime.files import replaced
 from audiotag.runtime.json_text import parse_json, shown
 
@@ -88,6 +89,8 @@ class ModelConfig:
         check_spectrogram(self.front_end_args, longest)
         if self.thresholds is not None:
             check_thresholds(self.thresholds, len(self.labels))
+        if self.calibration is not None:
+            check_biases(len(self.calibration.biases), len(self.labels))
         check_flag("softmax", self.softmax)
         check_flag("folded", self.folded)
 
@@ -157,7 +160,7 @@ def _fields(values: Mapping[str, Any]) -> dict[str, Any]:
         "min_duration": values["min_duration"],
         "window": values.get("window"),
         "thresholds": tuple(thresholds) if isinstance(thresholds, list) else thresholds,
-        "calibration": _calibration(values.get(CALIBRATION), len(values["labels"])),
+        "calibration": _calibration(values.get(CALIBRATION)),
         "softmax": values.get("softmax", False),
         "folded": values.get("folded", False),
     }
@@ -173,8 +176,8 @@ def _versions() -> Iterator[tuple[str, str]]:
             yield name, version(name)
 
 
-def _calibration(values: dict[str, Any] | None, labels: int) -> Calibration | None:
-    return None if values is None else Calibration.from_json(values, labels)
+def _calibration(values: dict[str, Any] | None) -> Calibration | None:
+    return None if values is None else Calibration.from_json(values)
 
 
 def store_thresholds(folder: Path, thresholds: Sequence[float]) -> None:
@@ -216,7 +219,7 @@ def read_config(folder: Path) -> ModelConfig:
     """
     path = folder / CONFIG_FILE
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if regular(path).stat().st_size > MAX_BYTES:
             raise ModelError(f"it is larger than {MAX_BYTES:,} bytes, which no config is")
         return ModelConfig.from_json(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.errors import ModelError
-from audiotag.models.folder import EVALUATION_FILE
+from audiotag.models.folder import EVALUATION_FILE, regular
 from audiotag.runtime.files import replaced
 from audiotag.runtime.json_text import parse_json
 from audiotag.runtime.records import read_record
@@ -112,7 +112,7 @@ def read_evaluation(folder: Path) -> Evaluation | None:
     """
     path = folder / EVALUATION_FILE
     try:
-        values = parse_json(path.read_text(encoding="utf-8"))
+        values = parse_json(regular(path).read_text(encoding="utf-8"))
         figures = {name: _read_figure(x) for name, x in dict(values["figures"]).items()}
         confusion = values["confusion"]
         return read_record(

@@ -1,5 +1,6 @@
 """The files of a model folder and of a run folder, by name."""
 
+import errno
 from pathlib import Path
 
 from audiotag.runtime.json_text import parse_json
@@ -18,6 +19,17 @@ FILES = (CONFIG_FILE, WEIGHTS_FILE, ONNX_FILE, CARD_FILE, *RUN_FILES)
 
 LIBRARY = "audiotag"  # the value of "library_name" in a config
 DEFAULT_NAME = "default"  # what users call the embedded model
+
+
+def regular(path: Path) -> Path:
+    """The path, unless a pipe or a device is there, which may have no end.
+
+    Raises:
+        OSError: If it is.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return path
 
 
 def is_own_config(path: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.errors import ModelError
-from audiotag.models.folder import METRICS_FILE
+from audiotag.models.folder import METRICS_FILE, regular
 from audiotag.runtime.json_text import parse_json, shown
 from audiotag.runtime.records import read_record
 
@@ -78,7 +78,7 @@ def read_metrics(folder: Path) -> list[MetricsRow]:
     if not path.exists():
         return []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = regular(path).read_text(encoding="utf-8").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]  # a kill may leave half a line
         return [_read_row(line) for line in whole]
     except (OSError, ValueError) as error:

@@ -22,14 +22,17 @@ from audiotag.layers.folding import fold
 from audiotag.models.build import UNFIT, build_backbone, build_folded, reason_of
 from audiotag.models.config import ModelConfig, read_config
 from audiotag.models.engine import Configured
-from audiotag.models.folder import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE
+from audiotag.models.folder import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE, regular
 from audiotag.models.size_limit import limited, limited_to
 from audiotag.models.weights_file import readable
+from audiotag.runtime.escapes import visible
 from audiotag.runtime.files import explained, make_folder, replaced
+from audiotag.runtime.json_text import shown
 from audiotag.runtime.precision import autocast
 
 # Keys of timm's configuration of an architecture that are needed to load its weights.
 TIMM_KEYS = ("first_conv", "classifier", "pool_size", "fixed_input_size")
+SHOWN = 100  # characters of a name in a file of weights
 
 
 class Model(Configured, nn.Module):
@@ -314,15 +317,17 @@ def _for_file(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 def _read_weights(folder: Path) -> dict[str, Tensor]:
     path = folder / WEIGHTS_FILE
     with readable(path):
-        return load_file(path)
+        return load_file(regular(path))
 
 
 def _check_fit(model: dict[str, Tensor], state: dict[str, Tensor], folder: Path) -> None:
     """Raise a ModelError naming the first keys, shapes and types in which the two differ."""
     wrong = [f"{key} is missing" for key in model.keys() - state.keys()]
-    wrong += [f"{key} is not in the architecture" for key in state.keys() - model.keys()]
     wrong += [
-        f"{key} is {tuple(state[key].shape)}, expected {tuple(model[key].shape)}"
+        f"{visible(key)[:SHOWN]} is not in the architecture" for key in state.keys() - model.keys()
+    ]
+    wrong += [
+        f"{key} is {shown(tuple(state[key].shape))}, expected {tuple(model[key].shape)}"
         for key in model.keys() & state.keys()
         if model[key].shape != state[key].shape
     ]

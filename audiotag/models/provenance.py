@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from audiotag.errors import ModelError
-from audiotag.models.folder import DATA_FILE
+from audiotag.models.folder import DATA_FILE, regular
 from audiotag.runtime.files import replaced
 from audiotag.runtime.json_text import parse_json, shown
 from audiotag.runtime.records import read_record
@@ -64,7 +64,7 @@ def read_trained_on(folder: Path) -> TrainedOn | None:
     if not path.exists():
         return None
     try:
-        values = parse_json(path.read_text(encoding="utf-8"))
+        values = parse_json(regular(path).read_text(encoding="utf-8"))
         train, valid = (_part(values[name]) for name in ("train", "valid"))
         return read_record(TrainedOn, values, train=train, valid=valid)
     except (OSError, KeyError, ValueError, TypeError) as error:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, deserialize
 
 from audiotag.errors import ModelError
 from audiotag.models.config import ModelConfig
-from audiotag.models.folder import WEIGHTS_FILE
+from audiotag.models.folder import WEIGHTS_FILE, regular
 
 STATISTICS = ("running_mean", "running_var")  # of batch norms: stored, but not learnt
 POSITIONS, SIGMAS = "P", "SIG"  # of a DCLS convolution's elements
@@ -28,7 +28,9 @@ def count_parameters(folder: Path, config: ModelConfig) -> int:
     """
     path = folder / WEIGHTS_FILE
     with readable(path):
-        tensors = {name: x for name, x in deserialize(path.read_bytes()) if _is_learnt(name, x)}
+        tensors = {
+            name: x for name, x in deserialize(regular(path).read_bytes()) if _is_learnt(name, x)
+        }
     repeated = set(_repeated(tensors)) if _may_share(config) else set()
     return sum(math.prod(tensors[name]["shape"]) for name in tensors.keys() - repeated)
 

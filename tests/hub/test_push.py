@@ -391,3 +391,20 @@ assert difference.abs().max() < 1e-4, difference
     assert f'timm.create_model("hf-hub:{name}", pretrained=True)' in (
         hub.files(name)["README.md"].decode()
     )
+
+
+@pytest.mark.parametrize("file", ["README.md", "metrics.jsonl", "model.safetensors"])
+def test_a_link_out_of_the_folder_is_not_pushed(file, run, folder, name, hub, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes((folder / file).read_bytes() if (folder / file).exists() else b"# mine")
+    (folder / file).unlink(missing_ok=True)
+    (folder / file).symlink_to(secret)
+    assert f"{file} is a link to {secret}" in run("push", folder, name, token=WRITE_TOKEN).error
+    assert name not in hub.repositories
+
+
+def test_a_model_in_the_cache_whose_files_are_links_is_pushed(run, published, hub, name):
+    pulled = run("pull", published).out.rstrip("\n")
+    assert (Path(pulled) / "config.json").is_symlink()
+    assert run("push", pulled, f"{name}-again", token=WRITE_TOKEN).code == 0
+    assert f"{name}-again" in hub.repositories

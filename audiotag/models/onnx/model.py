@@ -21,6 +21,7 @@ from audiotag.features.mel_bank import MelBank
 from audiotag.features.numpy_front_ends import FRONT_ENDS, check_numpy_front_end
 from audiotag.models.config import ModelConfig
 from audiotag.models.engine import Configured
+from audiotag.models.folder import regular
 from audiotag.models.onnx.graph import check_graph, unreadable
 from audiotag.runtime.json_text import parse_json, shown
 
@@ -86,7 +87,7 @@ class OnnxModel(Configured):
         """
         path = Path(path)
         try:
-            content = path.read_bytes()
+            content = regular(path).read_bytes()
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}") from error
         return cls.from_bytes(content, str(path), threads, name or path.stem)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from huggingface_hub import HfApi
+from huggingface_hub import DatasetInfo, HfApi
 
 from audiotag.data.sources.audioset.parquet import FOLDERS
 from audiotag.errors import DataError
@@ -28,12 +28,17 @@ def download_audioset(source: str, subsets: Sequence[str] = ()) -> Path:
     found = HubId.parse(source)
     api = open_client(None)
     with explained(api, f"datasets/{found.name}", found.revision):
-        info = patiently(partial(api.dataset_info, found.name, revision=found.revision))
+        info = patiently(partial(_asked, api, found))
         names = [file.rfilename for file in info.siblings or ()]
         wanted = [name for name in names if _is_wanted(PurePosixPath(name), subsets)]
         if not wanted:
             raise DataError(_nothing_there(found.name, names, subsets))
         return patiently(partial(_downloaded, api, found.name, info.sha, wanted))
+
+
+def _asked(api: HfApi, source: HubId) -> DatasetInfo:
+    with transferring():
+        return api.dataset_info(source.name, revision=source.revision)
 
 
 def _downloaded(api: HfApi, name: str, commit: str | None, files: Sequence[str]) -> Path:
