@@ -27,6 +27,7 @@ Where to look, from what users meet down to what everything rests on:
 - `errors`: what can go wrong that a user can put right?
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from audiotag.tagging.load import load_tagger
     from audiotag.tagging.tagger import Tagger
 
+# Else onnxruntime 1.32 and later keeps a number of this device in the home folder, and sends it and
+# what is run to its maker. It looks when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __all__ = ["Tagger", "__version__", "embed", "labels", "load_tagger", "tag", "tag_many"]
 # Imported when they are asked for: torch takes seconds, and `audiotag --help` must stay instant.
 LAZY = {
