@@ -4,6 +4,7 @@ import argparse
 import logging
 import pickle
 import re
+import zipfile
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ PICKLE_SUFFIXES = (".pt", ".pth")
 SAFETENSORS_SUFFIX = ".safetensors"
 # Keys of the weights, and of their average, in a training checkpoint.
 WEIGHTS, AVERAGED_WEIGHTS = "model", "model_ema"
+ARCHIVE = b"PK\x03\x04"  # the first bytes of one, by which PyTorch recognises it too
 # On a damaged file, the restricted unpickler may raise any of these.
 UNPICKLING_ERRORS = (
     pickle.UnpicklingError,
@@ -58,6 +60,7 @@ def read_weights(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def _unpickle(checkpoint: Path) -> dict[str, Tensor]:
+    _check_size(checkpoint)
     try:
         # Making a Namespace runs no code of the file; every other class is refused.
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -70,9 +73,37 @@ def _unpickle(checkpoint: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict):
         raise ModelError(f"{checkpoint} holds no state dict: found a {type(content).__name__}")
     state = _state_dict(content, checkpoint)
-    if not all(isinstance(x, Tensor) for x in state.values()):
+    if not all(isinstance(key, str) and _is_plain(x) for key, x in state.items()):
         raise ModelError(f"{checkpoint} holds no state dict of tensors only: found {first(state)}")
     return dict(state)
+
+
+def _check_size(checkpoint: Path) -> None:
+    """Raise a ModelError for an archive that holds more than its bytes: PyTorch compresses none of
+    its files, nor lays one over another."""
+    with checkpoint.open("rb") as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:
+            return  # of the time before PyTorch wrote archives, or none
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            held = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise ModelError(f"{checkpoint} was refused: it is damaged; download it again") from error
+    if held > checkpoint.stat().st_size:
+        raise ModelError(
+            f"{checkpoint} was refused: it would unpack to {held:,} bytes; save the state dict "
+            "again with torch.save"
+        )
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a tensor of numbers that are all there."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_quantized or value.is_complex() or value.dtype == torch.bool)
+    )
 
 
 def _state_dict(content: dict, checkpoint: Path) -> dict:
