@@ -3,12 +3,10 @@
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
-from typing import Any
 
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import SafetensorsParsingError
@@ -63,7 +61,6 @@ def converted(
     name: str,
     weights: Path,
     local_dir: Path | str | None = None,
-    front_end_args: Mapping[str, Any] = MappingProxyType({}),
 ) -> Path:
     """The model folder made from published weights, kept for each commit and version of audiotag.
 
@@ -73,14 +70,13 @@ def converted(
         name: `owner/name`, or the name of a published model.
         weights: The file, in the folder of its commit or release.
         local_dir: Make the folder here, every time, instead of in the assets cache.
-        front_end_args: What the front end has otherwise than others of its layout.
 
     Raises:
         ModelError: If the weights have an unknown layout or do not fit the architecture.
         OutputError: If the folder cannot be written.
     """
     if local_dir:
-        _convert(weights, Path(local_dir), front_end_args)
+        _convert(name, weights, Path(local_dir))
         return Path(local_dir)
     if (folder := kept_folder(name, weights)) is not None:
         return folder
@@ -90,7 +86,7 @@ def converted(
         folder.parent.mkdir(parents=True, exist_ok=True)
         # Where `kept` does not look.
         with TemporaryDirectory(dir=folder.parents[1], prefix=".") as made:
-            _convert(weights, Path(made), front_end_args)
+            _convert(name, weights, Path(made))
             _move(Path(made), folder)
     return folder
 
@@ -122,12 +118,12 @@ def _folder(name: str, weights: Path) -> Path:
     return assets_of(name) / f"{weights.parent.name}-{__version__}"
 
 
-def _convert(weights: Path, folder: Path, front_end_args: Mapping[str, Any]) -> None:
+def _convert(name: str, weights: Path, folder: Path) -> None:
     # torch, which a model that is kept need not wait for.
     from audiotag.models.onnx.in_folder import write_onnx
     from audiotag.models.published.convert import import_checkpoint
 
-    import_checkpoint(weights, front_end_args=front_end_args).save(folder)
+    import_checkpoint(weights, name=name).save(folder)
     if (reason := write_onnx(folder)) is not None:
         logger.warning("PyTorch will compute it, as there is no ONNX file: %s", reason)
 

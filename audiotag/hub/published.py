@@ -81,7 +81,7 @@ def _from_archive(model: PublishedModel, local_dir: Path | str | None, verify: b
 
         download(model, file, partial(_announce, model))
     try:
-        return converted(model.name, file, local_dir, model.front_end_args)
+        return converted(model.name, file, local_dir)
     except ModelError:
         file.unlink(missing_ok=True)  # so that the next attempt downloads it again
         raise

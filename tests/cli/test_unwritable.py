@@ -49,12 +49,12 @@ def files(tmp_path_factory):
     torch.manual_seed(0)
     model = Model.create(ModelConfig(ARCHITECTURE, Labels("ab"), model_args=dict(TINY)))
     model.save(folder / "model")
-    torch.save(efficientat(timm.create_model("mn01_as")), folder / "checkpoint.pt")
+    torch.save(efficientat(timm.create_model("mn01_as")), folder / "mn01_as.pt")
     (folder / "run").mkdir()
     (folder / "run" / "metrics.jsonl").write_text(json.dumps(ROW) + "\n")
     return {
         "AUDIO": folder / "0.wav",
-        "CHECKPOINT": folder / "checkpoint.pt",
+        "CHECKPOINT": folder / "mn01_as.pt",
         "DATA": prepare(CsvSource(folder / "t.csv"), folder / "data"),
         "MODEL": folder / "model",
         "RECIPE": folder / "recipe.toml",

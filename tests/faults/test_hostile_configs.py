@@ -129,12 +129,12 @@ def files(tmp_path_factory):
     (folder / "recipe.toml").write_text(dump_recipe(parse_recipe(values)))
     del values["model"]
     (folder / "bare.toml").write_text(tomli_w.dumps(values))
-    torch.save(efficientat(timm.create_model("mn01_as")), folder / "checkpoint.pt")
+    torch.save(efficientat(timm.create_model("mn01_as")), folder / "mn01_as.pt")
     Model.create(ModelConfig(ARCHITECTURE, Labels("ab"), dict(TINY))).save(folder / "good")
     return {
         "AUDIO": folder / "0.wav",
         "BARE": folder / "bare.toml",
-        "CHECKPOINT": folder / "checkpoint.pt",
+        "CHECKPOINT": folder / "mn01_as.pt",
         "DATA": prepare(CsvSource(folder / "t.csv"), folder / "data"),
         "GOOD": folder / "good",
         "RECIPE": folder / "recipe.toml",

@@ -67,13 +67,15 @@ FRONT_ENDS = {
 RESOLVE = """
 import hashlib, json
 from audiotag.hub import published, pull
+from audiotag.models.published.efficientat import UNKNOWN, read_mel_frames
 from audiotag.models.published.names import MODELS, PublishedModel
 from audiotag.tagging.locate import model_folder
 object.__setattr__(MODELS["mn04_as"], "checksum", None)  # other numbers are served here
 found = {}
-def note(name, weights, local_dir=None, front_end_args={}):
+def note(name, weights, local_dir=None):
     content = weights.read_bytes()
-    found[model] = [hashlib.sha256(content).hexdigest(), dict(front_end_args)]
+    known = read_mel_frames([name], UNKNOWN, name).arguments if name.startswith("mn") else {}
+    found[model] = [hashlib.sha256(content).hexdigest(), known]
     return weights.parent
 published.converted = pull.converted = note
 for model in MODELS:

@@ -91,7 +91,7 @@ def make_files(folder: Path) -> dict[str, Path]:
     torch.manual_seed(0)
     model = Model.create(ModelConfig(ARCHITECTURE, Labels("ab"), model_args=dict(TINY)))
     model.save(folder / "model")
-    torch.save(efficientat(timm.create_model("mn01_as")), folder / "checkpoint.pt")
+    torch.save(efficientat(timm.create_model("mn01_as")), folder / "mn01_as.pt")
     (folder / "run").mkdir()
     (folder / "run" / "metrics.jsonl").write_text(json.dumps(ROW) + "\n")
     prepare(CsvSource(folder / "t.csv"), folder / "data")
@@ -100,7 +100,7 @@ def make_files(folder: Path) -> dict[str, Path]:
 
 def named_files(folder: Path) -> dict[str, Path]:
     """Where `make_files` has put them."""
-    names = {"AUDIO": "0.wav", "CHECKPOINT": "checkpoint.pt", "DATA": "data", "MODEL": "model"}
+    names = {"AUDIO": "0.wav", "CHECKPOINT": "mn01_as.pt", "DATA": "data", "MODEL": "model"}
     names |= {"RECIPE": "recipe.toml", "RUN": "run", "TABLE": "t.csv"}
     return {word: folder / name for word, name in names.items()}
 

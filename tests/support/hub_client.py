@@ -197,8 +197,8 @@ def theirs() -> bytes:
 def foreign(hub, theirs, name) -> str:
     """Name of a repository that another publisher made, with no config of audiotag's."""
     files = {"model.safetensors": theirs, "config.yaml": b"a: 1", "old.pth": b"pickle"}
-    hub.add(f"{name}-theirs", files)
-    return f"{name}-theirs"
+    hub.add(f"{name}-mn01_as", files)
+    return f"{name}-mn01_as"
 
 
 def downloads(requests: list[str]) -> list[str]:

@@ -20,7 +20,8 @@ CONVNEXT_KEYS = (
 
 
 def efficientat(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict of an `mn` model as EfficientAT writes it."""
+    """The state dict of an `mn` model as EfficientAT writes it, once its head was trained."""
+    nn.init.normal_(model.get_submodule("classifier.3").bias, std=0.1)  # zero where it was not
     state = {}
     for key, tensor in model.state_dict().items():
         if gate := re.fullmatch(r"(.*\.block\.\d+)\.(fc[12]\.\w+)", key):

@@ -3,10 +3,11 @@
 `layouts` recognises the layout of a checkpoint by its keys; `READERS` has a reader for each layout.
 """
 
-from collections.abc import Callable, Mapping
+import logging
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,6 +19,12 @@ from audiotag.label_set import Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.folder import CONFIG_FILE
 from audiotag.models.model import Model
+from audiotag.models.published.efficientat import (
+    UNKNOWN,
+    MelFrames,
+    check_head,
+    read_mel_frames,
+)
 from audiotag.models.published.layouts import (
     CED,
     CED_HUB,
@@ -41,7 +48,10 @@ EFFICIENTAT_KEYS = {
     "classifier.2.": "classifier.0.",
     "classifier.5.": "classifier.3.",
 }
+# What stands before the mean of a run's weights, or before weights that follow slowly.
+AVERAGE = re.compile(r"ema|average|avg|swa|shadow|momentum")
 State = dict[str, Tensor]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,52 +69,96 @@ class Reader:
     rename: Callable[[State, Any], State]
 
 
-def convert(checkpoint: Path, out: Path, architecture: str | None = None) -> Path:
+def convert(
+    checkpoint: Path, out: Path, architecture: str | None = None, frames: MelFrames = UNKNOWN
+) -> Path:
     """Write a published checkpoint as a model folder.
 
     Args:
         checkpoint: A .pt, .pth or .safetensors file. Nothing pickled in it is ever run.
         out: The model folder to make.
         architecture: Build this architecture instead of the recognised one.
+        frames: The front end of an EfficientAT model whose file's name does not tell it.
 
     Returns:
         The model folder.
 
     Raises:
-        ModelError: If the file cannot be read, holds more than tensors, has an unknown layout or
-            does not fit the architecture, or if `out` holds a model already.
+        ModelError: If the file cannot be read, would run code, has an unknown layout, does not fit
+            the architecture or does not tell its front end, or if `out` holds a model already.
     """
     if (out / CONFIG_FILE).exists():
         raise ModelError(f"{out} already holds a model; delete it or name another folder")
-    import_checkpoint(checkpoint, architecture).save(out)
+    import_checkpoint(checkpoint, architecture, frames).save(out)
     return out
 
 
 def import_checkpoint(
     checkpoint: Path,
     architecture: str | None = None,
-    front_end_args: Mapping[str, Any] = MappingProxyType({}),
+    frames: MelFrames = UNKNOWN,
+    name: str | None = None,
 ) -> Model:
-    """The model of a published checkpoint; arguments and errors as `convert`.
+    """The model of a published checkpoint; errors as `convert`.
 
     Args:
-        checkpoint: As of `convert`.
-        architecture: As of `convert`.
-        front_end_args: What its front end has otherwise than others of its layout.
+        checkpoint, architecture, frames: As of `convert`.
+        name: What its publisher calls it; by its file and folder unless given.
     """
-    published = read_weights(checkpoint)
-    layout = recognise(published.keys(), checkpoint)
+    layout, published = _find_model(read_weights(checkpoint), checkpoint)
     reader = READERS[layout]
     config = reader.config(published, _labels(published, layout, reader.classifier))
+    if layout == EFFICIENTAT:
+        names = (checkpoint.stem, checkpoint.resolve().parent.name) if name is None else (name,)
+        known = read_mel_frames(names, frames, name or checkpoint)
+        check_head(published, checkpoint)
+        config = replace(config, front_end_args=known.arguments)
+    elif frames != UNKNOWN:
+        raise ModelError(
+            f"{checkpoint} is a {layout.name} model, whose front end is known; leave out --mels "
+            "and --hop"
+        )
     if architecture not in (None, config.architecture):
         config = replace(config, architecture=architecture, model_args={})
-    config = replace(config, front_end_args={**config.front_end_args, **front_end_args})
     tagger = Model.create(config)
     state = _renamed(published, reader, tagger, checkpoint)
     _check_fit(tagger.backbone.state_dict(), state, checkpoint, config.architecture)
     tagger.backbone.load_state_dict(state)
     _check_shared(tagger.backbone.state_dict(), state, checkpoint)
     return tagger.eval()
+
+
+def _find_model(tensors: State, checkpoint: Path) -> tuple[Layout, State]:
+    """The layout of a checkpoint, and its model's tensors by the publisher's own names.
+
+    Of weights and their average the weights are taken, and a warning says so.
+
+    Raises:
+        ModelError: If no layout is known, or several models are there.
+    """
+    layout, prefixes = recognise(tensors.keys(), checkpoint)
+    averages = {prefix for prefix in prefixes if AVERAGE.search(prefix)}
+    own = [prefix for prefix in prefixes if prefix not in averages] or list(prefixes)
+    states = [
+        {key.removeprefix(x): tensor for key, tensor in tensors.items() if key.startswith(x)}
+        for x in own
+    ]
+    if any(not _are_equal(states[0], state) for state in states[1:]):
+        raise ModelError(
+            f"{checkpoint} holds several models, under {_named(own)}; save the one that is meant "
+            "on its own"
+        )
+    if averages:
+        logger.warning("%s: of %s, took %s", checkpoint, _named(prefixes), _named(own[:1]))
+    return layout, states[0]
+
+
+def _are_equal(one: State, other: State) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(x, other[k]) for k, x in one.items())
+
+
+def _named(prefixes: Sequence[str]) -> str:
+    return " and ".join(prefix.removesuffix(".") or "no name" for prefix in prefixes)
 
 
 def _labels(published: State, layout: Layout, classifier: str) -> Labels:

@@ -1,6 +1,6 @@
 """Layouts of published checkpoints, recognised by their keys, without torch."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from audiotag.errors import ModelError
@@ -64,21 +64,38 @@ CED_HUB = Layout(
 LAYOUTS = (EFFICIENTAT, CONVNEXT_TINY_AT, CONVNEXT, CONVFORMER, FASTVIT, CED, CED_HUB)
 
 
-def recognise(keys: Collection[str], source: object) -> Layout:
-    """The layout that has these keys.
+def recognise(keys: Collection[str], source: object) -> tuple[Layout, tuple[str, ...]]:
+    """The layout that has these keys, and what stands before them.
+
+    Training programs wrap a model in others, as in `module.` or `state_dict.net.`; some keep it
+    twice, as in `model.` and `model_ema.`.
 
     Args:
         keys: Names of a checkpoint's tensors.
         source: The checkpoint's name in messages.
 
+    Returns:
+        The layout, and all prefixes of whole names under which it lies; "" for none.
+
     Raises:
         ModelError: If no layout has them; says what was expected and what was found.
     """
+    names = set(keys)
     for layout in LAYOUTS:
-        if layout.keys.issubset(keys):
-            return layout
+        if prefixes := tuple(sorted(_prefixes(layout, names))):
+            return layout, prefixes
     known = ", or ".join(f"{x.name} (with {', '.join(sorted(x.keys))})" for x in LAYOUTS)
     raise ModelError(f"{source} has an unknown layout: expected {known}; found {first(keys)}")
+
+
+def _prefixes(layout: Layout, names: set[str]) -> Iterator[str]:
+    """What stands before all keys of a layout."""
+    longest = max(layout.keys, key=len)
+    for name in names:
+        prefix = name.removesuffix(longest)
+        if prefix != name and (not prefix or prefix.endswith(".")):
+            if all(f"{prefix}{key}" in names for key in layout.keys):
+                yield prefix
 
 
 def first(keys: Iterable[object]) -> str:

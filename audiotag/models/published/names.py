@@ -5,11 +5,10 @@ Sizes are those of the tensors in single precision, from which a file differs by
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 HUB, ZENODO, GITHUB = "https://huggingface.co", "https://zenodo.org", "https://github.com"
 MIRROR = "AUDIOTAG_MIRROR"  # variable with an address that stands for all three
@@ -20,7 +19,6 @@ EFFICIENTAT_REPOSITORY, EFFICIENTAT_RELEASE = "fschmid56/EfficientAT", "v0.0.1"
 DCLS_RECORD = "8370979"
 SAFETENSORS = "model.safetensors"
 LIKENESS = 0.75  # of two names, from which on one may be meant by the other
-HOP_LENGTH = 32  # samples in a millisecond, of EfficientAT
 HOPS = {5: 47.5, 15: 46.3, 20: 45.6, 25: 44.7}  # ms from frame to frame, not 10, and mAP
 MELS = {40: 45.3, 64: 46.1, 256: 47.4}  # bands, not 128, and mAP
 # Of files whose place states none, as far as they are known.
@@ -46,7 +44,6 @@ class PublishedModel:
         score: mAP in % on AudioSet's evaluation clips, as its authors state it.
         paper: Where they state it.
         purpose: What it is good for, in a few words.
-        front_end_args: What its front end has otherwise than others of its layout.
         checksum: Of the file, as "md5:..." or "sha256:..."; None if the place says it, or nobody.
     """
 
@@ -60,7 +57,6 @@ class PublishedModel:
     score: float
     paper: str
     purpose: str
-    front_end_args: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     checksum: str | None = None
 
     @property
@@ -176,10 +172,10 @@ def _efficientat() -> Iterator[PublishedModel]:
 
 
 def _other_front_ends() -> Iterator[PublishedModel]:
-    """mn10_as on maps of other frames, or of other bands."""
-    hops = [(f"hop_{ms}", {"hop_length": HOP_LENGTH * ms}, score) for ms, score in HOPS.items()]
-    mels = [(f"mels_{count}", {"n_mels": count}, score) for count, score in MELS.items()]
-    for suffix, arguments, score in hops + mels:
+    """mn10_as on maps of other frames, or of other bands, as its name says."""
+    hops = [(f"hop_{ms}", score) for ms, score in HOPS.items()]
+    mels = [(f"mels_{count}", score) for count, score in MELS.items()]
+    for suffix, score in hops + mels:
         name = f"mn10_as_{suffix}"
         yield _EfficientAT(
             name,
@@ -187,7 +183,6 @@ def _other_front_ends() -> Iterator[PublishedModel]:
             megabytes=19.6,
             score=score,
             purpose="mn10_as on other maps",
-            front_end_args=MappingProxyType(arguments),
         )
 
 

@@ -1,10 +1,10 @@
 """The tensors of a published checkpoint file, read so that nothing pickled in it is ever run."""
 
 import argparse
-import logging
 import pickle
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -17,8 +17,6 @@ from audiotag.models.published.layouts import first
 
 PICKLE_SUFFIXES = (".pt", ".pth")
 SAFETENSORS_SUFFIX = ".safetensors"
-# Keys of the weights, and of their average, in a training checkpoint.
-WEIGHTS, AVERAGED_WEIGHTS = "model", "model_ema"
 ARCHIVE = b"PK\x03\x04"  # the first bytes of one, by which PyTorch recognises it too
 # On a damaged file, the restricted unpickler may raise any of these.
 UNPICKLING_ERRORS = (
@@ -31,15 +29,13 @@ UNPICKLING_ERRORS = (
     TypeError,
     ValueError,
 )
-logger = logging.getLogger(__name__)
 
 
 def read_weights(checkpoint: Path) -> dict[str, Tensor]:
     """The named tensors in a file, on the CPU. Nothing pickled is ever run.
 
-    A training checkpoint may hold the arguments of its run as an `argparse.Namespace`. Its weights
-    are those in `model`, or in `model_ema` if there is no `model`. If there is a `model_ema`, a
-    warning says which of them were taken.
+    Of dictionaries in dictionaries, as a training checkpoint has them, keys are joined by a dot;
+    what is not a tensor is left out. The arguments of a run may be an `argparse.Namespace`.
 
     Args:
         checkpoint: A .pt, .pth or .safetensors file.
@@ -72,10 +68,23 @@ def _unpickle(checkpoint: Path) -> dict[str, Tensor]:
         ) from error
     if not isinstance(content, dict):
         raise ModelError(f"{checkpoint} holds no state dict: found a {type(content).__name__}")
-    state = _state_dict(content, checkpoint)
-    if not all(isinstance(key, str) and _is_plain(x) for key, x in state.items()):
-        raise ModelError(f"{checkpoint} holds no state dict of tensors only: found {first(state)}")
-    return dict(state)
+    tensors = dict(_tensors(content, "", set()))
+    if not tensors:
+        raise ModelError(f"{checkpoint} holds no state dict of tensors: found {first(content)}")
+    if odd := [key for key, x in tensors.items() if not _is_plain(x)]:
+        raise ModelError(f"{checkpoint} holds no state dict of plain tensors: found {first(odd)}")
+    return tensors
+
+
+def _tensors(table: dict, prefix: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a table and of those in it, each of which is read once: a damaged file may
+    hold one that holds itself."""
+    seen.add(id(table))
+    for key, value in table.items():
+        if isinstance(value, Tensor):
+            yield f"{prefix}{key}", value
+        elif isinstance(value, dict) and id(value) not in seen:
+            yield from _tensors(value, f"{prefix}{key}.", seen)
 
 
 def _check_size(checkpoint: Path) -> None:
@@ -96,22 +105,13 @@ def _check_size(checkpoint: Path) -> None:
         )
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: Tensor) -> bool:
     """Whether a value is a tensor of numbers that are all there."""
     return (
-        isinstance(value, Tensor)
-        and value.layout == torch.strided
+        value.layout == torch.strided
         and value.device.type == "cpu"
         and not (value.is_quantized or value.is_complex() or value.dtype == torch.bool)
     )
-
-
-def _state_dict(content: dict, checkpoint: Path) -> dict:
-    """The weights in a training checkpoint; any other dictionary unchanged."""
-    found = [x for x in (WEIGHTS, AVERAGED_WEIGHTS) if isinstance(content.get(x), dict)]
-    if AVERAGED_WEIGHTS in found:
-        logger.warning("%s: of %s, took %s", checkpoint, " and ".join(found), found[0])
-    return content[found[0]] if found else content
 
 
 def _reason(error: Exception) -> str:

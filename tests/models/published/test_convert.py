@@ -7,6 +7,7 @@ import pickle
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import soxr
@@ -15,12 +16,16 @@ import torch
 from click.testing import CliRunner
 from DCLS.construct.modules import Dcls2d
 from safetensors.torch import save_file
+from torchaudio.compliance.kaldi import get_mel_banks
 
 from audiotag.cli import cli
 from audiotag.errors import ModelError
 from audiotag.label_set import Labels
 from audiotag.models.model import Model
+from audiotag.models.onnx.export import export
+from audiotag.models.onnx.model import OnnxModel
 from audiotag.models.published.convert import READERS, convert, import_checkpoint
+from audiotag.models.published.efficientat import MelFrames
 from audiotag.models.published.layouts import CONVNEXT
 from tests.support import reference_models
 from tests.support.published_models import convnext, efficientat
@@ -81,7 +86,7 @@ def test_real_weights_have_the_published_size(teacher):
 )
 def test_width_is_read_from_the_shapes(name, model_args, tmp_path):
     model = timm.create_model(name, **model_args)
-    checkpoint = save(efficientat(model), tmp_path / "any.pt")
+    checkpoint = save(efficientat(model), tmp_path / "mn01_as.pt")
     tagger = Model.load(convert(checkpoint, tmp_path / "out"))
     assert (tagger.config.architecture, tagger.config.model_args) == (name, model_args)
     assert tagger.config.front_end == "efficientat_mel"
@@ -90,9 +95,9 @@ def test_width_is_read_from_the_shapes(name, model_args, tmp_path):
 
 
 def test_safetensors_give_the_same_model(state, tmp_path):
-    save_file({key: x.contiguous() for key, x in state.items()}, tmp_path / "a.safetensors")
-    first = convert(tmp_path / "a.safetensors", tmp_path / "a")
-    second = convert(save(state, tmp_path / "b.pth"), tmp_path / "b")
+    save_file({key: x.contiguous() for key, x in state.items()}, tmp_path / "mn01_as.safetensors")
+    first = convert(tmp_path / "mn01_as.safetensors", tmp_path / "a")
+    second = convert(save(state, tmp_path / "mn01_as.pth"), tmp_path / "b")
     weights = "model.safetensors"
     assert (first / weights).read_bytes() == (second / weights).read_bytes()
 
@@ -153,6 +158,143 @@ def check_tags(model: Path, clips: Path) -> None:
         scores = [tag["score"] for tag in line["tags"]]
         assert len(scores) == 5 and scores == sorted(scores, reverse=True)
         assert 0 < scores[-1] <= scores[0] < 1
+
+
+FRONT_ENDS = {  # files of the release, with mel bands and samples from frame to frame
+    "mn01_as_mAP_298": (128, 320),
+    "mn40_as_ext_mAP_487": (128, 320),
+    "mn10_as_mels_40_mAP_453": (40, 320),
+    "mn10_as_mels_64_mAP_461": (64, 320),
+    "mn10_as_mels_256_mAP_474": (256, 320),
+    "mn10_as_hop_5_mAP_475": (128, 160),
+    "mn10_as_hop_15_mAP_463": (128, 480),
+    "mn10_as_hop_20_mAP_456": (128, 640),
+    "mn10_as_hop_25_mAP_447": (128, 800),
+    "MN10-AS-mels-40": (40, 320),
+    "my_mn04_as_hop_5_mels_64": (64, 160),
+}
+
+
+def mel_stft(waveform: torch.Tensor, mels: int, hop: int) -> torch.Tensor:
+    """EfficientAT's maps (B, 1, mels, frames) of waveforms (B, T): its AugmentMelSTFT, in eval."""
+    x = torch.nn.functional.conv1d(waveform[:, None], torch.tensor([[[-0.97, 1.0]]]))[:, 0]
+    window = torch.hann_window(800, periodic=False)
+    x = torch.stft(x, 1024, hop, 800, window, center=True, normalized=False, return_complex=True)
+    bank, _ = get_mel_banks(mels, 1024, 32_000, 0.0, 15_000.0, 100.0, -500.0, 1.0)
+    bank = torch.nn.functional.pad(bank, (0, 1))
+    return (((bank @ x.abs().square() + 0.00001).log() + 4.5) / 5.0)[:, None]
+
+
+@pytest.mark.parametrize("name", FRONT_ENDS)
+def test_a_name_tells_the_front_end(name, state, tmp_path):
+    mels, hop = FRONT_ENDS[name]
+    tagger = Model.load(convert(save(state, tmp_path / f"{name}.pt"), tmp_path / "out"))
+    waveform = 0.1 * torch.randn(2, 48_000)
+    expected = mel_stft(waveform, mels, hop)
+    assert expected.shape == (2, 1, mels, 1 + 47_999 // hop)
+    torch.testing.assert_close(tagger.features(waveform), expected, atol=2e-4, rtol=0)
+
+
+def test_the_name_of_its_folder_tells_too(state, tmp_path):
+    (tmp_path / "mn10_as_hop_15").mkdir()
+    checkpoint = save(state, tmp_path / "mn10_as_hop_15" / "model.pt")
+    assert import_checkpoint(checkpoint).features.hop_length == 480
+
+
+def test_other_front_ends_are_computed_by_onnxruntime_too(state, tmp_path):
+    checkpoint = save(state, tmp_path / "mn01_as_hop_5_mels_64.pt")
+    tagger = Model.load(convert(checkpoint, tmp_path / "out"))
+    waveform = 0.1 * torch.randn(1, 96_000)
+    for kind, number in (("maps", 0), ("waveform", 1)):
+        path = tmp_path / f"{kind}.onnx"
+        export(tagger, path, waveform=bool(number))
+        scores = OnnxModel.load(path).score_windows(waveform.numpy())
+        np.testing.assert_allclose(scores, tagger.score_windows(waveform.numpy()), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["model", "mn10", "mn10_best", "mn10_as_mels_4000", "mn1_as"])
+def test_where_the_name_does_not_tell_the_front_end_is_asked_for(name, state, tmp_path):
+    checkpoint = save(state, tmp_path / f"{name}.pt")
+    out = tmp_path / "out"
+    with pytest.raises(ModelError, match=r"--mels and --hop \(for most 128 and 10\)"):
+        convert(checkpoint, out)
+    command = ["convert", str(checkpoint), str(out), "--mels", "64", "--hop", "5"]
+    result = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    features = Model.load(out).features
+    assert (features.bands.shape[1], features.hop_length) == (64, 160)
+
+
+def test_other_layouts_are_not_asked_for_a_front_end(small, tmp_path):
+    checkpoint = save(convnext(small), tmp_path / "x.pt")
+    with pytest.raises(ModelError, match="whose front end is known; leave out --mels and --hop"):
+        convert(checkpoint, tmp_path / "out", frames=MelFrames(40, None))
+
+
+@pytest.mark.parametrize("name", ["mn10_im_pytorch", "mn40_im", "mn01_as"])
+def test_weights_of_images_are_refused(name, state, tmp_path):
+    if name == "mn01_as":  # renamed; its head is as random as theirs, and has no bias yet
+        state["classifier.5.bias"] = torch.zeros(527)
+    checkpoint = save(state, tmp_path / f"{name}.pt")
+    for frames in (MelFrames(), MelFrames(128, 10.0)):
+        with pytest.raises(ModelError, match="weights of ImageNet, whose last layer is random"):
+            convert(checkpoint, tmp_path / "out", frames=frames)
+    assert not (tmp_path / "out").exists()
+
+
+def nested(state, path):
+    """A state dict under keys, those after a dot within tables, else before the tensors' names."""
+    *tables, prefix = path.split("/")
+    content = {f"{prefix}{key}": x for key, x in state.items()}
+    for table in reversed(tables):
+        content = {table: content, "epoch": 3, "hparams": {"lr": 0.1, "sizes": [1, 2]}}
+    return content
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "module.",
+        "state_dict/",
+        "model_state_dict/module.",
+        "model/",
+        "net/",
+        "state_dict/net.",
+        "state_dict/model.module._orig_mod.",
+        "ema/module.",
+        "checkpoint/weights/state_dict/backbone.net.",
+    ],
+)
+@pytest.mark.parametrize("kind", ["mn", "dcls"])
+def test_weights_are_found_in_whatever_wraps_them(path, kind, state, small, tmp_path):
+    architecture = None if kind == "mn" else "convnext_dcls_audio_atto"
+    published = state if kind == "mn" else convnext(small)
+    plain = import_checkpoint(save(published, tmp_path / "mn01_as.pt"), architecture)
+    wrapped = save(nested(published, path), tmp_path / "mn01_as_wrapped.pt")
+    found = import_checkpoint(wrapped, architecture).backbone.state_dict()
+    torch.testing.assert_close(found, plain.backbone.state_dict(), atol=0, rtol=0)
+
+
+def test_what_lies_beside_the_model_is_not_taken(state, tmp_path, caplog):
+    extra = {"mel.window": torch.ones(3), "loss.weight": torch.ones(2)}
+    other = {f"ema.module.{key}": torch.zeros_like(x) for key, x in state.items()}
+    content = {"state_dict": nested(state, "net.") | extra | other, "lr_schedulers": []}
+    content["itself"] = content  # a table that holds itself ends
+    found = import_checkpoint(save(content, tmp_path / "mn01_as.pt"))
+    plain = import_checkpoint(save(state, tmp_path / "mn01_as_plain.pt"))
+    torch.testing.assert_close(
+        found.backbone.state_dict(), plain.backbone.state_dict(), atol=0, rtol=0
+    )
+    assert "of state_dict.ema.module and state_dict.net, took state_dict.net" in caplog.text
+
+
+def test_two_models_in_a_file_are_not_chosen_from(state, tmp_path):
+    other = {key: torch.zeros_like(x) for key, x in state.items()}
+    content = {"student": state, "teacher": other}
+    with pytest.raises(ModelError, match="several models, under student and teacher; save the one"):
+        convert(save(content, tmp_path / "mn01_as.pt"), tmp_path / "out")
+    content = {"student": state, "teacher": {key: x.clone() for key, x in state.items()}}
+    import_checkpoint(save(content, tmp_path / "mn01_as.pt"))  # the same twice
 
 
 @pytest.fixture
@@ -276,7 +418,7 @@ def test_truncated_file_is_an_error(state, tmp_path, part):
 def test_only_a_plain_namespace_is_allowed(state, tmp_path):
     content = training_checkpoint(state, args=Path("runs"))
     with pytest.raises(ModelError, match="it asks for pathlib.PosixPath"):
-        convert(save(content, tmp_path / "x.pt"), tmp_path / "out")
+        convert(save(content, tmp_path / "mn01_as.pt"), tmp_path / "out")
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
 
 
@@ -297,7 +439,9 @@ def test_what_is_not_a_state_dict_is_an_error(tmp_path, content):
 
 
 def test_unknown_keys_are_named(tmp_path):
-    checkpoint = save({f"layer{i}.weight": torch.zeros(1) for i in range(9)}, tmp_path / "x.pt")
+    checkpoint = save(
+        {f"layer{i}.weight": torch.zeros(1) for i in range(9)}, tmp_path / "mn01_as.pt"
+    )
     with pytest.raises(ModelError) as error:
         convert(checkpoint, tmp_path / "out")
     assert "EfficientAT mn (with classifier.2.weight, " in str(error.value)
@@ -307,23 +451,25 @@ def test_unknown_keys_are_named(tmp_path):
 def test_wrong_shape_is_named(state, tmp_path):
     state["features.3.block.1.0.weight"] = torch.zeros(1, 2, 3, 3)
     with pytest.raises(ModelError, match=r"features.3.block.1.0.weight .* found \(1, 2, 3, 3\)"):
-        convert(save(state, tmp_path / "x.pt"), tmp_path / "out")
+        convert(save(state, tmp_path / "mn01_as.pt"), tmp_path / "out")
 
 
 def test_missing_tensor_is_named(state, tmp_path):
     del state["features.16.1.running_var"]
     with pytest.raises(ModelError, match="features.16.1.running_var expected .* found nothing"):
-        convert(save(state, tmp_path / "x.pt"), tmp_path / "out")
+        convert(save(state, tmp_path / "mn01_as.pt"), tmp_path / "out")
 
 
 def test_other_classes_are_an_error(tmp_path):
-    checkpoint = save(efficientat(timm.create_model("mn01_as", num_classes=50)), tmp_path / "x.pt")
+    checkpoint = save(
+        efficientat(timm.create_model("mn01_as", num_classes=50)), tmp_path / "mn01_as.pt"
+    )
     with pytest.raises(ModelError, match="50 classes"):
         convert(checkpoint, tmp_path / "out")
 
 
 def test_wrong_architecture_is_an_error(state, tmp_path):
-    checkpoint = save(state, tmp_path / "x.pt")
+    checkpoint = save(state, tmp_path / "mn01_as.pt")
     with pytest.raises(ModelError, match="does not fit mn10_as"):
         convert(checkpoint, tmp_path / "out", architecture="mn10_as")
     with pytest.raises(ModelError, match="unknown architecture"):
@@ -331,14 +477,14 @@ def test_wrong_architecture_is_an_error(state, tmp_path):
 
 
 def test_a_model_is_not_overwritten(state, tmp_path):
-    checkpoint = save(state, tmp_path / "x.pt")
+    checkpoint = save(state, tmp_path / "mn01_as.pt")
     convert(checkpoint, tmp_path / "out")
     with pytest.raises(ModelError, match="already holds a model"):
         convert(checkpoint, tmp_path / "out")
 
 
 def test_command(state, tmp_path):
-    checkpoint = save(state, tmp_path / "x.pt")
+    checkpoint = save(state, tmp_path / "mn01_as.pt")
     arguments = ["convert", str(checkpoint), str(tmp_path / "out"), "--arch", "mn01_as"]
     result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert (result.exit_code, result.output) == (0, f"{tmp_path / 'out'}\n")
