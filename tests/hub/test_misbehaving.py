@@ -88,6 +88,14 @@ def test_it_is_said_in_one_sentence_and_the_cached_copy_works(what, hub, run, pu
     assert (ended.code, ended.out) == (0, folder), ended.err
 
 
+@pytest.mark.parametrize("what", ["portal", "list", "siblings of numbers", "deep", "false gzip"])
+def test_of_a_data_set_it_is_said_too(what, hub, run, name, tmp_path):
+    hub.add(name, {"data/bal_train00.tar": b""})
+    hub.reply("/api/datasets/", ANSWERS[what][1], ALWAYS)
+    error = run("prepare", "audioset", name, tmp_path / "data").error
+    assert "does not answer as a Hub does" in error
+
+
 @pytest.mark.parametrize("after", ["1", "date"])
 def test_a_hub_that_asks_to_wait_is_asked_again_then(after, hub, run, published):
     if after == "date":
