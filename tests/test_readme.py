@@ -37,9 +37,10 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """A user's environment whose Hub is a loopback server."""
+    """A user's environment whose Hub is a loopback server, with a small model as ced-tiny."""
     scripts = str(Path(sys.executable).parent)
     with LoopbackHub() as hub:
+        hub.add("mispeech/ced-tiny", {"model.safetensors": _narrow_ced()})
         yield os.environ | {
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "HF_ENDPOINT": hub.url,
@@ -47,6 +48,17 @@ def environment(tmp_path_factory):
             "HF_TOKEN": WRITE_TOKEN,
             "HF_HUB_DISABLE_XET": "1",
         }
+
+
+def _narrow_ced() -> bytes:
+    import timm
+    from safetensors.torch import save
+
+    import audiotag.backbones  # noqa: F401  its models are timm's then
+    from tests.support.published_models import ced
+
+    state = ced(timm.create_model("ced_tiny", embed_dim=64, num_heads=1))
+    return save({key: x.detach().contiguous() for key, x in state.items()})
 
 
 @pytest.mark.slow

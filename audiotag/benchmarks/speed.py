@@ -1,5 +1,6 @@
 """Models, or ways to build kernels, timed in turn, with the memory that they take."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -14,10 +15,11 @@ from audiotag.benchmarks.machine import processor
 from audiotag.benchmarks.models import ModelWork, Setting, baseline_of, build, kernel_of, map_shape
 from audiotag.benchmarks.peak_memory import peak_memory
 from audiotag.benchmarks.transformers import PUBLISHED as TRANSFORMERS
-from audiotag.errors import ModelError
+from audiotag.errors import ModelError, OutputError
 from audiotag.layers.dcls import DclsConv2d, fold_dcls
 from audiotag.layers.folding import fold
 from audiotag.models.published.figures import PUBLISHED
+from audiotag.models.speed_record import store_speeds
 from audiotag.runtime.timing import interleave
 
 DEFAULT_MODELS = (
@@ -28,6 +30,7 @@ DEFAULT_MODELS = (
 )
 PEERS = ("mn04_as", "mn10_as", "ast", "passt_s")
 PACKAGE = "package"  # as a baseline: the same model, computed by the `dcls` package
+logger = logging.getLogger(__name__)
 Report = Callable[[str], None]
 Row = TypeVar("Row")
 
@@ -179,6 +182,18 @@ def measure_models(
         for model, description in zip(models, described, strict=True)
     ]
     return SpeedTable(this_machine(setting.device), setting, runs, tuple(rows))
+
+
+def keep_speeds(table: SpeedTable[ModelSpeed]) -> None:
+    """Keep what `audiotag models` shows of a table: of a CPU that computes clips of 10 s."""
+    setting = table.setting
+    shown = Setting(device="cpu", threads=setting.threads, batch_size=setting.batch_size)
+    if setting != shown:
+        return
+    try:
+        store_speeds({row.name: row.clips_per_second for row in table.rows})
+    except OutputError as error:  # the figures themselves are printed
+        logger.warning("audiotag models will not show these speeds: %s", error)
 
 
 def measure_kernels(

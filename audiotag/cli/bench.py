@@ -129,7 +129,7 @@ def models(
 
         check_plot(plot)
     from audiotag.benchmarks.models import settings_of
-    from audiotag.benchmarks.speed import measure_settings
+    from audiotag.benchmarks.speed import keep_speeds, measure_settings
     from audiotag.cli.process import prepare_to_train
     from audiotag.cli.tables.bench import print_models
 
@@ -137,6 +137,7 @@ def models(
     prepare_to_train(settings[0].device)
     for table in measure_settings(names, settings, baseline, peers, runs, _report):
         tables.append(table)
+        keep_speeds(table)
         if not as_json:
             print_models(table)
     if as_json:

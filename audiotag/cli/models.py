@@ -11,7 +11,7 @@ from audiotag.cli.options.inputs import hub_usage
     "--all",
     "details",
     is_flag=True,
-    help="Give each architecture's parameters, MACs for 10 s, and published mAP too.",
+    help="List every published model, and each architecture's parameters, MACs for 10 s and mAP.",
 )
 @click.option(
     "--remove",
@@ -21,27 +21,35 @@ from audiotag.cli.options.inputs import hub_usage
 def models(details: bool, remove: str | None) -> None:
     """List models that can be used, and architectures that can be trained.
 
-    The embedded model and those downloaded from the Hub go with --model. Any image model of timm
-    can be trained too, by its name.
+    The embedded model, those downloaded, and published ones go by name wherever a MODEL is asked
+    for; a published one is downloaded when it is first used. mAP is the mean average precision on
+    AudioSet's evaluation clips that its authors state, clips/s the speed on this machine's CPU as
+    `audiotag bench models NAME` last measured it. Any image model of timm can be trained too, by
+    its name.
 
     \b
     Example: audiotag models --all
-             audiotag models --remove me/birds
+             audiotag tag --model ced-tiny recording.wav
+             audiotag models --remove ced-tiny
     """
     if remove is not None:
         _remove(remove)
         return
-    from audiotag.cli.tables.models import print_architectures, print_entries
+    from audiotag.cli.tables.models import print_architectures, print_choices, print_entries
+    from audiotag.models.published.names import LADDER, MODELS
     from audiotag.tagging import catalogue
 
     print_entries(
         "Embedded (used without --model)", catalogue.embedded(), "none in this installation"
     )
     print_entries(
-        "Downloaded from the Hub",
+        "Downloaded",
         catalogue.downloaded(),
-        "none; get one with audiotag pull OWNER/NAME",
+        "none; get one with audiotag pull NAME, or OWNER/NAME from the Hub",
     )
+    more = "" if details else f"; --all lists all {len(MODELS)}"
+    click.echo(f"Published, the best first{more}:")
+    print_choices(catalogue.choices(MODELS if details else LADDER))
     click.echo("Architectures to train:")
     if details:
         print_architectures(catalogue.trainable())

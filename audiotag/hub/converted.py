@@ -80,7 +80,7 @@ def converted(
         return Path(local_dir)
     if (folder := kept_folder(name, weights)) is not None:
         return folder
-    logger.warning("%s: converting it, once", name)
+    logger.warning("%s: converting it, once, which may take some minutes", name)
     folder = _folder(name, weights)
     with explained(folder, REMEDY):
         folder.parent.mkdir(parents=True, exist_ok=True)

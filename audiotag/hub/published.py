@@ -63,6 +63,12 @@ def published_file(model: PublishedModel) -> Path | None:
     return file if file.is_file() else None
 
 
+def is_here(model: PublishedModel) -> bool:
+    """Whether a model can be used without a download or a conversion."""
+    weights = published_file(model)
+    return weights is not None and kept_folder(cached_name(model), weights) is not None
+
+
 def cached_name(model: PublishedModel) -> str:
     """What the caches call a model."""
     return model.place if model.host == HUB else model.name

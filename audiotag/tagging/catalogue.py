@@ -1,15 +1,18 @@
 """The catalogue: models that can be used without another download, and those to train."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from audiotag.architectures import ARCHITECTURES
 from audiotag.errors import ModelError
 from audiotag.hub.cache import CachedModel, cached_models
+from audiotag.hub.published import is_here
 from audiotag.models.config import read_config
 from audiotag.models.folder import DEFAULT_NAME, WEIGHTS_FILE
 from audiotag.models.published.figures import PUBLISHED
+from audiotag.models.published.names import MODELS, PublishedModel, architecture_of
+from audiotag.models.speed_record import read_speeds
 from audiotag.tagging.locate import model_folder
 
 
@@ -65,6 +68,32 @@ def downloaded() -> list[Entry]:
         replace(entry, size=model.size, cached=model)
         for model in cached_models()
         if (entry := _entry(model.name, model.folder)) is not None
+    ]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A published model to choose.
+
+    Attributes:
+        model: What is known of it.
+        speed: Clips of 10 s that it computes in a second on this machine's CPU; None if that was
+            not measured.
+        is_here: Whether it can be used without a download.
+    """
+
+    model: PublishedModel
+    speed: float | None
+    is_here: bool
+
+
+def choices(names: Iterable[str] = tuple(MODELS)) -> list[Choice]:
+    """Published models of these names, the best first."""
+    speeds = read_speeds()
+    models = sorted((MODELS[name] for name in names), key=lambda x: (-x.score, x.megabytes))
+    return [
+        Choice(x, speeds.get(x.name, speeds.get(architecture_of(x.name))), is_here(x))
+        for x in models
     ]
 
 

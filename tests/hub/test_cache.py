@@ -13,7 +13,7 @@ def listed(run, *names: str) -> list[str]:
     """The lines of `audiotag models` about downloaded models of these names."""
     ended = run("models")
     assert ended.code == 0, ended.err
-    part = ended.out.partition("Downloaded from the Hub:\n")[2].partition("\n\n")[0]
+    part = ended.out.partition("Downloaded:\n")[2].partition("\n\n")[0]
     return [line for line in part.splitlines() if line.split()[0] in names]
 
 

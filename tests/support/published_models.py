@@ -41,3 +41,11 @@ def convnext(model: nn.Module) -> dict[str, Tensor]:
             key = re.sub(ours, theirs, key)
         state[key] = tensor
     return state
+
+
+def ced(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict of a CED as it lies on the Hub."""
+    return {
+        key if key.startswith("outputlayer.") else f"encoder.{key}": tensor
+        for key, tensor in model.state_dict().items()
+    }

@@ -1,16 +1,22 @@
 """The list of models against what their authors publish."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import timm
 import torch
 from click.testing import CliRunner
+from huggingface_hub import constants
 
 from audiotag.backbones import architectures
 from audiotag.backbones.complexity import count_macs, describe
+from audiotag.benchmarks.models import ModelWork, Setting
+from audiotag.benchmarks.speed import keep_speeds, measure_models
 from audiotag.cli import cli
 from audiotag.models.published.figures import PUBLISHED
+from audiotag.models.published.names import MODELS
+from audiotag.tagging.catalogue import choices
 
 
 @pytest.mark.parametrize(
@@ -46,11 +52,54 @@ def test_published_figures_are_of_architectures_that_exist():
     assert PUBLISHED.keys() <= set(architectures())
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Empty caches of the Hub."""
+    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "assets"
+
+
+def guide(output: str) -> dict[str, str]:
+    """Rows of the published models, by name, in their order."""
+    part = output.partition("Published, the best first")[2].partition("Architectures")[0]
+    rows = {line.split()[0]: line for line in part.splitlines()[1:] if line.strip()}
+    return {name: line for name, line in rows.items() if name in MODELS}
+
+
+def test_the_guide_names_what_to_choose_the_best_first(cache):
+    result = CliRunner().invoke(cli, ["models"])
+    assert result.exit_code == 0, result.output
+    rows = guide(result.output)
+    assert list(rows)[0] == "ced-base" and {"ced-tiny", "mn40_as_ext", "mn04_as"} <= rows.keys()
+    scores = [float(row.split()[1]) for row in rows.values()]
+    assert scores == sorted(scores, reverse=True) and scores[0] == 50.0
+    assert re.search(r"50\.0 +342\.8 +Apache-2\.0 +the best tags", rows["ced-base"])
+    assert "--all lists all 25" in result.output
+    assert {choice.model.name for choice in choices()} == set(MODELS)
+
+
+def test_the_guide_has_the_speeds_that_were_benched_here(cache):
+    table = measure_models([ModelWork("ced_tiny", Setting())], {"ced_tiny": None}, 1)
+    keep_speeds(table)
+    speed = table.rows[0].clips_per_second
+    (tiny,) = choices(["ced-tiny"])
+    assert tiny.speed == speed and choices(["ced-base"])[0].speed is None
+    training = replace(table, setting=replace(table.setting, train=True))
+    keep_speeds(replace(training, rows=(replace(table.rows[0], clips_per_second=1e9),)))
+    assert choices(["ced-tiny"])[0].speed == speed  # a training step is another thing
+    rows = guide(CliRunner().invoke(cli, ["models"]).output)
+    assert f" {speed:.3g} " in rows["ced-tiny"]
+    (cache / "audiotag" / "speeds.json").write_text("damaged")
+    assert choices(["ced-tiny"])[0].speed is None
+
+
 @pytest.mark.slow
 def test_command_lists_every_architecture_with_its_figures():
     result = CliRunner().invoke(cli, ["models", "--all"])
     assert result.exit_code == 0, result.output
     rows = {line.split()[0]: line for line in result.output.splitlines() if line.strip()}
+    assert set(MODELS) <= guide(result.output).keys()
     assert set(architectures()) <= rows.keys()
     assert "28,221,263" in rows["convnext_dcls_audio_tiny"]
     assert re.search(r"45\.5 +arXiv 2309\.13972", rows["convnext_dcls_audio_tiny"])

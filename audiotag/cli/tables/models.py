@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from audiotag.tagging.catalogue import Architecture, Entry
+    from audiotag.tagging.catalogue import Architecture, Choice, Entry
 
 
 def print_entries(title: str, entries: Sequence["Entry"], none: str) -> None:
@@ -22,6 +22,26 @@ def print_entries(title: str, entries: Sequence["Entry"], none: str) -> None:
     if not entries:
         click.echo(f"  {none}")
     click.echo()
+
+
+def print_choices(choices: Iterable["Choice"]) -> None:
+    """Print published models, with what speaks for each."""
+    from audiotag.cli.tables.grid import open_console, print_grid
+
+    rows = [
+        (
+            choice.model.name,
+            f"{choice.model.score:.1f}",
+            f"{choice.model.megabytes:.1f}",
+            "" if choice.speed is None else f"{choice.speed:.3g}",
+            choice.model.licence,
+            "yes" if choice.is_here else "",
+            choice.model.purpose,
+        )
+        for choice in choices
+    ]
+    columns = ("name", "mAP %", "MB", "clips/s", "licence", "here", "what for")
+    print_grid(open_console(), columns, rows, words={"licence", "here", "what for"})
 
 
 def print_architectures(architectures: Iterable["Architecture"]) -> None:

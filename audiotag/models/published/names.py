@@ -79,6 +79,11 @@ def nearest(name: str) -> list[str]:
     return get_close_matches(name.lower(), MODELS, cutoff=LIKENESS)
 
 
+def architecture_of(name: str) -> str:
+    """What the architecture of a published model is called, where that has a name like it."""
+    return name.replace("-", "_")
+
+
 def base(host: str) -> str:
     """Address of a host, or of the mirror that stands for it."""
     return os.environ.get(MIRROR, "").strip().rstrip("/") or host
@@ -191,6 +196,13 @@ MODELS: Mapping[str, PublishedModel] = MappingProxyType(
         model.name: model
         for model in (*_ced(), _CONVNEXT_AT, *_dcls(), *_efficientat(), *_other_front_ends())
     }
+)
+
+
+# Those that somebody who chooses one has to know.
+LADDER = (
+    *("ced-base", "ced-small", "mn40_as_ext", "ced-tiny", "mn10_as"),
+    *("convnext_dcls_audio_tiny", "mn04_as"),
 )
 
 
