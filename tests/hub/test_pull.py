@@ -106,6 +106,7 @@ def test_another_commit_is_another_model(hub, run, foreign, theirs):
 
 
 def test_another_librarys_config_does_not_hide_a_known_layout(hub, run, theirs, name):
+    name = f"{name}-mn01_as"
     hub.add(name, {"config.json": b'{"library_name": "x"}', "model.safetensors": theirs})
     folder = Path(run("pull", name).out.rstrip("\n"))
     assert json.loads((folder / "config.json").read_text())["architecture"] == "mn01_as"
