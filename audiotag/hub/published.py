@@ -50,8 +50,7 @@ def published_folder(
         return _from_archive(model, local_dir, verify)
     if weights is None:
         _announce(model, 0)
-    endpoint = None if "HF_ENDPOINT" in os.environ else base(HUB)
-    return pull(model.place, local_dir=local_dir, verify=verify, token=token, endpoint=endpoint)
+    return pull(model.place, local_dir=local_dir, verify=verify, token=token, endpoint=_hub())
 
 
 def published_file(model: PublishedModel) -> Path | None:
@@ -93,10 +92,16 @@ def _from_archive(model: PublishedModel, local_dir: Path | str | None, verify: b
         raise
 
 
+def _hub() -> str:
+    """Address of the Hub: that of HF_ENDPOINT, of the mirror, or its own."""
+    return constants.ENDPOINT if "HF_ENDPOINT" in os.environ else base(HUB)
+
+
 def _announce(model: PublishedModel, size: int) -> None:
     """Say what is about to be downloaded, from where, and on what terms."""
     megabytes = size / 1e6 or model.megabytes
+    page = f"{_hub()}/{model.place}" if model.host == HUB else model.page
     logger.warning(
         "%s: downloading %.1f MB, once, from %s (licence: %s)",
-        *(model.name, megabytes, model.page, model.licence),
+        *(model.name, megabytes, page, model.licence),
     )
