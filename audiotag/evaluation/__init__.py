@@ -1,8 +1,11 @@
 """How good a model is, and how sure that is.
 
-In: models and a data set; out: the results of `evaluate`. `scoring` computes the scores, `folds`
-those of a cross-validation. `metrics` has the figures, `measurement` adds intervals by `bootstrap`,
-`summary` sums up, `comparison` compares two models. `calibration` fits what scores are brought to,
-so that a score is the share of tags that are right, and `thresholds` the score from which on a tag
-is shown.
+In: models and a prepared data set. Out: figures with intervals (`evaluate`).
+
+- `scoring` computes the scores of the clips; `folds` those of a cross-validation; `hearing` cuts
+  clips into windows as `audiotag tag` does; `stored_scores` reads scores from files.
+- `metrics` computes the figures, `bootstrap` their intervals, `measurement` both; `summary` keeps
+  what is stored; `comparison` compares two models.
+- `held_out` finds the clips that a model was not trained on.
+- `calibration` fits scores to be probabilities; `thresholds` fits the lowest score of a tag.
 """

@@ -1,7 +1,7 @@
-"""The bootstrap over clips: how far a figure would move on other clips of the same kind.
+"""The bootstrap over clips: how much a figure would change on other clips of the same kind.
 
-Efron and Tibshirani, An Introduction to the Bootstrap, 1993. Of N clips, N are drawn with
-replacement, many times. Two models measured with the same seed get the same draws: their
+Efron and Tibshirani, An Introduction to the Bootstrap, 1993. N clips are drawn from N clips with
+replacement, many times. Two models measured with the same seed get the same draws, so their
 differences are paired.
 """
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVEL = 0.95
-BLOCK = 16  # resamples computed at once; of more, those of AudioSet leave a core's cache
+BLOCK = 16  # resamples computed at once; for AudioSet, more do not fit in a core's cache
 
 
 @dataclass(frozen=True, eq=False)
 class Statistic:
-    """A figure, on the clips and on resamples of them.
+    """A figure on the clips, and on resamples of them.
 
     Attributes:
         value: The figure, of any shape.
@@ -28,11 +28,11 @@ class Statistic:
 
     @property
     def errors(self) -> np.ndarray:
-        """How far each draw is from their mean, NaN where a draw has no value.
+        """The difference of each draw from the mean of all draws; NaN if a draw has no value.
 
-        Not from the value: a clip drawn twice ties with itself, which raises the average precision
-        of rare classes in every resample. With 40 classes of 2 to 80 clips in 400, intervals
-        around the mean held the expected figure in 93 of 100 simulated sets, those by plain
+        The reference is not the value, because a clip drawn twice ties with itself, which raises
+        the average precision of rare classes in every resample. With 40 classes of 2 to 80 clips
+        in 400, these intervals held the expected figure in 93 of 100 simulated sets, plain
         percentiles in 72.
         """
         known = np.isfinite(self.draws)
@@ -52,10 +52,11 @@ class Statistic:
         return self.value + low, self.value + high
 
     def p_value(self) -> float:
-        """Two-sided, of the hypothesis that the expected figure is 0.
+        """Two-sided p-value of the hypothesis that the expected figure is 0; NaN without draws.
 
-        Twice the fraction of draws, moved to the value, on the other side of 0; never below
-        2 / (R + 1); NaN without draws. It is below 0.05 where the interval excludes 0.
+        The draws are shifted so that their mean is the value. The p-value is twice the fraction of
+        them on the other side of 0, and at least 2 / (R + 1). It is below 0.05 if the interval
+        excludes 0.
         """
         if not len(self.draws):
             return float("nan")

@@ -1,8 +1,8 @@
-"""Calibration fitted on labelled clips, and how far scores can be believed.
+"""Calibration fitted on labelled clips, and how reliable scores are.
 
-All classes share a slope and a bias (Platt, 1999). A class of enough positives has a bias of its
-own, drawn towards the shared one all the more the less its clips say: a normal prior with a
-deviation of `OWN_DEVIATION`. The rare ones share theirs.
+All classes share a slope (Platt, 1999). A class with enough positive clips has its own bias; all
+others share one. A normal prior with a standard deviation of `OWN_DEVIATION` pulls each own bias
+towards the shared one, the more the fewer clips the class has.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from audiotag.evaluation.scoring import Scores
 from audiotag.models.calibration import HIGHEST, LOWEST, Calibration
 from audiotag.models.config import read_config, store_calibration
 
-LEAST_POSITIVES = 10  # clips of a class; what is fitted to fewer does not hold on others
+LEAST_POSITIVES = 10  # clips of a class; a bias fitted to fewer does not hold on other clips
 OWN_DEVIATION = 1.0  # logits
-PARTS = 5  # of the clips: fitted on all but one, measured on that one
+PARTS = 5  # of the clips: fitted on all except one, measured on that one
 EDGES = tuple(round(0.1 * i, 1) for i in range(11))  # of scores
-SHOWN_FROM = 0.1  # lower scores are nearly all right in being low, and would hide the rest
+SHOWN_FROM = 0.1  # nearly all lower scores are rightly low, and would hide the others
 STEPS, TOLERANCE = 100, 1e-7
 SLOPES = 0.01, 100.0
 
@@ -33,7 +33,7 @@ class Bin:
         high: Upper edge.
         tags: How many there are.
         score: Their mean score; NaN if there are none.
-        right: The share of them that is right; NaN if there are none.
+        right: The fraction of them that is right; NaN if there are none.
     """
 
     low: float
@@ -45,13 +45,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class StoredCalibration:
-    """How good a calibration is that was stored in a model folder.
+    """A calibration that was stored in a model folder, and how good it is.
 
     Attributes:
         folder: The model folder.
-        own: How many classes have a bias of their own.
-        before: Of the model's own scores, how many are right.
-        after: The same of calibrated ones, each clip's fitted on other clips.
+        own: How many classes have their own bias.
+        before: The reliability of the model's own scores.
+        after: The reliability of calibrated scores; each clip's are fitted on other clips.
     """
 
     folder: Path
@@ -63,12 +63,12 @@ class StoredCalibration:
 def store_fitted_calibration(
     folder: Path, scores: Scores, least_positives: int = LEAST_POSITIVES
 ) -> StoredCalibration:
-    """Fit a calibration and store it in a model folder, for whatever gives scores.
+    """Fit a calibration and store it in a model folder, for every command that computes scores.
 
     Args:
         folder: A model folder.
         scores: Its scores, not calibrated.
-        least_positives: Clips from which on a class has a bias of its own.
+        least_positives: The least number of clips with which a class gets its own bias.
 
     Raises:
         DataError: As `fit_calibration`.
@@ -89,16 +89,17 @@ def store_fitted_calibration(
 def fit_calibration(
     scores: Scores, softmax: bool = False, least_positives: int | None = LEAST_POSITIVES
 ) -> Calibration:
-    """The calibration under which the labels of clips are likeliest.
+    """The calibration with the highest likelihood of the clips' labels.
 
     Args:
         scores: A model's scores, not calibrated, and the labels.
-        softmax: Whether they are of a softmax, for which a slope alone is fitted.
-        least_positives: Clips from which on a class has a bias of its own; None if none has.
+        softmax: Whether they are those of a softmax, for which only a slope is fitted.
+        least_positives: The least number of clips with which a class gets its own bias; None: no
+            class gets one.
 
     Raises:
-        DataError: If clips of a label are scored no higher than others, so that no slope above 0
-            fits them.
+        DataError: If clips with a label are not scored higher than others, so that no slope above
+            0 fits them.
     """
     if softmax:
         slope, biases = _softmax_slope(scores), np.zeros(len(scores.labels))
@@ -116,14 +117,14 @@ def fit_calibration(
 
 
 def calibrated_scores(folder: Path, values: np.ndarray) -> np.ndarray:
-    """A model's own scores (N, classes) as its folder's calibration has them."""
+    """A model's own scores (N, classes), calibrated as its folder says."""
     config = read_config(folder)
     assert config.calibration is not None
     return config.calibration.scores(values, config.softmax)
 
 
 def cross_fitted(scores: Scores, softmax: bool, least_positives: int | None) -> np.ndarray:
-    """Calibrated scores (N, classes), those of each part of the clips fitted on the others."""
+    """Calibrated scores (N, classes); each part of the clips is calibrated on the other parts."""
     part = np.random.default_rng(0).permutation(len(scores.keys)) % PARTS
     values = np.empty_like(scores.values)
     for number in np.unique(part):
@@ -134,7 +135,7 @@ def cross_fitted(scores: Scores, softmax: bool, least_positives: int | None) -> 
 
 
 def reliability(targets: np.ndarray, values: np.ndarray) -> tuple[Bin, ...]:
-    """How many tags are right, by their scores in [0, 1]; targets and scores (N, classes)."""
+    """The tags in each bin of scores, and how many are right; targets and scores (N, classes)."""
     place = np.digitize(values, EDGES[1:-1])
     bins = []
     for i, (low, high) in enumerate(zip(EDGES[:-1], EDGES[1:], strict=True)):
@@ -146,8 +147,8 @@ def reliability(targets: np.ndarray, values: np.ndarray) -> tuple[Bin, ...]:
 
 
 def mean_gap(bins: tuple[Bin, ...]) -> float:
-    """Mean distance of scores from the share that is right, over tags of `SHOWN_FROM` and more
-    (the expected calibration error of Naeini et al., 2015, there); NaN if there are none."""
+    """Mean distance of scores from the fraction that is right, over tags of `SHOWN_FROM` or more:
+    the expected calibration error of Naeini et al., 2015, of these. NaN if there are none."""
     shown = [x for x in bins if x.low >= SHOWN_FROM and x.tags]
     tags = sum(x.tags for x in shown)
     return sum(x.tags * abs(x.score - x.right) for x in shown) / tags if tags else np.nan
@@ -161,9 +162,9 @@ def _logits(scores: np.ndarray) -> np.ndarray:
 def _fit(logits: np.ndarray, targets: np.ndarray, own: np.ndarray) -> tuple[float, np.ndarray]:
     """Slope, and biases (C,), by Newton's method, for logits and targets (N, C).
 
-    The Hessian is an arrow: slope and shared bias (2, 2), the classes' own biases a diagonal (C,),
-    and what joins them (2, C). Targets are Platt's, a little inside 0 and 1, so that labels that
-    the scores part perfectly have a finite slope.
+    The Hessian has the form of an arrow: a block (2, 2) for slope and shared bias, a diagonal (C,)
+    for the classes' own biases, and the block between them (2, C). Targets are Platt's, slightly
+    inside 0 and 1, so that the slope is finite even if the scores separate the labels perfectly.
     """
     positives, negatives = targets.sum(), (~targets).sum()
     wanted = np.where(targets, (positives + 1) / (positives + 2), 1 / (negatives + 2))
@@ -188,7 +189,7 @@ def _fit(logits: np.ndarray, targets: np.ndarray, own: np.ndarray) -> tuple[floa
 
 
 def _softmax_slope(scores: Scores) -> float:
-    """The slope that gives a clip's labels the highest mean logarithm, by golden sections."""
+    """The slope with the highest mean log-likelihood of the labels, by golden-section search."""
     logits = np.log(scores.values.clip(LOWEST, 1))
     clips, labels = np.nonzero(scores.targets)
 

@@ -1,10 +1,12 @@
 """Two models on the same clips: by how much they differ, and whether that is more than chance.
 
-The bootstrap over clips is paired: every resample has the same clips for both. Where several
-runs of a model are given, trained from other seeds, its figure is their mean; how far that would
-move with other seeds is drawn, for each resample, from the t distribution that fits their spread.
-Equally many runs of both models are paired in their order, and the spread is that of the pairs'
-differences: runs with the same seed are trained on the same clips in the same order.
+The bootstrap over clips is paired: every resample has the same clips for both models.
+
+A model may be given as several runs, trained with different seeds. Its figure is then their mean.
+How much that mean would change with other seeds is drawn, for each resample, from the t
+distribution that fits the spread of the runs. If both models have the same number of runs, the runs
+are paired in their order, and the spread is that of the differences of pairs: runs with the same
+seed are trained on the same clips in the same order.
 """
 
 from collections.abc import Sequence
@@ -26,10 +28,10 @@ class Difference:
 
     Attributes:
         name: The figure, as in `measurement.Measurement.figures`.
-        first: Of each run of the first model.
-        second: Of each run of the second.
-        difference: Mean of the first less mean of the second, with its 95 % interval.
-        p_value: Two-sided, of the hypothesis that they do not differ.
+        first: The figure of each run of the first model.
+        second: The figure of each run of the second.
+        difference: Mean of the first minus mean of the second, with its 95 % interval.
+        p_value: Two-sided p-value of the hypothesis that they do not differ.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models, each one run or several, on the same clips.
+    """Two models on the same clips, each as one run or several.
 
     Attributes:
         first: Names of the first model's runs.
@@ -49,7 +51,7 @@ class Comparison:
         clips: How many clips.
         keys: Hash of their keys.
         resamples: How many resamples the intervals and p-values come from.
-        differences: By figure.
+        differences: One for each figure.
     """
 
     first: tuple[str, ...]
@@ -67,9 +69,9 @@ def compare(
 
     Args:
         first: One run of the first model, or several.
-        second: As `first`, of the second; where they are equally many, each with the same seed as
-            its counterpart, if it can.
-        seed: Of the draws that stand for other seeds of training.
+        second: The same of the second model. If both have the same number of runs, put runs with
+            the same seed in the same position.
+        seed: Seed of the draws that stand for other seeds of training.
 
     Raises:
         ModelError: If two runs do not have the same labels.
@@ -105,7 +107,7 @@ def compare_figure(
     second: Sequence[Statistic],
     rng: np.random.Generator,
 ) -> Difference:
-    """Compare one figure, of the runs of two models that were measured on the same resamples."""
+    """Compare one figure of the runs of two models, measured on the same resamples."""
     values = [np.array([run.value for run in runs]) for runs in (first, second)]
     draws = [np.mean([run.draws for run in runs], axis=0) for runs in (first, second)]
     moved = draws[0] - draws[1] + _seed_errors(first, second, rng)
@@ -123,10 +125,10 @@ def compare_figure(
 def _seed_errors(
     first: Sequence[Statistic], second: Sequence[Statistic], rng: np.random.Generator
 ) -> np.ndarray:
-    """How far the difference of the means might be off because of the seeds, for each draw (R,).
+    """Random errors (R,) of the difference of the means that are due to the seeds, one for a draw.
 
-    Student's t: of the pairs' differences where the models have equally many runs, or else with
-    the degrees of freedom of Welch (Biometrika 34, 1947); 0 where each model is one run.
+    From Student's t: of the differences of pairs if the models have the same number of runs, else
+    with Welch's degrees of freedom (Biometrika 34, 1947). 0 if each model is one run.
     """
     samples = [first, second]
     if len(first) == len(second):
@@ -142,10 +144,10 @@ def _seed_errors(
 
 
 def _seed_variance(runs: Sequence[Statistic]) -> float:
-    """Variance of the mean of runs over seeds, without what the draws of the clips bring already.
+    """Variance over seeds of the mean of runs, without the part that the draws already contain.
 
-    Runs also differ because each happens to suit these clips. The draws show how much that is: by
-    as much the runs' moves differ from each other in a draw.
+    Runs also differ because each happens to suit these clips. The draws show how much: as much as
+    the runs' errors differ from each other within a draw.
     """
     spread = np.var([run.value for run in runs], ddof=1)
     moves = np.stack([run.errors for run in runs])

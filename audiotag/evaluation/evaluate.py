@@ -1,4 +1,4 @@
-"""Evaluation: models scored on a prepared data set, measured, compared, and what to store of it."""
+"""Evaluation: models are scored on a prepared data set, measured, compared; results are stored."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,29 +25,30 @@ from audiotag.tagging.open import open_engine
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What to measure, how, and what to store of it.
+    """What to measure, how, and what to store.
 
     Attributes:
         models: Model folders, `.onnx` files, Hub ids, and folders of cross-validations.
         data: A prepared data set.
-        compared: Runs of the model that the others, runs of one model, are compared with.
-        split: Measure on its clips only. Without a fold either, each model is measured on the
-            clips that its run was validated on, or on the split valid.
-        fold: Measure on its clips only.
+        compared: Runs of a second model; `models` are then the runs of the first.
+        split: The split to measure on. If neither split nor fold is given, each model is measured
+            on the clips that its run was validated on, or on the split "valid".
+        fold: The fold to measure on.
         resamples: Resamples for intervals and p-values; 0 for none.
         save: Whether to write `evaluation.json` into the models' folders.
         fit_thresholds: Whether to fit thresholds on these clips and store them in the folders.
-        calibrate: Whether to fit calibrations before that, and store them too; figures are of
-            scores so calibrated.
-        least_positives: Clips of a class from which on it has a threshold and a bias of its own.
-        scores: File for the scores of one model, which may be of clips without labels.
+        calibrate: Whether to fit calibrations first, and store them too; the figures are then
+            those of calibrated scores.
+        least_positives: The least number of clips with which a class gets its own threshold and
+            bias.
+        scores: File for the scores of one model; the clips may then have no labels.
         batch_size: Clips scored at once.
         device: "auto", "cpu" or "cuda".
         engine: What computes a model folder: "torch", or "onnx" with its `model.onnx`.
         precision: "fp32" or "bf16".
 
     Raises:
-        ValueError: If these do not go together.
+        ValueError: If these exclude each other.
     """
 
     models: tuple[str, ...]
@@ -87,10 +88,10 @@ class EvaluationResults:
 
     Attributes:
         clips: How many clips the first model was measured on.
-        evaluations: Of each model, then of those compared; none where no clip has a label.
-        comparison: Of the two; None where there is nothing to compare.
-        thresholds: Those stored, of each model.
-        calibrations: Those stored, of each model.
+        evaluations: One for each model, then for each compared one; none if no clip has a label.
+        comparison: The comparison of the two models; None if there is only one.
+        thresholds: The thresholds that were stored, for each model.
+        calibrations: The calibrations that were stored, for each model.
     """
 
     clips: int
@@ -101,11 +102,11 @@ class EvaluationResults:
 
 
 def evaluate(plan: EvaluationPlan) -> EvaluationResults | None:
-    """Measure models, and store what is asked for.
+    """Measure models, and store what the plan says.
 
     Returns:
-        The results. Where torchrun started several processes they share the work, and all but the
-        first get None.
+        The results. If torchrun started several processes, they share the work, and all except
+        the first return None.
 
     Raises:
         DataError, ModelError, HubError: As `scoring.score`, `open_engine` and `comparison.compare`.
@@ -154,7 +155,7 @@ def _check_no_cross_validation(models: tuple[str, ...]) -> None:
 
 
 def _score(plan: EvaluationPlan, model: str) -> Scores:
-    """The scores of one model, or of the runs of a cross-validation joined."""
+    """The scores of one model, or those of the runs of a cross-validation, joined."""
     if is_cross_validation(Path(model)):
         how = plan.device, plan.batch_size, plan.precision, plan.engine
         return Scores.join(score_folds(Path(model), plan.data, *how))
@@ -175,8 +176,8 @@ def _score(plan: EvaluationPlan, model: str) -> Scores:
 def _calibrate(
     plan: EvaluationPlan, scored: list[Scores]
 ) -> tuple[list[Scores], tuple[StoredCalibration, ...]]:
-    """Store calibrations in the models' folders; returns the calibrated scores with them, those of
-    models compared as they were."""
+    """Store calibrations in the models' folders. Returns the scores, calibrated except for the
+    compared models, and the calibrations."""
     folders = [Path(model) for model in plan.models]
     pairs = list(zip(folders, scored, strict=False))
     stored = tuple(store_fitted_calibration(x, y, plan.least_positives) for x, y in pairs)
@@ -187,7 +188,8 @@ def _calibrate(
 def _store(
     plan: EvaluationPlan, evaluations: tuple[Evaluation, ...], scored: list[Scores]
 ) -> tuple[StoredThresholds, ...]:
-    """Write into the models' folders what is asked for; returns the thresholds written."""
+    """Write evaluations and thresholds into the models' folders, as the plan says; returns the
+    thresholds."""
     folders = [Path(model) for model in plan.models]
     if plan.save:
         for folder, evaluation in zip(folders, evaluations, strict=False):

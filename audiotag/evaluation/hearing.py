@@ -1,4 +1,4 @@
-"""The clips of a data set as a model hears them: as `audiotag tag` would a file of each."""
+"""The clips of a data set as a model hears them: cut into windows as `audiotag tag` does."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +17,8 @@ READERS = 4  # threads; decoding FLAC is some 100 times faster than a CPU model
 
 
 def heard(samples: np.ndarray, tagger: Engine) -> np.ndarray:
-    """The windows (W, T) in which a model hears samples (T,): one of their own length, followed by
-    silence up to the shortest that the model takes, or those of the only length that it takes."""
+    """The windows (W, T) in which a model hears samples (T,): one of the clip's length, padded with
+    silence to the model's shortest; or, if the model takes only one length, windows of that."""
     shortest = round(tagger.min_duration * tagger.sample_rate)
     if tagger.window is None:
         return followed_by_silence(samples, shortest)[None]
@@ -27,7 +27,7 @@ def heard(samples: np.ndarray, tagger: Engine) -> np.ndarray:
 
 
 def equal_lengths(dataset: ClipDataset, batch_size: int) -> list[list[int]]:
-    """Batches of clip numbers whose clips are equally long."""
+    """Batches of clip numbers; all clips of a batch have the same length."""
     order = np.argsort(dataset.durations, kind="stable")
     groups = [list(map(int, x)) for _, x in groupby(order, key=lambda i: dataset.durations[i])]
     return [clips[i : i + batch_size] for clips in groups for i in range(0, len(clips), batch_size)]
@@ -39,16 +39,16 @@ def compute_clips(
     tagger: Engine,
     compute: Callable[[np.ndarray], np.ndarray],
 ) -> Iterator[tuple[list[int], np.ndarray]]:
-    """What a model gives for the clips of a data set, read in threads.
+    """The outputs of a model for the clips of a data set, which are read in threads.
 
     Args:
         dataset: The clips.
-        batches: Numbers of clips that are equally long, as from `equal_lengths`.
-        tagger: The model, which says how it hears a clip.
+        batches: Numbers of clips of the same length, as from `equal_lengths`.
+        tagger: The model; it determines the windows of a clip.
         compute: Waveforms (B, T) -> outputs (B, K).
 
     Yields:
-        A batch and its outputs (B, W, K), of each window of each clip.
+        A batch, and the outputs (B, W, K) for each window of each clip.
     """
     for clips, waveforms in _read_ahead(dataset, batches, tagger):
         flat = waveforms.reshape(-1, waveforms.shape[-1])

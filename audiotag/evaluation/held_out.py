@@ -1,4 +1,4 @@
-"""Which clips of a data set a run was trained on, and which it was validated on."""
+"""The clips of a data set that a run was trained on, and those it was validated on."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,10 +11,10 @@ from audiotag.models.provenance import Part, Share, read_trained_on
 
 def validation_part(folder: Path, data: Path) -> tuple[str | None, int | None, Share | None]:
     """Split, fold and share to measure a model on: those that its run was validated on, if the data
-    set has these very clips, else the split valid.
+    set has exactly these clips; else the split "valid".
 
     Args:
-        folder: A model folder, a run folder, or an `.onnx` file, which says nothing of a run.
+        folder: A model folder, a run folder, or an `.onnx` file, which does not name its run.
         data: A prepared data set.
 
     Raises:
@@ -27,8 +27,8 @@ def validation_part(folder: Path, data: Path) -> tuple[str | None, int | None, S
 
 
 def count_learnt(folder: Path, data: Path, keys: Iterable[str]) -> int:
-    """How many clips of a data set, by their keys, a run was trained on; 0 where its folder does
-    not say, or where it was trained on others.
+    """How many clips with these keys a run was trained on; 0 if its folder does not say, or if it
+    was trained on other clips than the data set's.
 
     Raises:
         ModelError: If the folder's `data.json` is damaged.
@@ -39,7 +39,7 @@ def count_learnt(folder: Path, data: Path, keys: Iterable[str]) -> int:
 
 
 def find_clips(part: Part, data: Path) -> ClipDataset | None:
-    """The clips that a part of a run's data names, where a data set has exactly these."""
+    """The clips of a data set that a part of a run's data names; None if they are not the same."""
     try:
         clips = ClipDataset(data, part.split, part.fold, part.without_fold, part.share)
     except DataError:  # it has no such split or fold

@@ -1,4 +1,4 @@
-"""Measurement: every figure of a model's scores, and the same on resampled clips."""
+"""Measurement: all figures of a model's scores, on the clips and on resamples of them."""
 
 from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -19,13 +19,13 @@ class Measurement:
     """The figures of scores.
 
     Attributes:
-        scores: What was measured.
-        present: The classes that have a clip (K,): numbers in `scores.labels`.
-        figures: By name: "mAP" and "AUC", means over the present classes; "lwlrap"; and
-            "accuracy", the fraction of clips whose highest score is their label, where every clip
-            has one label.
-        average_precision: Of each present class, (K,).
-        auc: Of each present class, (K,).
+        scores: The scores that were measured.
+        present: The classes that have a clip, as numbers in `scores.labels` (K,).
+        figures: By name: "mAP" and "AUC", means over the present classes; "lwlrap"; and, if every
+            clip has exactly one label, "accuracy", the fraction of clips whose label has the
+            highest score.
+        average_precision: Average precision of each present class (K,).
+        auc: AUC of each present class (K,).
     """
 
     scores: Scores
@@ -39,9 +39,9 @@ def measure(scores: Scores, count: int = RESAMPLES, seed: int = 0) -> Measuremen
     """Measure scores.
 
     Args:
-        scores: Of one model.
-        count: Resamples; 0 for none.
-        seed: Of the resamples. Two models measured with one seed get the same resamples.
+        scores: The scores of one model.
+        count: Number of resamples; 0 for none.
+        seed: Seed of the resamples. Models measured with the same seed get the same resamples.
     """
     targets, values = scores.targets, scores.values
     present = np.flatnonzero(targets.any(0))
@@ -49,7 +49,7 @@ def measure(scores: Scores, count: int = RESAMPLES, seed: int = 0) -> Measuremen
     labels, precisions = targets.sum(1), label_precisions(targets, values)
     correct = values.argmax(1) == targets.argmax(1)
     blocks = []
-    with ThreadPoolExecutor() as pool:  # NumPy lets other threads compute
+    with ThreadPoolExecutor() as pool:  # NumPy releases the interpreter's lock
         for weights in _weights(len(targets), count, seed):
             drawn = weights.T.astype(np.float64)  # (R, N)
             ranking = _fraction(drawn @ precisions, drawn @ labels)
@@ -67,7 +67,7 @@ def measure(scores: Scores, count: int = RESAMPLES, seed: int = 0) -> Measuremen
 
 
 def _weights(clips: int, count: int, seed: int) -> Iterable[np.ndarray]:
-    """Weights (clips, R) of the clips: each once, then the resamples."""
+    """Weights (clips, R) of the clips, in blocks: first 1 for each clip, then the resamples."""
     yield np.ones((clips, 1), np.uint16)
     with progress_line("bootstrap", count, "resamples", is_left=False) as line:
         for weights in resamples(clips, count, seed):
@@ -85,7 +85,7 @@ def _of_classes(
 
 
 def _statistic(blocks: tuple[np.ndarray, ...]) -> Statistic:
-    """A statistic of blocks (R, ...), the first of which holds its value alone."""
+    """A statistic from blocks (R, ...); the first block holds only its value."""
     return Statistic(blocks[0][0], np.concatenate([blocks[0][:0], *blocks[1:]]))
 
 
@@ -94,7 +94,7 @@ def _mean_of_classes(values: Statistic) -> Statistic:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is a number; NaN where nothing is."""
+    """Mean over the last axis, without NaN; NaN if all are."""
     known = np.isfinite(values)
     return _fraction(np.where(known, values, 0).sum(-1), known.sum(-1))
 

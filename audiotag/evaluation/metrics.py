@@ -1,6 +1,6 @@
-"""Metrics of tagging, equal to scikit-learn's, under any weights of the clips.
+"""Metrics of tagging, equal to scikit-learn's, with any weights of the clips.
 
-With weights that say how often a clip is drawn, a resample of a set needs no second sorting.
+A resample is a weight for each clip: how often it is drawn. So no resample has to be sorted again.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-CHUNK = 4096  # positives whose rank among all classes is counted at once
+CHUNK = 4096  # positives ranked among all classes at once
 
 
 def average_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ def d_prime(auc: float) -> float:
 
 
 def label_precisions(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """For each clip, the sum over its labels of the precision at that label's rank, (N,).
+    """For each clip, the sum over its labels of the precision at that label's rank (N,).
 
     Divided by the number of labels, over all clips, it is lwlrap: label-weighted label-ranking
     average precision (Fonseca et al., DCASE 2019 task 2). A tie counts as ranked below.
@@ -78,7 +78,7 @@ def lwlrap(targets: np.ndarray, scores: np.ndarray) -> float:
 
 
 def confusion_matrix(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Counts (classes, classes) of clips with one label: its class by the class scored highest."""
+    """Counts (classes, classes) of clips with one label: row its class, column the first tag."""
     counts = np.zeros((targets.shape[1], targets.shape[1]), np.int64)
     np.add.at(counts, (targets.argmax(1), scores.argmax(1)), 1)
     return counts
@@ -86,17 +86,17 @@ def confusion_matrix(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class RankedClass:
-    """The clips of one class by falling score, as far as its metrics depend on it.
+    """The clips in the order of falling scores for one class, in the bins that its metrics need.
 
-    A step is a score that at least one positive has. The clips that share it are bin 2 x step + 1;
-    those between it and the step before are bin 2 x step.
+    A step is a score that at least one positive clip has. The clips with this score are in bin
+    2 x step + 1; those between it and the step before are in bin 2 x step.
 
     Attributes:
         order: The clips (N,).
-        bins: The bins that hold a clip, rising.
-        first: Where each of these begins in `order`.
+        bins: The bins that hold a clip, in rising order.
+        first: Where each of these bins starts in `order`.
         positives: The positive clips (P,), in the same order.
-        first_positives: Where each step begins in `positives`, (steps,).
+        first_positives: Where each step starts in `positives` (steps,).
     """
 
     order: np.ndarray
@@ -118,15 +118,16 @@ class RankedClass:
         return cls(order, bins, first, order[hits], first_positives)
 
     def average_precision(self, weights: np.ndarray) -> np.ndarray:
-        """Average precision (R,) under weights (N, R) of the clips; NaN without a positive."""
+        """Average precision (R,) with weights (N, R) of the clips; NaN without a positive."""
         return _average_precision(*self._counts(weights))
 
     def roc_auc(self, weights: np.ndarray) -> np.ndarray:
-        """Area under the ROC curve (R,) under weights (N, R); NaN without both kinds of clips."""
+        """Area under the ROC curve (R,) with weights (N, R) of the clips; NaN unless there are
+        both positives and negatives."""
         return _roc_auc(*self._counts(weights))
 
     def both(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`average_precision` and `roc_auc`, counted once."""
+        """`average_precision` and `roc_auc`, from the same counts."""
         counts = self._counts(weights)
         return _average_precision(*counts), _roc_auc(*counts)
 
@@ -146,7 +147,7 @@ def rank_classes(targets: np.ndarray, scores: np.ndarray) -> list[RankedClass]:
 
 
 def _sums(rows: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Sums of groups of rows, each of which begins at one of `first` and ends before the next."""
+    """Sums of groups of rows; each group starts at one of `first` and ends before the next."""
     return np.add.reduceat(rows, first, dtype=np.float64)
 
 
@@ -157,7 +158,7 @@ def _average_precision(found: np.ndarray, clips: np.ndarray) -> np.ndarray:
 
 
 def _roc_auc(found: np.ndarray, clips: np.ndarray) -> np.ndarray:
-    """The fraction of pairs of a positive and a negative that are in order, half of the ties."""
+    """The fraction of (positive, negative) pairs in the right order; ties count half."""
     negatives = clips.copy()
     negatives[1::2] -= found
     total = negatives.sum(0)
@@ -166,6 +167,6 @@ def _roc_auc(found: np.ndarray, clips: np.ndarray) -> np.ndarray:
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray, otherwise: float) -> np.ndarray:
-    """Their ratio, or `otherwise` where the denominator is 0."""
+    """The ratio; `otherwise` where the denominator is 0."""
     out = np.full_like(numerator, otherwise)
     return np.divide(numerator, denominator, out=out, where=denominator > 0)

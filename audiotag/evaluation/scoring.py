@@ -1,4 +1,4 @@
-"""Scoring: a model's scores of every clip of a prepared data set, by one process or many."""
+"""Scoring: a model's scores for every clip of a prepared data set, by one process or several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,15 +20,15 @@ from audiotag.runtime.progress import progress_line
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """A model's scores of clips, and the labels of these.
+    """A model's scores of clips, and the clips' labels.
 
     Attributes:
         model: The model's name in messages.
         data: Name of the data set's folder.
-        split: Split that was scored; None for all.
-        fold: Fold that was scored; None for all.
+        split: The split that was scored; None for all.
+        fold: The fold that was scored; None for all.
         labels: The classes.
-        keys: Name of each clip.
+        keys: The key of each clip.
         targets: Which labels each clip has, (N, classes) bool.
         values: Scores in [0, 1], (N, classes) float64.
         learnt: How many of the clips the model was trained on, as far as its folder says.
@@ -46,7 +46,7 @@ class Scores:
 
     @classmethod
     def join(cls, parts: Sequence["Scores"]) -> "Scores":
-        """The scores of several sets of clips as one, as of the folds of a cross-validation.
+        """The scores of several sets of clips, such as the folds of a cross-validation, as one.
 
         Raises:
             ModelError: If they do not have the same labels, or two have the same clip.
@@ -69,7 +69,7 @@ class Scores:
         )
 
     def of(self, chosen: np.ndarray) -> "Scores":
-        """The scores of some of the clips, (N,) bool."""
+        """The scores of the clips that are chosen (N,) bool."""
         keys = tuple(key for key, is_chosen in zip(self.keys, chosen, strict=True) if is_chosen)
         return replace(self, keys=keys, targets=self.targets[chosen], values=self.values[chosen])
 
@@ -99,20 +99,22 @@ def score(
     unlabelled: bool = False,
     share: Share | None = None,
 ) -> Scores:
-    """Score every clip of a data set at its own length, or the model's minimum; where the model
-    takes windows of one length alone, a clip has the highest scores of its windows, as `tag` gives.
+    """Score every clip of a data set, each at its own length, but at least the model's minimum.
 
-    Where `torch.distributed` is initialised each process scores a share, and all get all scores.
-    The batches are the same for any number of processes, and so is every bit of the scores.
+    If the model takes windows of only one length, a clip gets the highest score of its windows for
+    each class, as in `tag`.
+
+    If `torch.distributed` is initialised, each process scores a share, and all return all scores.
+    The batches, and so the scores, are the same to the bit for any number of processes.
 
     Args:
         tagger: A `Model`, or any other engine.
         data: Folder of a prepared data set.
-        split: Its clips only.
-        fold: Its clips only.
+        split: Score only the clips of this split.
+        fold: Score only the clips of this fold.
         batch_size: Clips scored at once.
-        unlabelled: Score clips even if none of them has a label, so that nothing can be measured.
-        share: Only clips of this share of the recordings, as of `ClipDataset`.
+        unlabelled: Score clips even if none of them has a label, and nothing can be measured.
+        share: Score only the clips of this share of the recordings; see `ClipDataset`.
 
     Raises:
         DataError: If the data do not fit the model, or no clip has a label.
@@ -136,7 +138,7 @@ def score(
 
 
 def _score_clips(tagger: Engine, dataset: ClipDataset, batch_size: int) -> np.ndarray:
-    """Scores (N, classes) of all clips, of which this process computes its share."""
+    """Scores (N, classes) of all clips; this process computes its share of them."""
     batches = equal_lengths(dataset, batch_size)
     mine = batches[process_rank() :: process_count()]
     values = np.zeros((len(dataset), len(tagger.labels)))

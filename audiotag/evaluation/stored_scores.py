@@ -1,4 +1,4 @@
-"""A teacher's scores of clips, in files that `audiotag evaluate --scores` wrote."""
+"""A teacher's scores of clips, read from files of `audiotag evaluate --scores`."""
 
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from audiotag.errors import DataError
 from audiotag.label_set import Labels
 
 ARRAYS = ("keys", "labels", "scores")
-SUM_TOLERANCE = 1e-4  # of the scores of a clip from 1, where they are those of softmax
+SUM_TOLERANCE = 1e-4  # how far the sum of a clip's softmax scores may be from 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +18,7 @@ class StoredScores:
     """Scores of clips by their keys.
 
     Attributes:
-        files: Where they come from, for messages.
+        files: The files they were read from, for messages.
         labels: The classes.
         places: Row of each clip.
         values: Scores in [0, 1], (N, classes).
@@ -33,7 +33,7 @@ class StoredScores:
         """Scores (clips, classes) of clips.
 
         Raises:
-            DataError: If a clip has none.
+            DataError: If a clip has no scores.
         """
         wanted = [str(key) for key in keys]
         missing = [key for key in wanted if key not in self.places]
@@ -49,8 +49,8 @@ def read_scores(paths: Sequence[str]) -> StoredScores:
     """The scores of all clips in some files.
 
     Raises:
-        DataError: If a file cannot be read, has other labels than the first, or holds scores that
-            exclude each other.
+        DataError: If a file cannot be read, has other labels than the first, or holds the scores
+            of a softmax.
     """
     files = ", ".join(paths)
     keys, labels, values = zip(*(_read(path) for path in paths), strict=True)
@@ -84,6 +84,6 @@ def _read(path: str) -> tuple[list[str], list[str], np.ndarray]:
 
 
 def _labels(names: Sequence[str]) -> Labels:
-    """Labels of these names; AudioSet's, which have more to them, where they are the same."""
+    """Labels with these names; AudioSet's own, with machine ids, if they are the same."""
     audioset = Labels.audioset()
     return audioset if audioset.names == tuple(names) else Labels(names)

@@ -1,4 +1,4 @@
-"""The summary of a measurement: its figures with intervals, and the clips they hold for."""
+"""The summary of a measurement: its figures with intervals, and the clips they were measured on."""
 
 from collections.abc import Iterator
 from dataclasses import astuple
@@ -40,7 +40,7 @@ def _named_figures(measurement: Measurement) -> Iterator[tuple[str, Figure]]:
 
 
 def _figures(statistic: Statistic) -> Iterator[Figure]:
-    """Figures in [0, 1], and so are the ends of their intervals."""
+    """Figures, with the ends of their intervals limited to [0, 1]."""
     ends = (np.clip(x, 0, 1) for x in statistic.interval())
     for row in zip(*(np.atleast_1d(x) for x in (statistic.value, *ends)), strict=True):
         yield Figure(*(float(x) for x in row))

@@ -1,4 +1,4 @@
-"""Thresholds: the score from which on each class counts as heard, fitted for the highest F1."""
+"""Thresholds: the lowest score at which each class counts as present, fitted for the highest F1."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,12 @@ from audiotag.models.config import store_thresholds
 
 @dataclass(frozen=True, eq=False)
 class Thresholds:
-    """Thresholds of classes and what they reach on the clips they were fitted on.
+    """Thresholds of classes, and their F1 on the clips they were fitted on.
 
     Attributes:
-        values: A class is heard from this score on, (classes,) in [0, 1].
-        f1: F1 of each class, (classes,); NaN for a class without a clip.
-        fallback: Threshold that the rare classes share.
+        values: The lowest score at which each class counts as present, (classes,) in [0, 1].
+        f1: F1 of each class (classes,); NaN for a class without a clip.
+        fallback: The threshold that rare classes share.
     """
 
     values: np.ndarray
@@ -27,16 +27,16 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class StoredThresholds:
-    """How good the thresholds are that were stored in a model folder.
+    """Thresholds that were stored in a model folder, and how good they are.
 
     Attributes:
         folder: The model folder.
         f1: Mean F1 over the classes that have a clip, on the clips they were fitted on.
-        f1_at_half: The same with 0.5 for all classes.
-        shared: How many classes share a threshold, as too few clips have them.
-        tags: Tags a clip that reach their threshold.
-        precision: The share of these that is right.
-        recall: The share of the labels that is among them.
+        f1_at_half: The same with a threshold of 0.5 for all classes.
+        shared: How many classes share a threshold, because too few clips have them.
+        tags: Mean number of tags per clip that reach their threshold.
+        precision: The fraction of these tags that is right.
+        recall: The fraction of the clips' labels that is among these tags.
     """
 
     folder: Path
@@ -74,12 +74,12 @@ def store_fitted_thresholds(
 
 
 def fit_thresholds(scores: Scores, least_positives: int = LEAST_POSITIVES) -> Thresholds:
-    """The thresholds that maximise each class's F1; of several, the highest.
+    """The thresholds that maximise each class's F1; the highest if there are several.
 
-    Each lies halfway between the lowest score that counts and the next, so that scores that differ
-    by rounding fall on the same side. Classes that fewer clips have than `least_positives` share
-    the threshold that maximises F1 over their scores together, or over those of all classes where
-    they have fewer together.
+    A threshold lies halfway between the lowest score that reaches it and the next lower one, so
+    that scores that differ by rounding fall on the same side. Classes with fewer clips than
+    `least_positives` share a threshold: the one that maximises F1 over their scores together, or,
+    if even together they have fewer clips, over the scores of all classes.
     """
     targets, values = scores.targets, scores.values
     counts = targets.sum(0)
@@ -93,7 +93,7 @@ def fit_thresholds(scores: Scores, least_positives: int = LEAST_POSITIVES) -> Th
 
 
 def best_threshold(targets: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
-    """The threshold of highest F1, and that F1, for targets and scores (N,) in [0, 1]."""
+    """The threshold with the highest F1, and this F1, for targets and scores (N,) in [0, 1]."""
     order = np.argsort(-scores, kind="stable")
     falling = scores[order]
     hits = targets[order].cumsum()
@@ -106,7 +106,7 @@ def best_threshold(targets: np.ndarray, scores: np.ndarray) -> tuple[float, floa
 
 
 def f1_scores(targets: np.ndarray, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """F1 (classes,) of scores (N, classes) from thresholds (classes,) on; NaN without a clip."""
+    """F1 (classes,) of scores (N, classes) with thresholds (classes,); NaN without a clip."""
     heard = scores >= thresholds
     counts = targets.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
