@@ -19,8 +19,11 @@ EFFICIENTAT_REPOSITORY, EFFICIENTAT_RELEASE = "fschmid56/EfficientAT", "v0.0.1"
 DCLS_RECORD = "8370979"
 SAFETENSORS = "model.safetensors"
 LIKENESS = 0.75  # of two names, from which on one may be meant by the other
-HOPS = {5: 47.5, 15: 46.3, 20: 45.6, 25: 44.7}  # ms from frame to frame, not 10, and mAP
-MELS = {40: 45.3, 64: 46.1, 256: 47.4}  # bands, not 128, and mAP
+# Of mn10_as: mAP with frames every so many ms, not 10, or with so many bands, not 128.
+OTHER_MAPS = {
+    **{"hop_5": 47.5, "hop_15": 46.3, "hop_20": 45.6, "hop_25": 44.7},
+    **{"mels_40": 45.3, "mels_64": 46.1, "mels_256": 47.4},
+}
 # Of files whose place states none, as far as they are known.
 CHECKSUMS = {
     "mn04_as_mAP_432.pt": (
@@ -177,18 +180,12 @@ def _efficientat() -> Iterator[PublishedModel]:
 
 
 def _other_front_ends() -> Iterator[PublishedModel]:
-    """mn10_as on maps of other frames, or of other bands, as its name says."""
-    hops = [(f"hop_{ms}", score) for ms, score in HOPS.items()]
-    mels = [(f"mels_{count}", score) for count, score in MELS.items()]
-    for suffix, score in hops + mels:
+    """mn10_as on maps of other frames, or of other bands, which its name tells."""
+    for suffix, score in OTHER_MAPS.items():
         name = f"mn10_as_{suffix}"
-        yield _EfficientAT(
-            name,
-            file=f"{name}_mAP_{round(10 * score)}.pt",
-            megabytes=19.6,
-            score=score,
-            purpose="mn10_as on other maps",
-        )
+        file = f"{name}_mAP_{round(10 * score)}.pt"
+        purpose = "mn10_as on other maps"
+        yield _EfficientAT(name, file=file, megabytes=19.6, score=score, purpose=purpose)
 
 
 MODELS: Mapping[str, PublishedModel] = MappingProxyType(
