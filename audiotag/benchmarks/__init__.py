@@ -1,7 +1,10 @@
 """What `audiotag bench` measures on this machine: speed, memory, and how they compare.
 
-`speed` measures `models` and `kernels` side by side, each with its `peak_memory`; `files_to_tags`
-the command `audiotag tag` from outside, with its `cold_start`; `reading` the clips of a prepared
-data set beside HDF5 files (`hdf5_baseline`). What is compared takes turns, so that whatever else
-the machine does falls on all. `transformers` and `yamnet_onnx` are models to compare with.
+In: names of models, or a prepared data set. Out: tables of figures, which `plot` draws. All that is
+compared is run in turn, so that other load on the machine slows all of it alike.
+
+- `speed`: time and `peak_memory` of `models`, and of building DCLS `kernels`.
+- `files_to_tags`: the command `audiotag tag`, as a user runs it, and its `cold_start` in phases.
+- `reading`: reading clips from a prepared data set, and from HDF5 files (`hdf5_baseline`).
+- `transformers`, `yamnet_onnx`: models to compare with.
 """

@@ -1,7 +1,7 @@
-"""The phases of a cold start: from the start of a process to the scores of a first recording.
+"""The phases of a cold start: from the start of a process to the scores of the first recording.
 
-Run as a program with the arguments of `main`; prints seconds as JSON. Nothing is imported before
-the phase that it belongs to.
+This is a program with the arguments of `main`; it prints seconds as JSON. Each module is imported
+in the phase that it belongs to.
 """
 
 import json
@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 WINDOW = 10.0  # s
-# The runtime of each engine: the modules that it imports of other packages.
+# The modules of other packages that each engine imports.
 RUNTIMES = {
     "onnx": ("onnxruntime",),
     "yamnet": ("onnxruntime",),
@@ -41,9 +41,9 @@ def main(
     Args:
         started: When the process was started, in seconds of the monotonic clock.
         command_line: Modules of the command, joined by commas.
-        model: As `open_engine` takes it; for "yamnet", the ONNX file.
+        model: A model, as for `open_engine`; for "yamnet", the ONNX file.
         engine_name: "onnx", "torch" or "yamnet".
-        recording: A file.
+        recording: The audio file to score first.
         windows: Number of windows of 10 s to score afterwards, in batches as `tag` does.
     """
     clock = Clock(float(started))
@@ -83,7 +83,7 @@ def _open(model: str, engine_name: str):
 
 
 def _score(engine, window, count: int) -> float:
-    """Seconds that the model takes for so many windows, in full batches and a last one."""
+    """Seconds that the model takes for `count` windows, in full batches and a last one."""
     import numpy as np
 
     from audiotag.tagging.tag import BATCH_SIZES

@@ -1,6 +1,6 @@
-"""From files to tags: `audiotag tag` on a folder, beside the model alone, and its cold start.
+"""From files to tags: the time of `audiotag tag` on a folder, of the model alone, and to start.
 
-The command is measured from outside, as a user runs it, in a process of its own each time.
+The command is run as a user runs it, each time in a new process.
 """
 
 import json
@@ -32,7 +32,7 @@ from audiotag.models.folder import DEFAULT_NAME, ONNX_FILE
 from audiotag.tagging.locate import model_folder
 
 SECONDS = 10.0  # of a file
-# Sample rate in Hz, channels and libsndfile's names of format and encoding, by suffix.
+# For each suffix: sample rate in Hz, channels, and libsndfile's names of format and encoding.
 KINDS = (
     (".wav", 44_100, 2, "WAV", "PCM_16"),
     (".flac", 48_000, 2, "FLAC", "PCM_16"),
@@ -53,11 +53,11 @@ class TaggingSpeed:
         engine: What computes it.
         files: Recordings of 10 s in the folder.
         seconds: Median time of `audiotag tag FOLDER`, its start included.
-        model_seconds: Median time of the model alone, for as many windows of 10 s.
+        model_seconds: Median time of the model alone, for the same number of windows of 10 s.
         ratio: `seconds` over `model_seconds`.
         start: Median time until `audiotag tag FILE` has printed the tags of one WAV of 10 s.
-        phases: Median seconds of each phase of a start, in order. They do not add up to `start`,
-            which also has the output.
+        phases: Median seconds of each phase of a start, in order. Their sum is less than `start`,
+            which includes the output.
     """
 
     model: str
@@ -77,7 +77,7 @@ class TaggingTable:
     Attributes:
         processor: Name of the CPU.
         threads: CPU threads that compute.
-        runs: Times each was measured.
+        runs: How often each was measured.
         rows: One for each model on each engine.
     """
 
@@ -92,10 +92,10 @@ class _Subject:
     """A model on an engine that is to be measured.
 
     Attributes:
-        name: What to call the model.
+        name: Name of the model in tables.
         engine: What computes it.
         model: The model, as `cold_start` takes it.
-        command: The program that tags with it, and its arguments except the files.
+        command: The command that tags with it, without the files.
     """
 
     name: str
@@ -116,7 +116,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Launch:
-    """The first line that a program printed, the seconds until then, and until its end."""
+    """The first line that a program printed, the seconds until then, and those until its end."""
 
     first_line: str
     first: float
@@ -138,10 +138,10 @@ def measure_tagging(
     Args:
         models: As for `audiotag tag --model`; the embedded one if there are none.
         count: Files in the folder.
-        threads: CPU threads that compute; as many as by default if None.
-        runs: Times each is measured, after a first start that is not counted.
-        peers: Add EfficientAT's mn04, with random weights, and YAMNet where it is installed.
-        report: Called with what is being done.
+        threads: CPU threads that compute; the default number if None.
+        runs: How often each is measured, after a first run that does not count.
+        peers: Add EfficientAT's mn04, with random weights, and YAMNet if it is installed.
+        report: Called with the name of each step.
         command_line: Modules that `audiotag tag` imports before its model's.
 
     Raises:
@@ -187,7 +187,7 @@ def write_files(folder: Path, count: int) -> Path:
 
 
 def engines_of(model: str) -> tuple[str, ...]:
-    """Engines that a model runs on here: without PyTorch onnxruntime alone, if it can.
+    """Engines that can run a model here; without PyTorch, only onnxruntime.
 
     Raises:
         ModelError: If there is no such model.
@@ -201,7 +201,7 @@ def engines_of(model: str) -> tuple[str, ...]:
 
 
 def _kinds() -> Iterator[tuple[np.ndarray, tuple]]:
-    """Every sample (T,), 10 s at the rate of a kind, in every kind, with the kind."""
+    """Every sample clip in every kind of file: 10 s of samples (T,) at its rate, and the kind."""
     sources = sorted(Path(str(package_files("audiotag") / "assets" / "samples")).iterdir())
     sources = [path for path in sources if path.suffix in extensions.AUDIO_EXTENSIONS]
     for source, kind in product(sources, KINDS):

@@ -1,4 +1,4 @@
-"""Clips in HDF5 files, in the layouts in which copies of AudioSet are shared.
+"""Clips in HDF5 files, in two layouts of published copies of AudioSet.
 
 Rows of 16-bit samples: PANNs (arXiv 1912.10211) and the code of arXiv 2309.13972. Rows of mp3
 bytes: PaSST (arXiv 2110.05069).
@@ -19,11 +19,18 @@ from audiotag.data.dataset import ClipDataset
 from audiotag.errors import DataError
 from audiotag.features.log_mel import LogMel
 
-MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz, which every encoder takes
+MP3_RATES = (
+    16_000,
+    22_050,
+    24_000,
+    32_000,
+    44_100,
+    48_000,
+)  # Hz, those that every encoder supports
 
 
 def write_samples(dataset: ClipDataset, chosen: Tensor, size: int, path: Path) -> Path:
-    """Write `chosen` clips (N,) as rows (N, size) of 16-bit samples, filled up with silence.
+    """Write `chosen` clips (N,) as rows (N, size) of 16-bit samples, padded with silence.
 
     Raises:
         DataError: If h5py is not installed.
@@ -53,9 +60,10 @@ def write_mp3(dataset: ClipDataset, chosen: Tensor, path: Path) -> Path:
 
 
 def read_samples(path: Path) -> Callable[[Tensor], Tensor]:
-    """A function that gives waveforms (B, size) of rows (B,) of 16-bit samples.
+    """A function from row numbers (B,) to waveforms (B, size), for rows of 16-bit samples.
 
-    As the code of arXiv 2309.13972: the file opened once, a row at a time, scaled in float64.
+    As in the code of arXiv 2309.13972, the file is opened once, and rows are read one at a time
+    and scaled in float64.
     """
     rows = _h5py().File(path)["waveform"]
 
@@ -66,7 +74,7 @@ def read_samples(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 def read_mp3(path: Path, size: int) -> Callable[[Tensor], Tensor]:
-    """A function that gives waveforms (B, size) of rows (B,) of mp3 bytes."""
+    """A function from row numbers (B,) to waveforms (B, size), for rows of mp3 bytes."""
     rows = _h5py().File(path)["mp3"]
 
     def decode(data: bytes) -> Tensor:
@@ -82,9 +90,9 @@ def read_mp3(path: Path, size: int) -> Callable[[Tensor], Tensor]:
 
 
 def clip_maps(features: LogMel) -> Callable[[Tensor], Tensor]:
-    """A function that gives the maps of `features`, clip by clip with torchaudio's transforms.
+    """A function that computes the maps of `features` clip by clip, with torchaudio's transforms.
 
-    As the workers of arXiv 2309.13972's code compute them.
+    The data loader's workers of arXiv 2309.13972's code compute them in this way.
     """
     bins, bands = features.bands.shape
     scale = MelScale(bands, features.sample_rate, n_stft=bins)

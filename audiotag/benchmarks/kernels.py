@@ -1,4 +1,4 @@
-"""The work of building DCLS kernels and their gradients, here or by the `dcls` package."""
+"""Building DCLS kernels and their gradients, by this package or by the `dcls` package."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class KernelWork:
 
     Attributes:
         channels: Number of kernels.
-        setting: Device and threads; the rest is not used.
+        setting: Device and threads; its other fields are not used.
         package: Whether the `dcls` package builds them.
     """
 
@@ -28,12 +28,12 @@ class KernelWork:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Its name in tables."""
         return f"{self.way}, {self.channels} channels"
 
     @property
     def way(self) -> str:
-        """Who builds the kernels."""
+        """The package that builds the kernels."""
         return "dcls package" if self.package else "audiotag"
 
     def start(self) -> Callable[[], object]:

@@ -1,7 +1,7 @@
-"""The work of models on random maps: inference as `audiotag tag` does it, or a training step.
+"""Inference of models on random maps, as in `audiotag tag`, or a training step.
 
-Weights are random, and the positions of DCLS elements uniform over the kernel. Untrained positions
-all lie near its centre, unlike a trained model's, and the kernels would be trimmed to it.
+Weights are random. The positions of DCLS elements are uniform over the kernel: untrained positions
+all lie near its centre, unlike a trained model's, and folding would trim the kernels to that.
 """
 
 import difflib
@@ -35,8 +35,8 @@ from audiotag.training.recipe.sections import OptimRecipe
 from audiotag.training.steps import learn
 
 NUM_CLASSES = 527  # AudioSet
-N_MELS, FRAME_RATE = 128, 100  # mel bands unless a model names others; frames a second
-POSITIVES = 2 / NUM_CLASSES  # share of positive targets; AudioSet's clips have about two labels
+N_MELS, FRAME_RATE = 128, 100  # mel bands unless a model has others; frames a second
+POSITIVES = 2 / NUM_CLASSES  # fraction of positive targets; AudioSet's clips have about two labels
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LEARNING_RATE = 1e-4  # so low that positions stay spread for many steps
 SEED = 0
@@ -44,11 +44,11 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Setting:
-    """What is done, where, and with what clips.
+    """What is measured: the work, the device, and the size of a batch.
 
     Attributes:
         device: "cpu" or "cuda".
-        dtype: "fp32", or "bf16" for automatic mixed precision with it.
+        dtype: "fp32", or "bf16" for automatic mixed precision with bfloat16.
         threads: CPU threads that compute.
         batch_size: Clips at once.
         seconds: Length of a clip.
@@ -79,8 +79,8 @@ def settings_of(
     """A setting for each batch size and length of a clip.
 
     Args:
-        device: As `select_device` takes it.
-        threads: CPU threads that compute; as many as by default if None.
+        device: As for `select_device`.
+        threads: CPU threads that compute; the default number if None.
         dtype: As `Setting.dtype`.
         batch_sizes: Clips at once.
         lengths: Seconds of a clip.
@@ -103,10 +103,10 @@ class ModelWork:
 
     Attributes:
         model: An architecture, a transformer, "default", a model folder or a Hub id.
-        setting: What to do with it.
-        package: Whether DCLS is computed as the reference implementation does: by the `dcls`
+        setting: What to measure.
+        package: Whether DCLS is computed as in the reference implementation: by the `dcls`
             package's own layer, which builds its kernel in every forward pass, on contiguous maps.
-        model_args: Further arguments of the architecture.
+        model_args: Other arguments of the architecture.
     """
 
     model: str
@@ -116,7 +116,7 @@ class ModelWork:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """Its name in tables."""
         return f"{self.model} (dcls package)" if self.package else self.model
 
     def start(self) -> Callable[[], object]:
@@ -127,7 +127,7 @@ class ModelWork:
         model = self.build()
         layout = torch.contiguous_format if self.package else torch.channels_last
         model.to(setting.device, memory_format=layout)  # type: ignore[call-overload]
-        noise = torch.Generator().manual_seed(SEED)  # building uses up random numbers
+        noise = torch.Generator().manual_seed(SEED)  # as building has drawn random numbers
         shape = (setting.batch_size, *map_shape(model, setting))
         maps = torch.randn(shape, generator=noise).to(setting.device)
         return (
@@ -149,7 +149,7 @@ def build(name: str, frames: int, model_args: dict | None = None) -> nn.Module:
     Args:
         name: As `ModelWork.model`. A saved model keeps its weights and positions.
         frames: Length of the maps; only transformers depend on it.
-        model_args: Further arguments of the architecture.
+        model_args: Other arguments of the architecture.
 
     Raises:
         ModelError: If there is no such model.
@@ -169,13 +169,13 @@ def build(name: str, frames: int, model_args: dict | None = None) -> nn.Module:
 
 
 def map_shape(model: nn.Module, setting: Setting) -> tuple[int, int, int]:
-    """Shape (1, mels, frames) of the map that a model takes for a clip."""
+    """Shape (1, mels, frames) of the map of a clip that a model takes."""
     channels, mels, _ = getattr(model, "pretrained_cfg", {}).get("input_size", (1, N_MELS, 0))
     return 1, mels if channels == 1 else N_MELS, setting.frames
 
 
 def spread_positions(model: nn.Module) -> None:
-    """Move every DCLS element to a place in its kernel, all equally probable."""
+    """Move every DCLS element to a random position, uniform over its kernel."""
     for module in model.modules():
         if isinstance(module, DclsConv2d):
             with torch.no_grad():
@@ -187,13 +187,13 @@ def baseline_of(model: str) -> str | None:
     """The architecture with dense 7x7 kernels to compare a DCLS one with, if there is one."""
     name = read_config(model_folder(model)).architecture if _is_saved(model) else model
     plain = name.replace("_dcls_audio_", "_audio_")
-    # A number at the end is the kernel's size: convnext_dcls_audio_tiny17.
+    # A number at the end is the kernel size: convnext_dcls_audio_tiny17.
     known = [x for x in (plain, plain.rstrip("0123456789")) if x in architectures()]
     return known[0] if known and plain != name else None
 
 
 def kernel_of(model: nn.Module) -> str:
-    """The operation with which a model mixes neighbouring cells, in words, as "DCLS 23x23"."""
+    """The operation that mixes neighbouring cells in a model, in words: "DCLS 23x23"."""
     for module in model.modules():
         if isinstance(module, DclsConv2d):
             rows, columns = module.dilated_kernel_size
@@ -219,7 +219,7 @@ def _is_saved(name: str) -> bool:
 
 
 def _use_package(model: nn.Module) -> None:
-    """Have DCLS layers compute as the `dcls` package's class, which they inherit from."""
+    """Make DCLS layers compute as the `dcls` package's class, which they inherit from."""
     for module in model.modules():
         if isinstance(module, DclsConv2d):
             module.forward = MethodType(Dcls2d.forward, module)  # type: ignore[method-assign]

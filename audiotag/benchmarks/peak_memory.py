@@ -1,9 +1,9 @@
 """Peak memory of a piece of work, measured in a process of its own.
 
-On a GPU it is what torch's allocator counts. On a CPU it is anonymous resident memory, so that
-memory that libraries take beside torch's tensors is counted, and code is not. Linux keeps the
-highest value (VmHWM), which is reset after a first call. The C library is told to return large
-blocks as soon as they are freed, so that only memory in use counts.
+- GPU: the peak that torch's allocator reports.
+- CPU: anonymous resident memory. This includes memory of libraries other than torch, but not code.
+  Linux keeps the highest value (VmHWM), which is reset after a first call. The C library is set to
+  return large blocks as soon as they are freed, so that only memory in use counts.
 """
 
 import gc
@@ -30,10 +30,10 @@ KINDS = {kind.__name__: kind for kind in (ModelWork, KernelWork)}
 
 
 def peak_memory(work: ModelWork | KernelWork) -> int | None:
-    """Bytes that a work holds at its peak, weights and inputs included.
+    """Bytes that a piece of work uses at its peak, with weights and inputs.
 
     Returns:
-        None where the operating system is not Linux, which alone tells it.
+        None unless the operating system is Linux, the only one that reports it.
 
     Raises:
         AudioTagError: If the work fails, most likely for lack of memory.
@@ -58,8 +58,8 @@ def peak_memory(work: ModelWork | KernelWork) -> int | None:
 
 
 def main() -> None:
-    """Read a work from standard input, do it and print its peak in bytes."""
-    torch.backends.cudnn.benchmark = True  # as `audiotag bench` has it
+    """Read a piece of work from standard input, do it, and print its peak memory in bytes."""
+    torch.backends.cudnn.benchmark = True  # as in `audiotag bench`
     fields: dict[str, Any] = json.load(sys.stdin)
     kind, setting = KINDS[fields.pop("kind")], Setting(**fields.pop("setting"))
     work: ModelWork | KernelWork = kind(setting=setting, **fields)
@@ -82,7 +82,7 @@ def _cpu_peak(work: ModelWork | KernelWork) -> int:
 
 
 def _peak_of(step: Work) -> int:
-    """Bytes of anonymous memory the process has at most while a step is done."""
+    """Highest number of bytes of anonymous memory of this process during a step."""
     gc.collect()
     CLEAR.write_text(RESET_PEAK)
     step()
@@ -90,7 +90,7 @@ def _peak_of(step: Work) -> int:
 
 
 def _anonymous(total: str) -> int:
-    """Bytes of a total of resident memory without those of mapped files and shared memory."""
+    """Bytes of a total of resident memory, without mapped files and shared memory."""
     lines = (line.split() for line in STATUS.read_text().splitlines())
     kilobytes = {words[0].rstrip(":"): int(words[1]) for words in lines if words[-1] == "kB"}
     return 1024 * (kilobytes[total] - kilobytes["RssFile"] - kilobytes["RssShmem"])

