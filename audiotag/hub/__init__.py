@@ -1,7 +1,9 @@
 """Models on the Hugging Face Hub.
 
-`pull` gives the model folder of a Hub id, from the cache if it is there; `converted` makes one from
-other publishers' weights; `push` uploads a model folder with the card that `card` writes; `cache`
-lists and removes what was downloaded. `client` names models and opens the Hub's client; `failures`
-turns the client's errors into one sentence.
+In: the Hub id of a model, or a model folder. Out: a model folder, or a repository on the Hub.
+
+- `pull` downloads a model; `converted` converts the weights of other publishers; `hashes` checks
+  files; `cache` lists and removes downloaded models.
+- `push` uploads a model folder, with the model card that `card` writes.
+- `client` parses Hub ids and opens the Hub's client; `failures` turns its errors into one sentence.
 """

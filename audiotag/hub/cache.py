@@ -1,7 +1,7 @@
 """Models in the caches of the Hugging Face Hub: listing and removing them.
 
-The Hub's cache holds what was downloaded, a folder for each commit; its assets cache holds what was
-converted from other publishers' weights.
+The Hub's cache holds downloaded models, in one folder for each commit. Its assets cache holds
+models that were converted from other publishers' weights.
 """
 
 import shutil
@@ -25,7 +25,7 @@ SHOWN_COMMIT = 8  # of its 40 digits
 
 @dataclass(frozen=True)
 class CachedModel:
-    """A model in the cache, as of one commit.
+    """One commit of a model in the cache.
 
     Attributes:
         name: `owner/name`; of a published model that is not on the Hub, its name.
@@ -34,8 +34,8 @@ class CachedModel:
         folder: The model folder.
         converted: Model folders made from another publisher's weights, one for each version of
             audiotag.
-        size: Bytes of all its files; those that two commits share count for both.
-        used: When its weights were last read, in seconds since 1970, as the file system knows.
+        size: Bytes of all its files; files that two commits share count for both.
+        used: When its weights were last read, in seconds since 1970, from the file system.
     """
 
     name: str
@@ -48,11 +48,11 @@ class CachedModel:
 
     @property
     def revision(self) -> str:
-        """What to write after `@`."""
+        """The revision to write after `@`."""
         return self.refs[0] if self.refs else self.commit[:SHOWN_COMMIT]
 
     def is_meant(self, wanted: HubId) -> bool:
-        """Whether a Hub id, of any revision unless it has one, means this model."""
+        """Whether a Hub id means this model; a Hub id without a revision means all revisions."""
         is_named = wanted.revision in (None, *self.refs)
         return wanted.name == self.name and (
             is_named or self.commit.startswith(f"{wanted.revision}")
@@ -60,7 +60,7 @@ class CachedModel:
 
 
 def cached_models() -> list[CachedModel]:
-    """The models in the caches that audiotag can use, by name and commit."""
+    """The models in the caches that audiotag can use, ordered by name and commit."""
     converted = defaultdict(list)
     for name, commit, folder in sorted(kept()):
         converted[name, commit].append(folder)
@@ -92,7 +92,7 @@ def remove(repo_id: str) -> int:
     if not models:
         raise HubError(f"{wanted} is not in the cache; audiotag models lists what is")
     downloads = _downloads()
-    # In this repository alone: a copy of it on the Hub has the same commits.
+    # Only in this repository: a copy of it on the Hub has the same commits.
     own = frozenset(repo for repo in downloads.repos if repo.repo_id == wanted.name)
     commits = {revision.commit_hash for repo in own for revision in repo.revisions}
     unwanted = commits.intersection(model.commit for model in models)

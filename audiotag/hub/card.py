@@ -1,4 +1,4 @@
-"""The model card: describes a model folder to the people who find it on the Hub."""
+"""The model card: describes a model to the people who find it on the Hub."""
 
 import math
 import re
@@ -32,7 +32,7 @@ METRICS = {  # figures of an evaluation: their names on the Hub, and for readers
     "accuracy": ("accuracy", "accuracy"),
 }
 DATASET_ID = re.compile(r"[\w.-]+")  # what the Hub accepts as the name of a data set
-# What means something to Markdown, HTML or a table: anywhere, or where a line begins.
+# Characters with a meaning in Markdown, HTML or a table: anywhere, or at the start of a line.
 MARKUP = re.compile(r"[\\`*\[\]<>|&~$#]|(?<!\w)_|_(?!\w)|^[-+=](?=[\s=-]|$)|(?<=^\d)[.)]")
 UNBROKEN = "\N{FULLWIDTH VERTICAL LINE}"  # for a "|", which ends a table's cell even in code
 USE = """\
@@ -87,7 +87,7 @@ def model_card(folder: Path | str, repo_id: str | None = None, license: str | No
 
     Args:
         folder: A model folder or a run folder.
-        repo_id: Hub id that title and examples name.
+        repo_id: Hub id for the title and the examples.
         license: The Hub's name of the weights' licence.
 
     Raises:
@@ -116,7 +116,7 @@ def model_card(folder: Path | str, repo_id: str | None = None, license: str | No
 
 
 def _resolved(config: ModelConfig) -> ModelConfig:
-    """The config with the front end's defaults spelled out."""
+    """The config with all arguments of the front end, defaults too."""
     if {"sample_rate", "n_mels"} <= config.front_end_args.keys():  # as `Model.save` writes it
         return config
     from audiotag.features.front_ends import resolve_arguments  # seconds later, with torch
@@ -150,7 +150,7 @@ def _metadata(
 
 
 def _eval_results(evaluation: Evaluation) -> Iterable[EvalResult]:
-    """The figures as the Hub's model-index has them."""
+    """The figures in the form of the Hub's model-index."""
     for name, figure in _finite(evaluation.figures).items():
         kind, shown = METRICS[name]
         yield EvalResult(
@@ -276,7 +276,7 @@ def _last_row(folder: Path) -> str:
 
 
 def _training(path: Path) -> str:
-    """What the weights were trained from; empty for a folder without a recipe."""
+    """What the training of the weights started from; empty for a folder without a recipe."""
     if not path.is_file():
         return ""
     try:
@@ -287,7 +287,7 @@ def _training(path: Path) -> str:
 
 
 def _origin(recipe: Mapping[str, Any]) -> str:
-    """What a recipe starts from, and its teachers; another version may have written the recipe."""
+    """What a recipe starts from, and its teachers; the recipe may be of another version."""
     model, distill = _section(recipe, "model"), _section(recipe, "distill")
     start = "an image model's weights" if model.get("pretrained") else "random weights"
     for name in _names(model.get("init")):
@@ -310,7 +310,7 @@ def _names(value: Any) -> list[str]:
 
 
 def _last_part(model: str) -> str:
-    """A Hub id as it is; of a path on this machine only the last part."""
+    """A Hub id unchanged; of a path on this machine only the last part."""
     return Path(model).name if model.startswith(("/", "~", ".")) or "\\" in model else model
 
 
@@ -329,19 +329,19 @@ def _arguments(values: Mapping[str, Any]) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text that Markdown shows as it is, wherever it stands in a line."""
+    """Text that Markdown shows unchanged, anywhere in a line."""
     return MARKUP.sub(r"\\\g<0>", _line(text))
 
 
 def _code(text: str) -> str:
-    """Text in a code span, which nothing in it ends."""
+    """Text in a code span; no character in it ends the span."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence, space = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{space}{_line(text).replace('|', UNBROKEN)}{space}{fence}"
 
 
 def _line(text: str) -> str:
-    """Text of one line: what is none is written as an escape."""
+    """Text in one line; unprintable characters become escapes."""
     return "".join(x if x.isprintable() else ascii(x)[1:-1] for x in text)
 
 

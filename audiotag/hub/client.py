@@ -20,7 +20,7 @@ PICKLES = (*CONVERTIBLE, ".bin", ".ckpt", ".pickle", ".pkl")
 
 @dataclass(frozen=True)
 class HubId:
-    """A repository, and its branch, tag or commit; the main branch if that is None."""
+    """A repository, and a branch, tag or commit of it; the main branch if that is None."""
 
     name: str
     revision: str | None = None

@@ -1,4 +1,4 @@
-"""Models in their publishers' own layouts, converted once and kept in the Hub's assets cache."""
+"""Models in other publishers' layouts, converted once and kept in the Hub's assets cache."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from audiotag.models.published.layouts import recognise
 from audiotag.runtime.files import explained
 from audiotag.runtime.version import __version__
 
-# What the client raises for a damaged header.
+# The errors that the client raises for a damaged header.
 HEADER_ERRORS = (SafetensorsParsingError, AttributeError, TypeError)
 REMEDY = "make room, or set HF_HOME to another folder"
 logger = logging.getLogger(__name__)

@@ -35,7 +35,7 @@ STATUSES = {
     412: "{name} has been changed meanwhile; try again",
     429: "the Hub answers no more requests for now; try again in some minutes",
 }
-# What the client raises for an answer of another shape.
+# The errors that the client raises for an answer of an unexpected form.
 MISREAD = (
     *(LookupError, TypeError, AttributeError, ValueError),
     *(RecursionError, httpx.InvalidURL),
@@ -50,23 +50,23 @@ Result = TypeVar("Result")
 
 
 class WrongAnswer(OSError):
-    """An answer that no Hub gives, such as the page of a network that asks to sign in."""
+    """An answer that is not a Hub's, such as the login page of a network."""
 
 
 class AlteredFile(OSError):
-    """A file that is not the one that the Hub's hash is of; it has been removed."""
+    """A file whose hash differs from the Hub's; it has been removed."""
 
 
 def patiently(attempt: Callable[[], Result]) -> Result:
-    """The result of an attempt, which is repeated where it failed for a reason that may pass.
+    """The result of an attempt, which is repeated if it failed for a reason that may pass.
 
-    The client keeps the files that it has transferred, so the next attempt continues from there.
+    The client keeps transferred files, so the next attempt transfers only the others.
     """
     end = time.monotonic() + GIVE_UP
     for wait in WAITS:
         try:
             return attempt()
-        except (httpx.HTTPError, OSError) as error:  # a status is an OSError too
+        except (httpx.HTTPError, OSError) as error:  # HTTP statuses are OSErrors too
             asked = _asked_wait(error)
             pause = wait if asked is None else asked
             is_late = asked is None and time.monotonic() + pause > end
@@ -85,13 +85,13 @@ def _asked_wait(error: Exception) -> float | None:
 @contextmanager
 def transferring() -> Iterator[None]:
     """Turn other errors of the client into the OSErrors that they mean: RuntimeErrors of its Xet
-    part, and what it trips over in an answer of another shape."""
+    part, and errors about an answer of an unexpected form."""
     try:
         yield
-    except OSError:  # of which some are ValueErrors too
+    except OSError:  # some OSErrors are ValueErrors too
         raise
     except MISREAD as error:
-        if isinstance(error.__cause__, BadRequestError):  # what was sent is wrong, not the answer
+        if isinstance(error.__cause__, BadRequestError):  # the request is wrong, not the answer
             raise
         raise WrongAnswer(f"{type(error).__name__}: {error}") from error
     except RuntimeError as error:
@@ -136,12 +136,12 @@ def _kind(error: Exception) -> str:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the same request may well succeed in some seconds."""
+    """Whether the same request may succeed in some seconds."""
     match error:
         case OfflineModeIsEnabled() | httpx.ConnectError() | httpx.ConnectTimeout():
             return False
         case LocalEntryNotFoundError(__cause__=HfHubHTTPError()):
-            return False  # the client has asked often enough
+            return False  # the client has already repeated it
         case HfHubHTTPError():
             status = error.response.status_code
             return status >= 500 or status in PASSING
@@ -159,7 +159,7 @@ def sentence(
     revision: str | None,
     folder: Path | str | None = None,
 ) -> str:
-    """What failed and what to do, without the exception's own text, which is long and has URLs."""
+    """What failed, and the remedy; without the exception's own text, which is long and has URLs."""
     match error:
         case OfflineModeIsEnabled():
             return "HF_HUB_OFFLINE forbids asking the Hub; unset it"
@@ -192,7 +192,7 @@ def _no_hub(api: HfApi) -> str:
 
 
 def _answer(error: HfHubHTTPError, api: HfApi, name: str, revision: str | None) -> str:
-    """What an error status from the Hub means."""
+    """The meaning of an error status from the Hub, and the remedy."""
     page = f"{api.endpoint}/{name}"
     match error:
         case RevisionNotFoundError():

@@ -1,4 +1,4 @@
-"""Files from the Hub, compared with the hashes that it states of them."""
+"""Files from the Hub, compared with the hashes that the Hub states for them."""
 
 import hashlib
 import logging
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def stated_hashes(siblings: Iterable[Any]) -> dict[str, str]:
-    """The hash of each file of a repository, by name: of a large one its SHA-256, else git's."""
+    """The hash of each file of a repository, by name: SHA-256 for large files, else git's."""
     found = {
         file.rfilename: file.blob_id if file.lfs is None else file.lfs.sha256 for file in siblings
     }
@@ -26,13 +26,13 @@ def check_files(folder: Path, names: Iterable[str], stated: Mapping[str, str]) -
     """Compare files of a model folder with their hashes, and remove those that differ.
 
     Args:
-        folder: In the Hub's cache, or anywhere.
-        names: Of the files; those that are not there are left out.
-        stated: Hashes by name. Of a file without one, the cache knows what the Hub stated when it
-            was downloaded: it is the name of the file that holds the bytes.
+        folder: A model folder, in the Hub's cache or elsewhere.
+        names: Names of the files; missing files are ignored.
+        stated: Hashes by name. For a file in the cache without one, the hash is known from the
+            download: it is the name of the file that the link points to.
 
     Raises:
-        AlteredFile: If some differ.
+        AlteredFile: If a file differs.
     """
     altered = [name for name in sorted(names) if _is_altered(folder / name, stated.get(name))]
     for name in altered:

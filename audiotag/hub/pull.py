@@ -1,7 +1,7 @@
 """Downloading a model from the Hugging Face Hub.
 
-The cache is the Hub's own, and so are the variables: HF_TOKEN, HF_HOME, HF_ENDPOINT,
-HF_HUB_OFFLINE. Only the files of a model folder are downloaded, so no pickle ever is.
+The cache and the environment variables are the Hub's own: HF_TOKEN, HF_HOME, HF_ENDPOINT,
+HF_HUB_OFFLINE. Only the files of a model folder are downloaded, so never a pickle.
 """
 
 import logging
@@ -42,7 +42,7 @@ def pull(
 ) -> Path:
     """The folder of a model on the Hub; files that are not in the cache are downloaded.
 
-    A model that others published in a layout that `convert` knows is converted, once. When the Hub
+    A model of another publisher is converted, once, if `convert` knows its layout. If the Hub
     cannot be reached, a copy in the cache is used.
 
     Args:
@@ -71,7 +71,8 @@ def pull(
 
 
 def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
-    """The folder of a model as it is on the Hub now or, if that cannot be reached, in the cache.
+    """The folder of a model as it is on the Hub now; if the Hub cannot be reached, as it is in the
+    cache.
 
     Raises:
         HubError: If neither has it.
@@ -80,7 +81,7 @@ def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
     fetch = partial(_fetched, api, source)
     try:
         return _fetched_again(fetch) if cached else patiently(fetch)
-    except (httpx.HTTPError, OSError) as error:  # a status is an OSError too
+    except (httpx.HTTPError, OSError) as error:  # HTTP statuses are OSErrors too
         if not is_unreachable(error):
             raise
         reason = sentence(error, api, source.name, source.revision)
@@ -93,7 +94,7 @@ def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
 
 
 def _fetched_again(fetch: Callable[[], Path]) -> Path:
-    """What a function fetches that is in the cache already; patiently, if that is damaged."""
+    """The result of a function that finds its files in the cache; repeated if they are damaged."""
     try:
         return fetch()
     except AlteredFile:
@@ -101,7 +102,7 @@ def _fetched_again(fetch: Callable[[], Path]) -> Path:
 
 
 def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None = None) -> Path:
-    """The folder of a model as it is on the Hub now; for another publisher's, of its weights.
+    """The folder of a model as it is on the Hub now; for another publisher's, that of its weights.
 
     Raises:
         HubError: If it has no known layout, before its weights are downloaded.
@@ -145,7 +146,7 @@ def _download(api: HfApi, source: HubId, name: str) -> Path:
 def _snapshot(
     api: HfApi, source: HubId, local_dir: Path | str | None = None, local_files_only: bool = False
 ) -> Path:
-    """Download a model's files; on a terminal, progress is shown meanwhile."""
+    """Download a model's files; progress is shown on a terminal."""
     bars: list[tqdm] = []
 
     class Bar(tqdm):  # closed below: the client leaves its bars where other text is printed next
@@ -179,7 +180,7 @@ def _cached(api: HfApi, source: HubId) -> Path | None:
 
 
 def _lacking(source: HubId, names: Collection[str]) -> str:
-    """The message for a repository without weights that can be used."""
+    """The message for a repository without usable weights."""
     lacking = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if name not in names]
     message = f"{source} is not an audiotag model: it has no {' and no '.join(lacking)}"
     pickles = sorted((x for x in names if x.endswith(PICKLES)), key=_is_inconvertible)
@@ -201,7 +202,7 @@ def _is_inconvertible(name: str) -> bool:
 
 
 def _verify(api: HfApi, source: HubId, local_dir: Path | str | None) -> None:
-    """Raise a HubError naming the files whose hash is not the Hub's."""
+    """Raise a HubError that names the files whose hashes differ from the Hub's."""
     found = api.verify_repo_checksums(source.name, revision=source.revision, local_dir=local_dir)
     damaged = [(found.verified_path / file["path"]).resolve() for file in found.mismatches]
     if damaged:

@@ -1,4 +1,4 @@
-"""Uploading a model folder to the Hugging Face Hub: only the files that others may have."""
+"""Uploading a model folder to the Hugging Face Hub, without private files."""
 
 import re
 import tempfile
@@ -32,10 +32,10 @@ from audiotag.runtime.files import replaced
 from audiotag.runtime.version import __version__
 
 TOKEN_IN_TEXT = re.compile(rb"hf_[A-Za-z0-9]{30,}")
-# All but the last part of a quoted absolute path.
+# All except the last part of a quoted absolute path.
 FOLDERS = re.compile(r'"(?:~[^"\\/\n]*|[A-Za-z]:)?[\\/](?:[^"\n]*[\\/])?(?=[^"\\/\n])')
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-Contents = dict[str, Path | bytes]  # by names in the repository; large files as paths
+Contents = dict[str, Path | bytes]  # by name in the repository; large files as paths
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Push:
     """What a push sent, or would send.
 
     Attributes:
-        files: Names in the repository and sizes in bytes.
+        files: Sizes in bytes by names in the repository.
         card: Text of the model card.
         url: Page of the model or of the pull request; None after a dry run.
     """
@@ -77,29 +77,29 @@ def push(
     license: str | None = None,
     dry_run: bool = False,
 ) -> Push:
-    """Upload a model folder: config, weights, ONNX file, card, and a run's records of itself.
+    """Upload a model folder: config, weights, ONNX file, model card, and the records of a run.
 
-    A card is written for a folder that has none. Of absolute paths in the recipe only the last part
-    is sent. Files that an interrupted push has sent are not sent again.
+    If the folder has no card, one is written. Absolute paths in the recipe are shortened to their
+    last part. Files that an interrupted push has sent are not sent again.
 
     Args:
         folder: A model folder or a run folder.
         repo_id: `owner/name`; made if it does not exist.
-        private: Whether a repository that is made is private.
+        private: Whether a new repository is private.
         revision: Branch to commit to, made if it does not exist; main unless given.
         tag: Name to give to the commit.
         commit_message: First line of the commit.
         create_pr: Open a pull request instead of committing.
-        token: Instead of HF_TOKEN or the one of `hf auth login`.
+        token: Token to use instead of HF_TOKEN or that of `hf auth login`.
         folded: Send the folded weights, in half precision: for use, not for training.
         license: The Hub's name of the weights' licence, such as "mit"; without it the card says
             that there is none.
-        dry_run: Send nothing, and do not ask the Hub.
+        dry_run: Send nothing, and make no request to the Hub.
 
     Raises:
-        ModelError: If the folder does not hold a model, or one that cannot be saved folded.
-        HubError: If the Hub refuses, the repository holds another library's model, or a file holds
-            a token or names a folder of this machine.
+        ModelError: If the folder does not hold a model, or its model cannot be saved folded.
+        HubError: If the Hub refuses, the repository holds another library's model, or a file
+            contains a token or names a folder of this machine.
     """
     target = check_options(repo_id, revision, tag, create_pr, license)
     with ExitStack() as stack:
@@ -122,7 +122,7 @@ def check_options(
     """The repository and branch to push to; arguments as of `push`.
 
     Raises:
-        HubError: If an argument is impossible, or two exclude each other.
+        HubError: If an argument is invalid, or two exclude each other.
     """
     target = HubId.parse(repo_id, revision)
     if create_pr and (target.revision or tag):
@@ -138,7 +138,7 @@ def check_options(
 
 
 def _folded(folder: Path, place: Path) -> Path:
-    """A copy, in `place`, of a model folder with its weights folded."""
+    """A copy of a model folder, in `place`, with folded weights."""
     import torch
 
     from audiotag.models.model import Model
@@ -146,7 +146,7 @@ def _folded(folder: Path, place: Path) -> Path:
     tagger = Model.load(folder).fold()
     tagger.config = replace(tagger.config, folded=True)
     tagger.save(place, torch.float16)
-    Model.load(place)  # raises what would keep others from loading it
+    Model.load(place)  # raises an error if it cannot be loaded
     for name in (ONNX_FILE, CARD_FILE, *RUN_FILES):
         if (folder / name).is_file():
             with replaced(place / name, sync=False) as file:
@@ -155,7 +155,7 @@ def _folded(folder: Path, place: Path) -> Path:
 
 
 def _contents(folder: Path, target: HubId, license: str | None) -> Contents:
-    """The files to send, by their names."""
+    """The files to send, by name."""
     from audiotag.models.evaluation_record import read_evaluation
 
     _refuse_links(folder)
@@ -170,7 +170,7 @@ def _contents(folder: Path, target: HubId, license: str | None) -> Contents:
     if RECIPE_FILE in contents:
         contents[RECIPE_FILE] = _without_folders(_text(contents[RECIPE_FILE])).encode()
     if (evaluation := read_evaluation(folder)) is not None:
-        # It names the model as it was called on the command line.
+        # It contains the model's name from the command line, which may be a path.
         named = replace(evaluation, model=target.name)
         contents[EVALUATION_FILE] = f"{named.to_json()}\n".encode()
     for name, content in contents.items():
@@ -191,8 +191,8 @@ def _card(folder: Path, target: HubId, license: str | None) -> str:
 
 
 def _check_model(folder: Path) -> None:
-    """Raise a ModelError for a folder without a model; where torch is installed, also for one whose
-    weights do not fit its config."""
+    """Raise a ModelError for a folder without a model; if torch is installed, also for a folder
+    whose weights do not fit its config."""
     if find_spec("torch") is None:
         count_parameters(folder, read_config(folder))
         return
@@ -215,12 +215,12 @@ def _refuse_links(folder: Path) -> None:
 
 
 def _without_folders(text: str) -> str:
-    """TOML in which strings that are absolute paths are cut to their last part."""
+    """The TOML text with absolute paths in strings shortened to their last part."""
     return FOLDERS.sub('"', text)
 
 
 def _refuse_private(text: bytes, path: Path) -> None:
-    """Refuse a text that holds a token or names a folder of this machine.
+    """Refuse a text that contains a token or names a folder of this machine.
 
     Raises:
         HubError: If it does.
@@ -244,14 +244,14 @@ def _size(content: Path | bytes) -> int:
 
 
 def _commit(api: HfApi, target: HubId, contents: Contents, how: _Commit) -> str:
-    """Send the files in one commit; returns the page to look at."""
+    """Send the files in one commit; returns the address of the page that shows it."""
     if not (api.token or get_token()):
         raise HubError(f"pushing to {target.name} needs a token; {TOKEN_HINT}")
     files = [CommitOperationAdd(name, content) for name, content in contents.items()]
     send = partial(_send, api, target, files, how)
     with explained(api, target.name, target.revision):
         patiently(partial(_prepare, api, target, how))
-        # A pull request is not tried again: each request that arrives opens one.
+        # A pull request is sent only once: each attempt that arrives would open one.
         commit = send() if how.create_pr else patiently(send)
         if how.tag:
             tag = partial(api.create_tag, target.name, tag=how.tag, revision=commit.oid)
@@ -286,7 +286,7 @@ def _prepare(api: HfApi, target: HubId, how: _Commit) -> None:
 def _send(
     api: HfApi, target: HubId, files: Sequence[CommitOperationAdd], how: _Commit
 ) -> CommitInfo:
-    """Commit the files; those that are on the Hub already are not uploaded again."""
+    """Commit the files; files that are on the Hub already are not uploaded again."""
     try:
         with transferring():
             return api.create_commit(
