@@ -1,30 +1,30 @@
 """Audio tagging with DCLS.
 
 - `tag(audio)`: the tags of a recording: a path, a file object, bytes, or an array of samples.
-- `tag_many(paths)`: those of many files, as they come.
-- `embed(audio)`: its embeddings.
-- `labels()`: the classes that the embedded model knows.
-- `load_tagger()`: a model in torch, a `Tagger`, to look into, to change and to share; without
-  torch, one that tags.
+- `tag_many(paths)`: the tags of many files, one result at a time.
+- `embed(audio)`: the embeddings of a recording.
+- `labels()`: the classes of the embedded model.
+- `load_tagger()`: a model in torch (a `Tagger`), to inspect, change and share. Without torch
+  installed, a model that can only tag.
 
-Where to look, from what users meet down to what everything rests on:
+The rooms of the package, from the command line down; each may import only rooms below it:
 
 - `cli`: what does a command take, print and return?
 - `benchmarks`: how fast is a model here, and how much memory does it take?
 - `training`: how does a recipe become a trained model?
-- `evaluation`: how good is a model, and is it better than another one?
+- `evaluation`: how good is a model, and is it better than another?
 - `data`: how do labelled recordings become a data set, and how is it read?
 - `tagging`: how do files become tags, and in what format are they written?
-- `hub`: how does a model get to the Hugging Face Hub, and from it?
-- `models`: what is in a model folder, and how does it become something that computes?
-- `backbones`: what networks are there, and what is each called?
+- `hub`: how is a model downloaded from the Hugging Face Hub, and uploaded to it?
+- `models`: what is in a model folder, and how does it become a model that computes?
+- `backbones`: what networks are there?
 - `layers`: how does a convolution with learnable spacings work, and how is it folded?
 - `features`: how does a waveform become a log-mel map?
 - `audio`: how does a file become a waveform, and how is that cut into windows?
-- `architectures`: what is each backbone called, known without torch?
+- `architectures`: what are the names of the backbones?
 - `label_set`: what are the classes of a model?
-- `runtime`: how are files, devices, processes and memory of the machine used?
-- `errors`: what can go wrong that a user can put right?
+- `runtime`: how are the machine's files, devices, processes and memory used?
+- `errors`: what errors can a user fix?
 """
 
 import os
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 # what is run to its maker. It looks when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __all__ = ["Tagger", "__version__", "embed", "labels", "load_tagger", "tag", "tag_many"]
-# Imported when they are asked for: torch takes seconds, and `audiotag --help` must stay instant.
+# Imported on first use: torch takes seconds, and `audiotag --help` must stay instant.
 LAZY = {
     "Tagger": "audiotag.tagging.tagger",
     "embed": "audiotag.tagging.from_python",

@@ -1,6 +1,6 @@
-"""The names of the audio backbones, known without the seconds that importing torch takes.
+"""The names of the audio backbones, without importing torch, which takes seconds.
 
-`audiotag.backbones` registers them in timm, and can only be imported where torch and timm are.
+`audiotag.backbones` registers them in timm; importing it needs torch and timm.
 """
 
 ARCHITECTURES = (  # in alphabetical order

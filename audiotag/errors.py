@@ -2,7 +2,7 @@
 
 
 class AudioTagError(Exception):
-    """Base of all errors of the input or the machine; the command line prints it as one line."""
+    """Base class of errors of the input or the machine; the command line prints one line."""
 
 
 class AudioError(AudioTagError):

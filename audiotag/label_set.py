@@ -12,13 +12,13 @@ from audiotag.errors import ModelError
 
 ONTOLOGY_FILE = "audioset.tsv"
 MAX_NAME = 1_000  # characters
-# Unicode's categories of characters that no name of a sound has: controls, which a terminal obeys,
-# halves of characters, and ends of lines and paragraphs.
+# Unicode's categories of characters that no name of a sound has: control characters, which act on a
+# terminal; surrogates; ends of lines and paragraphs.
 UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
-# They turn the direction of writing, and with it what a line seems to say.
+# They change the direction of writing, and so can change what a line seems to say.
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 NEGATIVES = ("background", "noise", "none")  # what people call recordings of none of the labels
-NEAR = 3  # names that are suggested at most
+NEAR = 3  # most names to suggest
 
 
 @dataclass(frozen=True)
@@ -69,20 +69,22 @@ class Labels:
         return self._index[name]
 
     def above(self, index: int) -> list[int]:
-        """Positions of the classes of this set that are above one in AudioSet's ontology, rising;
-        none above a class without a machine id, or with one that the ontology does not have."""
+        """Positions, in rising order, of the classes of this set that are above one in AudioSet's
+        ontology. None for a class without a machine id, or with one not in the ontology."""
         places = self._places()
         return sorted(places[mid] for mid in ancestors(self._labels[index].mid) if mid in places)
 
     def within(self, names: Iterable[str]) -> list[int]:
-        """Positions of the classes that names stand for, rising: each with all that is below it in
-        AudioSet's ontology, which also has names above the classes, such as Human sounds.
+        """Positions, in rising order, of the classes that names stand for.
+
+        A name stands for its class and for all classes below it in AudioSet's ontology. The
+        ontology also has names that are not classes, such as Human sounds.
 
         Args:
             names: Labels, in upper or lower case, or machine ids.
 
         Raises:
-            ValueError: If one is unknown or has no class here; says which are near.
+            ValueError: If a name is unknown or has no class here; suggests similar names.
         """
         found: set[int] = set()
         for name in names:
@@ -99,7 +101,7 @@ class Labels:
         return sorted(found)
 
     def near(self, name: str) -> list[str]:
-        """Names that may be meant, at most three: those that hold it, then those spelt like it."""
+        """At most three similar names: first those that contain it, then those spelt like it."""
         lower = {label.name.lower(): label.name for label in self._labels}
         holding = sorted((x for x in lower if name.lower() in x), key=len)
         alike = difflib.get_close_matches(name.lower(), lower, NEAR)
@@ -133,7 +135,7 @@ class Labels:
 
 
 def is_negative(name: str) -> bool:
-    """Whether a name, in any case, says that a recording has none of the labels."""
+    """Whether a name, in upper or lower case, means that a recording has none of the labels."""
     return name.strip().casefold() in NEGATIVES
 
 
@@ -151,7 +153,7 @@ def _check(label: Label) -> None:
 
 
 def is_line(text: str) -> bool:
-    """Whether a text has no control characters, ends of lines or turns of direction."""
+    """Whether a text has no control characters, ends of lines or changes of direction."""
     if text.isascii():
         return text.isprintable()
     return not any(x in TURNING or unicodedata.category(x) in UNPRINTABLE for x in text)
@@ -166,7 +168,7 @@ def _ascii(name: object) -> str:
 
 
 def _mid_of(name: str) -> str | None:
-    """Machine id of a name of the ontology, in upper or lower case; None if it has none such."""
+    """Machine id of a name in the ontology, in upper or lower case; None if it is not there."""
     if name in _ontology():
         return name
     rows = _ontology().values()
@@ -174,8 +176,8 @@ def _mid_of(name: str) -> str | None:
 
 
 def paths_to(mid: str | None) -> list[tuple[str, ...]]:
-    """Names of all that leads to a class in the ontology, from the top, the class itself left out;
-    one for each way, none for a root or what the ontology does not have."""
+    """The paths from the roots of the ontology to a class: names of all classes above it, from the
+    top down. Empty for a root, and for a class that is not in the ontology."""
     if mid is None or mid not in _ontology():
         return []
     ways = []
@@ -185,10 +187,10 @@ def paths_to(mid: str | None) -> list[tuple[str, ...]]:
 
 
 def parents(mid: str) -> tuple[Label, ...]:
-    """Direct parents of an AudioSet class in the ontology; none for a root.
+    """Direct parents of an AudioSet class in the ontology; empty for a root.
 
     Raises:
-        KeyError: If the ontology has no such machine id.
+        KeyError: If the machine id is not in the ontology.
     """
     ontology = _ontology()
     above = ontology[mid]["parents"].split(",")
@@ -197,7 +199,7 @@ def parents(mid: str) -> tuple[Label, ...]:
 
 @cache
 def ancestors(mid: str | None) -> frozenset[str]:
-    """Machine ids of all that is above a class in the ontology; none of what it does not have."""
+    """Machine ids of all classes above one in the ontology; empty if it is not in the ontology."""
     if mid is None or mid not in _ontology():
         return frozenset()
     found = {label.mid for label in parents(mid) if label.mid is not None}
