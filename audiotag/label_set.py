@@ -143,7 +143,8 @@ def _check(label: Label) -> None:
     """Raise a ModelError if a name, or a machine id, is not a line of text."""
     if label.mid is not None and not _is_name(label.mid):
         raise ModelError(
-            f"label {_ascii(label.name)} has the mid {_ascii(label.mid)}, which is no line of text"
+            f"label {_ascii(label.name)} has the mid {_ascii(label.mid)}, which "
+            "is not a line of text"
         )
     if not _is_name(label.name):
         raise ModelError(

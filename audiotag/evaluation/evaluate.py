@@ -141,7 +141,7 @@ def _check_folders(models: tuple[str, ...]) -> None:
         if not Path(model).is_dir():
             raise ValueError(
                 "--save, --fit-thresholds and --calibrate write into a model folder, and "
-                f"{model} is none; get one with audiotag pull or train"
+                f"{model} is not one; get one with audiotag pull or train"
             )
 
 

@@ -47,12 +47,12 @@ def plot_kernels(stages: Sequence[StageElements], name: str, path: Path) -> None
         kernel = _draw_kernel(column[1], stage, reach)
     if widths:
         _draw_widths(axes[2], widths)
-    figure.colorbar(positions, ax=axes[0], label="elements, relative to the most")
-    figure.colorbar(kernel, ax=axes[1], label="mean |kernel|, relative to the most")
+    figure.colorbar(positions, ax=axes[0], label="elements, relative to the maximum")
+    figure.colorbar(kernel, ax=axes[1], label="mean |kernel|, relative to the maximum")
     size = "x".join(map(str, stages[0].size))
     shown = "elements, the kernels they make" + (", and their widths" if widths else "")
     figure.suptitle(
-        f"{name}: {shown}; {size} cells, dashed the {BASELINE}x{BASELINE} of a usual kernel",
+        f"{name}: {shown}; {size} cells, dashed: the {BASELINE}x{BASELINE} of a usual kernel",
         fontsize=11,
     )
     for row in axes[:2]:

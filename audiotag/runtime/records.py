@@ -30,7 +30,7 @@ def read_record(cls: type[Record], values: Any, **known: Any) -> Record:
     kinds = typing.get_type_hints(cls)
     for name, value in values.items():
         if name not in own:
-            raise ValueError(f"{shown(name)} is no part of a {cls.__name__}")
+            raise ValueError(f"{shown(name)} is not a part of {cls.__name__}")
         if name not in known and not _fits(value, kinds[name]):
             raise ValueError(f"{name} is {shown(value)}")
     needed = [x.name for x in own.values() if x.default is x.default_factory is MISSING]

@@ -220,7 +220,7 @@ def test_weights_of_another_type_are_refused(folder):
 def test_labels_are_lines_of_text(name):
     with pytest.raises(ModelError, match="is not a line of text"):
         Labels(["ok", name])
-    with pytest.raises(ModelError, match="is no line of text"):
+    with pytest.raises(ModelError, match="is not a line of text"):
         Labels([Label("ok", name)])
 
 

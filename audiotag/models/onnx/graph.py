@@ -40,7 +40,7 @@ def check_graph(content: bytes, source: str) -> None:
         raise ModelError(unreadable(source)) from error
     if problem is not None:
         raise ModelError(
-            f"{source}: {problem}, as no file of audiotag export; make it again with "
+            f"{source}: {problem}, unlike every file of audiotag export; make it again with "
             "audiotag export"
         )
 
@@ -83,7 +83,7 @@ def _in_node(node: int | memoryview) -> Iterator[str]:
         if number == OPERATOR and isinstance(value, memoryview):
             name = ascii(bytes(value[:40]).decode("utf-8", "replace"))
         elif number == DOMAIN and value not in DOMAINS:
-            yield f"asks for the operator {name} of a library"
+            yield f"needs the operator {name} of a library"
         elif number == ATTRIBUTE:
             yield from _in_attribute(value, name)
 
