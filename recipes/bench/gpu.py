@@ -1,13 +1,13 @@
-"""Whether the GPU's kernels are right, and how fast layers and models are with them, in one call.
+"""Check the GPU kernels, and measure how fast layers and models are with them.
 
-    python recipes/bench/gpu.py                      everything, one table
-    python recipes/bench/gpu.py --json > gpu.json    the same for a program
-    python recipes/bench/gpu.py --sections checks    one of checks, layers and models
-    python recipes/bench/gpu.py --device cpu --quick what can be tried without a GPU, in seconds
+    python recipes/bench/gpu.py                      everything, as a table
+    python recipes/bench/gpu.py --json > gpu.json    the same as JSON
+    python recipes/bench/gpu.py --sections checks    one section: checks, layers or models
+    python recipes/bench/gpu.py --device cpu --quick the parts that need no GPU, in seconds
 
 Checks compare with conv2d in float64. Layers and models are timed in turn; times are medians, by
-CUDA events. Each row is also written to standard error as soon as it is known. What runs out of
-memory or does not compile is a row that says so.
+CUDA events. Each row is also written to standard error as soon as it is known. If a measurement
+runs out of memory or does not compile, its row says so.
 """
 
 import argparse
@@ -70,14 +70,14 @@ class Scope:
     Attributes:
         device: "cuda" or "cpu".
         warm_ups: Calls before anything is timed.
-        runs: Times that each is measured, in turn with its rivals.
-        run_seconds: Time that calls are repeated for in one measurement.
-        most_seconds: Time after which no further measurement of a slow work begins.
+        runs: How often each is measured, in turn with the others.
+        run_seconds: How long calls are repeated in one measurement.
+        most_seconds: Time after which a slow call is not measured again.
         batches: Batch sizes.
         layers: Channels, height and width of maps.
         odd: The same, with kernel height and width, of further checks.
-        families: Names of architectures with a gap for the method.
-        model_args: Further arguments of the models.
+        families: Names of architectures with a placeholder for the kind of convolution.
+        model_args: Other arguments of the models.
         seconds: Length of a clip.
     """
 
@@ -110,17 +110,17 @@ QUICK = Scope(
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; what does not apply is None.
+    """One line of the table; values that do not apply are None.
 
     Attributes:
         what: "check", or the work that is timed.
         where: Layer or model, batch and type.
-        way: What does it.
+        way: The implementation.
         error: Largest relative error of output and gradients.
         ms: Median time of a call.
         per_second: Clips a second.
         ratio: Speed over the baseline's, which has a 7x7 kernel.
-        peak_mib: Memory at its peak beyond what was held before.
+        peak_mib: Peak memory in MiB, above the memory in use before.
         note: "ok", "WRONG", or what went wrong.
     """
 
@@ -172,7 +172,7 @@ def _error(
     channels, height, width, kh, kw = shape
     maps = (CHECK_BATCH, channels, height, width)
     sizes = (maps, (channels, 1, kh, kw), (channels,), maps)
-    # Rounded first, so that only what is computed differs.
+    # Inputs are rounded first, so that only the computation differs.
     given = [torch.randn(size, device=device).to(dtype) for size in sizes]
     given = [v.contiguous(memory_format=layout) if v.shape == maps else v for v in given]
     exact = [v.double().requires_grad_() for v in given[:3]]
@@ -190,7 +190,7 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def layer_rows(scope: Scope) -> Iterator[Row]:
-    """Times of one convolution, forward and both gradients, in every way there is."""
+    """Times of one convolution, forward and both gradients, with every implementation."""
     dtype = torch.bfloat16
     for batch in scope.batches:
         for channels, height, width in scope.layers:
@@ -213,7 +213,7 @@ def layer_rows(scope: Scope) -> Iterator[Row]:
 
 
 def _kernels(x: Tensor, side: int) -> Tensor:
-    """Random kernels (C, 1, kh, kw) for maps, cropped to what can meet them."""
+    """Random kernels (C, 1, kh, kw) for maps, cropped to the part that can overlap them."""
     weight = torch.randn(x.shape[1], 1, side, side, device=x.device, dtype=x.dtype)
     return crop_kernel(weight, x.shape[-2], x.shape[-1]).contiguous()
 
@@ -284,7 +284,7 @@ def _models(family: str, setting: Setting, scope: Scope) -> dict[str, Work]:
 
 
 class Later:
-    """A model's work that is set up when it is first called, where failures are caught."""
+    """The work of a model, set up on its first call, where errors are caught."""
 
     def __init__(self, work: ModelWork) -> None:
         self.work = work
@@ -395,7 +395,7 @@ def cell(value: object) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Rows in columns as wide as what they hold."""
+    """The rows as text, in aligned columns."""
     names = [field.name for field in fields(Row)]
     lines = [names, *([cell(getattr(row, name)) for name in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -409,7 +409,7 @@ SECTIONS = {"checks": check_rows, "layers": layer_rows, "models": model_rows}
 
 
 def main() -> int:
-    """Run the sections that are asked for; 1 if a check is wrong or could not be made."""
+    """Run the chosen sections; returns 1 if a check failed or could not be made."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--quick", action="store_true", help="tiny shapes, to try the script")
@@ -419,7 +419,7 @@ def main() -> int:
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("no CUDA device; give --device cpu --quick to try the script")
     torch.manual_seed(0)
-    torch.backends.cudnn.benchmark = True  # what torch does best is what is compared with
+    torch.backends.cudnn.benchmark = True  # the baseline is torch at its fastest
     scope = replace(QUICK if options.quick else Scope(), device=options.device)
     rows = []
     for section in options.sections:

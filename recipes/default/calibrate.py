@@ -1,17 +1,17 @@
 """Fit the default's calibration and thresholds on labelled sounds that it was not trained on, and
-print how far its scores can be believed and what it shows.
+print how reliable its scores are and how many tags it shows.
 
     python recipes/default/calibrate.py RUN LABELLED ESC10 TEACHER [--with NAME=MODEL]...
 
-LABELLED is the table of `dev_labels.py`, ESC10 one with the columns path and label. Right is what a
-recording's label says, what is above it in AudioSet's ontology, and what the teacher scores
-`HEARD` or more: recordings hold more than their labels say.
+LABELLED is the table of `dev_labels.py`, ESC10 a table with the columns path and label. A tag is
+right if it is a label of the recording, is above one in AudioSet's ontology, or has a score of
+`HEARD` or more from the teacher: recordings contain more than their labels say.
 
-The calibration is one line for all classes, fitted on LABELLED. In its figures each source has the
-line that the other sources give. Every class is shown from the same calibrated score on, the lowest
-at which no table gets more than `TAGS` tags a recording, but for the most general names
-(`GENERAL_BELOW`), from `GENERAL_FROM` on: they say little, and stand beside a better one. What pure
-noise is scored is no tag either: only the names of noise keep thresholds below that.
+The calibration is the same for all classes, fitted on LABELLED. For its figures, each source is
+calibrated by a fit on the other sources. All classes have the same threshold, the lowest at which
+no table gets more than `TAGS` tags a recording, with two exceptions. The most general names
+(`GENERAL_BELOW`) have `GENERAL_FROM`: they say little, and usually come with a more specific name.
+And thresholds lie above the scores of pure noise, except those of names for noise.
 
 Both are written into RUN, the figures into its calibration.json. Each `--with` prints the same
 tables of another model, fitted in the same way, without writing anything.
@@ -42,8 +42,8 @@ from audiotag.tagging.open import open_engine
 from audiotag.tagging.tag import TagOptions, tag_files
 
 CALIBRATION_FILE = "calibration.json"
-HEARD = 0.3  # of the teacher's scores; of its tags from there on ESC-10 calls 86 in 100 right
-TAGS = 3.1  # a recording, on the table that gets most
+HEARD = 0.3  # a score of the teacher; on ESC-10, 86 of 100 tags from this score up are right
+TAGS = 3.1  # a recording, on the table that gets the most
 TOP = 5  # tags that `audiotag tag` shows at most
 GENERAL_BELOW, GENERAL_FROM = 12, 0.5  # classes below a name in the ontology; score
 LEVELS = np.geomspace(0.01, 0.9, 200)
@@ -53,7 +53,7 @@ NOISE_NAMES = ("Silence", "Noise", "White noise", "Pink noise", "Static")
 NOISE_SLOPES = (0.0, 1.0, 2.0)  # of the spectrum of the power: white, pink, brown
 NOISE_LEVELS = tuple(float(x) for x in range(-90, 0, 10))  # RMS, dB
 NOISE_SECONDS = (1.0, 3.0, 10.0)  # silence follows what is shorter than a model takes
-NOISE_DRAWS = 4  # one is scored up to a tenth higher than another
+NOISE_DRAWS = 4  # scores of different draws differ by up to a tenth
 NOISE_MARGIN = 1.1  # of a threshold over a score of noise
 
 
@@ -65,7 +65,7 @@ class Sounds:
         paths: The files.
         groups: Package or repository of each.
         named: What the labels say, (N, 527) bool.
-        above: The same with all that is above it in the ontology.
+        above: The same, with all classes above them in the ontology.
     """
 
     paths: tuple[Path, ...]
@@ -95,7 +95,7 @@ def read_sounds(path: Path) -> Sounds:
 
 
 def own_scores(engine: Engine, paths: Sequence[Path]) -> np.ndarray:
-    """Scores (N, 527) of files as `audiotag tag` has them, but not calibrated."""
+    """Scores (N, 527) of files as in `audiotag tag`, but not calibrated."""
     assert isinstance(engine, Configured)
     engine.config = replace(engine.config, calibration=None)
     values = np.zeros((len(paths), len(engine.labels)))
@@ -108,13 +108,13 @@ def own_scores(engine: Engine, paths: Sequence[Path]) -> np.ndarray:
 
 
 def as_scores(name: str, values: np.ndarray, right: np.ndarray) -> Scores:
-    """Scores and what is right, as `fit_calibration` takes them."""
+    """Scores, and which are right, in the form that `fit_calibration` takes."""
     keys = tuple(str(i) for i in range(len(values)))
     return Scores(name, "labelled sounds", None, None, Labels.audioset(), keys, right, values)
 
 
 def across_sources(scores: Scores, groups: Sequence[str]) -> np.ndarray:
-    """Calibrated scores, those of each source by the line that the others give."""
+    """Calibrated scores; each source is calibrated by a fit on the others."""
     largest_first = sorted(set(groups), key=lambda group: (-groups.count(group), group))
     fold = np.array([largest_first.index(group) % FOLDS for group in groups])
     values = np.empty_like(scores.values)
@@ -144,7 +144,7 @@ def noise_scores(engine: Engine) -> np.ndarray:
 
 
 def thresholds_at(level: float, noise: np.ndarray) -> np.ndarray:
-    """Thresholds (527,) of calibrated scores; `noise` (527,) is what noise is scored."""
+    """Thresholds (527,) of calibrated scores; `noise` (527,) are the scores of noise."""
     audioset = Labels.audioset()
     below = np.zeros(len(audioset), int)
     for i in range(len(audioset)):
@@ -155,7 +155,7 @@ def thresholds_at(level: float, noise: np.ndarray) -> np.ndarray:
 
 
 def shown(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """What `audiotag tag` shows of scores (N, 527), guesses too, (N, 527) bool."""
+    """The tags (N, 527) bool that `audiotag tag` shows for scores (N, 527), guesses too."""
     lowest = np.sort(values, 1)[:, [-TOP]]
     heard = (values >= thresholds) & (values >= lowest)
     guess = ~heard.any(1)
@@ -164,7 +164,7 @@ def shown(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 
 def figures(values: np.ndarray, thresholds: np.ndarray, named: np.ndarray, right: np.ndarray):
-    """What is shown of recordings: by name, the figures of a table's row."""
+    """Figures of the tags that are shown, by name: a row of a table."""
     heard = shown(values, thresholds)
     return {
         "tags": heard.sum(1).mean(),
@@ -200,7 +200,7 @@ def fit(
     teacher: dict[str, np.ndarray],
     noise: np.ndarray,
 ) -> Fitted:
-    """Fit and print; scores by table, "labelled" and "esc10", and those of noise, as they are."""
+    """Fit and print. Scores are not calibrated, by table: "labelled" and "esc10"; and of noise."""
     right = {key: x.above | (teacher[key] >= HEARD) for key, x in tables.items()}
     labelled = as_scores(name, own["labelled"], right["labelled"])
     line = fit_calibration(labelled, least_positives=None)
@@ -226,7 +226,7 @@ def fit(
 
 
 def print_reliability(table: str, before: Sequence[Bin], after: Sequence[Bin]) -> None:
-    """How many tags are right, by their scores as they are and calibrated."""
+    """Print how many tags are right, by their scores before and after calibration."""
     print(f"{table}: score, tags and right before, tags and right after")
     for old, new in zip(before, after, strict=True):
         cells = old.tags, f"{old.right:.2f}", new.tags, f"{new.right:.2f}"

@@ -14,9 +14,9 @@ the repositories say of their licences and authors), `OUT/index` (what was found
     split  train or dev, by source        group        the package or repository
     start, end   seconds; both empty where the clip is the whole file
 
-A second run repeats nothing that is done: to take a source anew, delete its file in `OUT/index`.
-`held_out.txt` lists the freesound.org numbers of the recordings the default model is tested on
-(ESC-10) and of the rest of ESC-50: a sound whose file name holds one of them is not used. To take
+A second run skips sources that are done: to read a source again, delete its file in `OUT/index`.
+`held_out.txt` lists the freesound.org numbers of the recordings that the default model is tested on
+(ESC-10) and of the rest of ESC-50: a sound with one of them in its file name is not used. To clone
 repositories from elsewhere, give git another address:
 `git config --global url.MIRROR.insteadOf https://github.com/`.
 """
@@ -61,10 +61,10 @@ CREDITS_SUFFIXES = frozenset(("", ".md", ".txt", ".yml", ".json"))
 class Source:
     """A row of packages.tsv or, with a commit, of repositories.tsv.
 
-    `test` sources only serve to keep their sounds out. A sound whose path contains a word of
-    `without` is not used, nor a repository's if its path matches none of the patterns `paths`,
-    where `*` stands for any characters and `?` for one, such as a space. A table gives the patterns
-    themselves, or `@` and the name of a file of them, one a line.
+    `test` sources are listed only to keep their sounds out. A sound whose path contains a word of
+    `without` is not used. A sound of a repository is only used if its path matches one of the
+    patterns `paths`, where `*` stands for any characters and `?` for one, such as a space. A table
+    holds the patterns themselves, or `@` and the name of a file with one pattern a line.
     """
 
     name: str
@@ -144,7 +144,7 @@ def download(package: str, debs: Path) -> Path:
 
 
 def deb_sounds(deb: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the bytes of each sound in a .deb, archives inside it opened."""
+    """Yield the name and the bytes of each sound in a .deb, also those in archives inside it."""
     command = ["dpkg-deb", "--fsys-tarfile", str(deb)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -209,12 +209,12 @@ def check_out(source: Source, folder: Path) -> list[str]:
     names = [name for name in names if wanted(source, name) or tells_licence(name)]
     patterns = ("/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", name) for name in names)
     git(folder, "sparse-checkout", "set", "--no-cone", "--stdin", given="\n".join(patterns))
-    git(folder, "checkout", "--quiet", "FETCH_HEAD")  # brings the files of the patterns in one go
+    git(folder, "checkout", "--quiet", "FETCH_HEAD")  # fetches all files of the patterns at once
     return names
 
 
 def repository_sounds(source: Source, out: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the bytes of each sound of a repository, archives in it opened.
+    """Yield the name and the bytes of each sound of a repository, also those in archives in it.
 
     The files that name licences and authors are left in `out/licences`.
     """
@@ -314,14 +314,14 @@ def write_csv(path: Path, header: list[str], rows: Iterable[list[str]]) -> None:
 
 
 def fetched(source: Source, out: Path) -> Iterator[tuple[str, bytes]]:
-    """Return the names and the bytes of a source's sounds, downloaded as it has to be."""
+    """Return the names and the bytes of a source's sounds, downloading them."""
     if source.commit:
         return repository_sounds(source, out)
     return deb_sounds(download(source.name, out / "debs"))
 
 
 def source_sounds(source: Source, out: Path) -> list[Sound]:
-    """Return a source's sounds, downloaded, unpacked and measured unless its index is there."""
+    """Return a source's sounds; they are downloaded, unpacked and measured if it has no index."""
     index = out / "index" / f"{source.folder}.csv"
     if not index.exists():
         folder = out / "audio" / source.folder
@@ -334,7 +334,7 @@ def source_sounds(source: Source, out: Path) -> list[Sound]:
 
 
 def cut(sound: Sound, pieces: int) -> list[Clip]:
-    """Return the whole of a short sound, or `pieces` at most of a long one, spread over it."""
+    """Return the whole of a short sound, or at most `pieces` of a long one, spread over it."""
     if sound.seconds <= PIECE:
         return [Clip(sound, None, sound.seconds, 0)]
     count = min(pieces, round(sound.seconds / PIECE))
@@ -355,10 +355,10 @@ def usable(sound: Sound, source: Source, held_out: frozenset[str]) -> bool:
 def select(
     source: Source, found: list[Sound], seen: set[str], held_out: frozenset[str] = frozenset()
 ) -> list[Clip]:
-    """Return a source's clips within its cap; `seen` holds digests taken, and gains these.
+    """Return a source's clips, limited to its cap; adds their digests to those in `seen`.
 
-    Every sound comes before any sound's second piece, in an order that depends on nothing but the
-    sounds' bytes, so that a cap takes from all of a source rather than from its first folder.
+    First pieces of all sounds come before second ones, in an order that depends only on the sounds'
+    bytes, so that a cap takes clips from all of a source and not only from its first folder.
     """
     fresh = list({s.digest: s for s in found if s.digest not in seen}.values())
     seen.update(s.digest for s in fresh)

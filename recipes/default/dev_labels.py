@@ -2,15 +2,16 @@
 
     python recipes/default/dev_labels.py OUT/corpus.csv OUT/dev_labels.csv
 
-`dev_labels.tsv`, beside this script, gives regular expressions and the AudioSet classes of the
-paths they are found in; the first that is found counts. A clip's labels are these classes and
-those above them in AudioSet's ontology, joined by `;`; above a class with several parents, such as
-Growling (of dogs, cats, lions), nothing is known. Only the first piece of a long sound is taken,
-and at most `--per-group` clips of a class from one package or repository. The table written has
-the columns path (relative to it), label, group, start and end (empty for a whole file). With
-`--model` there is another, agreed: whether that model has one of the rule's classes among its first
-eight tags of the clip's first 10 s, at 0.03 or more. `dev_clips.tsv`, beside this script, lists the
-clips that the recipe's corpus gives so, with mn04 as the model.
+`dev_labels.tsv`, beside this script, lists regular expressions and the AudioSet classes of paths
+that match them; the first match counts. A clip's labels are these classes and those above them in
+AudioSet's ontology, joined by `;`; classes above one with several parents, such as Growling (of
+dogs, cats, lions), are left out. Only the first piece of a long sound is taken, and at most
+`--per-group` clips of a class from one package or repository.
+
+The table that is written has the columns path (relative to it), label, group, start and end (empty
+for a whole file). With `--model` it also has the column agreed: whether one of the rule's classes
+is among that model's first eight tags of the clip's first 10 s, with a score of 0.03 or more.
+`dev_clips.tsv`, beside this script, lists the clips of the recipe's corpus, with mn04 as the model.
 """
 
 import argparse
@@ -28,8 +29,8 @@ from audiotag.label_set import Label, Labels, parents
 from audiotag.tagging.tagger import Tagger
 
 PER_GROUP = 60  # clips: a folder of hundreds of prompts should not outweigh everything else
-HEARD = 10.0  # s: of a clip, by the model whose opinion is asked
-FIRST, LOWEST = 8, 0.03  # tags among which one of the rule's agrees with it, and their score
+HEARD = 10.0  # s of a clip that the model of `--model` hears
+FIRST, LOWEST = 8, 0.03  # number and lowest score of the tags that are compared
 
 
 def read_rules(path: Path) -> list[tuple[re.Pattern[str], tuple[str, ...]]]:
@@ -43,7 +44,7 @@ def with_ancestors(names: tuple[str, ...], audioset: Labels) -> list[str]:
     """Return these classes and those certainly above them in the ontology, in AudioSet's order.
 
     Raises:
-        KeyError: If a name is none of AudioSet's 527.
+        KeyError: If a name is not one of AudioSet's 527.
     """
     found: set[Label] = set()
     waiting = [audioset[audioset.index(name)] for name in names]
@@ -59,7 +60,7 @@ def with_ancestors(names: tuple[str, ...], audioset: Labels) -> list[str]:
 def labelled(
     rows: list[dict[str, str]], rules: list[tuple[re.Pattern[str], tuple[str, ...]]], limit: int
 ) -> list[tuple[dict[str, str], tuple[str, ...]]]:
-    """Return the development clips of a corpus.csv that a rule names, with the classes it gives."""
+    """Return the development clips of a corpus.csv that match a rule, with the rule's classes."""
     taken: Counter[tuple[str, tuple[str, ...]]] = Counter()
     kept = []
     for row in rows:
@@ -95,7 +96,7 @@ def main() -> None:
     parser.add_argument(
         "--per-group", type=int, default=PER_GROUP, help="clips per class and group"
     )
-    parser.add_argument("--model", help="model whose opinion is written beside the labels")
+    parser.add_argument("--model", help="model to compare the labels with")
     arguments = parser.parse_args()
     with arguments.corpus.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.DictReader(file))

@@ -17,8 +17,8 @@ from audiotag.tagging.locate import model_folder
 
 
 def embed(run: Path) -> Path:
-    """Write the model of a run folder and what calibrate.py found into the package; its card is by
-    hand."""
+    """Write the model of a run folder, and the figures of calibrate.py, into the package. Its model
+    card is written by hand."""
     folder = model_folder(None)
     Model.load(run).save(folder, torch.float16)
     export(Model.load(folder), folder / ONNX_FILE)

@@ -3,11 +3,11 @@
     audiotag evaluate mn04 data/joined --split train --scores scores.npz
     python recipes/default/histogram.py recipes/default/balanced.toml scores.npz OUT.tsv
 
-Scores are of the training clips. `OUT.tsv` has a row for each class: clips that the teacher scores
-0.1, 0.3 and 0.5 or more, and the share of a step's clips that it scores 0.3 or more, drawn with
-the recipe's `data.balance`, `limit_labels` and `limit_share`. (Training draws by the teacher's
-scores of the beginnings of clips, as long as the shortest crop.) Printed are the classes of five
-clips and the share of the recipe's limited labels.
+The scores are those of the training clips. `OUT.tsv` has a row for each class: the number of clips
+with a teacher's score of at least 0.1, 0.3 and 0.5; and the fraction of a step's clips with a score
+of at least 0.3, drawn with the recipe's `data.balance`, `limit_labels` and `limit_share`. (Training
+draws by the teacher's scores of the start of clips, as long as the shortest crop.) It prints the
+number of classes with five clips or more, and the fraction of the recipe's limited labels.
 """
 
 import argparse
@@ -29,7 +29,7 @@ FEWEST = 5  # clips of a class that has enough to count
 
 
 def shares(scores: Tensor, labels: Labels, data: DataRecipe) -> Tensor:
-    """How often each clip is drawn, (N,), of all draws; scores (N, classes)."""
+    """The fraction of draws (N,) of each clip, for scores (N, classes)."""
     weights = scores @ (scores.sum(0) + data.balance_offset).clamp(min=1) ** -data.balance
     if not data.balance:
         weights = torch.ones_like(weights)

@@ -1,5 +1,5 @@
-"""The mean of two runs' weights as a model folder: it keeps what the first heard while it ranks
-nearly as the second, which went on from it (arXiv 2109.01903).
+"""The mean of two runs' weights, as a model folder (arXiv 2109.01903). The second run started from
+the first: the mean still tags the sounds that the first tagged, and ranks nearly as the second.
 
     python recipes/default/mean.py FIRST SECOND OUT [TIMES]
 

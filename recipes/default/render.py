@@ -1,12 +1,12 @@
-"""Add what can be rendered to a corpus: every General MIDI instrument, bands, tones and noises.
+"""Add rendered sounds to a corpus: every General MIDI instrument, bands, tones and noises.
 
     sudo apt-get install fluidsynth fluid-soundfont-gm espeak-ng
     python recipes/default/render.py OUT
 
 OUT is a corpus that corpus.py has built. The sounds go to `OUT/audio/rendered`, and their rows to
-`OUT/corpus.csv`, where they take the place of rows from before. Instruments are those of the
+`OUT/corpus.csv`, where they replace the rows of an earlier run. Instruments are those of the
 SoundFont Fluid (MIT licence, Debian's fluid-soundfont-gm), played by FluidSynth; the voices are
-eSpeak NG's. What they play and say, and the tones and noises, are made here, always the same.
+eSpeak NG's. Notes, sentences, tones and noises are made here, the same each time.
 """
 
 import argparse
@@ -126,7 +126,7 @@ def drums(draw: random.Random, ticks: int) -> list[Note]:
 
 
 def phrase(draw: random.Random, program: int) -> bytes:
-    """A single instrument: a line, chords, or single notes."""
+    """A single instrument: a melody, chords, or single notes."""
     tempo = draw.uniform(60, 160)
     ticks = round(draw.uniform(5, 9) / 60 * tempo * TICKS)
     low = draw.choice((28, 40, 48, 55, 60))
@@ -217,7 +217,7 @@ def write(path: Path, samples: np.ndarray, gain: float) -> None:
 
 
 def play(data: bytes, target: Path) -> None:
-    """Have FluidSynth play a MIDI file into a FLAC file of 10 s at most."""
+    """Play a MIDI file into a FLAC file of at most 10 s, with FluidSynth."""
     with tempfile.TemporaryDirectory() as folder:
         score, sound = Path(folder, "a.mid"), Path(folder, "a.wav")
         score.write_bytes(data)
@@ -228,7 +228,7 @@ def play(data: bytes, target: Path) -> None:
 
 
 def voices(folder: Path) -> None:
-    """Have eSpeak NG say the texts."""
+    """Write the spoken sentences, with eSpeak NG."""
     for i, voice in enumerate(VOICES):
         for j, variant in enumerate(VARIANTS):
             text, speed = TEXTS[(i + j) % len(TEXTS)], str(110 + 15 * ((i * 3 + j) % 7))
@@ -238,7 +238,7 @@ def voices(folder: Path) -> None:
 
 
 def render(folder: Path) -> None:
-    """Make all sounds that are not there."""
+    """Make all sounds that do not exist yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in pieces():
         target = folder / f"{name}.flac"

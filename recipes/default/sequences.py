@@ -1,16 +1,18 @@
-"""Add sequences of short recordings to a corpus: steps, strokes, keys, barks as they follow.
+"""Add sequences of short recordings to a corpus: several steps, strokes, keys or barks in a row.
 
     python recipes/default/sequences.py OUT
 
 OUT is a corpus that corpus.py has built. Many of its recordings are single sounds of less than two
-seconds: one step, one knock, one bark. A teacher that heard AudioSet's ten seconds says little of
-them. Here recordings of one source whose names differ by a number alone (`step_1.ogg`,
-`step_2.ogg`) are played one after the other for 5 to 10 s, at intervals that vary about one that
-fits their length, each a little louder or softer, higher or lower, half of the sequences in a
-room; a single recording is repeated where it has no others. Every source that is trained on gives
-at most 40 whose names are of everyday actions, and 8 others. The sounds go to
-`OUT/audio/sequences`, and their rows to `OUT/corpus.csv`, where they take the place of rows from
-before; their group is that of the recordings. The same corpus gives the same sequences.
+seconds: one step, one knock, one bark. A teacher that was trained on AudioSet's clips of ten
+seconds does not recognise them well.
+
+A sequence is made of recordings of one source whose names differ only in a number (`step_1.ogg`,
+`step_2.ogg`); a recording without others is repeated. They are played one after the other for 5 to
+10 s, at intervals that vary around one that fits their length, each slightly changed in level and
+pitch; half of the sequences have the echo of a room. Every training source gives at most 40
+sequences with names of everyday actions, and 8 others. The sounds go to `OUT/audio/sequences`, and
+their rows to `OUT/corpus.csv`, where they replace the rows of an earlier run; their group is that
+of the recordings. The same corpus gives the same sequences.
 """
 
 import argparse
@@ -75,7 +77,7 @@ def shorts(paths: list[str], out: Path, draw: random.Random) -> list[np.ndarray]
 
 
 def room(samples: np.ndarray, draw: random.Random) -> np.ndarray:
-    """Return the samples as a room throws them back: noise that decays, after the direct sound."""
+    """Return the samples with the echo of a room: the direct sound, and noise that decays."""
     seconds = draw.uniform(*ROOM)
     count = round(seconds * RATE)
     numbers = np.random.default_rng(draw.randrange(2**32))
@@ -104,7 +106,7 @@ def sequence(sounds: list[np.ndarray], draw: random.Random) -> np.ndarray:
 
 
 def render(rows: list[dict[str, str]], out: Path) -> list[list[str]]:
-    """Make the sequences that are not there; return their rows."""
+    """Make the sequences that do not exist yet; return the rows of all."""
     made: list[list[str]] = []
     counts: dict[tuple[str, bool], int] = defaultdict(int)
     found = families(rows)

