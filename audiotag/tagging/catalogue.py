@@ -21,11 +21,11 @@ class Entry:
     """A model with weights.
 
     Attributes:
-        name: What `--model` calls it.
+        name: Its name for `--model`.
         architecture: Its backbone.
         classes: Number of labels.
-        size: Bytes of weights; for a model from the Hub, all that it takes in the cache.
-        cached: What the cache has of it, if it is from the Hub.
+        size: Bytes of its weights; for a model from the Hub, of all its files in the cache.
+        cached: Its entry in the cache, if it is from the Hub.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Architecture:
     """A backbone that can be built, with AudioSet's 527 classes.
 
     Attributes:
-        name: What a recipe calls it.
-        method: Its spatial convolutions.
+        name: Its name for recipes.
+        method: The kind of its spatial convolutions.
         parameters: Trainable numbers.
         macs: Multiply-accumulates for a clip of 10 s.
-        published_map: AudioSet mAP in % as its authors state it, if they do.
-        source: Where they state it.
+        published_map: AudioSet mAP in % that its authors published; None if they did not.
+        source: Where it was published.
     """
 
     name: str
@@ -103,7 +103,7 @@ def trainable() -> Iterator[Architecture]:
 
 
 def _architecture(name: str) -> Architecture:
-    # torch takes seconds to import, which the other lists need not wait for.
+    # Imported here: torch takes seconds, and the other lists do not need it.
     from audiotag.backbones.complexity import describe
 
     parameters, macs = describe(name)

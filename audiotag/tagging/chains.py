@@ -1,4 +1,4 @@
-"""Tags as people read them: those above another in AudioSet's ontology on its line, Dog > Bark."""
+"""Tags as people read them: a tag on one line with those above it in the ontology, Dog > Bark."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from audiotag.label_set import ancestors
 from audiotag.tagging.results import GUESS, Tag
 from audiotag.tagging.text import label_text
 
-APART = 0.1  # of a score above the one below it, from where on both are to be seen
+APART = 0.1  # a tag that scores this much more than those below it is shown with its score
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A tag that is above no other one, with those above it that no chain before has.
+    """A tag, and the tags above it in the ontology that no earlier chain contains.
 
     Attributes:
-        tag: The tag.
-        above: Those above it, the most general first.
+        tag: The tag; it is above no other tag.
+        above: The tags above it, the most general first.
     """
 
     tag: Tag
@@ -32,7 +32,7 @@ class Chain:
 
 
 def chains(tags: Sequence[Tag]) -> list[Chain]:
-    """The chains of a file's or window's tags, in their order: each tag is in one."""
+    """The chains of the tags of a file or window, in the tags' order; each tag is in one chain."""
     known = {tag.mid: tag for tag in tags if tag.mid is not None}
     above: dict[str | None, list[str]]
     above = {mid: sorted(ancestors(mid) & known.keys(), key=_depth) for mid in known}

@@ -1,10 +1,10 @@
-"""Rows of a csv that every reader takes for the same, and that no spreadsheet runs.
+"""Rows of a csv that all programs read in the same way, and in which no spreadsheet sees a formula.
 
-A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@` or some white space as a formula. So a
-path that does has `./` before it, which is the same file; a label, an error and other text has a
-`'` before it, also after a `;` or a tab, where some spreadsheets begin a cell. Text that has a `'`
-in such a place gets another, so that taking one away gives the text. The file is valid UTF-8, see
-`runtime.escapes.unicode_text`.
+A spreadsheet takes a cell that begins with `=`, `+`, `-`, `@` or some white space for a formula. A
+path that begins so gets the prefix `./`, and names the same file. Other text (labels, errors) gets
+the prefix `'`, also after a `;` or a tab, where some spreadsheets begin a cell. Text that already
+has a `'` in such a place gets another one, so removing one `'` always restores the text. The file
+is valid UTF-8; see `runtime.escapes.unicode_text`.
 """
 
 import re
@@ -15,8 +15,8 @@ CSV_COLUMNS = ("path", "start", "end", "label", "mid", "score", "error", "warnin
 EVENT_COLUMNS = (*CSV_COLUMNS, "peak", "mean")
 NEEDED = {"path", "error"}  # columns without which an output cannot be gone on with
 BOM = "\ufeff"  # tells Excel that a csv is in UTF-8
-STANDARD_INPUT = "-"  # no path, and alone no formula
-FORMULA = "=+\\-@\t\r\n＝＋－＠"  # a cell that begins so is run
+STANDARD_INPUT = "-"  # not a path, and alone not a formula
+FORMULA = "=+\\-@\t\r\n＝＋－＠"  # a cell that begins with one is a formula
 RUN = re.compile(f"[{FORMULA}]")
 CELL_START = re.compile(rf"(^|[;\t\r\n])(?=[{FORMULA}'])")
 MARKED = re.compile(r"(^|[;\t\r\n])'")
@@ -37,7 +37,7 @@ def csv_header(columns: tuple[str, ...] = CSV_COLUMNS) -> str:
 
 
 def harmless(text: str) -> str:
-    """Text that no spreadsheet runs; `original` gives the text back."""
+    """Text in which no spreadsheet sees a formula; `original` restores the text."""
     return CELL_START.sub(r"\1'", text)
 
 
@@ -47,7 +47,7 @@ def original(cell: str) -> str:
 
 
 def path_of(cell: str) -> str:
-    """The path that a cell stands for: that of the same file."""
+    """The path in a cell; it names the same file as the path that was written."""
     return from_unicode_text(cell)
 
 

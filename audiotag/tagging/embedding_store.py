@@ -1,8 +1,8 @@
-"""What a run of `embed` has done so far, in a file beside its output until that is written.
+"""The store: the results of an unfinished run of `embed`, in a file beside its output.
 
-First a line of JSON, which says what the embeddings were made with; then a record for each
-recording: its length and checksum, a line of JSON, and its arrays. Records are only added, so what
-a kill or a power cut tears is at the end; it is cut off when the run is resumed.
+Its first line is JSON, and says what the embeddings are made with. Then comes a record for each
+recording: length and checksum, a line of JSON, and the arrays. Records are only appended, so a kill
+or a power cut can only damage the end, which is cut off when the run is resumed.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from audiotag.tagging.results import FileEmbedding
 SUFFIX = ".unfinished"
 LONGEST_NAME = 255  # bytes, on common file systems
 HEAD = struct.Struct("<QI")  # of a record: bytes that follow, and their CRC-32
-UNREADABLE = (ValueError, KeyError, TypeError)  # what reading something else raises
+UNREADABLE = (ValueError, KeyError, TypeError)  # errors on reading anything else
 VALUE, TIME = np.dtype("<f4"), np.dtype("<f8")
 
 
@@ -35,12 +35,12 @@ class Stored:
     """A recording in a store.
 
     Attributes:
-        path: As it was named.
+        path: Its path, as the user named it.
         duration: Seconds; None if it failed.
         error: Why it failed; None if it did not.
-        windows: Their number.
+        windows: Number of windows.
         size: Values of an embedding.
-        place: Where its arrays begin in the store's file, in bytes.
+        place: Byte of the store's file where its arrays begin.
     """
 
     path: str
@@ -53,7 +53,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an output of an earlier run holds.
+    """The content of an output of an earlier run.
 
     Attributes:
         made: What it was made with.
@@ -68,13 +68,13 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Content:
-    """What an output is to hold.
+    """The content of an output that is to be written.
 
     Attributes:
         made: What it is made with.
         earlier: An output of an earlier run, whose recordings come first.
-        store: The others.
-        failed: Errors of the recordings that failed, by their paths.
+        store: The store of the other recordings.
+        failed: Errors of the recordings that failed, by path.
     """
 
     made: Provenance
@@ -84,14 +84,14 @@ class Content:
 
 
 def check_same(made: Provenance, now: Provenance, output: Path) -> None:
-    """Refuse to add to an output what was made otherwise.
+    """Refuse to add to an output that was made with another model or other options.
 
     Raises:
-        DataError: If it was; names what differs.
+        DataError: If they differ; names the differences.
     """
     if changes := made.changes(now):
         raise DataError(
-            f"{output} was made with {', '.join(changes)}; go on as it was begun, or choose "
+            f"{output} was made with {', '.join(changes)}; resume it as it was begun, or choose "
             "another --output"
         )
 
@@ -196,7 +196,7 @@ def holds_results(path: Path) -> bool:
 
 
 def _record(result: FileEmbedding, end: int) -> tuple[Stored, bytes]:
-    """What is known of a recording, and its bytes, which are written at `end`."""
+    """A recording's entry, and the bytes of its record, which are written at `end`."""
     windows = np.ascontiguousarray(result.windows, VALUE)
     starts = np.ascontiguousarray(result.starts, TIME)
     clip = np.ascontiguousarray(result.clip, VALUE)
@@ -215,15 +215,15 @@ def _record(result: FileEmbedding, end: int) -> tuple[Stored, bytes]:
 
 
 def _stored(line: bytes, start: int) -> Stored:
-    """What the line of JSON says of a record that starts here."""
+    """The recording of a record that begins at byte `start`, from its line of JSON."""
     return Stored(**json.loads(line), place=start + HEAD.size + len(line))
 
 
 def read_header(path: Path, output: Path) -> Provenance | None:
-    """What a store says that it was made with; None if there is none.
+    """The model and options in the first line of a store; None if there is no store.
 
     Raises:
-        DataError: If it says something else.
+        DataError: If the file is not a store.
     """
     if not path.is_file():
         return None
@@ -238,10 +238,10 @@ def read_header(path: Path, output: Path) -> Provenance | None:
 
 
 def _recovered(path: Path, output: Path, made: Provenance) -> tuple[list[Stored], int]:
-    """The whole records of a store, and where they end; where there is none, 0.
+    """The complete records of a store, and the byte after them; 0 if there is no store.
 
     Raises:
-        DataError: If they were made with something else.
+        DataError: If they were made with another model or other options.
     """
     records: list[Stored] = []
     begun = read_header(path, output)

@@ -5,8 +5,8 @@ npz: `paths` (F,), `durations` (F,), `clips` (F, D), and for all windows one aft
 to; `failed_paths`, `failed_errors`; `made_with`, a text. parquet: a row for each file: `path`,
 `duration`, `clip`, `window_starts`, `windows`, `error`; `audiotag.made_with` in its metadata.
 
-The file appears when it is whole. What is done until then is in a store beside it, to which each
-recording is added at once, so that a run that ends early can be resumed.
+The file appears when it is complete. Until then each recording is added to a store beside it as
+soon as it is done, so a run that ends early can be resumed.
 """
 
 import os
@@ -55,11 +55,11 @@ class Format(Protocol):
 
 
 class EmbeddingFile:
-    """Takes embeddings.
+    """An output that takes embeddings.
 
     Args:
-        store: Where they go.
-        earlier: What the output of an earlier run holds, if there is one.
+        store: The store that they are added to.
+        earlier: The content of an earlier run's output, if there is one.
         made: What they are made with.
     """
 
@@ -70,21 +70,21 @@ class EmbeddingFile:
         self._done = Counter(self._key(path) for path in (*before, *stored))
 
     def has(self, path: Path) -> bool:
-        """Whether an earlier run has done this file, by whatever path it was named.
+        """Whether an earlier run has done this file, under this or another path.
 
-        Each recording of the earlier run counts for one file alone: two names of the same file, as
-        a link is, have a recording each.
+        Each recording of the earlier run counts for one file only: two names of the same file,
+        such as a link, have one recording each.
         """
         key = _text_of(real_path(str(path)))
         self._done[key] -= 1
         return self._done[key] >= 0
 
     def write(self, result: FileEmbedding) -> None:
-        """Take those of one more file."""
+        """Add the embeddings of a file."""
         self.store.add(replace(result, path=self._name(result.path)))
 
     def failed(self) -> dict[str, str]:
-        """Errors, by path, of the files that have failed and not been done since."""
+        """Errors, by path, of the files that have failed and have not succeeded since."""
         before = {} if self.earlier is None else self.earlier.failed
         failed = {self._key(path): (path, error) for path, error in before.items()}
         for record in self.store.records:
@@ -98,7 +98,7 @@ class EmbeddingFile:
         return _text_of(real_path(path, self.made.folder or ""))
 
     def _name(self, path: str) -> str:
-        """What a file is called from the folder where the output's paths start."""
+        """The path of a file from the folder that the output's paths are relative to."""
         folder = self.made.folder
         if path == LISTING or os.path.isabs(path) or folder in (None, os.getcwd()):
             return path
@@ -119,10 +119,10 @@ def made_with(engine: Engine, options: TagOptions) -> Provenance:
 
 @contextmanager
 def embedding_file(path: Path, made: Provenance, resume: bool = False) -> Iterator[EmbeddingFile]:
-    """A file of embeddings by its suffix, written when the context is left, or Ctrl-C leaves it.
+    """A file of embeddings, in the format of its suffix; written at the end, or after Ctrl-C.
 
-    Whatever else ends it, a kill too, leaves what is done in a store beside it. A file that is
-    there is replaced when the new one is whole.
+    Any other end, a kill too, leaves the finished recordings in a store beside it. An existing file
+    is replaced when the new one is complete.
 
     Args:
         path: The file.
@@ -155,10 +155,10 @@ def embedding_file(path: Path, made: Provenance, resume: bool = False) -> Iterat
 
 
 def check_output(path: Path, resume: bool = False) -> None:
-    """Check the name of an output, and that nothing is lost that an earlier run has done.
+    """Check the name of an output, and that no results of an earlier run would be lost.
 
     Raises:
-        ValueError: If its suffix is not one of `SUFFIXES`, or it is there and not to be resumed.
+        ValueError: If its suffix is not one of `SUFFIXES`, or if it exists and `resume` is false.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"the name {path} must end in {' or '.join(SUFFIXES)}")
@@ -169,13 +169,13 @@ def check_output(path: Path, resume: bool = False) -> None:
     store = store_of(Path(os.path.realpath(path)))
     if holds_results(store):
         raise ValueError(
-            f"{store} holds what a run that ended early has done: add --resume to go on from it, "
+            f"{store} holds the results of a run that ended early: add --resume to resume it, "
             "or remove it to start anew"
         )
 
 
 def _finish(target: Path, file: EmbeddingFile) -> None:
-    """Write the output; the store has done its service then."""
+    """Write the output, and remove the store."""
     store, is_new = file.store, file.earlier is None
     if not store.records and not is_new:
         return  # there is nothing to add
@@ -187,10 +187,10 @@ def _finish(target: Path, file: EmbeddingFile) -> None:
 
 
 def _read_earlier(target: Path, made: Provenance) -> Earlier:
-    """What is in the output of an earlier run.
+    """The content of an earlier run's output.
 
     Raises:
-        DataError: If it was made with something else, or is damaged.
+        DataError: If it was made with another model or other options, or is damaged.
     """
     earlier = _format(target).read_done(target)
     check_same(earlier.made, made, target)
@@ -200,13 +200,13 @@ def _read_earlier(target: Path, made: Provenance) -> Earlier:
 def _from_the_same_folder(
     made: Provenance, earlier: Earlier | None, store: Path, output: Path
 ) -> Provenance:
-    """What embeddings are made with, where paths start from the folder from which they began."""
+    """What embeddings are made with; paths stay relative to the folder of the earlier run."""
     begun = read_header(store, output) if earlier is None else earlier.made
     return made if begun is None else Provenance({**made.values, "folder": begun.folder})
 
 
 def _format(path: Path) -> Format:
-    """What reads and writes files of a path's suffix."""
+    """The module that reads and writes files with the suffix of a path."""
     if path.suffix.lower() == ".npz":
         return embeddings_npz
     from audiotag.tagging import embeddings_parquet  # pyarrow, which npz does without

@@ -1,7 +1,7 @@
 """Embeddings as an npz file of arrays; `embeddings` says what is in it.
 
-Its arrays lie one after the other, each after its size, so they are written from a store when all
-is known. What an earlier run has written is copied array by array.
+Its arrays lie one after the other, each after its size, so they can only be written when all
+recordings are known. Arrays of an earlier run are copied.
 """
 
 import shutil
@@ -30,10 +30,10 @@ DAMAGED = (*UNREADABLE, OSError, EOFError, zipfile.BadZipFile)
 
 
 def read_done(path: Path) -> Earlier:
-    """What an npz holds already.
+    """The content of an npz of an earlier run.
 
     Raises:
-        DataError: If it is damaged or something else.
+        DataError: If it is damaged, or not an output of `embed`.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -64,7 +64,7 @@ def write(file: IO[bytes], content: Content) -> None:
 
 
 class _Column:
-    """One array: its rows in the store, which come after those of an earlier file."""
+    """One array of the npz: the rows of an earlier file, then those in the store."""
 
     def __init__(
         self, name: str, dtype: type, shape: tuple[int, ...], rows: Iterable[np.ndarray]

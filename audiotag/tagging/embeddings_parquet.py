@@ -36,10 +36,10 @@ SCHEMA = pa.schema(
 
 
 def read_done(path: Path) -> Earlier:
-    """What a parquet file holds already.
+    """The content of a parquet file of an earlier run.
 
     Raises:
-        DataError: If it is damaged or something else.
+        DataError: If it is damaged, or not an output of `embed`.
     """
     done: list[str] = []
     failed: dict[str, str] = {}
@@ -71,7 +71,7 @@ def write(file: IO[bytes], content: Content) -> None:
 
 
 def as_text(path: str) -> str:
-    """A path as parquet holds it: Arrow takes valid Unicode only; a file name may be any bytes."""
+    """A path as parquet stores it: Arrow takes only valid Unicode, and a path may be any bytes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -84,7 +84,8 @@ def _closed(writer: pq.ParquetWriter) -> Iterator[pq.ParquetWriter]:
 
 
 def _copy(earlier: Path, writer: pq.ParquetWriter, left: dict[str, str]) -> None:
-    """Copy the rows of a file, of those with an error only what is `left`, which is taken out."""
+    """Copy the rows of a file; rows with an error only if it is in `left`, and then remove it
+    there."""
     with pq.ParquetFile(earlier) as file:
         for batch in file.iter_batches(ROWS_PER_GROUP):
             errors, paths = batch.column("error").to_pylist(), batch.column("path").to_pylist()
@@ -96,7 +97,7 @@ def _copy(earlier: Path, writer: pq.ParquetWriter, left: dict[str, str]) -> None
 
 
 def _take(left: dict[str, str], path: str, error: str) -> bool:
-    """Take a failure out of those that are left; whether it was there, with the same error."""
+    """Remove a failure from those that are left; returns whether it was there, with this error."""
     is_left = left.get(path) == error
     if is_left:
         del left[path]

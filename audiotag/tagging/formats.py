@@ -1,7 +1,7 @@
 """Formats: results of tagging as text, one class for each format.
 
-A format turns each result into text (`add`); what comes before all results is `start`, what comes
-after them is `end`. `single` says that a stream or file holds the result of one recording only.
+A format turns each result into text (`add`); `start` is the text before all results, `end` the text
+after them. `single` says that a stream or file holds the result of only one recording.
 """
 
 import os
@@ -87,8 +87,8 @@ class Csv(Plain):
     so that every file is listed.
 
     Args:
-        columns: Fewer where an output is gone on with that an earlier version began.
-        bom: Whether the file begins with the mark by which Excel knows UTF-8.
+        columns: Its columns; fewer if an output of an earlier version is resumed.
+        bom: Whether the file begins with the byte order mark, by which Excel recognises UTF-8.
     """
 
     def __init__(self, columns: tuple[str, ...] = CSV_COLUMNS, bom: bool = False) -> None:
@@ -99,7 +99,7 @@ class Csv(Plain):
         return (BOM if self._bom else "") + csv_header(self._columns)
 
     def add(self, result: FileTags) -> str:
-        """The rows of one file, never none."""
+        """The rows of one file, at least one."""
         about: Row = {"path": result.path, "warning": result.warning or ""}
         if result.error is not None:
             return csv_line({**about, "error": result.error}, self._columns)
@@ -119,7 +119,7 @@ class Audacity(Plain):
     """A label track: start, end, and label with score, separated by tabs (File > Import).
 
     Args:
-        guesses: Whether tags below their threshold are in it.
+        guesses: Whether it has guesses, tags below their threshold, too.
     """
 
     def __init__(self, guesses: bool = False) -> None:
@@ -171,13 +171,13 @@ class Subtitles(Plain):
 class Raven:
     """A selection table for Raven; a file that failed has no selection.
 
-    With several recordings times run on from one to the next, as Raven shows a list of files;
-    `File Offset (s)` is the time in the recording itself.
+    With several recordings, times continue from one to the next, as in Raven's lists of files;
+    `File Offset (s)` is the time within the recording.
 
     Args:
-        sample_rate: That of the model, in Hz: selections reach up to half of it, or of the
-            recording's where that is lower, as Raven refuses what lies beyond.
-        guesses: Whether tags below their threshold are in it.
+        sample_rate: The model's, in Hz. Selections reach up to half of it, or to half of the
+            recording's if that is lower, as Raven refuses higher frequencies.
+        guesses: Whether it has guesses, tags below their threshold, too.
     """
 
     def __init__(self, sample_rate: int, guesses: bool = False) -> None:
@@ -220,9 +220,9 @@ class Raven:
 
 
 class Table(Plain):
-    """For reading: a file's name and length, then its tags, or its timeline.
+    """A table for people: a file's name and length, then its tags, or its timeline.
 
-    Tags above another in AudioSet's ontology are on its line; a guess has a question mark.
+    A tag shares a line with those above it in AudioSet's ontology; a guess has a question mark.
     """
 
     def add(self, result: FileTags) -> str:
@@ -272,16 +272,16 @@ RESUMABLE = ("jsonl", "csv")  # can be read back, so that a file of them can be 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a format may want to know besides the results.
+    """The facts, besides the results, that a format may need.
 
     Attributes:
-        single: Whether it will hold the result of one recording only.
-        sample_rate: That of the model, in Hz.
-        folder: Where the output will lie.
-        provenance: What the output says of how it was made, where a format can.
-        bom: Whether a csv begins with the mark by which Excel knows UTF-8.
-        columns: Of a csv.
-        guesses: Whether formats for other programs have the tags below their thresholds.
+        single: Whether the output will hold the result of only one recording.
+        sample_rate: The model's, in Hz.
+        folder: The folder of the output.
+        provenance: How the output is made; some formats contain it.
+        bom: Whether a csv begins with the byte order mark, by which Excel recognises UTF-8.
+        columns: Columns of a csv.
+        guesses: Whether formats for other programs have guesses too.
     """
 
     single: bool
@@ -329,7 +329,7 @@ def _event_cells(event: Event) -> Row:
 
 
 def _tag_cells(tag: Tag) -> Row:
-    """What a csv says of a tag."""
+    """The cells of a csv for a tag."""
     guess = "true" if tag.guess else ""
     score = rounded_score(tag.score)
     return {"label": tag.label, "mid": tag.mid or "", "score": score, "guess": guess}
@@ -341,5 +341,5 @@ def _label(tag: Tag) -> str:
 
 
 def _field(text: str) -> str:
-    """Text without what separates fields and lines."""
+    """Text without the characters that separate fields and lines."""
     return unicode_text(" ".join(text.replace("\t", "\n").splitlines()))

@@ -1,7 +1,7 @@
 """Tags and embeddings in one call: `audiotag.tag`, `tag_many`, `embed` and `labels`.
 
-The models that were used last stay loaded, so that a call takes only the time of its audio; a
-model folder that changes meanwhile is not read again. Threads may call at once, and share them.
+The most recently used models stay loaded, so that later calls need not load them; a model folder
+that changes is not read again. Several threads may call at the same time, and share the models.
 """
 
 import os
@@ -43,8 +43,8 @@ def tag(
 ) -> FileTags:
     """Tags of a recording, as `audiotag tag` prints them.
 
-    The model stays loaded from one call to the next, and threads may call at once. It is computed
-    by onnxruntime on a CPU if the model has a `model.onnx`, as the embedded one has; else by torch.
+    The model stays loaded for later calls, and several threads may call at the same time. It runs
+    on onnxruntime on a CPU if it has a `model.onnx`, as the embedded model has; else on torch.
 
     Args:
         audio: A path; a binary file object or the bytes of a file; or an array of samples, (T,) or
@@ -83,20 +83,20 @@ def tag_many(
     progress: Callable[[str, float], None] | None = None,
     **options: Unpack[TagKeywords],
 ) -> Iterator[FileTags]:
-    """Tags of many recordings, in order, each as soon as it is there.
+    """Tags of many recordings, in order, one result as soon as it is ready.
 
-    A recording that cannot be decoded gives a result with an `error`, and the rest are tagged.
+    The result of a recording that cannot be decoded has an `error`; the others are tagged.
 
     Args:
         paths: Files, and folders, which are searched as by `audiotag tag`; or file objects and
             bytes, as for `tag`. They are read a little ahead, in another thread.
         model: As for `tagging.open.open_engine`; stays loaded, as for `tag`.
-        progress: Called with path and second after each window.
+        progress: Called after each window with its path and its end in seconds.
         options: Fields of `TagOptions`.
 
     Raises:
         ModelError, HubError: As `open_engine`.
-        TypeError, ValueError: If an option is unknown, or its value impossible.
+        TypeError, ValueError: If an option is unknown, or its value is invalid.
 
     Example:
         >>> import audiotag
@@ -161,7 +161,7 @@ def labels(model: str | Path | None = None) -> Labels:
 
 
 def _found(path: Any) -> Iterator[Input]:
-    """The files that one of many stands for."""
+    """The files that an item of `paths` stands for."""
     named = as_input(path)
     if isinstance(named, Path) and named.is_dir():
         yield from find_files([named])
@@ -170,7 +170,7 @@ def _found(path: Any) -> Iterator[Input]:
 
 
 def _engine(model: str | Path | None) -> Engine:
-    with LOADING:  # or threads that call at once would each load it
+    with LOADING:  # else each of several threads would load it
         return _loaded(model)
 
 

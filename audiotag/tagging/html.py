@@ -1,7 +1,7 @@
 """A page of results: each recording with a player, its tags, and when they were heard.
 
-The page is one file that needs no network. It plays the recordings from where they are: links go
-from the page's folder, so that both can be moved together.
+The page is one file that needs no network. It plays the recordings from their place: links are
+relative to the page's folder, so page and recordings can be moved together.
 """
 
 import os
@@ -68,9 +68,10 @@ class Html:
 def spans(
     label: str, segments: tuple[Segment, ...], guesses: bool = False
 ) -> list[tuple[float, float, float]]:
-    """When a label was heard, as (start, end, highest score), in s: windows that meet are one.
+    """The times at which a label was heard, as (start, end, highest score), in s; windows that
+    touch are joined.
 
-    With `guesses`, those windows too where it is the best there is, below its threshold.
+    With `guesses`, also the windows in which it is a guess.
     """
     found: list[tuple[float, float, float]] = []
     for part in segments:
@@ -87,7 +88,8 @@ def spans(
 
 
 def _heard(result: FileTags) -> list[Tag]:
-    """The file's tags, then those of its windows alone but for guesses, the highest of each."""
+    """The file's tags; then tags that only its windows have, except guesses, each with its highest
+    score."""
     known = {tag.label for tag in result.tags}
     others: dict[str, Tag] = {}
     heard = (tag for _, tag in heard_parts(result, guesses=False) if tag.label not in known)

@@ -20,22 +20,22 @@ def load_tagger(
     folded: bool = True,
     name: str | None = None,
 ) -> "Tagger":
-    """A tagger for use: its DCLS kernels folded, in evaluation mode, on its device.
+    """A tagger ready to use: with folded DCLS kernels, in evaluation mode, on its device.
 
-    Where PyTorch is not installed, it is an `OnnxTagger` if the model has a `model.onnx`.
+    Without PyTorch installed it is an `OnnxTagger`, if the model has a `model.onnx`.
 
     Args:
         model: Model folder, Hub id (`owner/name[@revision]`), or "default" or nothing for the
             embedded default.
-        device: "auto" (CUDA where there is one), "cpu" or "cuda".
-        precision: Of matrix products: "fp32" or "bf16".
-        folded: Whether to fold it, which is faster, but not every module gives what it gave.
-        name: How messages call it; "default", or by its folder, unless given.
+        device: "auto" (CUDA if there is a GPU), "cpu" or "cuda".
+        precision: Number format of matrix products: "fp32" or "bf16".
+        folded: Whether to fold it: this is faster, but changes the outputs of inner modules.
+        name: Its name in messages; "default", or the folder, unless given.
 
     Raises:
         ModelError: If there is no such model, device or precision, or the folder does not hold a
             model.
-        HubError: If a Hub model cannot be had.
+        HubError: If a Hub model cannot be downloaded and is not in the cache.
         ModuleNotFoundError: If PyTorch is not installed, and the model needs it.
 
     Example:
@@ -45,7 +45,7 @@ def load_tagger(
         ('default', False, False)
     """
     try:
-        import_module("torch")  # first: what else a `Tagger` needs takes a while
+        import_module("torch")  # first: the other imports of a `Tagger` are slow
         from audiotag.tagging.tagger import open_tagger
     except ModuleNotFoundError as error:
         message = explain_missing(error, f"load_tagger({model or DEFAULT_NAME!r})")
@@ -53,6 +53,6 @@ def load_tagger(
             raise
         if not (model_folder(model) / ONNX_FILE).is_file():
             raise ModuleNotFoundError(message, name=error.name) from error
-        # It has not all that a `Tagger` has, and says so where something else is asked of it.
+        # It lacks attributes of `Tagger`; using one raises an error that says so.
         return cast("Tagger", open_engine(model, device, "onnx", precision, name))
     return open_tagger(model, device, precision, folded, name)

@@ -13,7 +13,7 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
 def model_folder(model: str | Path | None) -> Path:
-    """The folder of a model, downloaded if it has to be.
+    """The folder of a model; it is downloaded if needed.
 
     Args:
         model: Model folder, name of a published model, Hub id (`owner/name[@revision]`), or

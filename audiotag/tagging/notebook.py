@@ -1,6 +1,6 @@
-"""What a notebook shows of a result: a bar for each score.
+"""A result in a notebook: a bar for each score.
 
-Colours are those of the notebook's text, and a blue that is seen on white and on black.
+The text has the notebook's colour; the bars are of a blue that is visible on white and on black.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The tagger without torch: what `load_tagger` gives on the core install."""
+"""The tagger without torch, which `load_tagger` returns if torch is not installed."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from audiotag.tagging.tags_audio import TagsAudio
 
 
 class OnnxTagger(TagsAudio, OnnxModel):
-    """A tagger without torch: it tags and embeds, but has no layers to look into or to change."""
+    """A tagger without torch: it tags and embeds, but has no layers to inspect or change."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(

@@ -1,6 +1,6 @@
 """From what a user names to an engine: torch on any device, or onnxruntime on a CPU.
 
-Where the model has an ONNX file and the CPU computes, nobody waits for torch to be imported.
+If the model has an ONNX file and runs on the CPU, torch, which is slow to import, is not needed.
 """
 
 from dataclasses import replace
@@ -28,21 +28,21 @@ def open_engine(
     precision: str = "fp32",
     name: str | None = None,
 ) -> Engine:
-    """A model on the engine that suits it.
+    """A model, opened on the engine that suits it.
 
     Args:
         model: Model folder, `.onnx` file, Hub id (`owner/name[@revision]`), or "default" or
             nothing for the embedded default.
-        device: "auto" (CUDA where there is one), "cpu" or "cuda".
-        engine: "torch", "onnx", or "auto": onnx on a CPU where the model has an ONNX file, as it
-            starts sooner and computes no slower.
-        precision: "fp32", or of torch "bf16".
-        name: How messages call it; "default", or by its folder or file, unless given.
+        device: "auto" (CUDA if there is a GPU), "cpu" or "cuda".
+        engine: "torch", "onnx", or "auto": onnx on a CPU if the model has an ONNX file, as it
+            starts sooner and computes as fast.
+        precision: "fp32", or, only with torch, "bf16".
+        name: Its name in messages; "default", or the folder or file, unless given.
 
     Raises:
-        ModelError: If model, device, engine and precision do not go together, or there is no such
-            model.
-        HubError: If a Hub model cannot be had.
+        ModelError: If there is no such model, or it does not support this device, engine or
+            precision.
+        HubError: If a Hub model cannot be downloaded and is not in the cache.
     """
     if engine not in ENGINES:
         raise ModelError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
@@ -56,7 +56,7 @@ def open_engine(
     name = name or model_name(model, folder)
     if _prefers_onnx(folder, device, engine):
         opened = _open_onnx(folder / ONNX_FILE, device, name, str(folder))
-        # Those of the folder: they may have been fitted after the export.
+        # Thresholds and calibration of the folder, which may have been fitted after the export.
         fitted = read_config(folder)
         opened.config = replace(
             opened.config, thresholds=fitted.thresholds, calibration=fitted.calibration
@@ -70,8 +70,7 @@ def open_engine(
 
 
 def read_labels(model: str | Path | None = None) -> Labels:
-    """The classes of a model, without opening what computes it; arguments and errors as
-    `open_engine`."""
+    """The classes of a model, without opening its engine; arguments and errors as `open_engine`."""
     if str(model).endswith(".onnx"):
         return _open_file(Path(str(model)), "cpu", "onnx", None).labels
     return read_config(model_folder(model)).labels
@@ -84,7 +83,7 @@ def _open_file(path: Path, device: str, engine: str, name: str | None) -> "OnnxT
 
 
 def _open_onnx(path: Path, device: str, name: str | None, source: str) -> "OnnxTagger":
-    """The model in an ONNX file; `source` is what the message says to export it from."""
+    """The model in an ONNX file; `source` is the model to export it from, for messages."""
     if device == "cuda":
         raise ModelError(f"{path} runs on the CPU only; leave out --device cuda or --engine onnx")
     if not path.is_file():

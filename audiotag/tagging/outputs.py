@@ -1,8 +1,8 @@
 """Outputs: where results go, and which results are there already.
 
-One stream (standard output or a file) takes the results one after the other; a folder takes a
-file for each result, in the same tree as the inputs. Beside a file, or in a folder, lies what it
-was made with (see `provenance`), and one process at a time adds to it.
+A stream (standard output or a file) takes the results one after the other. A folder takes a file
+for each result, in the same tree as the inputs. A file beside the output, or in the folder, says
+what it was made with (see `provenance`). Only one process at a time adds to an output.
 """
 
 import os
@@ -45,17 +45,17 @@ STANDARD_OUTPUT = "-"  # the name that stands for it
 
 @dataclass(frozen=True)
 class OutputPlan:
-    """Where results go, decided before anything is loaded or written.
+    """A plan of where results go, made before anything is loaded or written.
 
     Attributes:
         target: File or folder; None for standard output.
         folder: Whether `target` is a folder.
         format: Name of the format.
-        single: Whether there is one recording at most.
-        resume: Whether to add to what is there.
+        single: Whether there is at most one recording.
+        resume: Whether to add to an existing output.
         root: The folder whose tree an output folder mirrors.
-        bom: Whether a csv begins with the mark by which Excel knows UTF-8.
-        guesses: Whether formats for other programs have the tags below their thresholds.
+        bom: Whether a csv begins with the byte order mark, by which Excel recognises UTF-8.
+        guesses: Whether formats for other programs have guesses too.
     """
 
     target: Path | None
@@ -76,12 +76,12 @@ class OutputPlan:
         Args:
             engine: The model.
             options: How it tags.
-            warn: Called with a sentence where an output is gone on with that does not say what it
-                was made with.
+            warn: Called with a sentence if an output is resumed that does not say what it was made
+                with.
 
         Raises:
-            DataError: If the output cannot be resumed, or was made with something else.
-            OutputError: If it cannot be written, or another process writes it.
+            DataError: If the output cannot be resumed, or was made with another model or options.
+            OutputError: If it cannot be written, or another process is writing it.
         """
         rate = engine.sample_rate
         around = Surroundings(
@@ -111,14 +111,14 @@ class OutputPlan:
 
     @property
     def _is_kept(self) -> bool:
-        """Whether the output is there afterwards, as that of a device or pipe is not."""
+        """Whether the output still exists afterwards, unlike that to a device or a pipe."""
         if self.target is None:
             return False
         return self.folder or self.target.is_file() or not self.target.exists()
 
     @contextmanager
     def _claimed(self) -> Iterator[None]:
-        """Keep other processes from the output."""
+        """Keep other processes from writing the output."""
         if self.target is None or not self._is_kept:
             yield
             return
@@ -139,7 +139,7 @@ class OutputPlan:
         return self._begun(self.target, around)
 
     def _begun(self, target: Path, around: Surroundings) -> "Output":
-        """A new file, with what it is made with beside it."""
+        """A new file, with a file beside it that says what it is made with."""
 
         @contextmanager
         def opened() -> Iterator[BinaryIO]:
@@ -182,7 +182,7 @@ def plan_output(
     standard output a table.
 
     Args:
-        paths: What is to be tagged, as the user named it.
+        paths: The paths to tag, as the user named them.
         target: File or folder to write; standard output if `-` or None.
         format: Name of the format, if chosen.
         resume: Whether to add to what is there.
@@ -191,7 +191,7 @@ def plan_output(
             where `paths` is `-` alone.
 
     Raises:
-        ValueError: If these do not go together; the message names the remedy.
+        ValueError: If these exclude each other; the message names the remedy.
     """
     if target == STANDARD_OUTPUT:
         target = None
@@ -214,11 +214,11 @@ def plan_output(
 
 
 def _checked(output: Path, record: Path, now: Provenance | None, warn: Warn) -> str:
-    """The folder that an output's relative paths start from, or that it mirrors; empty where that
-    is not known, or is no longer there, as where a tree was moved.
+    """The folder that an output's paths are relative to, or whose tree it mirrors; empty if it is
+    not known, or no longer exists, for instance because it was moved.
 
     Raises:
-        DataError: If the output was not made with what is `now`.
+        DataError: If the output was made with another model or options than `now`.
     """
     old = read_provenance(record)
     if old is None or now is None:
@@ -249,7 +249,7 @@ def _default_format(target: str | None, folder: bool) -> str:
 
 
 def _root(paths: Sequence[str]) -> Path:
-    """The folder that all inputs are below; the current one for a list."""
+    """The folder that contains all inputs; for a list of paths, the current folder."""
     if LISTING in paths:
         return Path.cwd()
     full = [os.path.abspath(path) for path in paths]
@@ -276,7 +276,7 @@ def _check(plan: OutputPlan) -> None:
 
 
 def _check_unused(target: Path, format: str) -> None:
-    """Hours of results must not be lost because someone forgot --resume."""
+    """Raise a ValueError if the output exists: a forgotten --resume must not delete results."""
     if target.is_file() and target.stat().st_size > 0:
         resume = "add --resume to add to it, or " if format in RESUMABLE else ""
         raise ValueError(f"{target} exists: {resume}remove it or choose another --output")

@@ -2,7 +2,7 @@
 
     files -> feeder thread -> decoder threads -> Lookahead -> batches of equal length -> outputs
 
-Memory is bounded by the number of windows that wait, whatever the length or number of files.
+The number of waiting windows is limited, and so is memory, for any length and number of files.
 """
 
 import threading
@@ -19,13 +19,13 @@ from audiotag.audio.in_memory import Input
 from audiotag.audio.windows import Window
 from audiotag.errors import AudioError
 
-BATCHES_TAKEN = 2  # in one go; windows of equal length among them share batches
+BATCHES_TAKEN = 2  # at once; windows of equal length among them share batches
 BATCHES_AHEAD = 2  # decoded and waiting
 
 
 @dataclass(frozen=True)
 class Computed:
-    """What the model gave for one window.
+    """The model's output for one window.
 
     Attributes:
         path: The window's file.
@@ -46,9 +46,9 @@ class Ended:
 
     Attributes:
         path: The file.
-        error: Why it could not be decoded, or not to the end; None if it could.
+        error: Why it could not be decoded to the end; None if it could.
         warning: What is doubtful about it, if anything.
-        sample_rate: That of the recording, in Hz, where it is known.
+        sample_rate: The recording's, in Hz, if it is known.
     """
 
     path: Input
@@ -57,13 +57,14 @@ class Ended:
     sample_rate: int | None = None
 
 
-# Windows of a file; what is doubtful of it. A generator may return the recording's rate.
+# A function from a file, and a function for warnings, to the file's windows. It may return the
+# recording's sample rate.
 Decode = Callable[[Input, Warn], Iterable[Window]]
 
 
 @dataclass
 class _Slot:
-    """A file on its way: the windows decoded and not yet taken."""
+    """A file that is being decoded, with its windows that were not yet taken."""
 
     path: Input
     windows: deque[Window] = field(default_factory=deque)
@@ -81,12 +82,12 @@ def compute_windows(
 ) -> Iterator[Computed | Ended]:
     """Outputs of all windows of all files, in order, and an `Ended` after each file's last.
 
-    The model never waits for a full batch: it computes what has been decoded when it is free.
+    The model never waits for a full batch: when it is free, it takes the windows that are decoded.
 
     Args:
-        files: Read a little ahead, in a thread of its own.
-        decode: Gives the windows of a file, and its warnings to a function; AudioError and OSError
-            count as the file's failure.
+        files: The files; the iterable is read a little ahead, in a thread.
+        decode: Returns the windows of a file, and passes warnings to a function. An AudioError or
+            OSError is the file's failure.
         compute: Waveforms (B, T) -> outputs (B, K), B at most `batch_size`.
         batch_size: Windows computed at once.
         workers: Files decoded at once.
@@ -127,9 +128,9 @@ class Lookahead:
 
     Args:
         files: The files.
-        decode: Windows of a file.
-        batch_size: Windows computed at once. At most `BATCHES_AHEAD` times as many wait, and one
-            batch more of the file whose turn it is, which must never wait for later files.
+        decode: As for `compute_windows`.
+        batch_size: Windows computed at once. At most `BATCHES_AHEAD` batches wait, and one more of
+            the file whose turn it is, which must never wait for later files.
         workers: Files decoded at once.
     """
 
@@ -153,7 +154,7 @@ class Lookahead:
         threading.Thread(target=self._feed, args=(iter(files),), daemon=True).start()
 
     def take(self, limit: int) -> list[tuple[Input, Window] | Ended]:
-        """What is ready, at most `limit` items, at least one unless all files have ended."""
+        """The items that are ready, at most `limit`; at least one unless all files have ended."""
         items: list[tuple[Input, Window] | Ended] = []
         with self._changed:
             self._changed.wait_for(self._is_ready)
@@ -186,7 +187,7 @@ class Lookahead:
         return Ended(slot.path, _failure(slot), warning, slot.sample_rate)
 
     def _feed(self, files: Iterator[Input]) -> None:
-        """Hand each file to the decoders, not too far ahead."""
+        """Pass each file to the decoders, not too far ahead."""
         try:
             for path in files:
                 if not self._start(_Slot(path)):
@@ -197,7 +198,7 @@ class Lookahead:
         self._notify()
 
     def _start(self, slot: _Slot) -> bool:
-        """Queue a file; False if closed meanwhile."""
+        """Queue a file; False if this was closed."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._closed.is_set() or len(self._slots) < self._max_slots
@@ -219,7 +220,7 @@ class Lookahead:
             slot.sample_rate = decoding.result
 
     def _put(self, slot: _Slot, window: Window) -> bool:
-        """Have a window wait, when there is room; False if closed meanwhile."""
+        """Queue a window when there is room; False if this was closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed.is_set() or self._has_room(slot))
             if self._closed.is_set():
@@ -243,7 +244,7 @@ def _failure(slot: _Slot) -> str | None:
     """Why a file's decoding failed; None if it did not.
 
     Raises:
-        BaseException: What is not the file's fault.
+        BaseException: An error that is not due to the file.
     """
     error = slot.decoding.exception()
     if error is None:

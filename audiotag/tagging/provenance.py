@@ -1,8 +1,8 @@
-"""What an output was made with, so that a table found next year can be explained, and so that a
-run is not gone on with by another model or with other options.
+"""What an output was made with: so that a table can be explained a year later, and so that a run
+is not resumed with another model or other options.
 
-Beside each output NAME lies NAME.audiotag.json; a folder of results has `_audiotag.json` in it. So
-the outputs themselves stay what their readers expect. A page of results says it at its end, too.
+It is written to NAME.audiotag.json beside the output NAME, or to `_audiotag.json` in a folder of
+results, so the outputs themselves keep their formats. A page of results has it at its end, too.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".audiotag.json"
 IN_FOLDER = "_audiotag.json"
-# Keys that no result depends on: how the model was called, and which folder paths start from.
+# Keys that no result depends on: the model's name, and the folder that paths are relative to.
 ABOUT = ("model", "folder")
 IN_PASSING = ("batch_size", "workers")  # options that no result depends on
 SPOKEN = {
@@ -37,19 +37,19 @@ class Provenance:
     """Everything that results depend on, besides the recordings.
 
     Attributes:
-        values: As in the file; those of `ABOUT` are not compared.
+        values: The values in the file; those of `ABOUT` are not compared.
     """
 
     values: dict[str, Any]
 
     @property
     def title(self) -> str:
-        """In a few words."""
+        """A short text for people."""
         return f"Made with audiotag {self.values['audiotag']}, model {self.values['model']}"
 
     @property
     def folder(self) -> str | None:
-        """The folder that relative paths start from, or whose tree an output folder mirrors."""
+        """The folder that paths are relative to, or whose tree an output folder mirrors."""
         return self.values.get("folder")
 
     def to_json(self) -> str:
@@ -67,7 +67,7 @@ class Provenance:
         return cls({"audiotag": values["audiotag"], "model": values["model"], **values})
 
     def changes(self, now: "Provenance") -> list[str]:
-        """What differs of what results depend on, such as "window 10.0, now 5.0"."""
+        """The differences that results depend on, such as "window 10.0, now 5.0"."""
         return list(_changes(self.values, now.values))
 
     def save(self, path: Path, remedy: str = REMEDY) -> None:
@@ -80,19 +80,19 @@ class Provenance:
             file.write(self.to_json().encode())
 
     def check(self, now: "Provenance", output: Path, path: Path) -> None:
-        """Refuse to add to an output what was made otherwise.
+        """Refuse to add results to an output that was made with another model or options.
 
         Args:
-            now: What would be added.
+            now: What the new results are made with.
             output: The output.
-            path: The file that says how it was made.
+            path: The file that says what the output was made with.
 
         Raises:
-            DataError: If they differ; names what does, and the remedies.
+            DataError: If they differ; names the differences and the remedies.
         """
         if changes := self.changes(now):
             raise DataError(
-                f"{output} was made with {', '.join(changes)}; go on as it was begun, choose "
+                f"{output} was made with {', '.join(changes)}; resume it as it was begun, choose "
                 f"another --output, or remove {path} to mix them"
             )
 
@@ -102,7 +102,7 @@ def provenance_of(engine: "Engine", options: dict[str, Any], format: str) -> Pro
 
     Args:
         engine: The model.
-        options: Those that results depend on, by name.
+        options: The options that results depend on, by name.
         format: Name of the output's format.
     """
     weights = engine.weights
@@ -133,10 +133,10 @@ def settings_of(options: "TagOptions") -> dict[str, Any]:
 
 
 def read_provenance(path: Path) -> Provenance | None:
-    """What a file says that `Provenance.save` has written; None if there is none.
+    """Read what `Provenance.save` wrote; None if there is no such file.
 
     Raises:
-        DataError: If it holds something else.
+        DataError: If the file holds something else.
     """
     try:
         return Provenance.from_json(path.read_text(encoding="utf-8"))
@@ -144,7 +144,7 @@ def read_provenance(path: Path) -> Provenance | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} cannot be read ({error}); remove it to go on without knowing what the output "
+            f"{path} cannot be read ({error}); remove it to resume without knowing what the output "
             "was made with"
         ) from error
 

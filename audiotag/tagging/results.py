@@ -1,4 +1,4 @@
-"""What tagging and embedding give: small frozen records, one for each file."""
+"""The results of tagging and embedding: small frozen records, one for each file."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -7,14 +7,14 @@ import numpy as np
 
 from audiotag.tagging.notebook import bars
 
-SCORE_DIGITS = 5  # of what is written out
+SCORE_DIGITS = 5  # of scores in outputs
 TIME_DIGITS = 3  # ms
 EVENT_TIMES = ("start", "end", "peak")
 NO_TAG = "no tag of the labels asked for"
 GUESS = " ?"  # after a tag below its threshold, where people read it
 
 
-@dataclass(frozen=True, slots=True)  # slots: the timeline of a long file holds very many
+@dataclass(frozen=True, slots=True)  # slots save memory: a long file's timeline has many tags
 class Tag:
     """A class with its score.
 
@@ -22,7 +22,7 @@ class Tag:
         label: Name of the class.
         mid: AudioSet machine id, where the class has one.
         score: Probability in [0, 1].
-        guess: Whether it is the best there is, and below its threshold.
+        guess: Whether it is a guess: the best tag, given although it is below its threshold.
     """
 
     label: str
@@ -99,7 +99,7 @@ class FileTags:
         events: Sounds with their times, in the order of their starts; None if none were asked for.
         error: Why the file failed; None if it did not.
         warning: What is doubtful about it, sentences joined by "; "; None if nothing is.
-        sample_rate: That of the recording, in Hz, where it is known.
+        sample_rate: The recording's, in Hz, if it is known.
     """
 
     path: str
@@ -180,8 +180,8 @@ class FileEmbedding:
     warning: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Lists of numbers by the names that parquet files give them, or the error, and the warning
-        if there is one."""
+        """Lists of numbers, named as in parquet files, or the error; and the warning if there is
+        one."""
         warned = {} if self.warning is None else {"warning": self.warning}
         if self.error is not None:
             return {"path": self.path, "error": self.error, **warned}
@@ -203,10 +203,10 @@ class FileEmbedding:
 
 
 def rounded_score(score: float) -> float:
-    """A score as it is written out."""
+    """A score, rounded as in outputs."""
     return round(score, SCORE_DIGITS)
 
 
 def rounded_time(seconds: float) -> float:
-    """A time as it is written out."""
+    """A time in seconds, rounded as in outputs."""
     return round(seconds, TIME_DIGITS)

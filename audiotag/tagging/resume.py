@@ -1,9 +1,9 @@
-"""Resuming: which files an unfinished jsonl or csv output holds, and how it becomes the output of a
-run that was never stopped.
+"""Resuming: read which files an unfinished jsonl or csv output holds, and complete it, so that it
+equals the output of a run that was never stopped.
 
-After a kill the output may end anywhere. A torn last result is cut off. Files that failed are tried
-again, and so is the last of a csv, which does not show whether its rows are all there. Their new
-results are added at the end, and take the place of the old ones when the run ends, or the next one.
+After a kill the output may end anywhere. An incomplete last result is cut off. Files that failed
+are tried again; so is the last file of a csv, as some of its rows may be missing. New results are
+added at the end. When this run, or a later one, ends, they replace the old results in their place.
 """
 
 import csv
@@ -20,12 +20,12 @@ from audiotag.errors import DataError
 from audiotag.runtime.files import REMEDY, explained, replaced
 from audiotag.tagging.csv_rows import BOM, EVENT_COLUMNS, NEEDED, STANDARD_INPUT, path_of
 
-FOLDERS_KEPT = 2**14  # whose real paths are remembered
+FOLDERS_KEPT = 2**14  # folders whose real paths are remembered
 
 
 @dataclass(frozen=True)
 class Done:
-    """Bytes of an output that hold the whole result of one file.
+    """The bytes of an output that hold the complete result of one file.
 
     Attributes:
         path: The file, as it was named.
@@ -42,7 +42,7 @@ class Done:
 
 @dataclass
 class Earlier:
-    """What an output holds of earlier runs.
+    """The results of earlier runs in an output.
 
     Attributes:
         done: Files that have been tagged, by `real_path`, and how often.
@@ -63,8 +63,8 @@ class Earlier:
     last: Done | None = None
 
     def take(self, path: str) -> bool:
-        """Whether a file has been tagged. Each result counts for one file alone: two names of the
-        same file, as a link is, have a result each."""
+        """Whether a file has been tagged. Each result counts for one file only: two names of the
+        same file, such as a link, have one result each."""
         key = real_path(path)
         if self.done[key] < 1:
             return False
@@ -72,13 +72,13 @@ class Earlier:
         return True
 
     def name_of(self, path: str, is_first: bool) -> str:
-        """What to call a file in the output: what it was called if it was tried before, else its
-        name from the folder where the output's paths start.
+        """The path of a file in the output: the path it had if it was tried before, else its path
+        from the folder that the output's paths are relative to.
 
         Args:
             path: The file, whose result is added next.
-            is_first: Whether nothing has been added: the last result, if it is of this file, then
-                no longer counts to `size`, and is to be cut off.
+            is_first: Whether nothing has been added yet. If the last result is of this file, it is
+                then no longer counted in `size`, and will be cut off.
         """
         if path == STANDARD_INPUT:
             return path
@@ -95,7 +95,7 @@ class Earlier:
         return name
 
     def add(self, done: Done, again: bool) -> None:
-        """Take in a result, after those before it; `again` if the file is to be tried again."""
+        """Count the next result in the output; `again` if its file is to be tried again."""
         key = real_path(done.path, self.folder)
         names = self.again.get(key, [])
         if done.path in names:
@@ -110,28 +110,28 @@ class Earlier:
 
 
 def real_path(path: str, folder: str = "") -> str:
-    """One spelling for all of a file's: absolute, with links to folders followed.
+    """The same path for all spellings of a path: absolute, with links to folders resolved.
 
     Args:
         path: The file.
-        folder: Where a relative path starts; the current folder if empty.
+        folder: The folder that a relative path starts from; the current folder if empty.
     """
     above, name = os.path.split(os.path.join(folder, path))
     return os.path.join(_real_folder(above, os.getcwd()), name)
 
 
 def recover(output: Path, name: str, folder: str = "", remedy: str = REMEDY) -> Earlier:
-    """What an output holds; what is torn at its end is cut off.
+    """The results in an output; an incomplete one at its end is cut off.
 
     Args:
-        output: A file written as `jsonl` or `csv`, or none yet.
+        output: A file written as `jsonl` or `csv`; it need not exist.
         name: Its format.
-        folder: Where relative paths in it start; the current folder if empty.
-        remedy: What the message of an error says to do.
+        folder: The folder that its paths are relative to; the current folder if empty.
+        remedy: The remedy that error messages name.
 
     Raises:
         DataError: If it holds something else.
-        OutputError: If it cannot be cut.
+        OutputError: If it cannot be shortened.
     """
     earlier = Earlier(folder="" if _is_here(folder) else folder)
     if not output.is_file():
@@ -151,10 +151,10 @@ def recover(output: Path, name: str, folder: str = "", remedy: str = REMEDY) -> 
 
 
 def cut(output: Path, size: int, remedy: str = REMEDY) -> None:
-    """Make an output so many bytes long, if it is longer.
+    """Shorten an output to `size` bytes, if it is longer.
 
     Raises:
-        OutputError: If it cannot be cut.
+        OutputError: If it cannot be shortened.
     """
     if size < output.stat().st_size:
         with explained(output, remedy):
@@ -162,13 +162,13 @@ def cut(output: Path, size: int, remedy: str = REMEDY) -> None:
 
 
 def settle(output: Path, name: str, remedy: str = REMEDY) -> None:
-    """Put later results of files into the place of earlier ones.
+    """Replace earlier results of files by later ones, in their place.
 
     Args:
-        output, name, remedy: As of `recover`; the output ends with a whole result.
+        output, name, remedy: As for `recover`; the output ends with a complete result.
 
     Raises:
-        OutputError: If it cannot be written; it is then as before.
+        OutputError: If it cannot be written; it is then unchanged.
     """
     with open(output, "rb") as old, replaced(output, remedy) as new:
         start = read_header(old, output)[1] if name == "csv" else 0
@@ -178,7 +178,7 @@ def settle(output: Path, name: str, remedy: str = REMEDY) -> None:
 
 
 def read_jsonl(file: BinaryIO, output: Path) -> Iterator[Done]:
-    """Results of a jsonl file without a torn last line.
+    """Results of a jsonl file, without an incomplete last line.
 
     Raises:
         DataError: If another line is not a result.
@@ -197,9 +197,9 @@ def read_jsonl(file: BinaryIO, output: Path) -> Iterator[Done]:
 
 
 def read_csv(file: BinaryIO, output: Path) -> Iterator[Done]:
-    """Results of a csv file, each with its rows, without a torn last row.
+    """Results of a csv file, each with its rows, without an incomplete last row.
 
-    A failure is one row, also of a file that was tried twice.
+    A failure is one row, also for a file that was tried twice.
 
     Raises:
         DataError: If the header or another row is not that of a result.
@@ -226,7 +226,7 @@ def read_header(file: BinaryIO, output: Path) -> tuple[tuple[str, ...] | None, i
     """Columns of a csv, and bytes of its header: None and 0 where it is torn.
 
     Raises:
-        DataError: If it is not that of a result.
+        DataError: If it is not the header of results.
     """
     file.seek(0)
     line = file.readline()
@@ -240,7 +240,7 @@ def read_header(file: BinaryIO, output: Path) -> tuple[tuple[str, ...] | None, i
 
 
 def _settled(results: Iterator[Done]) -> list[tuple[int, int]]:
-    """Where the results begin and end in the old output, in the order of the new one."""
+    """First byte, and the byte after the last, of each result in the old output, in new order."""
     places: list[tuple[int, int]] = []
     known: dict[str, int] = {}
     for done in results:
@@ -252,7 +252,7 @@ def _settled(results: Iterator[Done]) -> list[tuple[int, int]]:
 
 
 def _rows(file: BinaryIO, output: Path) -> Iterator[Done]:
-    """Whole rows of a csv file."""
+    """Complete rows of a csv file."""
     columns, begin = read_header(file, output)
     if columns is None:
         return
@@ -285,7 +285,7 @@ def _is_whole(row: list[str], text: bytes, columns: tuple[str, ...]) -> bool:
 
 
 def _recording(file: BinaryIO, taken: list[bytes]) -> Iterator[str]:
-    """The lines of a file, each added to `taken` too."""
+    """The lines of a file; each is also appended to `taken`."""
     while line := file.readline():
         taken.append(line)
         yield _text(line)

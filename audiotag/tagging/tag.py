@@ -38,10 +38,9 @@ class TagOptions:
 
     Attributes:
         top_k: Tags for each file and segment at most; 0 for all.
-        threshold: Only tags with at least this score; if None, the model's own threshold of each
-            class, where it has them. Where no tag reaches it, the best one is given as a guess,
-            unless labels are asked for.
-        label: Only these labels and what is below them in AudioSet's ontology; all without any.
+        threshold: Lowest score of a tag; if None, the model's own threshold of each class, if it
+            has them. If no tag reaches it, the best one is given as a guess, unless `label` is set.
+        label: Only these labels, and those below them in AudioSet's ontology; if empty, all.
         window: Length of a window in seconds; a file is scored window by window. A window shorter
             than the model takes is followed by silence; of a model that takes windows of one
             length alone they are no longer than that. If None, 10, or 2 to find events.
@@ -54,10 +53,10 @@ class TagOptions:
         bridged: Seconds.
         shortest: Seconds.
         pool: A file's score is the "max" of its windows' scores, or their "mean".
-        batch_size: Windows computed at once; by device if None.
-        workers: Files decoded at once; by device and CPU cores if None.
-        track: Audio track of a video, from 1 on; the one that players take if None.
-        channel: Channel that is heard, from 1 on; all of them, mixed, if None.
+        batch_size: Windows computed at once; if None, it depends on the device.
+        workers: Files decoded at once; if None, it depends on the device and the CPU cores.
+        track: Number of the audio track, from 1; if None, the one that players play.
+        channel: Number of the channel, from 1; if None, the mean of all.
     """
 
     top_k: int = 5
@@ -146,11 +145,11 @@ class EmbedKeywords(TypedDict, total=False):
 
 
 def options_from(function: str, keywords: TagKeywords, others: Iterable[str] = ()) -> TagOptions:
-    """The options that a function was given, which takes `others` besides.
+    """The options in the keyword arguments of a function that also takes `others`.
 
     Raises:
-        TypeError: If one is unknown; names the function and the nearest option.
-        ValueError: If a value is impossible.
+        TypeError: If one is unknown; names the function and the most similar option.
+        ValueError: If a value is invalid.
     """
     check_keywords(function, keywords, [*TagKeywords.__annotations__, *others])
     return TagOptions(**keywords)
@@ -162,17 +161,18 @@ def tag_files(
     options: TagOptions = TagOptions(),
     progress: Progress | None = None,
 ) -> Generator[FileTags, None, None]:
-    """Tags of each file, in order; a file that fails gives a result with an error.
+    """Tags of each file, in order; the result of a file that fails has an error.
 
     Args:
         engine: The model.
-        files: Read a little ahead, in another thread.
+        files: The files; the iterable is read a little ahead, in another thread.
         options: How to tag.
-        progress: Called with file and second after each window.
+        progress: Called after each window with its file and its end in seconds.
 
     Raises:
-        ModelError: If the windows are shorter than the model takes, or a batch does not fit.
-        ValueError: If the model has none of a label that is asked for.
+        ModelError: If the windows are shorter than the model takes, or a batch does not fit into
+            memory.
+        ValueError: If the model has none of the classes of a label in the options.
     """
     among = np.array(engine.labels.within(options.label)) if options.label else None
     pool = _Pool(engine, options, among)
@@ -320,15 +320,15 @@ def best_tags(
 ) -> tuple[Tag, ...]:
     """Tags of scores (C,), highest first, at most `top_k`.
 
-    Scores below the options' threshold are left out; where the options have none, those below
-    the class's own of `thresholds` (C,). If none is left, the best one is given, as a guess.
+    Scores below the threshold are left out: that of the options, or, without one, that of each
+    class in `thresholds`. If none is left, the best one is given, as a guess.
 
     Args:
-        scores: Of all classes.
-        labels: Their names.
+        scores: Scores of all classes (C,).
+        labels: The classes.
         options: How to tag.
-        thresholds: Of the classes.
-        among: The classes (N,) that are asked for, of which none is guessed; if None, all.
+        thresholds: Thresholds of the classes (C,).
+        among: The only classes (N,) to give, without guesses; if None, all.
     """
     lowest = thresholds if options.threshold is None else options.threshold
     order = np.argsort(-scores, kind="stable")
@@ -389,7 +389,9 @@ def _decoder(engine: Engine, options: TagOptions) -> Decode:
 
     def decode(path: Input, warn: Warn) -> Generator[windows.Window, None, int | None]:
         if isinstance(path, Path) and path.is_dir():
-            os.listdir(path)  # only a folder that cannot be listed comes this far: says why
+            os.listdir(
+                path
+            )  # a folder gets here only if it cannot be listed; this raises the reason
         blocks = Ending(streams.stream(path, engine.sample_rate, listening=listening, warn=warn))
         cut = windows.surrounded_windows if options.events else windows.windows
         lengths = _lengths(engine, options)

@@ -1,4 +1,4 @@
-"""The tagger: a model with its name, which tags files and is shared on the Hub."""
+"""The tagger: a model in torch that tags files and can be shared on the Hub."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from audiotag.tagging.tags_audio import TagsAudio
 
 
 class PushKeywords(TypedDict, total=False):
-    """What `hub.push.push` can be told of a model that goes to the Hub."""
+    """Keyword arguments of `hub.push.push` that `push_to_hub` takes."""
 
     private: bool
     revision: str | None
@@ -29,7 +29,7 @@ class PushKeywords(TypedDict, total=False):
 
 
 class Tagger(TagsAudio, Model):
-    """A model that tags files, and is got from and shared on the Hugging Face Hub.
+    """A model that tags files, and can be downloaded from and shared on the Hugging Face Hub.
 
     Example:
         >>> import audiotag, torch
@@ -50,19 +50,19 @@ class Tagger(TagsAudio, Model):
         revision: str | None = None,
         token: str | None = None,
     ) -> Self:
-        """A tagger to train on or to push: as it was saved, in evaluation mode, on the CPU.
+        """A tagger to train or to push: as it was saved, in evaluation mode, on the CPU.
 
-        `load_tagger` folds it for use and puts it on its device.
+        To tag with it, use `load_tagger`, which also folds it and moves it to its device.
 
         Args:
             model: Model folder, Hub id (`owner/name[@revision]`), or "default" or nothing for the
                 embedded default.
             revision: Branch, tag or commit of a Hub id.
-            token: For the Hub, instead of HF_TOKEN or the one of `hf auth login`.
+            token: Token to use instead of HF_TOKEN or that of `hf auth login`.
 
         Raises:
             ModelError: If there is no such model, or the folder does not hold a model.
-            HubError: If a Hub model cannot be had.
+            HubError: If a Hub model cannot be downloaded and is not in the cache.
 
         Example:
             >>> import audiotag
@@ -80,11 +80,11 @@ class Tagger(TagsAudio, Model):
 
         Args:
             repo_id: `owner/name`; made if it does not exist.
-            options: Those of `hub.push.push`: private, revision, tag, commit_message, create_pr,
-                token, folded, license.
+            options: Arguments of `hub.push.push`: private, revision, tag, commit_message,
+                create_pr, token, folded, license.
 
         Returns:
-            The page of the model or of the pull request.
+            The address of the page of the model or of the pull request.
 
         Raises:
             ModelError: If it has been folded.

@@ -1,4 +1,4 @@
-"""What every tagger does, whatever computes it."""
+"""The method `tag` of every tagger, in torch or onnxruntime."""
 
 from typing import Any, Unpack
 
@@ -30,8 +30,8 @@ class TagsAudio:
 
         Raises:
             AudioError: If the recording cannot be decoded.
-            TypeError, ValueError: If an option is unknown, or its value impossible, or an array is
-                not as described.
+            TypeError, ValueError: If an option is unknown, its value is invalid, or an array is not
+                as described.
 
         Example:
             >>> import audiotag

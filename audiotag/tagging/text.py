@@ -1,4 +1,4 @@
-"""What all formats of results share: the interface, labels, times and JSON."""
+"""Shared parts of all formats of results: the interface, labels, times and JSON."""
 
 import json
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ class Format(Protocol):
     """Results as text."""
 
     def start(self) -> str:
-        """What comes before the results."""
+        """The text before the results."""
 
     def add(self, result: FileTags) -> str:
-        """One result."""
+        """The text of one result."""
 
     def end(self) -> str:
-        """What comes after the results."""
+        """The text after the results."""
 
 
 class Plain:
@@ -36,8 +36,8 @@ class Plain:
 def to_json(result: FileTags) -> str:
     """A result as a JSON object on one line.
 
-    Text stays readable, except where a file name is not valid Unicode, and for characters that a
-    terminal would act on: they are escaped, and come back the same through `json.loads`.
+    Text is written readably. Two kinds of characters are escaped, and restored by `json.loads`:
+    those of file names that are not valid Unicode, and those that act on a terminal.
     """
     record = result.to_dict()
     text = json.dumps(record, ensure_ascii=False, allow_nan=False)
@@ -72,7 +72,7 @@ def heard_parts(result: FileTags, guesses: bool) -> Iterator[tuple[Segment, Tag]
 
 
 def clock(seconds: float) -> str:
-    """Time as m:ss.s, or h:mm:ss.s from an hour on."""
+    """Time as m:ss.s, or as h:mm:ss.s from one hour."""
     tenths = round(seconds * 10)
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)

@@ -391,7 +391,7 @@ def test_ctrl_c_and_its_like_keep_what_is_done(many, model, number, code):
     process.send_signal(number)
     process.wait(PATIENCE)  # before communicate closes the list, which would end it as well
     _, errors = process.communicate()
-    remedy = "the same command with --resume goes on"
+    remedy = "the same command with --resume resumes"
     assert errors == f"Stopped: 20 files done, kept in x.jsonl; {remedy}\n"
     assert process.returncode == code
     assert [record["path"] for record in records(Path("x.jsonl").read_text())] == many[:20]

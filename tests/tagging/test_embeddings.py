@@ -161,7 +161,7 @@ def test_a_crash_keeps_what_is_done_to_go_on_from(tmp_path, name):
     with pytest.raises(ZeroDivisionError):
         write(path, ended([MORE[0], BAD], ZeroDivisionError()))
     assert os.listdir(tmp_path) == [f"{name}.unfinished"]
-    with pytest.raises(ValueError, match="add --resume to go on"):
+    with pytest.raises(ValueError, match="add --resume to resume it"):
         check_output(path)
     with pytest.raises(ZeroDivisionError):
         write(path, ended([*MORE[:2]], ZeroDivisionError()), resume=True)

@@ -1,5 +1,5 @@
-"""How a command ends that is stopped: by Ctrl-C, by whoever manages the machine (SIGTERM), or
-because its terminal is closed (SIGHUP)."""
+"""How a stopped command ends: after Ctrl-C, after SIGTERM (as from a scheduler), or after SIGHUP
+(when its terminal is closed)."""
 
 import os
 import signal
@@ -12,15 +12,15 @@ from types import FrameType
 from audiotag.cli.say import say
 
 REQUESTS = ("SIGINT", "SIGTERM", "SIGHUP")  # names: Windows lacks the last
-SIGNALLED = 128  # exit codes from here on say which signal ended a program, by convention
-GO_ON = "the same command with --resume goes on"
-# What can be done next, by command.
+SIGNALLED = 128  # by convention, plus the signal's number: the exit code
+GO_ON = "the same command with --resume resumes"
+# What the user can do next, by command.
 NEXT = {
     "train": f"{GO_ON} from the last checkpoint",
     "finetune": f"{GO_ON} from the last checkpoint",
-    "prepare": "the same command goes on",
-    "push": "the same command goes on",
-    "pull": "the same command goes on",
+    "prepare": "the same command resumes",
+    "push": "the same command resumes",
+    "pull": "the same command resumes",
 }
 ANEW = "the same command starts anew"
 GRACE = 3.0  # s in which threads may end what they compute
@@ -40,10 +40,10 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def requests_raised() -> Iterator[None]:
-    """A context in which SIGTERM and SIGHUP raise `Stopped`, as Ctrl-C does; those that are
-    ignored, as by nohup, stay so.
+    """A context in which SIGTERM and SIGHUP raise `Stopped`, as Ctrl-C does; signals that are
+    ignored, as by nohup, stay ignored.
 
-    Only for the main thread, which gets all signals.
+    Only for the main thread, which receives all signals.
     """
     usual = (signal.SIG_DFL, signal.default_int_handler)
     numbers = [getattr(signal, name) for name in REQUESTS if hasattr(signal, name)]
@@ -60,7 +60,7 @@ def requests_raised() -> Iterator[None]:
 
 @contextmanager
 def interruptible(describe: Callable[[], str]) -> Iterator[None]:
-    """Where the command is stopped, end with one line on standard error, by `describe`.
+    """If the command is stopped, end it with one line on standard error, from `describe`.
 
     The exit code is 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
@@ -84,7 +84,7 @@ def _end_within(seconds: float, code: int) -> None:
 
 
 def what_is_next(command: str | None) -> str:
-    """What a command says that is stopped; nothing in processes that another one speaks for."""
+    """The message of a stopped command; empty in all processes of torchrun except the first."""
     from audiotag.runtime.distributed import launched_rank
 
     return "" if launched_rank() else f"Stopped; {NEXT.get(command or '', ANEW)}"
@@ -93,7 +93,7 @@ def what_is_next(command: str | None) -> str:
 def _stop(number: int, frame: FrameType | None) -> None:
     if not _is_importing(frame):
         raise Stopped(number)
-    # PyTorch's C++ code aborts where an exception reaches it that is raised while it is imported.
+    # PyTorch's C++ code aborts if an exception reaches it during its import.
     if os.environ.get("RANK", "0") == "0":
         os.write(2, b"Stopped; give the same command again\n")
     os._exit(SIGNALLED + number)

@@ -41,8 +41,8 @@ def waiting(command: str, before: str = "", program: str = WAITS) -> subprocess.
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("train", "Stopped; the same command with --resume goes on from the last checkpoint\n"),
-        ("push", "Stopped; the same command goes on\n"),
+        ("train", "Stopped; the same command with --resume resumes from the last checkpoint\n"),
+        ("push", "Stopped; the same command resumes\n"),
         ("evaluate", "Stopped; the same command starts anew\n"),
     ],
 )
