@@ -1,9 +1,9 @@
 """Chunks: the pieces that WAV, AIFF, CAF and W64 files are made of, and where their sound ends.
 
-A chunk has a name, a size and content. The size of the one that holds the sound is often wrong: a
-recorder crashed before it wrote it, the file came through a pipe, or it outgrew 32 bits. So what
-follows is looked at: where chunks or tags follow up to the end of the file, the size is right;
-where bytes follow that are neither, the sound goes on.
+A chunk has a name, a size and content. The size of the chunk with the sound is often wrong: a
+recorder crashed before it wrote the size, the file came through a pipe, or it outgrew 32 bits. So
+the bytes after it are read. If chunks or tags follow, up to the end of the file, the size is right;
+if other bytes follow, they are sound too.
 """
 
 import re
@@ -20,8 +20,8 @@ W64_LIST = bytes.fromhex("2fcf11a5d628db04c10000")
 TAIL = 2**18  # bytes at the end of a file that hold its last chunks, where sizes do not tell
 LOST = 2**20  # bytes searched for the next chunk after one that is damaged
 ZEROS = 2**20  # bytes read at once to see whether there are only zeros
-MOST_CHUNKS = 10_000  # of a file; one with more is none that holds sound
-WRAP = 2**32  # sizes of 32 bits begin anew here
+MOST_CHUNKS = 10_000  # in a file; one with more is not a recording
+WRAP = 2**32  # where sizes of 32 bits start again from 0
 ID3V1, ID3V1_BYTES = b"TAG", 128  # a tag that ends the file
 ID3V2 = b"ID3"
 APE, APE_FOOTER = b"APETAGEX", struct.Struct("<8sIIII8x")  # mark, version, size, items, flags
@@ -45,7 +45,7 @@ class Form:
     Attributes:
         name_bytes: Bytes of a name.
         size: Layout of a size.
-        align: Chunks begin at multiples of so many bytes from the first.
+        align: Chunks begin at multiples of this number of bytes from the first.
         is_inclusive: Whether a size counts name and size too.
     """
 
@@ -72,8 +72,8 @@ class Chunk:
 
     Attributes:
         name: Its first four bytes.
-        begin: Byte that its content begins at.
-        size: Bytes of its content, as it says.
+        begin: First byte of its content.
+        size: Bytes of its content, by its header.
     """
 
     name: bytes
@@ -116,8 +116,8 @@ def after(file: IO[bytes], form: Form, chunk: Chunk, total: int) -> int | None:
 
 
 def begins(file: IO[bytes], form: Form, place: int, total: int) -> bool:
-    """Whether a chunk begins at a place, which fits into the file or has a usual name; or a tag, or
-    another file."""
+    """Whether a chunk, a tag or another file begins at a place; the chunk must fit into the file or
+    have a usual name."""
     chunk = read_chunk(file, form, place)
     if is_file(file, place) or _is_tag(read_at(file, place, 12), total - place):
         return True
@@ -167,8 +167,8 @@ def _is_tag(head: bytes, left: int) -> bool:
 
 
 def tail_begin(file: IO[bytes], form: Form, first: int, total: int) -> int:
-    """Where the last chunks and tags begin, in a file whose sound begins at `first` and does not
-    say where it ends; `total` if there are none."""
+    """Where the last chunks and tags begin, in a file whose sound begins at `first` and has no
+    known end; `total` if there are none."""
     begin = max(first, total - TAIL)
     tail = read_at(file, begin, total - begin)
     for found in NAMES.finditer(tail):
@@ -206,7 +206,7 @@ def zeros(file: IO[bytes], begin: int, end: int) -> bool:
 
 
 def contents(file: IO[bytes], chunks: list[Chunk], names: tuple[bytes, ...]) -> Iterator[bytes]:
-    """What the chunks of some names hold, as far as it matters."""
+    """The contents of the chunks with these names."""
     for chunk in chunks:
         if chunk.name in names:
             yield read_at(file, chunk.begin, min(chunk.size, LOST))

@@ -1,8 +1,8 @@
 """A container's clock: where there is silence before and between a track's samples.
 
-Audio may begin later than the picture, and packets may be missing. A player waits for both, and so
-do times. But a clock may jump too: recordings are joined, a counter begins anew, a time is damaged.
-So a gap is silence only where the container is long enough for it; ffmpeg does likewise.
+Audio may begin later than the picture, and packets may be missing. A player plays silence then, and
+times here count it too. But a clock may also jump: recordings were joined, a counter starts again,
+or a time is damaged. So a gap is silence only if the container is long enough for it, as in ffmpeg.
 """
 
 from audiotag.audio.helper_process import Warn
@@ -18,9 +18,9 @@ class Clock:
     """When the next sample is due, and whether there is silence before it.
 
     Args:
-        end: Second at which the container ends; None where it does not say.
+        end: Second at which the container ends; None if it does not say.
         may_jump: Whether the format's clock may jump.
-        warn: Told of a gap that is not heard.
+        warn: Called for a gap that does not become silence.
     """
 
     def __init__(self, end: float | None, may_jump: bool, warn: Warn) -> None:
@@ -29,8 +29,8 @@ class Clock:
         self._has_warned = self._has_begun = False
 
     def begin(self, first: float | None, start: float) -> float:
-        """The second that samples begin at, if they are wanted from `start` on and the first there
-        is has a time; silence before it is due."""
+        """The second at which samples begin, if they are wanted from `start` and the first one has
+        the time `first`; before it there is silence."""
         self._due = start if first is None else min(first, start)
         return self._due
 
@@ -39,15 +39,15 @@ class Clock:
         if time is None:
             return False
         if time - self._shift < self._due - JUMP:
-            self._shift = time - self._due  # a clock that began anew
+            self._shift = time - self._due  # the clock has started again
         return time - self._shift > self._due + TOLERANCE
 
     def silence(self, time: float, following: float | None) -> float:
         """Seconds of silence before samples that come late.
 
         Args:
-            time: Theirs.
-            following: That of those after them; if that is not later, `time` is damaged.
+            time: Their time.
+            following: Time of the samples after them; if it is not later, `time` is damaged.
         """
         gap = time - self._shift - self._due
         if following is not None and following <= time:
@@ -62,7 +62,7 @@ class Clock:
         return gap
 
     def passes(self, seconds: float) -> None:
-        """Samples have been heard."""
+        """Advance by samples of this length."""
         self._due += seconds
         self._has_begun = True
 

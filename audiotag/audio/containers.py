@@ -1,10 +1,10 @@
-"""Formats that FFmpeg may read: those whose files hold their sound themselves.
+"""Formats that FFmpeg may read: those whose files contain their sound.
 
-Others are scripts and playlists, which name files and addresses to open (concat, dash, hls, imf,
-sdp, webm_dash_manifest), sequences of files (image2, mlv, vobsub), devices, synthesizers (lavfi,
-sbg), and what has no sound: pictures, subtitles, text, and video without a container.
+Not allowed are scripts and playlists, which name files and addresses to open (concat, dash, hls,
+imf, sdp, webm_dash_manifest), sequences of files (image2, mlv, vobsub), devices, synthesizers
+(lavfi, sbg), and formats without sound: pictures, subtitles, text, and video without a container.
 
-Names are those of FFmpeg 4 to 8; one that an FFmpeg does not have allows nothing.
+Names are those of FFmpeg 4 to 8; a name that an FFmpeg does not know has no effect.
 """
 
 CONTAINERS = frozenset(
@@ -18,7 +18,7 @@ SOUND = frozenset(
     " rka rso s337m sbc sds sdx shn sln sox spdif tak truehd tta voc vqf wavarc wsd"
     " wv wve xwma".split()
 )
-# Without a header; taken for what they are by their suffix.
+# Formats without a header; files are recognised by their suffix.
 PCM = frozenset(
     "alaw f32be f32le f64be f64le mulaw s16be s16le s24be s24le s32be s32le s8 u16be u16le u24be"
     " u24le u32be u32le u8 vidc".split()

@@ -1,11 +1,14 @@
 """Decoders: a file, or a file's bytes, to mono blocks at the recording's own rate.
 
-libsndfile (soundfile) takes the plain formats and FFmpeg (PyAV) everything else. miniaudio takes
-short FLAC and MP3 files that say how long they are: in half of libsndfile's time and, where several
-are decoded at once, in two thirds of FFmpeg's, whose packets each wait for Python's lock. FFmpeg
-also takes over where libsndfile stops: it skips damaged packets instead of giving up. libsndfile
-does not get MP3: its decoder writes warnings straight to standard error for many ordinary files. A
-block is a pair (sample rate in Hz, mono float32 samples of shape (T,)).
+- libsndfile (soundfile) decodes plain formats, except MP3: its decoder writes warnings straight to
+  standard error for many ordinary files.
+- FFmpeg (PyAV) decodes all others. It also continues where libsndfile stops, as it skips damaged
+  packets instead of giving up.
+- miniaudio decodes short FLAC and MP3 files whose header gives their length. It takes half of
+  libsndfile's time. If several files are decoded at once it takes two thirds of FFmpeg's, whose
+  packets each wait for Python's lock.
+
+A block is a pair (sample rate in Hz, mono float32 samples of shape (T,)).
 """
 
 import io
@@ -64,14 +67,14 @@ def decode(
     listening: Listening = USUAL,
     warn: Warn = ignore,
 ) -> Iterator[Block]:
-    """Decode all that a player would play of a file, at its time and its level.
+    """Decode everything that a player would play of a file, with its times and levels.
 
     Args:
         source: path of a file, or a file's bytes.
         start: time to start at, in seconds.
         duration: seconds to decode; a shorter recording ends earlier.
         listening: the track and channel to hear.
-        warn: told of what is doubtful.
+        warn: called with what is doubtful, a sentence each.
 
     Yields:
         Blocks of at most about `BLOCK_VALUES` samples, none of them empty.
@@ -93,7 +96,7 @@ def decode(
 
 
 def _joined(parts: list[Part], listening: Listening, warn: Warn) -> Iterator[Block]:
-    """The files that a file consists of, one after another."""
+    """Decode the files that a file consists of, one after another."""
     for number, part in enumerate(parts, 1):
         try:
             yield from _decoded(part, 0.0, np.inf, listening, warn)
@@ -104,7 +107,7 @@ def _joined(parts: list[Part], listening: Listening, warn: Warn) -> Iterator[Blo
 def _decoded(
     part: Part, start: float, duration: float, listening: Listening, warn: Warn
 ) -> Iterator[Block]:
-    """Decode with the first decoder that can, and continue with the next where one stops."""
+    """Decode with the first decoder that can; where it stops, continue with the next one."""
     done, reason = 0.0, NO_SAMPLES
     missing = 0.0
     hearing = Hearing(listening, part.is_ambisonic, warn)
@@ -128,8 +131,8 @@ def _decoded(
 def with_miniaudio(
     source: Readable, start: float, duration: float, hearing: Hearing = ALL
 ) -> Iterator[Block]:
-    """Decode a short FLAC or MP3 file whole, or nothing of it: miniaudio would leave damaged frames
-    out without a gap. Samples of MP3 files are rounded to 16 bits.
+    """Decode a short FLAC or MP3 file completely or not at all: miniaudio would skip damaged frames
+    without leaving a gap. Samples of MP3 files are rounded to 16 bits.
 
     Raises:
         DecodeError: miniaudio is missing, or the file is long, does not say how long it is, or is
@@ -155,7 +158,7 @@ def with_miniaudio(
 
 
 def _read_short(source: Readable) -> tuple[Announced, bytes]:
-    """What a short file's header says, and the bytes of its audio."""
+    """The header of a short file, and the bytes of its audio."""
     with open_source(source) as file:
         form = read_announced(file)
         if form is None or form.count * form.channels > SHORT_VALUES:
@@ -174,8 +177,8 @@ def _read_short(source: Readable) -> tuple[Announced, bytes]:
 def with_free_format(
     source: Readable, start: float, duration: float, hearing: Hearing = ALL
 ) -> Iterator[Block]:
-    """Decode an MP3 file whose bit rate is free with miniaudio, rounded to 16 bits; FFmpeg knows
-    none of them. Only a path that miniaudio can open is not decoded whole.
+    """Decode an MP3 file of free bit rate, which FFmpeg cannot, with miniaudio, rounded to 16 bits.
+    Unless miniaudio can open its path itself, it is decoded all at once.
 
     Raises:
         DecodeError: miniaudio is missing, or cannot decode it.
@@ -214,8 +217,8 @@ def with_soundfile(
     """Decode with libsndfile.
 
     Raises:
-        DecodeError: libsndfile cannot open or read on, or the file ends before its header says, or
-            goes on.
+        DecodeError: libsndfile cannot open the file or read on, or the file is shorter or longer
+            than its header says.
     """
     try:
         with open_source(source) as raw, _sound_file(raw) as file:
@@ -245,7 +248,7 @@ def _decoders(source: Readable, listening: Listening) -> tuple[Decoder, ...]:
     if not head:
         raise DecodeError(EMPTY_FILE)
     if listening.track not in (None, 1):
-        return (with_pyav,)  # which knows how many there are
+        return (with_pyav,)  # it knows all tracks
     if head.startswith(FLAC_MARK):
         return with_miniaudio, with_soundfile, with_pyav
     if head.startswith(MP3_MARKS):
@@ -269,7 +272,7 @@ def _is_vorbis(head: bytes) -> bool:
 
 
 def _sound_file(raw: IO[bytes]) -> soundfile.SoundFile:
-    # A real file goes by its descriptor: any name works, and reads need no Python callback.
+    # A real file is passed as its descriptor: any name works, and reading needs no Python callback.
     if isinstance(raw, io.FileIO):
         return soundfile.SoundFile(raw.fileno(), closefd=False)
     return soundfile.SoundFile(raw)
@@ -278,7 +281,7 @@ def _sound_file(raw: IO[bytes]) -> soundfile.SoundFile:
 def _levelled(
     file: soundfile.SoundFile, start: int, count: int, hearing: Hearing
 ) -> Iterator[Block]:
-    """Samples start to start + count; those of a floating-point file at the file's level."""
+    """Samples start to start + count; a floating-point file is scaled to its level."""
     blocks = _read(file, start, count, Mixer(hearing))
     if file.subtype not in FLOATS:
         return blocks
@@ -291,7 +294,7 @@ def _read(file: soundfile.SoundFile, start: int, count: int, mixer: Mixer) -> It
     """Read samples start to start + count in blocks, as far as the header says they go."""
     if start >= file.frames:
         return
-    if start or file.subtype in FLOATS:  # others are read once; G.721 does not bear a seek
+    if start or file.subtype in FLOATS:  # others are read once; G.721 cannot seek
         file.seek(start)
     left = min(count, file.frames - start)
     step = samples_at_once(file.channels)

@@ -1,8 +1,7 @@
-"""What a recording is called: suffixes of the files that a folder is searched for, and the first
-bytes of one that has no suffix."""
+"""How a recording is recognised in a folder: by its suffix, or, without one, by its first bytes."""
 
-# Those that FFmpeg's demuxers list, without pictures, subtitles, texts and playlists, raw video,
-# samples without a header, whose rate nobody knows, and names that are mostly something else's.
+# Suffixes that FFmpeg's demuxers list, except those of pictures, subtitles, texts, playlists, raw
+# video, samples without a header (their rate is unknown), and those mostly used for other files.
 FFMPEG = (
     "302 3g2 3gp 722 aa aa3 aac aax ac3 ac4 acm act adp adx aea afc aix ape apc apm aptx aptxhd ast"
     " avi avr bcstm bfstm binka bmv bonk brstm c2 cdata dav daud dfpwm dss dtk dts dtshd dv eac3"
@@ -12,7 +11,7 @@ FFMPEG = (
     " rsd rso sbc sdns sdr2 sds sdx sf sga shn sln son sph svag tak tco thd tta ty ty+ usm vag viv"
     " vqe vqf vql wa way webm wsd xmd xvag yop"
 ).split()
-# Those that it knows by their first bytes alone.
+# Suffixes of files that FFmpeg recognises only by their first bytes.
 OTHERS = (
     "16sv 3ga 8svx adts aif aifc aiff alac amb ambix amr amv asf au awb bw64 bwf caf dff divx dsf"
     " dvr-ms f4a f4b insv m2t m2ts m4p m4r mp1 mpeg mpg mpga mts nsv oga ogv ogx opus qcp qt ra"
@@ -33,7 +32,7 @@ LAYER_3 = (0xFB, 0xFA, 0xF3, 0xF2, 0xE3, 0xE2)  # second byte of a frame, by MPE
 
 
 def is_recording(head: bytes) -> bool:
-    """Whether a file that begins so is a recording: a format that gives itself away at once."""
+    """Whether a file with these first bytes is a recording, as far as they show."""
     if head.startswith(MARKS):
         return True
     if head.startswith(CHUNKED):

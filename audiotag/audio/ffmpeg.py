@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 NO_RECORDING = "cannot be decoded (it is damaged, or no recording: a playlist, picture or text)"
-# No protocol has this name, so that nothing is opened but what is given.
+# No protocol has this name, so FFmpeg can open nothing by itself.
 OPTIONS = {"format_whitelist": ",".join(sorted(ALLOWED)), "protocol_whitelist": "none"}
 WITHOUT_EDITS = OPTIONS | {"ignore_editlist": "1"}  # of MP4 files whose edits leave nothing
 SEEKS, BYTES_OF_SEEK = 2**16, 2**10  # that a file may take, and one more for so many bytes
@@ -39,10 +39,10 @@ TS_DISCONT = 0x200  # libavformat's flag of formats whose clock may jump
 def with_pyav(
     source: Readable, start: float, duration: float, hearing: Hearing = ALL
 ) -> Iterator[Block]:
-    """Decode an audio stream with FFmpeg, skipping packets that are damaged.
+    """Decode an audio stream with FFmpeg; damaged packets are skipped.
 
-    Times are those of the container's clock, as a player shows them: where the audio begins later
-    than the picture, or packets are missing, there is silence.
+    Times are those of the container's clock, as a player shows them: if the audio begins later than
+    the picture, or packets are missing, there is silence.
 
     Raises:
         DecodeError: FFmpeg cannot open it, or it has no audio stream, no such track or channel, or
@@ -86,7 +86,7 @@ def _container(source: Readable, options: dict[str, str] = OPTIONS) -> Iterator[
     """Open with FFmpeg, which gets the file's bytes and can open nothing else.
 
     Raises:
-        DecodeError: It is no recording.
+        DecodeError: It is not a recording.
         OSError: It cannot be opened.
     """
     import av
@@ -103,12 +103,12 @@ def _container(source: Readable, options: dict[str, str] = OPTIONS) -> Iterator[
 class _Input:
     """A file as FFmpeg reads it.
 
-    It ends where it ended when it was opened, though it may grow; or where FFmpeg has sought too
-    often: from one empty piece of a header to the next, of which a file of zeros has millions.
-    Seeking to before the beginning, as damaged headers ask for, is ignored.
+    It ends where the file ended when it was opened, even if the file grows. It also ends after too
+    many seeks: in a file of zeros, FFmpeg seeks through millions of empty pieces of headers. A seek
+    to before the beginning, as in damaged headers, is ignored.
 
     Attributes:
-        name: The file's, if it has one; its suffix tells formats without a header.
+        name: The file's name, if it has one; its suffix identifies formats without a header.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -133,7 +133,7 @@ class _Input:
 
 
 def _whole(source: Readable, index: int, hearing: Hearing) -> Iterator[Block]:
-    """All of a stream, as it is stored."""
+    """All of a stream, with its samples as they are stored."""
     with _container(source) as container:
         stream: Any = container.streams[index]
         quiet = replace(hearing, warn=ignore)
@@ -171,7 +171,7 @@ def _is_ambisonic(source: Readable, container: "InputContainer", frame: "AudioFr
 
 
 def _is_float(stream: "AudioStream") -> bool:
-    """Whether samples may go beyond 1 because they are stored as they are."""
+    """Whether samples are stored exactly as floats, and so may be above 1."""
     codec = stream.codec_context
     form = codec.format.name if codec and codec.format else ""
     return form.startswith(("flt", "dbl")) and codec.name.startswith(STORED_FLOATS)
@@ -198,7 +198,7 @@ def _is_heard(mono: np.ndarray) -> bool:
 
 
 def _heard_track(source: Readable, silent: int, hearing: Hearing) -> int | None:
-    """Number of the first audio track that is heard, other than a stream."""
+    """Number of the first audio track that is not silent, except a stream."""
     import av
 
     with _container(source) as container:
@@ -214,7 +214,7 @@ def _heard_track(source: Readable, silent: int, hearing: Hearing) -> int | None:
 
 
 def _audio_stream(container: "InputContainer", track: int | None) -> "AudioStream":
-    """The audio track of a number, from 1 on, or the one that players take."""
+    """The audio track with a number, from 1, or the one that players play."""
     import av
 
     tracks = container.streams.audio
@@ -233,7 +233,7 @@ def _audio_stream(container: "InputContainer", track: int | None) -> "AudioStrea
 def _frames_from(
     container: "InputContainer", stream: "AudioStream", start: float, times: FrameTimes, warn: Warn
 ) -> Iterator["AudioFrame"]:
-    """Frames from a little before `start` on, or from the beginning where seeking fails."""
+    """Frames from a little before `start`, or from the beginning if seeking fails."""
     import av
 
     target = start - PREROLL
@@ -270,7 +270,7 @@ def _packets(container: "InputContainer", stream: "AudioStream", warn: Warn) -> 
     except av.FFmpegError as error:  # what came before is good
         warn(f"is damaged, and cannot be read to its end ({error.strerror})")
     except IndexError:
-        return  # at the end, PyAV may stumble over a stream that began in the middle
+        return  # at the end, PyAV may fail on a stream that began in the middle
 
 
 def _timed(

@@ -9,7 +9,9 @@ from pathlib import Path
 from audiotag.audio.extensions import AUDIO_EXTENSIONS, HEAD, is_recording
 
 LISTING = "-"  # the path that stands for a list of paths
-Skip = Callable[[str, str], None]  # is told of what a search passes over: why, and its path
+Skip = Callable[
+    [str, str], None
+]  # called with the reason and the path of each thing that a search passes over
 # Why a search passes over something.
 NOT_AUDIO = "not audio by name"
 BROKEN = "links that lead nowhere"
@@ -17,7 +19,7 @@ LOOP = "links to a folder above"
 SPECIAL = "neither files nor folders"
 HIDDEN = "hidden recordings"
 USUAL = (NOT_AUDIO, HIDDEN)
-FOLDER = "a folder"  # no reason, but what `_kind` calls one
+FOLDER = "a folder"  # not a reason, but a result of `_kind`
 NAMED = 5  # suffixes or paths that a summary names
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_+-")  # of a suffix; others end sentences
 
@@ -31,7 +33,7 @@ class Skipped:
         self._named: dict[str, list[str]] = {}  # some of the others
 
     def add(self, reason: str, path: str) -> None:
-        """Take in one more."""
+        """Count one more."""
         self._counts[reason] += 1
         named = self._named.setdefault(reason, [])
         if reason == NOT_AUDIO:
@@ -40,10 +42,10 @@ class Skipped:
             named.append(path)
 
     def describe(self, in_full: bool = True) -> str:
-        """Counts by reason; empty where nothing was passed over.
+        """Counts by reason; empty if nothing was passed over.
 
         Args:
-            in_full: Whether to name what is passed over every day, too.
+            in_full: Whether to include what searches usually pass over, too.
         """
         reasons = [why for why in self._counts if in_full or why not in USUAL]
         return "; ".join(f"{why}: {self._counts[why]} ({self._examples(why)})" for why in reasons)
@@ -63,11 +65,11 @@ def find_files(
 ) -> Iterator[Path]:
     """Files to work on, in the order named, folders searched in alphabetical order.
 
-    A folder gives the files below it with an audio suffix, and those without a suffix that begin as
-    audio does (with `include`, any that match), links followed, hidden ones left out. A path that
-    is no folder is returned as it is, even if there is no such file: opening it will say so, as it
-    will of a link that leads nowhere and of a folder that cannot be listed. A file that is found
-    twice is returned once.
+    In a folder, files are found that have an audio suffix, or that have none and begin as audio
+    does; with `include`, all files that match. Links are followed, hidden files are left out. A
+    path that is not a folder is returned unchanged, even if there is no such file: opening it will
+    raise the error. So it is with broken links, and folders that cannot be listed. A file that is
+    found twice is returned once.
 
     Args:
         paths: Files, folders, or `-` for the paths in `listing`.
@@ -75,7 +77,7 @@ def find_files(
             with `/` with the path below the folder searched; upper and lower case are the same.
         exclude: Globs; no file or folder that matches one.
         listing: Paths of files and folders.
-        skip: Called with what is passed over without a glob's saying so.
+        skip: Called with everything that is passed over, except because of a glob.
     """
     named = list(paths)
     keep = _Filter(tuple(include), tuple(exclude), skip)
@@ -85,13 +87,13 @@ def find_files(
 
 
 class _Filter:
-    """The globs of a search, and whom it tells of what it passes over."""
+    """The globs of a search, and the function to call with what it passes over."""
 
     def __init__(self, include: tuple[str, ...], exclude: tuple[str, ...], skip: Skip) -> None:
         self.include, self.exclude, self.skip = include, exclude, skip
 
     def takes(self, path: str, root: str) -> bool:
-        """Whether the globs want a file that a user named."""
+        """Whether the globs allow a file that a user named."""
         if _matches(path, root, self.exclude):
             return False
         return not self.include or _matches(path, root, self.include)
@@ -160,7 +162,7 @@ def _walk(
 
 
 def _listed(folder: str, skip: Skip) -> tuple[list[str], dict[str, str]]:
-    """Names in a folder, sorted, and what those are that are not files."""
+    """Names in a folder, sorted, and the kinds of those that are not files."""
     names, others = [], {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -175,7 +177,7 @@ def _listed(folder: str, skip: Skip) -> tuple[list[str], dict[str, str]]:
 
 
 def _kind(entry: os.DirEntry[str]) -> str | None:
-    """What an entry of a folder is; None for a file."""
+    """The kind of an entry of a folder; None for a file."""
     try:
         if entry.is_file():
             return None
@@ -187,7 +189,7 @@ def _kind(entry: os.DirEntry[str]) -> str | None:
 
 
 def _suffix(path: str) -> str:
-    """The suffix of a name, in lower case; empty where what follows the last dot is none."""
+    """The suffix of a name, in lower case; empty if the text after the last dot is not one."""
     suffix = os.path.splitext(path)[1].lower()
     letters = suffix[1:]
     is_suffix = LETTERS.issuperset(letters) and not letters.isdecimal()

@@ -1,8 +1,8 @@
 """A helper as a copy of this process, in a few milliseconds.
 
-A helper that is started anew imports NumPy anew, as long as a whole start of `audiotag tag` takes.
-A copy has it. But a process may be copied only while it has one thread: what another one held, the
-copy would wait for in vain. So commands do it early, and libraries never.
+A new process has to import NumPy, which takes as long as a whole start of `audiotag tag`; a copy
+has it already. But a process may be copied only while it has a single thread: the copy would wait
+forever for a lock that another thread held. So commands fork early, and the library never does.
 """
 
 import os
@@ -18,12 +18,12 @@ WITH_THREADS = {"onnxruntime", "torch"}  # modules that start threads when they 
 
 
 class Fork:
-    """A process that was forked, as `subprocess.Popen` has it.
+    """A process that was forked, with the interface of `subprocess.Popen`.
 
     Attributes:
         pid: Its number.
-        stdin: Where it reads from.
-        stdout: What it writes to.
+        stdin: The pipe to its standard input.
+        stdout: The pipe from its standard output.
         returncode: As of `subprocess.Popen`.
     """
 
@@ -32,7 +32,7 @@ class Fork:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """How it has ended; None if it has not."""
+        """Its exit code; None if it is still running."""
         if self.returncode is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -46,7 +46,7 @@ class Fork:
 
 
 def can_fork() -> bool:
-    """Whether this process can be copied: on Linux, while no other thread can hold anything."""
+    """Whether this process can be copied: on Linux, while no other thread can hold a lock."""
     is_alone = threading.active_count() == 1 and WITH_THREADS.isdisjoint(sys.modules)
     return sys.platform == "linux" and is_alone
 
@@ -62,7 +62,7 @@ def fork(modules: list[str]) -> Fork:
     """
     read_end, stdin = os.pipe()
     stdout, write_end = os.pipe()
-    with warnings.catch_warnings():  # of threads, which NumPy's library takes care of itself
+    with warnings.catch_warnings():  # about threads: NumPy's library handles a fork itself
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if not pid:
@@ -73,7 +73,7 @@ def fork(modules: list[str]) -> Fork:
 
 
 def _become_helper(read_end: int, write_end: int, modules: list[str]) -> None:
-    """Serve with nothing open but two pipes, and never return."""
+    """Serve with only two pipes open, and never return."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for place, file in enumerate((read_end, write_end, nowhere)):

@@ -1,4 +1,4 @@
-"""The length of a FLAC or MP3 file to the sample, as its first bytes give it."""
+"""The exact length of a FLAC or MP3 file in samples, from its first bytes."""
 
 import re
 import struct
@@ -35,11 +35,11 @@ FIRST_FRAME = 192  # bytes of the first frame that hold all of this
 
 @dataclass(frozen=True)
 class Announced:
-    """What a file's header says of its audio.
+    """The audio of a file, as its header announces it.
 
     Attributes:
-        begin: Byte that the audio begins at, after tags.
-        size: Bytes of the audio; None where the header does not say.
+        begin: First byte of the audio, after tags.
+        size: Bytes of the audio; None if the header does not say.
         rate: Sample rate in Hz.
         channels: Number of channels.
         count: Samples of each channel.
@@ -57,8 +57,8 @@ class Announced:
 
 
 def read_announced(file: IO[bytes]) -> Announced | None:
-    """What the header of a FLAC or MP3 file says; None for other formats, and where it does not say
-    how long the file is."""
+    """The header of a FLAC or MP3 file; None for other formats, and if the header does not give the
+    file's length."""
     head = file.read(STREAMINFO.stop)
     if head.startswith(FLAC_MARK):
         return _of_flac(head)
@@ -85,8 +85,8 @@ def after_tag(head: bytes) -> int:
 
 
 def _of_mp3(frame: bytes, begin: int) -> Announced | None:
-    """What the first frame says, where it is one without sound that holds "Xing" or "Info" and
-    LAME's fields."""
+    """The header in the first frame, if that is a silent one with "Xing" or "Info" and LAME's
+    fields."""
     header = int.from_bytes(frame[:4], "big")
     version, unprotected = header >> 19 & 3, header >> 16 & 1
     rate, mode = header >> 10 & 3, header >> 6 & 3
@@ -111,7 +111,7 @@ def _of_mp3(frame: bytes, begin: int) -> Announced | None:
 
 
 def after_tags(file: IO[bytes]) -> int:
-    """Number of the byte after all ID3v2 tags that begin a file, `MOST_TAGS` of them at most."""
+    """Number of the byte after all ID3v2 tags at the start of a file, at most `MOST_TAGS`."""
     place = 0
     for _ in range(MOST_TAGS):
         place += after_tag(read_at(file, place, TAG_HEADER))

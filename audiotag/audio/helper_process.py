@@ -1,12 +1,12 @@
-"""A helper: a process that decodes files for another one, which can end it at any time.
+"""A helper: a process that decodes files for another process, which can kill it at any time.
 
-Decoders are C libraries, which a damaged file can keep busy for ever, have ask for all memory, or
-crash. In a helper that costs one file. `helpers` starts helpers and asks them; what goes between:
+Decoders are C libraries. A damaged file can make them run forever, allocate all memory, or crash.
+In a helper, only that file is lost. `helpers` starts helpers and sends them requests; the messages:
 
-    asks    --sys.path; Request; Request; number of a request no longer wanted; ..., pickled-->
-    answers <--BEGUN; SIZE; WARNING, text; BLOCK, samples; ...; END, how it ended as JSON--
+    requests --sys.path; Request; Request; number of a request no longer wanted; ..., pickled-->
+    answers  <--BEGUN; SIZE; WARNING, text; BLOCK, samples; ...; END, how it ended as JSON--
 
-A helper ends with the process that asks, at the end of its standard input.
+A helper ends at the end of its standard input, and so with the process that started it.
 """
 
 import json
@@ -30,8 +30,8 @@ from audiotag.errors import AudioError
 from audiotag.runtime.allocator import keep_freed_memory
 
 IDLE = 60.0  # s without a request after which a helper ends
-SLOWEST = 5e6  # bytes/s of a file that a decoder gets through; below, it makes no progress
-FRAME = struct.Struct("<cq")  # kind; bytes that follow, or of the file where the kind is SIZE
+SLOWEST = 5e6  # bytes/s of a file; a slower decoder makes no progress
+FRAME = struct.Struct("<cq")  # kind; bytes that follow, or, for SIZE, bytes of the file
 BEGUN, SIZE, WARNING, BLOCK, END = b"b", b"s", b"w", b"a", b"e"
 Warn = Callable[[str], None]
 Blocks = Generator[Any, None, int | None]  # and, where it is known, the recording's rate in Hz
@@ -47,12 +47,12 @@ class Request:
     """A file to decode.
 
     Attributes:
-        number: Tells it from others of its helper; above 0.
-        name: What messages call the file.
-        function: Gives blocks, (T,) float32, of `arguments` and a function for warnings.
+        number: Its number among the helper's requests; above 0.
+        name: Name of the file in messages.
+        function: Returns blocks, (T,) float32, for `arguments` and a function for warnings.
         arguments: The first is the file: its path or its bytes.
-        patience: Seconds of computing without a block after which the helper is ended, and
-            one more for each `SLOWEST` bytes of the file.
+        patience: Seconds of computing without a block after which the helper is killed, plus one
+            for each `SLOWEST` bytes of the file.
         memory: Bytes that decoding may take.
     """
 
@@ -65,7 +65,7 @@ class Request:
 
 
 def contained(name: str, function: Function, arguments: tuple[Any, ...], warn: Warn) -> Blocks:
-    """The blocks of a file. What goes wrong in its decoder, foreseen or not, is the file's error.
+    """The blocks of a file. Any error in its decoder, also an unforeseen one, is the file's error.
 
     Raises:
         AudioError: It cannot be decoded; names file and reason.
@@ -84,13 +84,13 @@ def contained(name: str, function: Function, arguments: tuple[Any, ...], warn: W
 
 
 def serve(asked: IO[bytes], modules: list[str]) -> None:
-    """Be a helper until standard input ends, or nothing is asked for `IDLE` seconds.
+    """Serve as a helper until standard input ends, or no request comes for `IDLE` seconds.
 
     Args:
         asked: Standard input.
-        modules: What to import before the first request needs it.
+        modules: Modules to import before the first request needs them.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process that asks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the other process
     answers = _answers()
     requests = _Requests(asked)
     requests.start()
@@ -112,20 +112,20 @@ def serve(asked: IO[bytes], modules: list[str]) -> None:
 def _answer(
     request: Request, requests: "_Requests", limits: "_Limits", answers: IO[bytes]
 ) -> dict[str, Any]:
-    """Send a file's blocks; how it ended, as JSON objects say it."""
+    """Send a file's blocks; returns how it ended, in the form of the JSON answer."""
     try:
         return {"rate": _send_blocks(request, requests, limits, answers)}
     except UnforeseenError as error:
         return {"reason": str(error), "trace": traceback.format_exc()}
     except AudioError as error:
-        # Memory that was taken in small pieces is in the way of the next file.
+        # Memory that was allocated in small pieces would count for the next file: end the helper.
         return {"reason": str(error), "is_last": isinstance(error.__cause__, MemoryError)}
 
 
 def _send_blocks(
     request: Request, requests: "_Requests", limits: "_Limits", answers: IO[bytes]
 ) -> int | None:
-    """Send a file's blocks; the recording's rate."""
+    """Send a file's blocks; returns the recording's rate."""
     source = request.arguments[0]
     size = len(source) if isinstance(source, bytes) else _size(source)
     _send(answers, SIZE, size)
@@ -148,10 +148,10 @@ def _send_blocks(
 
 
 class Ending:
-    """What an iterable gives, and in the end what it returns.
+    """The values of an iterable, and the value that it returns at its end.
 
     Attributes:
-        result: That of a generator that has come to its end; else None.
+        result: The return value of a generator that has ended; else None.
     """
 
     def __init__(self, values: Any) -> None:
@@ -163,7 +163,7 @@ class Ending:
 
 
 def _size(path: Path) -> int:
-    """Bytes of a file; 0 where there is none, which opening it will say."""
+    """Bytes of a file; 0 if there is none, as opening it will raise the error."""
     try:
         return path.stat().st_size
     except OSError:
@@ -171,7 +171,7 @@ def _size(path: Path) -> int:
 
 
 def _answers() -> IO[bytes]:
-    """Standard output, which no library writes to from here on."""
+    """A copy of standard output; what libraries print goes elsewhere from now on."""
     answers = os.fdopen(os.dup(1), "wb")
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
@@ -190,7 +190,7 @@ class _Requests(threading.Thread):
     """Reads requests in a thread, so that the end of standard input ends the process at once.
 
     Attributes:
-        unwanted: Number of the request that was given up last.
+        unwanted: Number of the request that was last given up.
     """
 
     def __init__(self, asked: IO[bytes]) -> None:
@@ -200,7 +200,7 @@ class _Requests(threading.Thread):
         self._waiting: SimpleQueue[Request] = SimpleQueue()
 
     def run(self) -> None:
-        """Read until the end, which is that of the process."""
+        """Read until the end of standard input, and then end the process."""
         try:
             while True:
                 message = pickle.load(self._asked)
@@ -212,7 +212,7 @@ class _Requests(threading.Thread):
             os._exit(0)
 
     def next(self) -> Request | None:
-        """The next one; None if none comes for long."""
+        """The next request; None if none comes for `IDLE` seconds."""
         try:
             return self._waiting.get(timeout=IDLE)
         except Empty:
@@ -220,25 +220,25 @@ class _Requests(threading.Thread):
 
 
 class _Limits:
-    """What the system lets this process take, where it can be told to: it ends what takes more."""
+    """Limits on memory and time of this process, which the system enforces, if it can."""
 
     def __init__(self) -> None:
         self._resource: Any = None
         if sys.platform != "win32":
             self._resource = import_module("resource")
-        self._at_first = 0  # bytes of memory, where the system counts what a process may take
+        self._at_first = 0  # bytes of memory in use, if the system can limit it
         if sys.platform == "linux":
             with open("/proc/self/statm") as file:
                 self._at_first = int(file.read().split()[5]) * self._resource.getpagesize()
         self._set("RLIMIT_CORE", 0)
 
     def set_memory(self, size: int | None) -> None:
-        """Let the process have so many bytes more than at first; without a limit for None."""
+        """Limit memory to `size` bytes more than at first; None removes the limit."""
         if self._at_first:
             self._set("RLIMIT_DATA", None if size is None else self._at_first + size)
 
     def set_time(self, seconds: float) -> None:
-        """Let it compute for so many seconds from now on."""
+        """Limit computing time to `seconds` from now."""
         self._set("RLIMIT_CPU", math.ceil(time.process_time() + seconds))
 
     def _set(self, name: str, value: int | None) -> None:

@@ -1,11 +1,11 @@
-"""Decoding in helpers: processes that a file can hang, crash or fill, and no more than them.
+"""Decoding in helpers: processes of their own, so that a file can hang or crash only its helper.
 
-A thread that decodes has a helper of its own, which it keeps from file to file. A helper that gives
-no block for too long is ended, as one is that takes too much memory, and the file fails with that
-reason. Where no process can be started, as in a program that was frozen, this one decodes.
+Each decoding thread has its own helper, and keeps it from file to file. A helper that returns no
+block for too long, or takes too much memory, is killed; the file fails with that reason. If no
+process can be started, as in a frozen program, files are decoded in this process.
 
-Besides, helpers are faster: PyAV releases Python's lock and takes it back four times for each 20 ms
-of sound, and threads that decode at once would wait for it longer than they decode.
+Helpers are also faster: PyAV releases and takes Python's lock four times for each 20 ms of sound.
+Several decoding threads in one process would spend more time waiting for it than decoding.
 """
 
 import atexit
@@ -23,17 +23,16 @@ logger = logging.getLogger(__name__)
 
 
 def in_helper(name: str, function: Function, arguments: tuple[Any, ...], warn: Warn) -> Blocks:
-    """Blocks of a file, as `function(*arguments, warn)` gives them in a helper, and the rate that
-    it returns.
+    """The blocks, and the rate at the end, that `function(*arguments, warn)` returns in a helper.
 
     Args:
-        name: What messages call the file.
-        function: Found by its name in the helper.
+        name: Name of the file in messages.
+        function: A function that the helper can import by its name.
         arguments: The first is the file: its absolute path or its bytes.
         warn: Called with what is doubtful.
 
     Raises:
-        AudioError: The file cannot be decoded, or was more than its helper can take; names the file
+        AudioError: The file cannot be decoded, or its helper was killed or crashed; names the file
             and the reason.
         StoppedError: The event of `until` was set.
     """
@@ -57,7 +56,7 @@ class Helpers:
     """The helpers of this process.
 
     Attributes:
-        free: Helpers that wait for a file.
+        free: Helpers without a file.
     """
 
     def __init__(self) -> None:
@@ -65,8 +64,8 @@ class Helpers:
         self.forget()
 
     def forget(self) -> None:
-        """Begin without helpers, as a forked process has to: they answer to its parent, and live as
-        long as anything leads to them."""
+        """Start without helpers, as a forked process must: the existing ones belong to its parent,
+        and run until all pipes to them are closed."""
         for helper in self._all:
             helper.close()
         self._all = set()
@@ -75,14 +74,15 @@ class Helpers:
         self.free: list[Helper] = []
 
     def start(self, count: int) -> None:
-        """Start some for files that will come, where none are there; at once where that is safe."""
+        """Start `count` helpers ahead of the first files, if there are none; by forking if that is
+        safe."""
         with suppress(OSError), self._lock:
             is_forked = can_fork()
             for _ in range(count if self._can_start and not self.free else 0):
                 self.free.append(self._new(is_forked))
 
     def take(self, name: str, function: Function, arguments: tuple[Any, ...]) -> Helper | None:
-        """A helper that has been asked for a file; None where this process is to decode it."""
+        """A helper to which a file was sent; None if this process must decode it."""
         while self._can_start:
             with self._lock:
                 helper = self.free.pop() if self.free else None
@@ -92,18 +92,18 @@ class Helpers:
                 taken.ask(name, function, arguments)
                 return taken
             except OSError:
-                self._can_start = not is_new  # a new one should have gone well
+                self._can_start = not is_new  # if a new one fails, others will too
         return None
 
     def give_back(self, helper: Helper) -> None:
-        """Take a helper back when its file is decoded, or no more of it is wanted."""
+        """Take a helper back after its file is decoded or given up."""
         if helper.is_free:
             self.free.append(helper)
         else:
             helper.stop()
 
     def stop(self) -> None:
-        """End all of them."""
+        """Kill all helpers."""
         for helper in list(self._all):
             helper.process.kill()
 

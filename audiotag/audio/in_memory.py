@@ -46,7 +46,7 @@ class Samples:
         listening: Listening = USUAL,
         warn: Warn = ignore,
     ) -> Iterator[Block]:
-        """What a decoder gives for the WAV file with these samples, from `start` on, in seconds.
+        """Blocks, as a decoder's for a WAV file with these samples; `start` is in seconds.
 
         Raises:
             DecodeError: There is no such track or channel.
@@ -71,7 +71,7 @@ class Sound:
     """Audio in memory, with the name that its results have.
 
     Attributes:
-        name: Stands where results of files have their path.
+        name: Name in results, where files have their path.
         content: The bytes of an audio file, or samples.
     """
 
@@ -97,7 +97,7 @@ def name_of(audio: Input) -> str:
 
 
 def as_input(audio: Any, sample_rate: float | None = None, channels_last: bool = False) -> Input:
-    """What a caller gave as audio.
+    """The input for the audio that a caller gave.
 
     Args:
         audio: A path; a binary file object, which is read to its end, or the bytes of a file; or an

@@ -1,11 +1,11 @@
-"""Levels of floating-point recordings, which may go beyond full scale.
+"""Levels of floating-point recordings, which may exceed full scale.
 
-A recorder with 32-bit floats has no full scale: sounds above 1 are as good as those below. Some
-programs store integers as floats, up to 32,768 or 2^31. So a recording is divided by its peak where
-that is above 1. That takes the whole recording: one that is longer than a block is read twice.
+A recorder with 32-bit floats has no full scale: samples above 1 are as good as others. Some
+programs store integers as floats, up to 32,768 or 2^31. So a recording is divided by its peak if
+that is above 1. This needs the whole recording: one that is longer than a block is read twice.
 
-A few damaged samples must not turn the rest into silence. What no scale explains is damage, and
-becomes silence itself.
+A few damaged samples must not turn the rest into silence. Samples that no scale explains are
+damaged, and become 0.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,12 +16,12 @@ import numpy as np
 from audiotag.audio.helper_process import Warn
 from audiotag.audio.sources import Block
 
-CHUNK = 1024  # samples that are looked at together, 23 ms of a CD's sound
-HIGHEST = 2.0**32  # no scale goes beyond that of 32-bit integers
-FEW = 4  # samples at least that a sound's peak has around it, each
-ALONE = 10.0  # times lower at most; a higher sample is damaged
-PLAUSIBLE = 128.0  # +42 dB; a higher peak is that of integers, and those in quiet parts are
-SUPPORT = 0.1  # above 1 in so many of the chunks at least
+CHUNK = 1024  # samples whose peak is taken together, 23 ms at 44.1 kHz
+HIGHEST = 2.0**32  # no scale is larger than that of 32-bit integers
+FEW = 4  # a sound's peak has at least this many samples around it
+ALONE = 10.0  # that are at most this many times lower; else it is damaged
+PLAUSIBLE = 128.0  # +42 dB; a higher peak is that of integers, which are also
+SUPPORT = 0.1  # above 1 in at least this fraction of the chunks
 DAMAGED = "holds damaged samples (not finite, or far above all others), which are heard as silence"
 
 
@@ -30,15 +30,15 @@ class Level:
     """The level of a recording.
 
     Attributes:
-        peak: Its highest sample that is sound.
-        is_damaged: Whether there are samples that are none.
+        peak: Its highest undamaged sample.
+        is_damaged: Whether there are damaged samples.
     """
 
     peak: float
     is_damaged: bool
 
     def applied(self, mono: np.ndarray) -> np.ndarray:
-        """Samples (T,) within [-1, 1]: divided by a peak above 1, and 0 where damaged."""
+        """Samples (T,) scaled to [-1, 1]: divided by a peak above 1; damaged ones become 0."""
         if self.peak <= 1 and not self.is_damaged:
             return mono
         peak = np.float32(max(1.0, self.peak))
@@ -52,9 +52,9 @@ def levelled(
     """Blocks of a floating-point recording at its level.
 
     Args:
-        blocks: What is scaled.
-        whole: Reads the whole recording anew; None if the blocks are all of it, and few.
-        warn: Told of damaged samples.
+        blocks: The blocks to scale.
+        whole: Reads the whole recording again; None if the blocks are all of it, and few.
+        warn: Called if there are damaged samples.
     """
     if whole is None:
         held = list(blocks)
@@ -83,7 +83,7 @@ class _Peaks:
     def __init__(self) -> None:
         self._count = 0  # chunks so far
         self._highest = 0.0  # of all samples
-        self._above = [np.zeros(1, np.float32)]  # what is highest in chunks beyond 1, spikes aside
+        self._above = [np.zeros(1, np.float32)]  # peaks of chunks above 1, without single spikes
 
     def add(self, mono: np.ndarray) -> None:
         """Add samples (T,)."""

@@ -8,28 +8,28 @@ import numpy as np
 from audiotag.audio.helper_process import Warn
 from audiotag.audio.sources import USUAL, Block, DecodeError, Listening, ignore
 
-PIECE = 2**15  # samples that one decision about the mix holds for, 0.7 s of a CD's sound
+PIECE = 2**15  # samples for which one choice of the mix holds, 0.7 s at 44.1 kHz
 LEAST = 2**12  # samples; a shorter rest is too short for a decision
-SPARSE = 31  # one sample in so many tells whether a closer look is worth it
+SPARSE = 31  # one sample in this many shows whether all must be checked
 FEW = 1024  # of these at once
-# Of the energy that the mean would have if the channels were independent: 0.2 is noise of -6 dB
-# beside channels that are each other's negative. In 1,800 pieces of 48 stereo recordings the least
+# Energy of the mean, relative to that of independent channels, below which channels cancel. 0.2 is
+# that of opposite channels with noise of -6 dB. In 1,800 pieces of 48 stereo recordings the lowest
 # was 0.43.
 CANCELLED, AUDIBLE = 0.2, 0.3
-LOUDER = 2.0  # times the energy that makes another channel worth a change
-QUIET = 1e-12  # energy of what is silent; a 24-bit file's last bit is 1e-14
+LOUDER = 2.0  # another channel is chosen if it has this many times the energy
+QUIET = 1e-12  # energy of silence; the last bit of a 24-bit file is 1e-14
 FADE = 512  # samples from one choice to the next, without a click
 LFE, WITH_LFE = 3, (6, 8)  # the channel for low frequencies, in 5.1 and 7.1
 
 
 @dataclass(frozen=True)
 class Hearing:
-    """What is heard of a file, and who is told of what is doubtful.
+    """What is heard of a file, and the function that is called with warnings.
 
     Attributes:
-        listening: Track and channel, where they are not the usual ones.
+        listening: Track and channel.
         is_ambisonic: Whether the first channel alone holds sound from everywhere (B-format's W).
-        warn: Takes warnings.
+        warn: Called with each warning.
     """
 
     listening: Listening = USUAL
@@ -41,11 +41,11 @@ ALL = Hearing()
 
 
 class Mixer:
-    """Makes one channel of several: their mean, as players do. Where they cancel in it, as a
-    microphone's two poles in left and right do, it is the channel with most energy.
+    """Mixes several channels into one: their mean, as in players. If they cancel each other, as a
+    signal and its inverse in left and right, it is the channel with the most energy.
 
     Args:
-        hearing: Says which channel, if it is to be one alone.
+        hearing: Names the channel, if only one is to be heard.
     """
 
     def __init__(self, hearing: Hearing = ALL) -> None:
@@ -75,7 +75,7 @@ class Mixer:
             return self._joined(channels, mean)
 
     def _joined(self, channels: Sequence[np.ndarray], mean: np.ndarray) -> np.ndarray:
-        """The mean, with the channel that was chosen in each piece where they cancel."""
+        """The mean; in pieces where channels cancel, the chosen channel."""
         count = max(1, round(len(mean) / PIECE))
         bounds = np.linspace(0, len(mean), count + 1).astype(int).tolist()
         for begin, end in zip(bounds, bounds[1:], strict=False):
@@ -90,7 +90,7 @@ class Mixer:
         return mean
 
     def _choose(self, energies: np.ndarray, mixed: float) -> None:
-        """Choose the mean or a channel by their energies; where all are silent, nothing changes."""
+        """Choose the mean or a channel by their energies; if all are silent, nothing changes."""
         ratio = _ratio(energies, mixed)
         if not energies.sum() > QUIET or (
             self._chosen is not None and CANCELLED <= ratio < AUDIBLE
@@ -116,13 +116,13 @@ def _alone(channel: np.ndarray) -> np.ndarray:
 
 
 def _ratio(energies: np.ndarray, mixed: float) -> float:
-    """Energy of the mean, as a part of what it were if the channels were independent."""
+    """Energy of the mean, relative to that of the mean of independent channels."""
     expected = energies.sum() / len(energies) ** 2
     return mixed / expected if expected > 0 else np.inf
 
 
 def _any_cancelled(channels: Sequence[np.ndarray], mean: np.ndarray) -> bool:
-    """Whether channels seem to cancel in a piece, by few of its samples."""
+    """Whether channels seem to cancel in a piece, judged by a few of its samples."""
     few = np.stack([channel[::SPARSE] for channel in (*channels, mean)]).astype(np.float64)
     few[:-1] /= _full_scale(channels[0])
     count = few.shape[1] // FEW
@@ -138,7 +138,7 @@ def _full_scale(samples: np.ndarray) -> float:
 
 
 def _energies(channels: Sequence[np.ndarray], mean: np.ndarray) -> tuple[np.ndarray, float]:
-    """Energy of a sample of each channel, and of the mean; a constant offset is no sound."""
+    """Energy per sample of each channel, and of the mean, without a constant offset."""
     energies = np.array([_variance(channel) for channel in channels])
     energies /= _full_scale(channels[0]) ** 2
     return energies, _variance(mean)
@@ -152,7 +152,7 @@ def _variance(samples: np.ndarray) -> float:
 def _faded(
     channels: Sequence[np.ndarray], mean: np.ndarray, before: int | None, after: int | None
 ) -> np.ndarray:
-    """What was chosen for a piece, faded in from what was chosen before it."""
+    """The choice for a piece, faded in from the choice for the piece before."""
     chosen = mean.copy() if after is None else _alone(channels[after])
     if before != after:
         count = min(FADE, len(mean))
@@ -181,7 +181,7 @@ def add_up(channels: Iterable[np.ndarray], total: np.ndarray) -> None:
 
 
 def scaled(total: np.ndarray, dtype: np.dtype, channels: int) -> np.ndarray:
-    """The mean, in place, where (T,) is the sum; that of integers scaled to [-1, 1)."""
+    """Turn a sum (T,) into the mean, in place; integers are scaled to [-1, 1)."""
     if dtype == np.uint8:
         total -= np.float32(128 * channels)
     divisor = channels if dtype.kind == "f" else channels * 2 ** (8 * dtype.itemsize - 1)

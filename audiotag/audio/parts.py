@@ -1,8 +1,7 @@
 """The files that a file consists of, each decoded on its own.
 
-Most are one. Others have something before the first byte, such as a tag that a program wrote for
-another format, or hold several files in a row: links of an Ogg stream, FLAC files or WAV files that
-were joined by `cat`.
+Most files are a single one. Some have other bytes before it, such as a tag of another format. Some
+consist of several files in a row: links of an Ogg stream, or FLAC or WAV files joined by `cat`.
 """
 
 import re
@@ -22,8 +21,8 @@ BEGINS = re.compile(
     rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11|\xff[\xe2\xe3\xf2\xf3\xfa\xfb].{11,34}?(?:Xing|Info)",
     re.DOTALL,
 )
-# How files begin whose beginning need not be searched for: MP3 and AAC; AC-3; Matroska; ASF; FLV,
-# WavPack, Monkey's Audio, CAF, AU, W64, MPEG's streams; MP4 has its mark after four bytes.
+# First bytes of files that need no search for their beginning: MP3 and AAC; AC-3; Matroska; ASF;
+# FLV, WavPack, Monkey's Audio, CAF, AU, W64, MPEG's streams; MP4 has its mark after four bytes.
 OTHERS = re.compile(
     rb"\xff[\xe0-\xff]|\x0b\x77|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75|FLV|wvpk|MAC |caff|\.snd|riff|"
     rb"\x00\x00\x01[\xb3\xba]|\x47|....ftyp|#!AMR|TTA|RIFF|FORM|MPCK|MP\+|Creative|DSD |FRM8|"
@@ -41,10 +40,10 @@ def parts_of(source: Source, warn: Warn) -> list[Part]:
 
     Args:
         source: The file.
-        warn: Told where it cannot be decided how far the sound goes.
+        warn: Called if it is doubtful where the sound ends.
 
     Raises:
-        DecodeError: It has a header of samples and none of them.
+        DecodeError: It has a header, but no samples.
         OSError: It cannot be opened.
     """
     parts: list[Part] = []
@@ -58,7 +57,7 @@ def parts_of(source: Source, warn: Warn) -> list[Part]:
 
 
 def _beginning(file: IO[bytes]) -> int:
-    """Where the sound's file begins, after what was put before it."""
+    """Where the audio file begins, after bytes that were put before it."""
     head = read_at(file, 0, HEAD)
     if BEGINS.match(head) or OTHERS.match(head):
         return 0

@@ -1,7 +1,7 @@
-"""Uncompressed files whose headers are wrong, as files whose headers are right.
+"""Uncompressed files with wrong headers, read as files with right headers.
 
-WAV (RIFF, RIFX, RF64, BW64), W64, AIFF, AU and CAF. The repaired file is a WAV or AU header and
-spans of the real one, so that the decoders read it as any other.
+The formats are WAV (RIFF, RIFX, RF64, BW64), W64, AIFF, AU and CAF. The repaired file consists of a
+WAV or AU header and spans of the real file, so that decoders can read it as any other.
 """
 
 import struct
@@ -47,9 +47,9 @@ class Part:
     """A file, or what is left of it, that is decoded on its own.
 
     Attributes:
-        source: What decoders get.
+        source: The source for decoders.
         is_ambisonic: Whether the first channel holds sound from everywhere.
-        following: Byte that another file begins at, in the same file; None if none does.
+        following: First byte of another file after it in the same file; None if there is none.
     """
 
     source: Readable
@@ -60,18 +60,18 @@ class Part:
 def read_uncompressed(
     file: IO[bytes], source: Source, begin: int, total: int, warn: Warn
 ) -> Part | None:
-    """The uncompressed file that begins at a byte, repaired where it has to be.
+    """The uncompressed file that begins at a byte, repaired if needed.
 
     Args:
         file: The file.
         source: The same, for the decoders.
         begin: The byte.
         total: Bytes of the file.
-        warn: Told where it cannot be decided how far the sound goes.
+        warn: Called if it is doubtful where the sound ends.
 
     Returns:
-        None if it is of another format, or compressed, or if its header has numbers that no header
-        can be written with.
+        None if it has another format or is compressed, or if the numbers in its header do not fit
+        into a new header.
 
     Raises:
         DecodeError: There are no samples in it.
@@ -145,7 +145,7 @@ def _part(
 
 
 def cut_out(source: Source, begin: int, end: int | None, total: int) -> Readable:
-    """The file that begins and ends at a byte of another; the other itself where it is all."""
+    """The file between two bytes of another one; the other one itself if that is all of it."""
     if begin == 0 and end is None:
         return source
     return Pieces(source, (Span(begin, total if end is None else end),))

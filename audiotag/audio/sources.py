@@ -1,4 +1,4 @@
-"""What decoders read, a file or its bytes, and what they give: blocks of mono samples."""
+"""The input of decoders, a file or its bytes, and their output: blocks of mono samples."""
 
 import io
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ BLOCK_VALUES = 2**20  # samples times channels held at once by a decoder
 NO_SAMPLES = "holds no audio samples"
 MIN_RATE, MAX_RATE = 100, 10_000_000  # Hz; beyond these a header is damaged, not unusual
 Source = Path | bytes  # of a file, or all that is in it
-BUFFER = 2**18  # bytes read at once from a file put together of pieces
+BUFFER = 2**18  # bytes read at once from `Pieces`
 Block = tuple[int, np.ndarray]  # sample rate in Hz, mono float32 samples (T,)
 
 
@@ -25,11 +25,11 @@ class Span:
 
 @dataclass(frozen=True)
 class Pieces:
-    """A file as it should have been: bytes that were repaired, and spans of the file there is.
+    """A repaired file: new bytes, and spans of the existing file.
 
     Attributes:
-        whole: The file there is.
-        parts: What follows one another.
+        whole: The existing file.
+        parts: New bytes and spans, in order.
     """
 
     whole: Source
@@ -41,11 +41,11 @@ Readable = Source | Pieces
 
 @dataclass(frozen=True)
 class Listening:
-    """Which of a recording's sounds is heard; numbers begin at 1.
+    """The track and channel of a recording that are heard; numbers begin at 1.
 
     Attributes:
-        track: Audio track; the one that players take where None.
-        channel: Channel of the track; all of them, mixed, where None.
+        track: Audio track; if None, the one that players play.
+        channel: Channel of the track; if None, the mean of all.
     """
 
     track: int | None = None
@@ -62,7 +62,7 @@ USUAL = Listening()
 
 
 def ignore(message: str) -> None:
-    """Take a warning, and do nothing."""
+    """Ignore a warning."""
 
 
 class DecodeError(Exception):
@@ -82,7 +82,7 @@ class CutShortError(DecodeError):
 
 
 class Bytes(io.BytesIO):
-    """A file in memory; a seek to before its beginning, as damaged headers ask for, is ignored.
+    """A file in memory; a seek to before its beginning, as in damaged headers, is ignored.
 
     soundfile calls `seek` from C, where an exception is printed instead of raised.
     """
@@ -119,7 +119,7 @@ class _Joined(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         begin = (0, self._at, self._ends[-1])[whence]
-        self._at = max(0, begin + offset)  # damaged headers ask for a place before the beginning
+        self._at = max(0, begin + offset)  # damaged headers may lead before the beginning
         return self._at
 
     def readinto(self, buffer: Any, /) -> int:
@@ -144,7 +144,7 @@ class _Joined(io.RawIOBase):
 
 
 def open_source(source: Readable) -> IO[bytes]:
-    """A file to read, unbuffered where it is one.
+    """Open a source for reading; a file is unbuffered.
 
     Raises:
         OSError: It cannot be opened.
@@ -160,7 +160,7 @@ def size_of(file: IO[bytes]) -> int:
 
 
 def read_at(file: IO[bytes], place: int, size: int) -> bytes:
-    """Bytes from a place on, fewer at the end of the file."""
+    """`size` bytes from a position, fewer at the end of the file."""
     file.seek(place)
     return file.read(size)
 
@@ -177,5 +177,5 @@ def checked_rate(rate: int) -> int:
 
 
 def samples_at_once(channels: int) -> int:
-    """How many of each channel a decoder should hold at once."""
+    """How many samples of each channel a decoder should hold at once."""
     return max(1, BLOCK_VALUES // channels)

@@ -1,7 +1,7 @@
-"""What a pipe holds: a recording, or a list of paths.
+"""Standard input: a recording, or a list of paths?
 
-A list is text, its paths separated by newlines or, as from `find -print0`, by NUL bytes. Headers of
-audio hold bytes that no such list has.
+A list is text; its paths are separated by newlines or, as from `find -print0`, by NUL bytes.
+Headers of audio contain bytes that no such list has.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import IO
 
 PIECE = 2**16  # bytes read at once at most
 HEAD = 4096  # bytes; no path is longer on Linux
-HEADER = 64  # bytes looked at; every format gives itself away in so many
+HEADER = 64  # bytes that show the format of any recording
 NOT_IN_LISTS = frozenset(range(1, 32)) - frozenset(b"\t\n\r\x1b") | {127}
 TEXT_HEADERS = (b"#!AMR\n", b"#!AMR-WB\n", b"NIST_1A\n")  # of audio
 BOM = b"\xef\xbb\xbf"
@@ -17,10 +17,10 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_head(file: IO[bytes]) -> bytes:
-    """The beginning: a path at least, or a header, and no more than is there already.
+    """The beginning: at least a path or a header, but no more than has arrived.
 
     Args:
-        file: Gives what there is, as an unbuffered one does.
+        file: An unbuffered file, which returns the bytes that have arrived.
     """
     head = b""
     while len(head) < HEAD and b"\n" not in head and b"\0" not in head:
@@ -32,7 +32,7 @@ def read_head(file: IO[bytes]) -> bytes:
 
 
 def is_audio(head: bytes) -> bool:
-    """Whether what begins so is a recording, not a list of paths."""
+    """Whether these first bytes are those of a recording, not of a list of paths."""
     header = head[:HEADER]
     if header.startswith(UTF_16):
         return False
@@ -44,11 +44,11 @@ def is_audio(head: bytes) -> bool:
 
 
 def listed_paths(head: bytes, file: IO[bytes]) -> Iterator[str]:
-    """The paths of a list, each when its end has been read; a byte order mark is passed over.
+    """The paths of a list, each as soon as its end has been read; a byte order mark is skipped.
 
     Args:
-        head: The list's beginning.
-        file: Gives the rest.
+        head: The beginning of the list.
+        file: The file with the rest.
 
     Raises:
         ValueError: If the list is in UTF-16.

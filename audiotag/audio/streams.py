@@ -1,7 +1,7 @@
-"""Audio in: any recording as mono float32 at the sample rate a model wants.
+"""Streams: any recording as mono float32 at the sample rate of a model.
 
-`stream` reads a file of any length in bounded memory, `windows` cuts the stream into pieces of
-equal length, `read` and `decode_bytes` give a short recording whole.
+`stream` reads a file of any length in bounded memory, and `windows` cuts the stream into windows.
+`read` and `decode_bytes` return a short recording as one array.
 """
 
 from collections.abc import Iterable, Iterator
@@ -39,16 +39,16 @@ def stream(
 ) -> Blocks:
     """Read a recording block by block, in memory that does not grow with its length.
 
-    A damaged recording gives whatever of it can be decoded. Samples that are not finite, as
-    damaged float files hold, become silence.
+    Of a damaged recording, everything that can be decoded is returned. Samples that are not finite,
+    as in damaged float files, become silence.
 
     Args:
         path: an audio or video file, or audio in memory.
         sample_rate: rate of the result, in Hz.
         start: time to start at, in seconds.
-        duration: seconds to read, everything where None; a shorter recording ends earlier.
+        duration: seconds to read, everything if None; a shorter recording ends earlier.
         listening: the track and channel to hear.
-        warn: told of what is doubtful, in sentences without the file's name.
+        warn: called with what is doubtful, a sentence without the file's name each.
 
     Yields:
         Mono float32 blocks in [-1, 1], of shape (T,) with T > 0; at least one.
@@ -60,7 +60,7 @@ def stream(
         AudioError: the file cannot be opened or nothing of it decoded; names file and reason.
         ValueError: `start` is negative or `duration` is not positive.
     """
-    from audiotag.audio.helpers import in_helper  # which a helper has no use for
+    from audiotag.audio.helpers import in_helper  # helpers do not need it
 
     if start < 0 or (duration is not None and duration <= 0):
         raise ValueError(f"start {start} s must not be negative, duration {duration} s positive")
@@ -89,7 +89,7 @@ def read(
 
 
 def decode_bytes(data: bytes, sample_rate: int) -> np.ndarray:
-    """Decode a file that is in memory already, as out of an archive.
+    """Decode a file that is in memory, for instance from an archive.
 
     Returns:
         Mono float32 in [-1, 1], of shape (T,).
@@ -109,12 +109,14 @@ def decoded(
     listening: Listening,
     warn: Warn,
 ) -> Blocks:
-    """Decode and resample in this process; what `stream` has done in another.
+    """Decode and resample in this process; `stream` calls it in a helper.
 
     Raises:
         AudioError: as `stream`.
     """
-    from audiotag.audio.decoders import decode  # here only: what asks a helper starts sooner
+    from audiotag.audio.decoders import (
+        decode,
+    )  # imported here, so that other processes start sooner
 
     try:
         if isinstance(source, Path):
@@ -142,10 +144,10 @@ def _check_file(path: Path, name: str) -> None:
 
 
 def _heard(blocks: Iterable[Block], name: str, sample_rate: int, start: float) -> Blocks:
-    """Blocks at the sample rate, at least one; the rate that they had.
+    """Blocks at the sample rate, at least one; returns the rate that they had.
 
     Raises:
-        AudioError: There is none, or a decoder says why it cannot go on.
+        AudioError: There are no blocks, or the decoder failed.
     """
     try:
         rate = yield from _resampled(blocks, sample_rate)
@@ -157,8 +159,8 @@ def _heard(blocks: Iterable[Block], name: str, sample_rate: int, start: float) -
 
 
 def _resampled(blocks: Iterable[Block], sample_rate: int) -> Blocks:
-    """Blocks at the sample rate; the lowest that they had, if there are any: what is above half of
-    it is not in all of the recording."""
+    """Blocks at the sample rate; returns the lowest rate that they had, None without blocks. The
+    recording as a whole has no frequencies above half of that."""
     lowest: int | None = None
     for rate, group in groupby(blocks, key=itemgetter(0)):
         for samples in _at_rate(_pieces(group), rate, sample_rate):
@@ -204,7 +206,7 @@ def _with_last(pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]
 
 
 def _bounded(samples: np.ndarray) -> np.ndarray:
-    """Samples clipped to [-1, 1], as an integer file would hold them; NaN and infinity become 0."""
+    """Samples clipped to [-1, 1], as in an integer file; NaN and infinity become 0."""
     low, high = samples.min(), samples.max()
     if low >= -1 and high <= 1:
         return samples

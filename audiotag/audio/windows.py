@@ -16,7 +16,7 @@ class Window:
     Attributes:
         start: its beginning in the recording, in seconds.
         end: its end in the recording, in seconds.
-        samples: (T,) mono float32; longer than `end - start` where silence follows a short one.
+        samples: (T,) mono float32; longer than `end - start` if it was padded with silence.
     """
 
     start: float
@@ -35,8 +35,8 @@ def windows(
 
     The last window is moved back to end with the recording, so that every window has full
     length and none is padded. A recording shorter than `length` is one window of its own length.
-    Samples shorter than `minimum` are followed by silence up to it. They are not repeated: many
-    short sounds would become another one, as a knock becomes a machine.
+    Samples shorter than `minimum` are padded with silence. They are not repeated, as many short
+    sounds would then become other sounds: a knock becomes a machine.
 
     Args:
         blocks: consecutive samples, each (T,), as from `stream`.
@@ -97,7 +97,7 @@ def surrounded_windows(
 
 
 def followed_by_silence(samples: np.ndarray, size: int) -> np.ndarray:
-    """Samples (T,) with zeros after them where there are fewer than `size`."""
+    """Samples (T,), padded at the end with zeros to at least `size`."""
     missing = size - len(samples)
     return np.pad(samples, (0, missing)) if missing > 0 else samples
 
@@ -110,7 +110,10 @@ def _spans(blocks: Iterable[np.ndarray], size: int, step: int) -> Iterator[tuple
         held = np.concatenate([held, block]) if len(held) else block
         while due + size <= offset + len(held):
             part = held[due - offset :][:size]
-            yield due, part if 2 * size > len(held) else part.copy()  # not to keep the rest too
+            yield (
+                due,
+                part if 2 * size > len(held) else part.copy(),
+            )  # else the rest would stay in memory
             due, end = due + step, due + size
         # The last `size` samples stay, for the window that is moved back.
         drop = max(0, min(due - offset, len(held) - size))
