@@ -1,10 +1,15 @@
-"""Training: resumable, on one process or many, from labels or from a teacher's scores.
+"""Training: resumable, in one process or many, from labels or from teachers.
 
-In: a recipe (`recipe`) and a data set; out: a run folder (`run_folder`). `setup` brings a run's
-parts together (`run`), and `loop` trains: `batches` prepares micro batches, `losses` compares them
-with labels and teachers (`distill`), `steps` moves the weights (`optim`), `saver` writes.
+In: a recipe (`recipe`) and a prepared data set. Out: a run folder (`run_folder`).
 
-A step's batch is made of micro batches. Each draws all its random numbers from a seed made of the
-recipe's seed, the step's number and its own. So a resumed run repeats the uninterrupted one, and
-it makes no difference which process computes a micro batch.
+- `setup` builds the parts of a run (`run`): `model`, `student`, `schedule`, teachers (`distill`).
+- `loop` trains: `sampling` and `batches` prepare micro batches with `augment`, `losses` compares
+  outputs with labels and teachers, `steps` updates the weights with `optim`, `validation` measures,
+  and `saver` writes.
+- `finetune` adapts a trained model, starting from a `probe`. `cross_validation` and `sweep` train
+  several runs.
+
+The batch of a step consists of micro batches. Each draws all its random numbers from a seed that is
+made of the recipe's seed, the number of the step and its own number. So a resumed run repeats the
+uninterrupted one, and it does not matter which process computes a micro batch.
 """

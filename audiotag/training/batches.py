@@ -1,4 +1,4 @@
-"""Micro batches: clips cropped, augmented and answered by teachers, in the background."""
+"""Micro batches: clips are cropped and augmented, and teachers computed, in the background."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -14,24 +14,24 @@ from audiotag.training.sampling import epoch_order
 
 SEED_STRIDE = 1_000_003  # prime, keeps the seeds of steps apart
 MICRO_STRIDE = 7_368_787  # and of their micro batches
-AHEAD = 2  # micro batches that are prepared while one is learnt
+AHEAD = 2  # micro batches prepared ahead
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """What goes through the model at once.
+    """The clips that go through the model at once.
 
     Attributes:
         clips: Numbers of the clips (B,).
         waveform: Augmented clips (B, T).
-        targets: Their labels (B, classes); zeros where a teacher alone is learnt.
-        answer: What teachers say of them, or nothing.
-        features: What the teacher's front end made of the waveform, (B, 1, mels, frames), where
-            the student's is the same.
-        is_blockwise: Whether layers continue from the teacher's maps.
-        generator: Source of further random numbers.
-        seed: Of the model's random numbers.
-        fraction: Of the step's clips, how many are its own.
+        targets: Their labels (B, classes); zeros if only a teacher is learnt.
+        answer: The outputs of teachers for them, or None.
+        features: Log-mel maps (B, 1, mels, frames) of the teacher's front end, if the student's is
+            the same.
+        is_blockwise: Whether each layer takes the teacher's map of the layer before.
+        generator: Generator for further random numbers.
+        seed: Seed of the model's random numbers.
+        fraction: Its fraction of the step's clips.
     """
 
     clips: Tensor
@@ -61,7 +61,7 @@ class Draw:
 
 
 def prepared(run: Run, epoch: int, step: int) -> Iterator[MicroBatch]:
-    """This process's micro batches of an epoch from a step on, prepared while others are learnt."""
+    """This process's micro batches of an epoch, from a step on, prepared in the background."""
     with ThreadPoolExecutor(1) as pool:
         pending: deque[Future[MicroBatch]] = deque()
         for draw in draws(run, epoch, step):
@@ -86,7 +86,7 @@ def draws(run: Run, epoch: int, step: int) -> Iterator[Draw]:
 
 
 def prepare(run: Run, draw: Draw) -> MicroBatch:
-    """The clips augmented, on the device, with what teachers say of them."""
+    """Augment the clips on the device, and compute the teachers' outputs for them."""
     seed = _seed(run, draw.step) + draw.number * MICRO_STRIDE
     generator = torch.Generator().manual_seed(seed)
     waveform, targets = _augmented(run, draw, generator)
@@ -124,8 +124,8 @@ def _augmented(run: Run, draw: Draw, generator: torch.Generator) -> tuple[Tensor
 
 
 def _targets(training: LabelledClips, clips: Tensor, classes: int) -> Tensor:
-    """Labels (B, classes) of clips (B,), zeros where there are none; stored scores follow them,
-    (B, 2 classes), so that what mixes the labels of clips mixes these as well."""
+    """Labels (B, classes) of clips (B,), zeros if there are none. If scores are stored, they are
+    appended, (B, 2 classes), so that augmentations mix them as they mix labels."""
     if training.targets is None:
         labels = torch.zeros(len(clips), classes)
     else:

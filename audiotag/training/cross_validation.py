@@ -1,6 +1,6 @@
 """Cross-validation: a run for each fold of a data set, measured on all its clips.
 
-`evaluation.folds` says what its folder holds.
+`evaluation.folds` describes its folder.
 """
 
 from dataclasses import dataclass, replace
@@ -23,11 +23,11 @@ from audiotag.training.recipe.sections import Recipe
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What a cross-validation reached.
+    """The figures of a cross-validation.
 
     Attributes:
-        folds: Of each fold's clips, without intervals.
-        whole: Of all clips.
+        folds: Those of each fold's clips, without intervals.
+        whole: Those of all clips.
     """
 
     folds: tuple[Evaluation, ...]
@@ -37,12 +37,12 @@ class CrossValidation:
 def cross_validate(
     recipe: Recipe, data: Path, out: Path, device: torch.device, resume: bool = False
 ) -> CrossValidation | None:
-    """Train on all folds but one, for each fold, measure all clips, and store what was measured.
+    """For each fold, train on all others; then measure all clips, and store the figures.
 
     Arguments and errors are those of `train_folds`.
 
     Returns:
-        What was measured; None in all processes but the first, where torchrun started several.
+        The figures. If torchrun started several processes, None in all except the first.
     """
     train_folds(recipe, data, out, device, resume)
     with joined_processes() as rank:
@@ -57,10 +57,10 @@ def cross_validate(
 def train_folds(
     recipe: Recipe, data: Path, out: Path, device: torch.device, resume: bool = False
 ) -> Path:
-    """Train on all folds but one, for each fold.
+    """For each fold, train on all others.
 
     Args:
-        recipe: What to do; its `data.valid_fold` gives way to each fold in turn.
+        recipe: The recipe; its `data.valid_fold` is replaced by each fold in turn.
         data: A prepared data set with folds.
         out: Folder of the runs.
         device: Where to train.

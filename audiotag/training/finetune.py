@@ -1,8 +1,8 @@
 """Fine-tuning: a trained model adapted to the labels of a data set.
 
-It begins with the probe: a head by logistic regression on what the frozen backbone gives, in
-seconds. From there all layers learn, as long as validation gains; weights that are not better than
-the probe by more than chance give way to it. So nobody gets less than the probe.
+It begins with the probe: a head that logistic regression fits, in seconds, to the outputs of the
+frozen backbone. Then all layers are trained, as long as validation improves. If the trained weights
+are not better than the probe by more than chance, the probe is kept.
 """
 
 import math
@@ -44,9 +44,13 @@ from audiotag.training.run_folder.kept_weights import checkpoint_file
 from audiotag.training.setup import ACCURACY, data_parts, described, kept_count, labels_of
 
 HELD_OUT = 20  # per cent of the recordings, where the data have no validation part
-FEWEST_JUDGES = 30  # validation clips; of fewer none can tell that training beats the probe
+FEWEST_JUDGES = 30  # validation clips; fewer cannot show that training beats the probe
 BATCH_SIZE = 16  # clips heard at once
-OF_TRAINING = ("train.epochs=", "optim.", "augment.")  # who says this wants all layers to learn
+OF_TRAINING = (
+    "train.epochs=",
+    "optim.",
+    "augment.",
+)  # who sets one of these wants all layers to learn
 
 
 def finetune(
@@ -69,14 +73,14 @@ def finetune(
         device: Where to train.
         overrides: Changes of the recipe; see `recipe.toml.override`.
         resume: Continue the run in `out`, if there is one, with its own recipe.
-        method: "probe" (the backbone stays as it is), "full" (all layers, from a random head) or
-            "auto" (the probe, and all layers from it on where that is better); "auto" if None.
+        method: "probe" (the backbone is not changed), "full" (all layers, from a random head) or
+            "auto" (the probe; then all layers, if that is better); "auto" if None.
         keep: Add the labels to those of the model.
-        tell: Called with what there is to say before the training.
+        tell: Called with each message before the training.
 
     Returns:
-        What was reached, sentence by sentence; nothing in all processes but the first, where
-        torchrun started several.
+        Sentences about the results. If torchrun started several processes, none in all except the
+        first.
 
     Raises:
         RecipeError, DataError, ModelError: As `loop.train`.
@@ -132,8 +136,8 @@ def _plan(
 def _validation_part(
     data: Path, changes: Sequence[str], method: str
 ) -> tuple[list[str], str | None]:
-    """Changes of the recipe that say what to validate on, and a sentence on it; none where the data
-    set or the changes say it."""
+    """Changes of the recipe that choose the validation clips, and a sentence about it; none if the
+    data set or the other changes choose them."""
     wanted = parse_recipe({"data": override({}, changes).get("data", {})}).data
     if wanted.valid_fold is not None or wanted.valid_percent is not None:
         return [], None
@@ -153,13 +157,13 @@ def _validation_part(
 
 
 def _can_judge(recipe: Recipe, data: Path) -> bool:
-    """Whether there are enough clips to validate on, which are not those that are learnt."""
+    """Whether there are enough validation clips that are not trained on."""
     train_part, valid_part = data_parts(recipe)
     return train_part != valid_part and len(ClipDataset(data, **valid_part)) >= FEWEST_JUDGES
 
 
 def _by_accuracy(recipe: Recipe, data: Path) -> Recipe:
-    """The recipe, judged by accuracy where every clip has one label."""
+    """The recipe; with accuracy as its metric if every clip has exactly one label."""
     if recipe.train.task == "multi" or recipe.model.keep_labels:
         return recipe
     labels = labels_of(recipe, data)
@@ -170,7 +174,7 @@ def _by_accuracy(recipe: Recipe, data: Path) -> Recipe:
 
 
 def _warnings(recipe: Recipe, data: Path) -> Iterator[str]:
-    """What to tell of the labels: which are none, and whether anything has none."""
+    """Messages about the labels: those that mean no label, and if no clip is without a label."""
     train_part, _ = data_parts(recipe)
     negatives = [x.name for x in read_labels(data) if is_negative(x.name)]
     if negatives and recipe.data.negatives:
@@ -191,7 +195,7 @@ def _warnings(recipe: Recipe, data: Path) -> Iterator[str]:
 def _outcome(
     out: Path, recipe: Recipe, data: Path, device: torch.device, seconds: float
 ) -> Iterator[str]:
-    """Make the folder's weights the better ones; say what was reached, and in which time."""
+    """Put the better weights into the folder; sentences about the figures and the time."""
     rows, metric, trained_on = read_metrics(out), recipe.train.metric, read_trained_on(out)
     assert trained_on is not None
     judged = f"on {trained_on.valid.clips} validation clips"
@@ -220,7 +224,7 @@ def _outcome(
 
 
 def _cross_validated(probe: Probe) -> str:
-    """What a probe reached on clips that it had not learnt from."""
+    """The figure of a probe on clips that it was not fitted to."""
     if not probe.judged:
         return f"{probe.clips} clips, of which none can be left out: give each label two recordings"
     return (
@@ -269,7 +273,7 @@ def _learn_all(out: Path, recipe: Recipe, data: Path, device: torch.device) -> s
 
 
 def _kept_labels(out: Path, recipe: Recipe, data: Path, device: torch.device) -> Iterator[str]:
-    """How far the scores of the labels that were kept have moved, on the validation clips."""
+    """How much the scores of the kept labels have changed, on the validation clips."""
     kept = kept_count(recipe)
     if not kept:
         return
@@ -287,7 +291,7 @@ def _kept_labels(out: Path, recipe: Recipe, data: Path, device: torch.device) ->
 
 
 def _scores(model: Model, clips: ClipDataset, device: torch.device) -> np.ndarray:
-    """Scores (N, classes) of clips, as `audiotag evaluate` gives them."""
+    """Scores (N, classes) of clips, as in `audiotag evaluate`."""
     model = to_device(model, device)
     scores = np.zeros((len(clips), len(model.labels)))
     batches = equal_lengths(clips, BATCH_SIZE)

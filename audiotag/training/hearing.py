@@ -1,7 +1,8 @@
-"""How a model hears: what its crops make of short clips, and how it is measured as it is used.
+"""How a model hears clips: the length that short clips are padded to, and the length of windows.
 
-A clip shorter than the shortest crop was learnt among silence, so silence follows it up to that
-length wherever the model is used. A network that takes its crops' length alone hears windows of it.
+In training, a clip shorter than the shortest crop lies within silence. So wherever the model is
+used, it is padded with silence to that length. A network that takes only one length hears windows
+of that length.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +13,15 @@ from torch import Tensor
 from audiotag.data.loading.clips import Clips
 from audiotag.models.model import Model
 
-OTHER_LENGTHS = (1.07, 1.5, 2.9)  # of the longest crop: what takes these takes any length
+OTHER_LENGTHS = (
+    1.07,
+    1.5,
+    2.9,
+)  # times the longest crop; a network that takes these takes any length
 
 
 def hearing_of(tagger: Model, crops: Sequence[float]) -> tuple[float, float | None]:
-    """Seconds of the shortest audio that a model is to hear, and of the only windows it takes.
+    """Shortest input of a model in seconds, and the length of its windows if it takes only one.
 
     Args:
         tagger: A model that takes its crops.
@@ -42,13 +47,13 @@ def _takes(tagger: Model, seconds: float) -> bool:
 def heard_clips(
     clips: Clips, tagger: Model, batch_size: int, seconds: float
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All clips as `audiotag evaluate` hears them, equally long ones together.
+    """All clips, cut and padded as in `audiotag evaluate`, in batches of clips of the same length.
 
     Args:
         clips: The clips.
-        tagger: The model, which says how it hears.
+        tagger: The model; its config says how it hears.
         batch_size: Clips of `seconds` seconds that fit on the device at once.
-        seconds: Their length; of longer ones fewer are taken.
+        seconds: Their length; batches of longer clips are smaller.
 
     Yields:
         Numbers of clips (B,) and their waveforms (B, T).
@@ -62,8 +67,8 @@ def heard_clips(
 
 
 def pooled_logits(tagger: Model, waveforms: Tensor) -> Tensor:
-    """Logits (B, classes) of waveforms (B, T), each class's those of the window that says it
-    loudest, where the model takes windows of one length alone; of a softmax their logarithms."""
+    """Logits (B, classes) of waveforms (B, T). If the model takes windows of only one length, each
+    class has the logit of its highest window; for a softmax, the logarithm of its score."""
     if tagger.window is None:
         return tagger(waveforms).float()
     size = round(tagger.window * tagger.sample_rate)

@@ -35,16 +35,16 @@ from audiotag.training.schedule import slow_average
 from audiotag.training.setup import start
 from audiotag.training.steps import train_step
 
-LOG_SECONDS = 30.0  # from one line of progress to the next where there is no terminal
+LOG_SECONDS = 30.0  # from one line of progress to the next without a terminal
 REPORT_STEPS = 20  # reading the loss waits for the device: not every step
 
 
 @dataclass
 class EpochProgress:
-    """How an epoch goes.
+    """The progress of an epoch.
 
     Attributes:
-        loss: Sum of its steps' losses, of this process's share.
+        loss: Sum of the losses of its steps, of this process's share.
         started: When it was started or resumed, in seconds of the monotonic clock.
         first: First step since then.
         waited: Seconds spent waiting for data since then.
@@ -62,18 +62,17 @@ def train(
     """Train a model and write its run folder.
 
     Args:
-        recipe: What to do.
+        recipe: The recipe.
         data: A prepared data set.
         out: The run folder: model, resolved recipe, `data.json` (the clips), `metrics.jsonl`,
             TensorBoard's events, resumable state, and the weights of the last and best epochs.
-        device: Where to train.
-        resume: Continue from the state in `out`, or from the beginning where the run ended before
-            it had saved any, or before it was there.
+        device: The device to train on.
+        resume: Resume from the state in `out`; if there is no state or no run yet, start.
 
     Returns:
         `out`.
 
-    Under torchrun all processes work on each batch, and the first one writes.
+    Under torchrun all processes share each batch, and the first one writes the folder.
 
     Raises:
         RecipeError, DataError, ModelError: If the parts do not fit, the loss is not finite, or the
@@ -83,7 +82,7 @@ def train(
     _check_folder(out, resume, recipe)
     check_wandb(recipe)
     with joined_processes() as rank, _claimed(out, resume, recipe, rank):
-        if device.type == "cuda":  # by its number: threads that prepare data would take the first
+        if device.type == "cuda":  # with its number: background threads would use the first GPU
             device = torch.device("cuda", torch.cuda.current_device())
         try:
             _train(recipe, data, out, device, rank, resume)
@@ -122,13 +121,13 @@ def _train(
 
 @contextmanager
 def _claimed(out: Path, resume: bool, recipe: Recipe, rank: int) -> Iterator[None]:
-    """A context in which no other run writes the folder; the first process alone does."""
+    """A context in which only this run, and only its first process, writes the folder."""
     if rank:
         yield
         return
     held = f"another process trains into {out}; wait for it, or choose another --out"
     with locked_folder(out, held):
-        _check_folder(out, resume, recipe)  # once more: a run may have ended since
+        _check_folder(out, resume, recipe)  # again: a run may have ended meanwhile
         yield
 
 
@@ -186,7 +185,7 @@ def _train_epoch(run: Run, saver: Saver, position: Position, line: tqdm) -> Metr
 def _micro_batches_of_step(
     run: Run, micro_batches: Iterator[MicroBatch], progress: EpochProgress
 ) -> Iterator[MicroBatch]:
-    """This process's micro batches of a step; notes how long each is waited for."""
+    """This process's micro batches of a step; adds the time spent waiting for each."""
     for _ in range(run.schedule.micro_batches // run.schedule.processes):
         asked = time.monotonic()
         micro_batch = next(micro_batches)
@@ -202,7 +201,7 @@ def _show_progress(run: Run, line: tqdm, progress: EpochProgress, step: int) -> 
 
 
 def _figures(run: Run, progress: EpochProgress, end: int) -> MetricsRow:
-    """The epoch's figures at its last step; speed and waiting since it was started or resumed."""
+    """The epoch's figures at its last step; speed and waiting are since its start or resume."""
     steps = run.schedule.steps_per_epoch
     loss = _sum_of_losses(run, progress)
     seconds = time.monotonic() - progress.started
@@ -219,7 +218,7 @@ def _figures(run: Run, progress: EpochProgress, end: int) -> MetricsRow:
 def _sum_of_losses(run: Run, progress: EpochProgress) -> float:
     """The sum of the epoch's losses so far, over all processes.
 
-    From here on the first process alone holds it, as it does after a resume.
+    From then on only the first process holds it, as after a resume.
     """
     if run.schedule.processes > 1:
         dist.all_reduce(progress.loss)

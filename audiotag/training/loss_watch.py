@@ -1,4 +1,4 @@
-"""Watching the loss: where it is not finite, the clips of the batch are named."""
+"""Watching the loss: if it is not finite, an error names the clips of the batch."""
 
 from dataclasses import dataclass, field
 
@@ -12,10 +12,11 @@ from audiotag.errors import RecipeError
 
 @dataclass
 class LossWatch:
-    """The losses of the latest micro batches, checked together: reading one waits for the device.
+    """The losses of the latest micro batches. They are checked together, as reading one has to wait
+    for the device.
 
     Attributes:
-        keys: Names of all clips.
+        keys: Keys of all clips.
         seen: Step, clips (B,) and loss of each micro batch since the last check.
     """
 

@@ -1,4 +1,4 @@
-"""The loss: the distance to the labels, to what a teacher says, or to both."""
+"""The loss: the distance to the labels, to the outputs of teachers, or to both."""
 
 from typing import Any, cast
 
@@ -20,9 +20,9 @@ def label_loss(logits: Tensor, targets: Tensor, is_single: bool = False) -> Tens
 
     Args:
         logits: In single precision.
-        targets: Shares of the classes.
-        is_single: Cross-entropy of softmax against the targets scaled to a sum of one; without,
-            binary cross-entropy of each class.
+        targets: Targets of the classes.
+        is_single: If true, cross-entropy of a softmax against the targets, scaled to a sum of one;
+            else binary cross-entropy of each class.
     """
     if is_single:
         return F.cross_entropy(logits, targets / targets.sum(1, keepdim=True))
@@ -32,7 +32,7 @@ def label_loss(logits: Tensor, targets: Tensor, is_single: bool = False) -> Tens
 def loss_of(run: Run, batch: MicroBatch) -> Tensor:
     """Loss of a micro batch against labels, a teacher's scores, or both by `distill.weight`.
 
-    The distances to the teacher's embeddings and maps are added where these are learnt.
+    The distances to the teacher's embeddings and maps are added if these are learnt.
     """
     aims, distill = _smoothed(run, batch.targets), run.recipe.distill
     if batch.answer is not None and distill is not None:
@@ -46,8 +46,8 @@ def loss_of(run: Run, batch: MicroBatch) -> Tensor:
 
 
 def _keeping_loss(logits: Tensor, aims: Tensor, former: Tensor, kept: int) -> Tensor:
-    """Loss of logits (B, classes) against labels, and for the first `kept` classes against what
-    the model said before, (B, classes); a class of either kind counts alike."""
+    """Loss of logits (B, classes) against labels; for the first `kept` classes, against the scores
+    of the model before, (B, classes). All classes have the same weight."""
     aims = torch.cat([former[:, :kept].sigmoid(), aims[:, kept:]], dim=1)
     loss = F.binary_cross_entropy_with_logits(logits, aims, reduction="sum")
     return loss / (len(logits) * max(1, logits.shape[1] - kept))
@@ -56,7 +56,7 @@ def _keeping_loss(logits: Tensor, aims: Tensor, former: Tensor, kept: int) -> Te
 def _distillation_loss(
     run: Run, batch: MicroBatch, answer: Answer, distill: DistillRecipe, aims: Tensor
 ) -> Tensor:
-    """Loss against what teachers say, and in part against labels (B, classes)."""
+    """Loss against the outputs of teachers, and in part against labels (B, classes)."""
     aims = torch.cat([aims, answer.scores], dim=1)  # mixup blends both alike
     layers, given = tuple(answer.maps), answer.maps if batch.is_blockwise else None
     with autocast(run.device.type, run.recipe.train.precision):
@@ -70,7 +70,7 @@ def _distillation_loss(
 
 
 def _augmented(run: Run, batch: MicroBatch, aims: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps of a micro batch as the model gets them, and what is aimed at with them."""
+    """Augmented maps of a micro batch, the model's input, and their targets."""
     augment, features = run.augmentations, cast(Any, run.student.tagger.features)
     if augment.erase is not None:
         power = augment.erase(features.power(batch.waveform), batch.generator)
@@ -85,7 +85,7 @@ def _augmented(run: Run, batch: MicroBatch, aims: Tensor) -> tuple[Tensor, Tenso
 
 
 def _compared(run: Run, answer: Answer, maps: Tensor) -> tuple[Tensor, Tensor | float]:
-    """Logits (B, classes) of maps, and how far their embeddings are from the teacher's."""
+    """Logits (B, classes) of maps, and the distance of their embeddings to the teacher's."""
     student = run.student
     if student.matching is None or answer.embeddings is None:
         return student.network(maps).float(), 0.0

@@ -15,17 +15,18 @@ from audiotag.tagging.locate import model_folder
 from audiotag.training.probe.head import absorb_calibration, last_layer, replace_last_layer
 from audiotag.training.recipe.sections import PROBE, Recipe
 
-RAREST = 1e-4  # a class is taken to be at least this frequent when the head starts
+RAREST = 1e-4  # lowest frequency of a class for the start of the head
 
 
 def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Model, bool]:
     """The model of a recipe, and whether its head is a new one.
 
-    With `model.init` the body is that model's, and its head too where the labels are the same.
+    With `model.init` the weights are that model's; those of its head only if the labels are the
+    same.
 
     Raises:
         ModelError: As `Model.create` and `Model.load`, or if the model to start from is folded.
-        RecipeError: If the recipe replaces what has been replaced before.
+        RecipeError: If the recipe replaces convolutions that are replaced already.
     """
     model, features = recipe.model, recipe.features
     dcls = None if recipe.dcls is None else asdict(recipe.dcls)
@@ -39,7 +40,7 @@ def build_tagger(recipe: Recipe, labels: Labels) -> tuple[Model, bool]:
         raise ModelError(f"{model.init} is folded, for use only; start from its unfolded weights")
     if model.keep_labels and tagger.config.calibration is not None:
         absorb_calibration(tagger.backbone, tagger.config.calibration)
-    # Those of the weights before training.
+    # Thresholds and calibration belong to the weights before training.
     tagger.config = replace(tagger.config, thresholds=None, calibration=None)
     if dcls is not None:
         if tagger.config.dcls is not None:
@@ -75,7 +76,7 @@ def check_crops(tagger: Model, recipe: Recipe) -> None:
 
 
 def check_erasing(tagger: Model, recipe: Recipe) -> None:
-    """Raise a RecipeError if power spectrograms are to be erased and the front end has none."""
+    """Raise a RecipeError if the recipe erases in power spectrograms and the front end has none."""
     if recipe.augment.erase_prob and not hasattr(tagger.features, "from_power"):
         raise RecipeError(
             f"augment.erase_prob needs the front end log_mel; {tagger.name} has another"
@@ -85,13 +86,13 @@ def check_erasing(tagger: Model, recipe: Recipe) -> None:
 def set_priors(backbone: nn.Module, frequencies: Tensor, temperature: float = 1.0) -> None:
     """Set the biases of a new head so that each class starts with its frequency as its score.
 
-    Else it would take thousands of steps to learn the frequencies, as a bias moves by one learning
-    rate a step (arXiv 1708.02002, 4.1).
+    Otherwise learning the frequencies would take thousands of steps, as a bias changes by about one
+    learning rate a step (arXiv 1708.02002, 4.1).
 
     Args:
-        backbone: Whose head it is.
-        frequencies: Share of the clips that have each class, (classes,).
-        temperature: Scores are those of logits divided by it.
+        backbone: The backbone with the head.
+        frequencies: Fraction of the clips that have each class (classes,).
+        temperature: Logits are divided by it before the sigmoid.
     """
     last = last_layer(backbone)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A run's parts: what learns, from which clips and teachers, and in which steps."""
+"""The parts of a run: the model that learns, its clips and teachers, and the schedule."""
 
 from dataclasses import dataclass
 
@@ -20,13 +20,13 @@ from audiotag.training.student import Student
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """Clips with what is known of them.
+    """Clips with their labels or stored scores.
 
     Attributes:
         clips: Their waveforms.
-        keys: Their names (N,).
-        targets: Their labels; None where a teacher alone is learnt.
-        scores: Scores (N, classes) that a teacher stored of them, or nothing.
+        keys: Their keys (N,).
+        targets: Their labels; None if only a teacher is learnt.
+        scores: A teacher's stored scores (N, classes) of them, or None.
     """
 
     clips: Clips
@@ -40,22 +40,22 @@ class LabelledClips:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's parts; see `setup.start`.
+    """The parts of a run; `setup.start` builds them.
 
     Attributes:
-        recipe: What to do.
-        device: Where it is done.
-        schedule: How it is divided into steps.
+        recipe: The recipe.
+        device: The device to train on.
+        schedule: How the run is divided into steps.
         student: The model that learns.
-        teachers: Models whose answers to the augmented clips are learnt, or nothing.
-        training: The clips to learn from; stored scores of them are softened.
-        validation: The clips to measure on.
-        weights: How often to draw each training clip (N,), or nothing.
-        augmentations: What is done to the clips.
-        trained_on: What the run folder says of the clips.
-        probe: What the head was fitted to at the start, or nothing.
-        kept: How many labels the model had before, which it is to keep: the first ones.
-        former: The backbone as it was before, whose scores of these labels are learnt; or nothing.
+        teachers: Models whose outputs for the augmented clips are learnt, or None.
+        training: The training clips; their stored scores are softened.
+        validation: The validation clips.
+        weights: How often to draw each training clip (N,), or None for equally often.
+        augmentations: The augmentations of training clips.
+        trained_on: The record of the clips in the run folder.
+        probe: The results of the probe at the start, or None.
+        kept: Number of the labels of the starting model that are kept: the first ones.
+        former: The backbone before training, whose scores of the kept labels are learnt, or None.
     """
 
     recipe: Recipe

@@ -1,6 +1,6 @@
 """The order in which training sees clips: a pure function of seed and epoch.
 
-A resumed run computes the epoch's order again and skips the clips that it has seen.
+A resumed run computes the order of the epoch again, and skips the clips that it has already seen.
 """
 
 import torch
@@ -19,7 +19,7 @@ def epoch_order(size: int, count: int, weights: Tensor | None, seed: int, epoch:
         count: How many are drawn.
         weights: How often to draw each clip, (size,), with replacement. Without
             weights no clip is drawn twice before all have been drawn once.
-        seed: Of the run.
+        seed: Seed of the run.
         epoch: Number of the epoch, from 0.
     """
     generator = torch.Generator().manual_seed(seed - (epoch + 1) * EPOCH_STRIDE)
@@ -32,9 +32,9 @@ def epoch_order(size: int, count: int, weights: Tensor | None, seed: int, epoch:
 def balancing_weights(targets: Targets, balance: float, offset: float = 0.0) -> Tensor:
     """How often to draw each clip, (N,) float64: its classes' (count + offset) ** -balance.
 
-    A `balance` of 1 and an `offset` of 100 are the weights of arXiv 2309.13972's code but for its
-    factor of 1000; 0.5 and 0 are the inverse square root. A clip's weight is the sum over its
-    classes; the clips that have none count as a class of their own.
+    A `balance` of 1 and an `offset` of 100 give the weights of arXiv 2309.13972's code, except for
+    its factor of 1000; 0.5 and 0 give the inverse square root. The weight of a clip is the sum over
+    its classes; clips without a class count as a class of their own.
     """
     sizes, columns = torch.from_numpy(targets.sizes), torch.from_numpy(targets.columns)
     none = sizes == 0
@@ -48,10 +48,11 @@ def balancing_weights(targets: Targets, balance: float, offset: float = 0.0) -> 
 
 
 def limited_weights(weights: Tensor, common: Tensor, share: float) -> Tensor:
-    """How often to draw each clip, (N,), if the `common` ones, (N,) bool, are `share` at most.
+    """How often to draw each clip (N,), so that the `common` ones (N,) bool are at most `share`.
 
-    Balancing by class does not make a class rarer that is heard beside most of the others, as music
-    is beside every instrument. Among themselves the common clips keep their weights, as others do.
+    Balancing by class does not reduce a class that occurs together with many others, as music does
+    with every instrument. The weights within the common clips, and within the others, keep their
+    ratios.
     """
     total, others = weights[common].sum(), weights[~common].sum()
     if total <= share * (total + others) or not others:

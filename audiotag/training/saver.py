@@ -1,6 +1,6 @@
-"""Writing a run's folder, in an order in which a kill at any moment does no harm.
+"""Writing a run folder, in an order in which a kill at any time does no harm.
 
-The resumable state is written last. A resumed run drops or rewrites what is there of later steps.
+The resumable state is written last. A resumed run drops or rewrites the files of later steps.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from audiotag.training.validation import Validation, validate
 
 
 class Saver:
-    """Writes a run's folder, from its first process alone.
+    """Writes a run folder, only in the first process.
 
     Args:
         run: The run.
@@ -35,7 +35,7 @@ class Saver:
         self.history = None if run.schedule.rank else History(folder, step, run.recipe)
 
     def saves_after(self, step: int) -> bool:
-        """Whether the state within an epoch is to be saved."""
+        """Whether to save the state after this step, within an epoch."""
         every = self.run.recipe.train.save_steps
         return every is not None and step % every == 0
 
@@ -46,10 +46,10 @@ class Saver:
             save_state(self.folder, position, student.modules, student.optimizer, student.scaler)
 
     def validate(self, row: MetricsRow) -> None:
-        """Measure the model, and write it, its figures and the state; the others wait.
+        """Measure the model, and write it, its figures and the state; other processes wait.
 
         Args:
-            row: The figures of the epoch, which those of the validation join.
+            row: The figures of the epoch; those of the validation are added.
         """
         if self.history is not None:
             step, count = row.step, self.run.recipe.train.keep
@@ -57,7 +57,7 @@ class Saver:
             keep(self.folder, step, self.run.student.saved_tagger.backbone)
             self.run.student.saved_tagger.save(self.folder)
             self.save(Position(step))
-            # The start is kept too, where it was measured: it may turn out to be the best.
+            # If the start was measured it is kept too, as it may be the best.
             drop_others(self.folder, [0, *self.history.last(count), *self.history.best(count)])
             _print(self.history.rows[-1])
         if self.run.schedule.processes > 1:
@@ -75,7 +75,7 @@ class Saver:
         return answer[0]
 
     def finish(self) -> None:
-        """Make the folder's weights those that `train.final` names."""
+        """Write the weights that `train.final` names as the folder's weights."""
         if self.history is not None:
             recipe = self.run.recipe.train
             finish(self.folder, self.history, recipe.final, recipe.keep)

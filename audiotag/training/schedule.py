@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from audiotag.errors import RecipeError
 from audiotag.training.recipe.sections import Recipe
 
-START_SHARE = 0.05  # of a running average that may be weights of the run's start
+START_SHARE = 0.05  # largest share of the start's weights in a running average
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Schedule:
 
 
 def slow_average(recipe: Recipe, schedule: Schedule) -> str | None:
-    """What is wrong with a running average that hardly leaves the start; None if nothing is."""
+    """The problem with a running average that still contains the start's weights, or None."""
     decay, steps = recipe.train.ema_decay, schedule.total_steps
     if decay is None or decay**steps <= START_SHARE:
         return None
@@ -52,7 +52,7 @@ def slow_average(recipe: Recipe, schedule: Schedule) -> str | None:
 
 
 def plan_schedule(recipe: Recipe, clips: int, rank: int, processes: int) -> Schedule:
-    """The schedule of a recipe on so many training clips.
+    """The schedule of a recipe for this number of training clips.
 
     Raises:
         RecipeError: If the processes cannot share the micro batches of a step equally.

@@ -36,9 +36,9 @@ from audiotag.training.sampling import balancing_weights, limited_weights
 from audiotag.training.schedule import plan_schedule
 from audiotag.training.student import build_student
 
-ACCURACY = "valid_accuracy"  # a metric of single labels alone
-PRECISION = "valid_map"  # a metric of clips of which some have labels
-HEARD = 0.3  # a teacher's score from which on a clip counts as one of data.limit_labels
+ACCURACY = "valid_accuracy"  # metric for clips with exactly one label
+PRECISION = "valid_map"  # metric for clips of which some have labels
+HEARD = 0.3  # a teacher's score at which a clip counts as one of data.limit_labels
 
 
 def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:
@@ -142,7 +142,7 @@ def kept_count(recipe: Recipe) -> int:
 def _set_config(
     recipe: Recipe, tagger: Model, targets: Targets | None, valid_targets: Targets | None
 ) -> None:
-    """Note in a model's config how it hears and scores from now on."""
+    """Set in a model's config how it will hear and score clips."""
     is_single = _is_single(recipe, targets, valid_targets)
     shortest, window = hearing_of(tagger, recipe.data.crop_seconds)
     if recipe.model.keep_labels:  # their scores depend on how clips are heard
@@ -151,8 +151,8 @@ def _set_config(
 
 
 def _set_thresholds(recipe: Recipe, tagger: Model, targets: Targets, probe: Probe) -> None:
-    """Note from which score on each label counts as heard: where some clips have none, so that
-    nothing is said of such; or beside thresholds of labels that are kept."""
+    """Set the thresholds of the new labels, if some clips have no label (so that these get no tag),
+    or if the kept labels have thresholds."""
     if recipe.model.keep_labels:
         former = read_config(model_folder(recipe.model.init)).thresholds
         thresholds = None if former is None else (*former, *probe.thresholds)
@@ -163,7 +163,7 @@ def _set_thresholds(recipe: Recipe, tagger: Model, targets: Targets, probe: Prob
 
 def _build_model(recipe: Recipe, labels: Labels, device: torch.device) -> tuple[Model, bool]:
     """The model on its device, parts of it frozen, and whether its head is a new one."""
-    torch.manual_seed(recipe.train.seed)  # after the teacher, whose building draws numbers too
+    torch.manual_seed(recipe.train.seed)  # after the teacher, as building it draws numbers too
     tagger, is_new_head = build_tagger(recipe, labels)
     tagger = to_device(tagger, device)
     freeze(tagger.backbone, recipe.model.freeze)
@@ -171,7 +171,7 @@ def _build_model(recipe: Recipe, labels: Labels, device: torch.device) -> tuple[
 
 
 def data_parts(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Which clips to train on, and which to validate on, as arguments of `ClipDataset`."""
+    """The training clips and the validation clips, as arguments of `ClipDataset`."""
     fold = recipe.data.valid_fold
     if fold is not None:
         return {"without_fold": fold}, {"fold": fold}
@@ -193,14 +193,14 @@ def _check_fit(recipe: Recipe, tagger: Model, data: Path, clips: ClipDataset) ->
 
 
 def _targets(recipe: Recipe, clips: ClipDataset, labels: Labels) -> Targets | None:
-    """Labels of clips; none where only the teacher's scores are learnt."""
+    """Labels of clips; None if only the teacher's scores are learnt."""
     if recipe.distill is not None and recipe.distill.weight == 1:
         return None
     return clips.targets(labels)
 
 
 def _is_single(recipe: Recipe, targets: Targets | None, valid_targets: Targets | None) -> bool:
-    """Whether the loss is that of one label a clip: every clip has one, of either part."""
+    """Whether the loss is that of exactly one label a clip: all clips of both parts have one."""
     is_single = not recipe.model.keep_labels and all(
         x is not None and x.is_single for x in (targets, valid_targets)
     )
@@ -219,7 +219,7 @@ def _is_single(recipe: Recipe, targets: Targets | None, valid_targets: Targets |
 
 
 def _not_single(targets: Targets | None, valid_targets: Targets | None) -> str:
-    """Which clips are not those of a single label each, with the remedy."""
+    """The message about clips that do not have exactly one label, with the remedy."""
     for part, found in (("training", targets), ("validation", valid_targets)):
         if found is not None and not found.is_single:
             bare, several = int((found.sizes == 0).sum()), int((found.sizes > 1).sum())
@@ -231,7 +231,7 @@ def _not_single(targets: Targets | None, valid_targets: Targets | None) -> str:
 
 
 def _gather_teachers(recipe: Recipe, first: Model, student: Model) -> Teachers:
-    """The first teacher with those besides it."""
+    """The first teacher and the further ones."""
     distill = recipe.distill
     assert distill is not None
     front_ends = [
@@ -275,7 +275,7 @@ def _validation_clips(
     stored: StoredScores | None,
     device: torch.device,
 ) -> LabelledClips:
-    """The clips to measure on, by stored scores where they have no labels."""
+    """The validation clips, with stored scores if they have no labels."""
     scores = None
     if targets is None and stored is not None:
         scores = torch.from_numpy(stored.of(dataset.keys)).float()
@@ -283,8 +283,8 @@ def _validation_clips(
 
 
 def _softened(scores: np.ndarray, recipe: Recipe) -> Tensor:
-    """Scores (N, classes) softened as a teacher's logits are; in double precision, where logits up
-    to 36 still have scores of their own."""
+    """Scores (N, classes), softened as a teacher's are; in double precision, in which logits up to
+    36 still have different scores."""
     logits = torch.from_numpy(scores).double().logit()
     return (logits / _temperature(recipe)).sigmoid().float()
 
@@ -300,7 +300,7 @@ def _learns_embeddings(recipe: Recipe) -> bool:
 def _answer_to_beginnings(
     recipe: Recipe, training: LabelledClips, teachers: Teachers | None, batch_size: int
 ) -> Answer | None:
-    """What teachers say of the beginning of each training clip; nothing without a teacher."""
+    """The teachers' outputs for the beginning of each training clip; None without a teacher."""
     if teachers is None:
         return None if training.scores is None else Answer(training.scores)
     seconds, features = min(recipe.data.crop_seconds), teachers.first.features
@@ -314,7 +314,7 @@ def _answer_to_beginnings(
 
 
 def _frequencies(training: LabelledClips, answer: Answer | None) -> Tensor:
-    """Fraction of the clips that have each class, (classes,), by the teacher or else the labels."""
+    """Fraction of the clips that have each class (classes,), by the teacher, or by the labels."""
     if answer is not None:
         return answer.scores.mean(0)
     assert training.targets is not None
@@ -324,8 +324,8 @@ def _frequencies(training: LabelledClips, answer: Answer | None) -> Tensor:
 def _clip_weights(
     recipe: Recipe, training: LabelledClips, answer: Answer | None, labels: Labels
 ) -> Tensor | None:
-    """How often to draw each clip (N,), by the teacher's scores or else its labels; nothing where
-    all are drawn equally often."""
+    """How often to draw each clip (N,), by the teacher's scores, or by its labels; None if all are
+    drawn equally often."""
     data = recipe.data
     if not data.balance and not data.limit_labels:
         return None
@@ -335,7 +335,7 @@ def _clip_weights(
         weights = balancing_weights(training.targets, data.balance, data.balance_offset)
         common = _has_any(training.targets, columns)
     else:
-        # Undo the softening: a score of 0.001 must not weigh as a tenth of a class.
+        # Undo the softening: a score of 0.001 must not count as a tenth of a class.
         scores = (answer.scores.logit() * _temperature(recipe)).sigmoid().double()
         weights = scores @ (scores.sum(0) + data.balance_offset).clamp(min=1) ** -data.balance
         common = (scores[:, columns] >= HEARD).any(1)
@@ -345,10 +345,10 @@ def _clip_weights(
 
 
 def _column(name: str, labels: Labels) -> int:
-    """Where a label of data.limit_labels stands.
+    """The position of a label of data.limit_labels.
 
     Raises:
-        RecipeError: If nothing that is learnt has that name.
+        RecipeError: If no label has that name.
     """
     try:
         return labels.index(name)
@@ -365,7 +365,7 @@ def _has_any(targets: Targets, columns: list[int]) -> Tensor:
 
 
 def _matching(recipe: Recipe, tagger: Model, answer: Answer | None) -> Matching | None:
-    """What compares embeddings with the teacher's, where these are learnt."""
+    """The distance to the teacher's embeddings, if these are learnt."""
     if answer is None or answer.embeddings is None or not _learns_embeddings(recipe):
         return None
     width = cast(Any, tagger.backbone).head_hidden_size
@@ -375,12 +375,12 @@ def _matching(recipe: Recipe, tagger: Model, answer: Answer | None) -> Matching 
 def _trained_on(
     recipe: Recipe, data: Path, train_set: ClipDataset, valid_set: ClipDataset
 ) -> TrainedOn:
-    """What the run folder says of the clips."""
+    """The record of the clips in the run folder."""
     parts = zip((train_set, valid_set), data_parts(recipe), strict=True)
     return TrainedOn(Path(data).resolve().name, *(described(x, part) for x, part in parts))
 
 
 def described(clips: ClipDataset, part: dict[str, Any]) -> Part:
-    """What a run folder says of the clips that `part`, arguments of `ClipDataset`, has chosen."""
+    """The record in a run folder of the clips that `part`, arguments of `ClipDataset`, selects."""
     hours = float(clips.durations.sum()) / 3600
     return Part(len(clips), hours, hash_keys(clips.keys.tolist()), **part)

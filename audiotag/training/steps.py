@@ -1,4 +1,4 @@
-"""A step: the gradients of its micro batches, summed over processes, move the weights."""
+"""A step: the gradients of its micro batches, summed over processes, update the weights."""
 
 from collections.abc import Callable, Iterable
 
@@ -28,11 +28,11 @@ def learn(
     """One step of the optimiser.
 
     Args:
-        model: What learns.
-        optimizer: Over its parameters.
-        losses: Loss of each micro batch, weighted by its fraction of the step's clips; each is
-            computed when it is asked for.
-        scaler: Of the loss, for gradients in half precision.
+        model: The model that learns.
+        optimizer: The optimiser of its parameters.
+        losses: Loss of each micro batch, weighted by its fraction of the step's clips; computed
+            one by one, as they are iterated over.
+        scaler: Scales the loss, for gradients in half precision.
         clip_grad: Largest norm of the gradient.
         reduce: Adds up the gradients of all processes.
 
@@ -81,7 +81,7 @@ def train_step(
 def sum_gradients(model: nn.Module) -> None:
     """Add up the gradients of all processes, and average the running statistics of batch norms.
 
-    Each process keeps all other buffers as they are.
+    Other buffers are not changed.
     """
     _sum([p.grad for p in model.parameters() if p.grad is not None])
     norms = [x for x in model.modules() if isinstance(x, _BatchNorm) and x.track_running_stats]

@@ -1,4 +1,4 @@
-"""The model that learns, with all that learning changes."""
+"""The student: the model that learns, with everything that training changes."""
 
 from dataclasses import dataclass
 
@@ -15,15 +15,15 @@ from audiotag.training.recipe.sections import Recipe
 
 @dataclass(frozen=True)
 class Student:
-    """The model that learns, with all that learning changes.
+    """The model that learns, with everything that training changes.
 
     Attributes:
         tagger: The model.
-        network: Its backbone as it computes: compiled, or itself.
-        matching: Compares its embeddings with a teacher's and learns with it, or nothing.
-        average: Running average of the backbone's weights, or nothing.
-        optimizer: Of all that learns.
-        scaler: Scales the loss where gradients are in half precision; else does nothing.
+        network: Its backbone, compiled if the recipe says so.
+        matching: The distance to a teacher's embeddings, whose linear map learns too; or None.
+        average: Running average of the backbone's weights, or None.
+        optimizer: The optimiser of everything that learns.
+        scaler: Scales the loss if gradients are in half precision; else does nothing.
     """
 
     tagger: Model
@@ -40,14 +40,14 @@ class Student:
 
     @property
     def learner(self) -> nn.Module:
-        """All that learns: the backbone, and with it what compares embeddings."""
+        """Everything that learns: the backbone, and `matching` if there is one."""
         if self.matching is None:
             return self.tagger.backbone
         return nn.ModuleList([self.tagger.backbone, self.matching])
 
     @property
     def saved_tagger(self) -> Model:
-        """The model with the weights that are saved: the average where there is one."""
+        """The model with the weights that are saved: the average, if there is one."""
         if self.average is None:
             return self.tagger
         average = self.average.module
@@ -55,7 +55,7 @@ class Student:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """What the resumable state holds besides the optimiser and the scaler."""
+        """The parts of the resumable state, except the optimiser and the scaler."""
         modules = {
             "model": self.tagger.backbone,
             "matching": self.matching,

@@ -1,4 +1,4 @@
-"""A recipe trained at every combination of some values: accuracy against throughput."""
+"""A sweep: a recipe is trained with every combination of some values."""
 
 import itertools
 import math
@@ -96,17 +96,17 @@ def sweep(
 ) -> list[SweepRow]:
     """Train and measure every combination, write the table and draw the picture.
 
-    Under torchrun all processes train; the first alone measures and reports, while no other
-    computes, and the others get no rows.
+    Under torchrun all processes train. Then only the first one measures, while the others wait; the
+    others return no rows.
 
     Args:
         points: See `read_points`.
         data: A prepared data set.
         out: Folder for a run, or a cross-validation, of each.
-        device: Where to train and to measure.
-        resume: Resume what was started.
-        folds: Cross-validate each.
-        report: Called with what is being done, in the first process.
+        device: The device to train and measure on.
+        resume: Resume runs that were started.
+        folds: Cross-validate each combination.
+        report: Called with the name of each step, in the first process.
 
     Raises:
         AudioTagError: As `training.train` and `check_plot`.
@@ -185,8 +185,8 @@ def _last_map(run: Path) -> float:
 
 
 def _part(run: Path, recipe: DataRecipe) -> dict[str, Any]:
-    """The clips that were not trained on, as arguments of `ClipDataset`: all, of a
-    cross-validation."""
+    """The clips that a run was not trained on, as arguments of `ClipDataset`; for a
+    cross-validation, all."""
     if is_cross_validation(run):
         return {}
     if recipe.valid_fold is not None:

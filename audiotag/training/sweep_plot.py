@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def plot_sweep(rows: Sequence[SweepRow], path: Path) -> None:
     """Draw accuracy, with its interval, against throughput, a point for each combination.
 
-    What the first key is shows in a point's colour, what the others are in its mark.
+    The value of the first key determines a point's colour, the values of the others its marker.
 
     Raises:
         AudioTagError: As `check_plot`.

@@ -11,7 +11,7 @@ from audiotag.models.evaluation_record import Figure
 from audiotag.runtime.files import replaced
 
 TABLE_FILE, PLOT_FILE = "sweep.csv", "sweep.png"
-FOLLOWED = "mAP by the teacher's tags"  # of clips without labels, as the run's validation has it
+FOLLOWED = "mAP by the teacher's tags"  # for clips without labels, as in the run's validation
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class Outcome:
     """How good a combination is.
 
     Attributes:
-        figure: "accuracy" where each clip has one label, "mAP" where they have others, `FOLLOWED`
-            where none has any.
-        value: The figure on the clips that were not trained on, with its interval; that of
-            `FOLLOWED` has none.
-        clips: How many those are.
-        keys: Hash of their names.
+        figure: "accuracy" if each clip has exactly one label, `FOLLOWED` if none has a label, else
+            "mAP".
+        value: The figure on clips that were not trained on, with its interval; `FOLLOWED` has no
+            interval.
+        clips: Number of these clips.
+        keys: Hash of their keys.
     """
 
     figure: str
@@ -42,7 +42,8 @@ class SweepRow:
         values: Its values, as `key=value`.
         outcome: How good it is.
         parameters: Trainable numbers.
-        clips_per_second: From waveforms to scores, kernels built, timed with the others in turn.
+        clips_per_second: Throughput from waveforms to scores, folded, timed in turn with the
+            others.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How good the model is while it learns."""
+"""Validation: how good a model is during training."""
 
 from dataclasses import dataclass
 
@@ -14,17 +14,17 @@ from audiotag.training.hearing import heard_clips, pooled_logits
 from audiotag.training.losses import label_loss
 from audiotag.training.run import Run
 
-POSITIVE_SCORE = 0.5  # a teacher's score from which its tag counts as true
+POSITIVE_SCORE = 0.5  # a teacher's score at which its tag counts as true
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How good the weights that are saved are on the validation clips.
+    """The figures of the saved weights on the validation clips.
 
     Attributes:
         loss: Mean loss over the clips.
-        mean_average_precision: Over the classes that have a clip; NaN if none has.
-        accuracy: Share of clips whose first tag is their label; None where a clip may have several
+        mean_average_precision: Mean over the classes that have a clip; NaN if none has.
+        accuracy: Fraction of clips whose first tag is their label; None if a clip may have several
             labels or none.
     """
 
@@ -34,9 +34,9 @@ class Validation:
 
 
 def validate(run: Run) -> Validation:
-    """Measure a run on its validation clips, heard as `audiotag evaluate` hears them.
+    """Measure a run on its validation clips, which it hears as in `audiotag evaluate`.
 
-    Where a teacher alone is learnt, its scores from 0.5 count as the truth.
+    If only a teacher is learnt, its tags of 0.5 or more count as the truth.
     """
     losses, scores, truths = [], [], []
     clips_of, seconds = run.validation.clips, max(run.recipe.data.crop_seconds)
@@ -61,11 +61,11 @@ def _compare(run: Run, tagger: Model, clips: Tensor, waveform: Tensor) -> tuple[
         with autocast(run.device.type, run.recipe.train.precision):
             logits = pooled_logits(tagger, waveform)
         truth = _truth(run, clips, waveform).to(logits.device)
-        return logits[:, run.kept :], truth[:, run.kept :]  # of labels before nothing is known
+        return logits[:, run.kept :], truth[:, run.kept :]  # nothing is known about the kept labels
 
 
 def _truth(run: Run, clips: Tensor, waveform: Tensor) -> Tensor:
-    """Labels (B, classes) of validation clips (B,), or else a teacher's scores of them."""
+    """Labels (B, classes) of validation clips (B,); without labels, a teacher's scores."""
     if run.validation.targets is not None:
         return torch.from_numpy(run.validation.targets.rows(clips.numpy()))
     if run.validation.scores is not None:

@@ -13,8 +13,7 @@ def write_onnx(folder: Path) -> str | None:
     """Write `model.onnx` beside a model's weights; its scores are compared with the model's first.
 
     Returns:
-        Why there is none, as where the exporter or the front end does not know a layer; None if
-        it was written.
+        Why it was not written, for instance because a layer cannot be exported; None if it was.
 
     Raises:
         OutputError: If it cannot be written.

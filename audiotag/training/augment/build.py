@@ -20,14 +20,14 @@ from audiotag.training.recipe.sections import AugmentRecipe
 
 @dataclass(frozen=True)
 class Augmentations:
-    """What is done to clips as they are learnt.
+    """The augmentations of training clips.
 
     Attributes:
-        speed: How fast they are played.
-        waveform: Changes of the waveforms, in their order.
-        erase: Erases parts of power spectrograms, or nothing.
-        mask: Masks parts of log-mel maps, or nothing.
-        mixup: Blends maps and targets, or nothing.
+        speed: Draws their playing speed.
+        waveform: Changes of the waveforms, in order.
+        erase: Erases parts of power spectrograms; None if nothing is erased.
+        mask: Masks parts of log-mel maps; None if nothing is masked.
+        mixup: Blends maps and targets; None if nothing is blended.
     """
 
     speed: Speed

@@ -8,16 +8,16 @@ from torch import Tensor
 
 ERASED_AREA = (0.02, 0.33)  # fraction of the spectrogram (torchvision's RandomErasing defaults)
 ERASED_ASPECT = (0.3, 3.3)  # frequency bins to frames
-ERASING_ATTEMPTS = 10  # rectangles drawn before a spectrogram that none fits is left alone
+ERASING_ATTEMPTS = 10  # rectangles drawn; if none fits, the spectrogram is not changed
 
 
 @dataclass(frozen=True)
 class Erase:
     """Sets a rectangle of some power spectrograms (B, bins, frames) to zero.
 
-    Random erasing (arXiv 1708.04896) with a constant value, on linear power as arXiv 2309.13972.
-    Area and aspect are those of `ERASED_AREA` and `ERASED_ASPECT`, the aspect uniform in its
-    logarithm.
+    Random erasing (arXiv 1708.04896) with a constant value, on linear power as in arXiv 2309.13972.
+    Area and aspect ratio are drawn from `ERASED_AREA` and `ERASED_ASPECT`; the logarithm of the
+    aspect ratio is uniform.
 
     Attributes:
         prob: Chance that a spectrogram has a rectangle erased.
@@ -47,13 +47,13 @@ class Erase:
 class Mask:
     """Sets bands of log-mel maps to each map's mean (SpecAugment, arXiv 1904.08779).
 
-    A mask is up to its width wide, uniformly, and lies anywhere.
+    The width of a mask is uniform up to the largest, and so is its position.
 
     Attributes:
-        time_masks: How many masks lie in time.
-        time_width: The widest of them, in frames.
-        mel_masks: How many masks lie in frequency.
-        mel_width: The widest of them, in mel bands.
+        time_masks: Number of masks in time.
+        time_width: Their largest width, in frames.
+        mel_masks: Number of masks in frequency.
+        mel_width: Their largest width, in mel bands.
     """
 
     time_masks: int

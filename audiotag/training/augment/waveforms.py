@@ -8,11 +8,11 @@ from torch import Tensor
 
 LEVEL_FLOOR = 1e-5  # full scale; keeps the level of silence finite
 WHITE = (0.0, 0.0)  # slopes of the power of white noise
-CORNERS = 8  # octaves apart: 16 kHz to 125 Hz at a sample rate of 32 kHz
+CORNERS = 8  # one octave apart: 16 kHz to 125 Hz at a sample rate of 32 kHz
 
 
 class WaveformAugmentation(Protocol):
-    """A random change of waveforms (B, T), and of their targets (B, C) where it adds sounds."""
+    """A random change of waveforms (B, T), and of their targets (B, C) if it adds sounds."""
 
     def __call__(
         self, waveform: Tensor, targets: Tensor, generator: torch.Generator
@@ -21,7 +21,7 @@ class WaveformAugmentation(Protocol):
 
 @dataclass(frozen=True)
 class Speed:
-    """Draws how fast clips are played; cropping resamples them by it.
+    """Draws the playing speed of clips; cropping resamples them to it.
 
     Attributes:
         prob: Chance that a clip is played faster or slower.
@@ -32,7 +32,7 @@ class Speed:
     limits: tuple[float, float]
 
     def draw(self, size: int, generator: torch.Generator) -> Tensor:
-        """Speeds (size,), 1 where a clip is played as it is."""
+        """Speeds (size,); 1 for an unchanged clip."""
         drawn = _uniform(self.limits, (size,), generator)
         chosen = torch.rand(size, generator=generator) < self.prob
         return torch.where(chosen, drawn, torch.ones(size))
@@ -40,7 +40,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Roll:
-    """Shifts each waveform circularly by a random number of samples: its end comes to the front."""
+    """Shifts each waveform circularly by a random number of samples: its end moves to the front."""
 
     def __call__(
         self, waveform: Tensor, targets: Tensor, generator: torch.Generator
@@ -53,10 +53,10 @@ class Roll:
 
 @dataclass(frozen=True)
 class Mix:
-    """Adds to some of the waveforms others of the batch, each at a level relative to theirs.
+    """Adds other waveforms of the batch to some of the waveforms, at levels relative to theirs.
 
-    2 to `most` clips, as often one number as another, are then heard at once. Targets become the
-    largest of all: all sounds are there.
+    The number of clips that are then heard at once is uniform from 2 to `most`. Targets become the
+    maximum over these clips, as all their sounds are present.
 
     Attributes:
         prob: Chance that clips are added to a clip.
@@ -87,16 +87,16 @@ class Mix:
 
 @dataclass(frozen=True)
 class Reverb:
-    """Adds to some of the waveforms what a room might answer, at a level relative to theirs.
+    """Adds the reverberation of a room to some of the waveforms, at a level relative to theirs.
 
-    The answer is white noise that falls by 60 dB within a time (RT60; Polack's model of a room:
-    Applied Acoustics 38, 1993), convolved with the waveform.
+    It is the waveform convolved with white noise that decays by 60 dB within a time (RT60; Polack's
+    model of a room: Applied Acoustics 38, 1993).
 
     Attributes:
-        prob: Chance that a room answers.
+        prob: Chance that reverberation is added to a clip.
         seconds: Shortest and longest RT60, uniform between them.
-        level_db: Lowest and highest level of the answer against the clip, in dB.
-        sample_rate: Of the waveforms, in Hz.
+        level_db: Lowest and highest level of the reverberation against the clip, in dB.
+        sample_rate: Sample rate of the waveforms, in Hz.
     """
 
     prob: float
@@ -123,7 +123,7 @@ class Reverb:
         return waveform.index_copy(0, chosen, dry + answer * ratio * scale), targets
 
     def _answer(self, dry: Tensor, times: Tensor, source: torch.Generator) -> Tensor:
-        """What rooms of RT60s (B, 1) answer to waveforms (B, T)."""
+        """The reverberation of waveforms (B, T) in rooms with RT60s (B, 1)."""
         length = dry.shape[1]
         noise = torch.randn(dry.shape, device=dry.device, generator=source)
         decay = torch.arange(length, device=dry.device) / (times * self.sample_rate)
@@ -133,11 +133,11 @@ class Reverb:
 
 @dataclass(frozen=True)
 class Filter:
-    """Filters some of the waveforms as another microphone might.
+    """Filters some of the waveforms, as if recorded with another microphone.
 
-    The gain is uniform in +-`range_db` at each of `CORNERS` frequencies, an octave apart from half
-    the sample rate down, and in between goes straight in dB over the logarithm of the frequency,
-    as FilterAugment's does over mel bands (arXiv 2110.03282).
+    The gain is uniform in +-`range_db` at each of `CORNERS` frequencies: half the sample rate, and
+    downwards in octaves. Between them it is linear in dB over the logarithm of the frequency, as it
+    is over mel bands in FilterAugment (arXiv 2110.03282).
 
     Attributes:
         prob: Chance that a clip is filtered.
@@ -210,10 +210,10 @@ class Gain:
 
 @dataclass(frozen=True)
 class Soften:
-    """Makes some of the waveforms softer, as recordings from afar are.
+    """Makes some of the waveforms softer, like recordings of distant sounds.
 
     Attributes:
-        prob: Of a waveform.
+        prob: Chance that a waveform is made softer.
         limits_db: Lowest and highest change of its level, in dB.
     """
 
@@ -241,7 +241,7 @@ def _uniform(
 
 
 def _between_corners(gains: Tensor, length: int) -> Tensor:
-    """Gains (B, bins) in dB at the frequencies of `rfft`, from those at the corners.
+    """Gains (B, bins) in dB at the frequencies of `rfft`, interpolated between the corners.
 
     Args:
         gains: In dB, (B, `CORNERS`), from the highest corner, half the sample rate, down.
@@ -255,7 +255,7 @@ def _between_corners(gains: Tensor, length: int) -> Tensor:
 
 
 def _coloured(noise: Tensor, slope: Tensor) -> Tensor:
-    """White noise (B, T) with its power falling by slopes (B, 1), its level as before."""
+    """White noise (B, T), filtered so that its power falls by slopes (B, 1); same level."""
     spectrum = torch.fft.rfft(noise)
     frequency = torch.arange(1, spectrum.shape[1] + 1, device=noise.device)
     coloured = torch.fft.irfft(spectrum * frequency ** (-slope / 2), n=noise.shape[1])
@@ -268,6 +268,6 @@ def _level(waveform: Tensor) -> Tensor:
 
 
 def _generator_on_device(waveform: Tensor, generator: torch.Generator) -> torch.Generator:
-    """A generator on the device of the waveforms, for what is too much to be drawn on the CPU."""
+    """A generator on the device of the waveforms, for large draws that would be slow on the CPU."""
     seed = int(torch.randint(2**62, (), generator=generator))
     return torch.Generator(waveform.device).manual_seed(seed)

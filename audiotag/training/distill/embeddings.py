@@ -1,7 +1,7 @@
 """Learning a teacher's embeddings beside its scores.
 
-Scores tell little of a clip that has few of the classes, as most recordings have few of AudioSet's;
-an embedding describes every clip.
+Most clips have few of AudioSet's classes, so their scores say little about them; an embedding
+describes every clip.
 """
 
 from typing import Any, cast
@@ -9,7 +9,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SMALLEST_DEVIATION = 1e-3  # keeps a dimension that hardly varies from being blown up
+SMALLEST_DEVIATION = 1e-3  # so that a dimension that hardly varies is not scaled up too much
 
 
 def outputs(backbone: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -20,13 +20,14 @@ def outputs(backbone: nn.Module, maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Matching(nn.Module):
-    """Distance of a student's embeddings, mapped linearly, to its teacher's, standardised.
+    """Distance between a linear map of a student's embeddings and the teacher's standardised ones.
 
-    "Hints" of FitNets (arXiv 1412.6550), taken after pooling.
+    These are the "hints" of FitNets (arXiv 1412.6550), taken after pooling.
 
     Args:
-        width: Of the student's embeddings.
-        reference: The teacher's embeddings of clips (N, D), whose mean and deviation standardise.
+        width: Size of the student's embeddings.
+        reference: The teacher's embeddings of clips (N, D); their mean and standard deviation are
+            used to standardise.
     """
 
     mean: Tensor
@@ -39,7 +40,7 @@ class Matching(nn.Module):
         self.register_buffer("deviation", reference.std(0) + SMALLEST_DEVIATION)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Mean squared difference of embeddings (B, width) and (B, D), standardised; 1 for a
-        student that always gives the teacher's mean."""
+        """Mean squared difference of embeddings (B, width) and (B, D), standardised; it is 1 for a
+        student that always returns the teacher's mean."""
         wanted = (teacher - self.mean) / self.deviation
         return F.mse_loss(self.projection(student), wanted)

@@ -1,8 +1,8 @@
 """Learning a teacher's maps layer by layer: the hints of FitNets (arXiv 1412.6550).
 
-A feature map teaches more than a score: each of its positions is an example. Layers that continue
-from the teacher's maps instead of the student's learn side by side, none waiting for the ones
-before it (blockwise distillation, as in arXiv 1911.13053).
+A feature map teaches more than a score: each of its positions is an example. In blockwise
+distillation (arXiv 1911.13053), each layer takes the teacher's map of the layer before, not the
+student's. So all layers learn at the same time, and none has to wait for earlier ones.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 from audiotag.errors import RecipeError
 
-SMALLEST = 1e-12  # keeps a map that does not vary from dividing by zero
+SMALLEST = 1e-12  # avoids a division by zero for a constant map
 
 
 def find_layers(backbone: nn.Module, pattern: str) -> tuple[str, ...]:
-    """Names of the modules that a pattern stands for, `*` within one part of a dotted name."""
+    """Names of the modules that match a pattern; `*` matches within one part of a dotted name."""
     parts = pattern.split(".")
     return tuple(
         name
@@ -32,12 +32,13 @@ def find_layers(backbone: nn.Module, pattern: str) -> tuple[str, ...]:
 def tapped(
     backbone: nn.Module, layers: tuple[str, ...], given: Mapping[str, Tensor] | None = None
 ) -> Iterator[dict[str, Tensor]]:
-    """Maps (B, channels, height, width) of layers, by name, filled as the backbone computes.
+    """A context with the maps (B, channels, height, width) of layers by name, which are filled in
+    when the backbone computes.
 
     Args:
-        backbone: Whose modules they are.
-        layers: Names of the modules.
-        given: Maps by name that take the place of the layers' outputs in what follows them.
+        backbone: The backbone.
+        layers: Names of its modules.
+        given: Maps by name that replace the outputs of layers as inputs of the next ones.
     """
     maps: dict[str, Tensor] = {}
 
@@ -57,8 +58,8 @@ def tapped(
 def distance(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Tensor:
     """Mean squared difference of maps over the variance of the teacher's, averaged over layers.
 
-    The variance is over clips and positions: the distance is 1 for a student that always gives the
-    teacher's mean of each channel.
+    The variance is over clips and positions: the distance is 1 for a student that always returns
+    the teacher's mean of each channel.
     """
     errors = []
     for name, wanted in teacher.items():
@@ -70,15 +71,16 @@ def distance(student: Mapping[str, Tensor], teacher: Mapping[str, Tensor]) -> Te
 def common_layers(
     student: nn.Module, teacher: nn.Module, pattern: str, maps: tuple[Tensor, Tensor]
 ) -> tuple[str, ...]:
-    """Names of the layers that a pattern stands for, in both backbones.
+    """Names of the layers that match a pattern in both backbones.
 
     Args:
         student, teacher: The backbones.
         pattern: As in `find_layers`.
-        maps: Of the same audio, (1, 1, mels, frames), for the one and for the other.
+        maps: Log-mel maps (1, 1, mels, frames) of the same audio, for the student and the teacher.
 
     Raises:
-        RecipeError: If a layer is in one of them alone, or gives other shapes or no map.
+        RecipeError: If only one of them has a layer, or its outputs differ in shape or are not
+            maps.
     """
     layers = find_layers(student, pattern)
     if not layers or layers != find_layers(teacher, pattern):

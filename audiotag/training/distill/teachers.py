@@ -1,7 +1,7 @@
-"""Teachers: models whose answers to the augmented clips are learnt.
+"""Teachers: models whose outputs for the augmented clips are learnt.
 
-The scores of several teachers are those of the mean of their logits, label by label (arXiv
-1503.02531, section 4). Embeddings and feature maps are the first one's.
+Several teachers are combined by the mean of their logits for each label (arXiv 1503.02531, section
+4). Embeddings and feature maps are those of the first one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,12 +23,12 @@ from audiotag.training.hearing import pooled_logits
 
 @dataclass(frozen=True)
 class OtherTeacher:
-    """A teacher besides the first, whose scores alone are learnt.
+    """A further teacher, of which only scores are learnt.
 
     Attributes:
         tagger: The model.
-        ours: Numbers of the labels that it knows too (L,).
-        theirs: Its numbers of the same labels (L,).
+        ours: Numbers of the labels that it has too (L,).
+        theirs: Its own numbers of these labels (L,).
     """
 
     tagger: Model
@@ -38,7 +38,7 @@ class OtherTeacher:
     def logits(self, waveform: Tensor, sample_rate: int) -> Tensor:
         """Logits (B, L) of waveforms (B, T) at a sample rate in Hz.
 
-        A waveform shorter than the model takes is followed by silence, as when it is tagged.
+        A waveform shorter than the model takes is padded with silence, as in tagging.
         """
         rate = self.tagger.sample_rate
         waveform = torchaudio.functional.resample(waveform, sample_rate, rate)
@@ -49,13 +49,13 @@ class OtherTeacher:
 
 @dataclass(frozen=True)
 class Answer:
-    """What teachers say of a batch of clips.
+    """The outputs of teachers for a batch of clips.
 
     Attributes:
-        scores: Softened scores (B, classes).
-        embeddings: The first teacher's (B, D); None where scores were stored.
-        maps: The first teacher's maps (B, channels, height, width) of the layers that are learnt,
-            by name.
+        scores: Scores (B, classes), softened by the temperature.
+        embeddings: Embeddings (B, D) of the first teacher; None if scores were stored.
+        maps: Maps (B, channels, height, width) of the first teacher, by name, for the layers that
+            are learnt.
     """
 
     scores: Tensor
@@ -65,17 +65,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Teachers:
-    """Models whose answers are learnt.
+    """Models whose outputs are learnt.
 
-    They compute in full precision: bfloat16 moves a MobileNet's scores by up to 0.07.
+    They compute in full precision: bfloat16 changes a MobileNet's scores by up to 0.07.
 
     Attributes:
-        first: The teacher, whose embeddings and maps may be learnt too.
-        others: Teachers besides it, whose scores alone are learnt.
+        first: The first teacher, whose embeddings and maps may be learnt too.
+        others: Further teachers, of which only scores are learnt.
         layers: Names of the layers whose maps are learnt.
         temperature: Logits are divided by it.
-        sample_rate: Of the waveforms, in Hz.
-        shares_front_end: Whether the first teacher's front end is the student's.
+        sample_rate: Sample rate of the waveforms, in Hz.
+        shares_front_end: Whether the first teacher and the student have the same front end.
     """
 
     first: Model
@@ -86,11 +86,11 @@ class Teachers:
     shares_front_end: bool
 
     def answer(self, waveform: Tensor, features: Tensor) -> Answer:
-        """What they say of waveforms (B, T).
+        """Their outputs for waveforms (B, T).
 
         Args:
             waveform: The clips.
-            features: What the first teacher's front end makes of them, (B, 1, mels, frames).
+            features: Their maps (B, 1, mels, frames) from the first teacher's front end.
         """
         backbone = self.first.backbone
         with torch.no_grad(), feature_maps.tapped(backbone, self.layers) as maps:
@@ -111,7 +111,7 @@ def load_others(
 
     Raises:
         ModelError: If there is no such model.
-        RecipeError: If it shares none, or gives each clip one label.
+        RecipeError: If it shares no label, or was trained to give each clip exactly one.
     """
     return tuple(_load(name, labels, device) for name in names)
 
@@ -119,12 +119,12 @@ def load_others(
 def mean_logits(
     logits: Tensor, waveform: Tensor, sample_rate: int, others: Iterable[OtherTeacher]
 ) -> Tensor:
-    """Mean over all teachers that know a label.
+    """For each label, the mean logit of all teachers that have it.
 
     Args:
-        logits: The first teacher's (B, classes).
-        waveform: What they are of, (B, T).
-        sample_rate: Of the waveform, Hz.
+        logits: Logits (B, classes) of the first teacher.
+        waveform: The waveforms (B, T).
+        sample_rate: Their sample rate, Hz.
         others: The other teachers.
     """
     total, count = logits.clone(), torch.ones(logits.shape[1], device=logits.device)
@@ -150,5 +150,5 @@ def _load(name: str, labels: Labels, device: torch.device) -> OtherTeacher:
 
 
 def _identity(label: Label) -> str:
-    """What tells a label from others: AudioSet's id, as names are written in several ways."""
+    """A key that identifies a label: AudioSet's machine id, as names are spelt in several ways."""
     return label.mid or label.name

@@ -1,1 +1,5 @@
-"""Which parameters learn, and how fast: groups, schedule, depth of layers, freezing."""
+"""Which parameters learn, and how fast.
+
+In: a model and the recipe's [optim]. Out: an optimiser, with parameter groups and schedule
+(`optim`), by depth of layers (`layer_depth`), without frozen parameters (`freezing`).
+"""

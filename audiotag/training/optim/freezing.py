@@ -1,4 +1,4 @@
-"""Freezing: parts of a backbone that keep what they know while the rest learns."""
+"""Freezing: parts of a backbone keep their weights while the rest learns."""
 
 from typing import Any, cast
 
@@ -14,9 +14,9 @@ def freeze(model: nn.Module, part: str | int) -> None:
     """Exclude parameters from learning.
 
     Args:
-        model: A backbone, its classifier the one that will learn.
-        part: "backbone", all but the classifier; or a number, the stem and so many stages. With 0
-            everything learns.
+        model: A backbone, with the classifier that will learn.
+        part: "backbone": all except the classifier; or a number: the stem and that many stages.
+            With 0 everything learns.
 
     Raises:
         RecipeError: If there are no such stages.
@@ -29,13 +29,13 @@ def freeze(model: nn.Module, part: str | int) -> None:
 
 
 def set_training(model: nn.Module, keeps_statistics: bool = False) -> None:
-    """Put a model in training mode, and what is frozen in evaluation mode: batch norms there keep
+    """Put a model in training mode, and its frozen parts in evaluation mode: their batch norms keep
     their statistics, and no path is dropped.
 
     Args:
         model: The model.
-        keeps_statistics: Whether all batch norms keep their statistics: those of a batch of few
-            clips would undo what a head was fitted to.
+        keeps_statistics: Whether all batch norms keep their statistics. Those of a batch of few
+            clips would not fit a head that was fitted to the old ones.
     """
     model.train()
     for module in model.modules():

@@ -1,4 +1,4 @@
-"""How deep in a backbone each parameter lies, from the stem (0) to the classifier."""
+"""The depth of each parameter in a backbone, from the stem (0) to the classifier."""
 
 from typing import Any, cast
 
@@ -11,14 +11,14 @@ from audiotag.errors import RecipeError
 def parameter_depths(model: nn.Module, *, by_stage: bool = False) -> dict[str, int]:
     """Depth of every parameter, by its name; blocks are counted, or whole stages.
 
-    A parameter that several blocks share lies where the first of them does.
+    A parameter that several blocks share has the depth of the first of them.
 
     Args:
         model: Any backbone of timm's registry.
-        by_stage: Stem 0, stages from 1, what follows them one more than the last.
+        by_stage: Count stages: the stem is 0, stages start at 1, and the rest comes after the last.
 
     Raises:
-        RecipeError: If the architecture does not say which of its layers come after which.
+        RecipeError: If the architecture does not define the order of its layers.
     """
     if not hasattr(model, "group_matcher"):
         raise RecipeError(

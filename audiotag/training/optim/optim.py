@@ -14,12 +14,12 @@ DECAY, NO_DECAY, POSITIONS = "decay", "no_decay", "positions"
 
 
 def parameter_groups(model: nn.Module, recipe: OptimRecipe) -> list[dict]:
-    """Groups for the optimiser: weights decay, one-dimensional tensors and biases do not, and DCLS
-    positions and sigmas do not either and learn `position_lr_scale` times as fast.
+    """Parameter groups for the optimiser.
 
-    With a `layer_decay` below 1 each depth has groups of its own, and learns that many times as
-    fast as the one above it. A parameter that several modules share is taken once, a frozen one
-    not at all.
+    Weights decay; one-dimensional tensors and biases do not. DCLS positions and sigmas do not
+    either, and have `position_lr_scale` times the learning rate. With a `layer_decay` below 1, each
+    depth has its own groups, with `layer_decay` times the learning rate of the depth above.
+    Parameters that several modules share are listed once, frozen ones not at all.
 
     Raises:
         RecipeError: As `parameter_depths`.
@@ -54,7 +54,7 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> torch.optim.Optimi
     """The optimiser over `parameter_groups`; errors as there."""
     groups = parameter_groups(model, recipe)
     if recipe.name == "lamb":
-        # Clipping is the loop's, by clip_grad, whatever the optimiser.
+        # The training loop clips gradients, by clip_grad, for every optimiser.
         return Lamb(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, max_grad_norm=None)
     fused = all(parameter.is_cuda for group in groups for parameter in group["params"])
     return torch.optim.AdamW(

@@ -1,4 +1,4 @@
-"""The last layer of a classifier: what it sees, and its rows by number."""
+"""The last layer of a classifier: its input, and its rows by number."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,18 +14,18 @@ from audiotag.training.probe.regression import Regression
 
 
 def last_layer(backbone: nn.Module) -> nn.Linear | nn.Conv2d:
-    """The layer that gives the logits: the classifier, or the last layer of a small network."""
+    """The layer that computes the logits: the classifier, or its last layer if it has several."""
     head = cast(Any, backbone).get_classifier()
     return [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
 
 
 def replace_last_layer(backbone: nn.Module, classes: int, kept: int = 0) -> None:
-    """Give a classifier a new last layer; what lies before it stays as it is.
+    """Give a classifier a new last layer; layers before it are not changed.
 
     Args:
-        backbone: Whose classifier it is.
+        backbone: The backbone with the classifier.
         classes: Rows of the new layer.
-        kept: The first rows of the old layer that become the first of the new one.
+        kept: Number of rows of the old layer that become the first ones of the new layer.
     """
     before = last_layer(backbone)
     body = {k: x.clone() for k, x in cast(Any, backbone).get_classifier().state_dict().items()}
@@ -40,8 +40,7 @@ def replace_last_layer(backbone: nn.Module, classes: int, kept: int = 0) -> None
 
 
 def absorb_calibration(backbone: nn.Module, calibration: Calibration) -> None:
-    """Have a network's own scores be its calibrated ones: the line of logits goes into the last
-    layer."""
+    """Merge a calibration into the last layer, so that the network's own scores are calibrated."""
     layer = last_layer(backbone)
     with torch.no_grad():
         layer.weight *= calibration.slope
@@ -60,7 +59,7 @@ def set_rows(backbone: nn.Module, first: int, found: Regression) -> None:
 
 @contextmanager
 def seen_by_head(model: Model) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
-    """A context with a function: waveforms (B, T) -> what the last layer sees of them, (B, D)."""
+    """A context with a function: waveforms (B, T) -> inputs (B, D) of the last layer."""
     seen: list[Tensor] = []
 
     def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:

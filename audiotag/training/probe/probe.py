@@ -1,7 +1,7 @@
-"""A new head in seconds: what the frozen backbone gives of each clip, and a regression on it.
+"""A new head in seconds: a regression on the frozen backbone's output for each clip.
 
-The penalty is chosen by cross-validation, over the data set's folds where it has some, else over
-parts in which the labels are spread evenly; clips of one recording are never in two parts.
+The penalty is chosen by cross-validation over the data set's folds; without folds, over parts among
+which the labels are spread evenly. Clips of one recording are always in the same part.
 """
 
 import json
@@ -32,17 +32,17 @@ BATCH_SIZE = 16  # clips heard at once
 
 @dataclass(frozen=True)
 class Probe:
-    """What a probe came to.
+    """The results of a probe.
 
     Attributes:
-        clips: Clips that it was fitted to.
-        judged: How many of them could be left out, as other recordings have their labels too.
-        parts: Of the cross-validation.
-        penalty: The one that was chosen.
-        figure: "accuracy" where each clip has one label, else "mAP".
-        value: The figure of clips that were left out, in cross-validation; NaN if it has none.
-        thresholds: Of each new label, the score from which on it counts as heard, (classes,), in
-            cross-validation; 0.5 for a label without a clip.
+        clips: Number of clips that it was fitted to.
+        judged: How many of them could be left out, because other recordings have their labels too.
+        parts: Number of parts of the cross-validation.
+        penalty: The chosen penalty.
+        figure: "accuracy" if each clip has exactly one label, else "mAP".
+        value: The figure of left-out clips in cross-validation; NaN if there are none.
+        thresholds: For each new label, the lowest score at which it counts as present, from the
+            cross-validation (classes,); 0.5 for a label without a clip.
         seconds: How long it took.
     """
 
@@ -57,7 +57,7 @@ class Probe:
 
 
 def save_probe(probe: Probe, folder: Path) -> None:
-    """Write what a probe came to into a run folder; null for what is not a number."""
+    """Write the results of a probe into a run folder, with null for NaN."""
     with replaced(folder / PROBE_FILE) as file:
         file.write(f"{to_json(probe)}\n".encode())
 
@@ -80,13 +80,13 @@ def read_probe(folder: Path) -> Probe:
 
 
 def fit_probe(tagger: Model, dataset: ClipDataset, targets: np.ndarray, first: int = 0) -> Probe:
-    """Fit the rows of a model's last layer from `first` on to clips, and keep all else as it is.
+    """Fit the rows of a model's last layer, from row `first`, to clips; nothing else changes.
 
     Args:
         tagger: The model; its config says how it hears and whether clips have one label each.
         dataset: The clips.
-        targets: Which of the labels from `first` on they have, (N, classes).
-        first: Rows before it stay.
+        targets: Which of the labels of these rows they have, (N, classes).
+        first: The first row to fit.
 
     Raises:
         DataError: If there is nothing to tell apart, or a clip is damaged.
@@ -133,7 +133,7 @@ def _check(dataset: ClipDataset, targets: np.ndarray) -> None:
 
 
 def _features(tagger: Model, dataset: ClipDataset) -> np.ndarray:
-    """What the last layer sees of each clip, (N, D); the mean over windows."""
+    """The last layer's input (N, D) for each clip, the mean over windows."""
     rows: list[np.ndarray | None] = [None] * len(dataset)
     batches = equal_lengths(dataset, BATCH_SIZE)
     with (

@@ -1,9 +1,9 @@
 """Logistic regression with an L2 penalty and a temperature that cross-validation chooses.
 
-One label a clip: multinomial; else each class by itself. The penalty is on the weights of features
-that are scaled to one variance in all, so that one row of penalties suits every backbone. The
-penalty that tells most clips right is mostly too weak for scores that can be believed, so logits
-are divided by a temperature (arXiv 1706.04599).
+It is multinomial if each clip has exactly one label; else each class has its own regression. The
+features are scaled to a total variance of 1, so that the same penalties suit every backbone. The
+penalty with the best figure is mostly too weak for calibrated scores, so logits are divided by a
+temperature (arXiv 1706.04599).
 """
 
 import math
@@ -17,12 +17,14 @@ from torch.nn import functional as F
 from audiotag.evaluation.metrics import mean_average_precision
 
 PENALTIES = tuple(10.0 ** (-x / 2) for x in range(13))  # of the squared weights, strong to weak
-USUAL_PENALTY = 1e-4  # where no label has clips of two recordings, so that none can be left out
-STEPS = 80  # of L-BFGS at most, from the solution of the penalty before
+USUAL_PENALTY = 1e-4  # if no label has clips of two recordings, so that none can be left out
+STEPS = 80  # most steps of L-BFGS, from the solution for the penalty before
 TEMPERATURES = tuple(2.0 ** (x / 4) for x in range(-32, 15))  # 0.004 to 11
-DOUBT = 1.0  # standard errors by which a penalty may be worse than the best, for a better loss
+DOUBT = (
+    1.0  # standard errors by which a penalty may be worse than the best one, if its loss is better
+)
 TOLERANCE = 1e-6  # of the gradient
-MOST_CLIPS = 5000  # the penalty is chosen on so many at most
+MOST_CLIPS = 5000  # most clips to choose the penalty on
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,14 @@ class Regression:
 
 @dataclass(frozen=True)
 class Chosen:
-    """What cross-validation chose, and what it gave.
+    """The choice of the cross-validation, and its outputs.
 
     Attributes:
-        penalty: The one that told clips best.
-        temperature: What logits are divided by.
-        logits: Of every clip by the regression that had not learnt from it, divided, (N, classes).
-        clips: Numbers of these clips, (N,): those whose labels others have too.
+        penalty: The chosen penalty.
+        temperature: Logits are divided by it.
+        logits: Logits (N, classes) of each clip, divided by the temperature, from the regression
+            that was not fitted to it.
+        clips: Numbers of these clips (N,): those whose labels clips of other parts have too.
     """
 
     penalty: float
@@ -55,8 +58,8 @@ class Chosen:
 
 
 def figure_of(logits: Tensor, truth: Tensor, is_single: bool) -> float:
-    """Accuracy of logits against the truth, both (N, classes), or the mean average precision where
-    clips may have several labels or none; NaN if none has any."""
+    """Accuracy of logits against the truth, both (N, classes); if clips may have several labels or
+    none, mean average precision. NaN if no clip has a label."""
     if not len(truth):
         return math.nan
     if is_single:
@@ -72,13 +75,12 @@ def loss_of(logits: Tensor, targets: Tensor, is_single: bool) -> Tensor:
 
 
 def choose_penalty(features: Tensor, targets: Tensor, parts: Tensor, is_single: bool) -> Chosen:
-    """The penalty and temperature with which clips are told best by a regression on the others'
-    parts.
+    """The best penalty and temperature for clips whose part is left out of the regression.
 
     Args:
         features: (N, D), in double precision.
         targets: (N, classes), in double precision.
-        parts: Number of each clip's part, (N,); no clip of a part is learnt with the others of it.
+        parts: Number of each clip's part (N,); parts are left out one after the other.
         is_single: Whether each clip has exactly one label.
     """
     clips = torch.arange(len(features))
@@ -90,7 +92,7 @@ def choose_penalty(features: Tensor, targets: Tensor, parts: Tensor, is_single: 
     is_judged = torch.zeros(len(targets), dtype=torch.bool)
     for part in parts.unique():
         rest = parts != part
-        # Nobody can tell a label that the others lack.
+        # A label that the other parts lack cannot be learnt.
         is_judged[~rest] = (targets[~rest] <= targets[rest].sum(0)).all(1)
         for number, found in enumerate(fits(features[rest], targets[rest], is_single)):
             told[number, ~rest] = found(features[~rest])
@@ -103,10 +105,12 @@ def choose_penalty(features: Tensor, targets: Tensor, parts: Tensor, is_single: 
 
 
 def _best(told: Tensor, targets: Tensor, is_single: bool) -> int:
-    """Number of the best of logits (P, N, classes): of the lowest loss, at a temperature of its
-    own, among those whose figure is the best but for chance."""
+    """Number of the best of logits (P, N, classes): among those whose figure is the best, up to
+    chance, the one with the lowest loss, each at its own temperature."""
     figures = torch.tensor([figure_of(logits, targets, is_single) for logits in told]).nan_to_num()
-    share = (float(figures.max()) * len(targets) + 1) / (len(targets) + 2)  # a perfect one doubted
+    share = (float(figures.max()) * len(targets) + 1) / (
+        len(targets) + 2
+    )  # below 1 for a perfect figure
     least = float(figures.max()) - DOUBT * (share * (1 - share) / len(targets)) ** 0.5
     losses = [_calibrated_loss(logits, targets, is_single) for logits in told]
     return min((losses[i], i) for i in range(len(told)) if figures[i] >= least)[1]
@@ -117,8 +121,9 @@ def _calibrated_loss(logits: Tensor, targets: Tensor, is_single: bool) -> float:
 
 
 def _temperature(logits: Tensor, targets: Tensor, is_single: bool) -> float:
-    """The temperature of the lowest loss against targets that are a little uncertain, the less the
-    more clips there are, as Platt's: else scores of clips that are all told right would be 1."""
+    """The temperature with the lowest loss against targets slightly inside 0 and 1, the closer the
+    more clips there are, as in Platt's method. Otherwise, if all clips were right, scores would
+    become 1."""
     doubt = 1 / (len(targets) + 2)
     even = 1 / targets.shape[1] if is_single else 0.5
     targets = targets * (1 - doubt) + doubt * even
@@ -129,8 +134,8 @@ def _temperature(logits: Tensor, targets: Tensor, is_single: bool) -> float:
 def fit(
     features: Tensor, targets: Tensor, is_single: bool, penalty: float, temperature: float = 1.0
 ) -> Regression:
-    """The regression with a penalty, its logits divided by a temperature; other arguments as of
-    `choose_penalty`."""
+    """The regression with a penalty, and with logits divided by a temperature; other arguments as
+    for `choose_penalty`."""
     found = next(fits(features, targets, is_single, (penalty,)))
     return Regression(found.weight / temperature, found.bias / temperature)
 
@@ -141,10 +146,10 @@ def fits(
     is_single: bool,
     penalties: tuple[float, ...] = PENALTIES,
 ) -> Iterator[Regression]:
-    """The regressions with one penalty after the other, each from the last one's solution.
+    """The regressions for the penalties in order; each starts from the solution before.
 
-    The weights are combinations of the centred features, so that it is enough to look for them in
-    the space that these span: of 50 clips 49 dimensions.
+    The weights are linear combinations of the centred features, so it is enough to search the space
+    that these span: 49 dimensions for 50 clips.
     """
     mean = features.mean(0)
     centred = features - mean
@@ -175,8 +180,8 @@ def _minimise(
     )
 
     def closure() -> Tensor:
-        """The loss; its gradients are written down, as autograd takes most of the time of a step on
-        so few numbers."""
+        """The loss. Its gradients are set explicitly: on so few numbers, autograd would take most
+        of the time of a step."""
         logits = features @ weight.T + bias
         scores = logits.softmax(1) if is_single else logits.sigmoid()
         apart = (scores - targets) / len(targets)

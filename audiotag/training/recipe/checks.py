@@ -1,4 +1,4 @@
-"""Rules that the values of a recipe must keep together, each with the remedy."""
+"""Rules between the values of a recipe, each with the remedy."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from audiotag.training.recipe.sections import (
 
 LONGEST_CROP = 600.0  # s
 MAX_DB = 100.0  # louder or softer
-# What may be changed when a run is resumed: memory, what is saved on the way, where it is shown.
+# Values that may change when a run is resumed: use of memory, what is saved, where it is logged.
 FREE_WHEN_RESUMED = {
     ("train", "micro_batch"),
     ("train", "save_steps"),
@@ -43,7 +43,7 @@ def check_resumed(run: Path, original: Recipe, recipe: Recipe) -> None:
     """Check the recipe that a run is to be resumed with.
 
     Raises:
-        RecipeError: If more than `FREE_WHEN_RESUMED` differs from what the run began with.
+        RecipeError: If values other than `FREE_WHEN_RESUMED` differ from those the run began with.
     """
     before, now = dict(_values(asdict(original))), dict(_values(asdict(recipe)))
     differing = [key for key in before | now if before.get(key) != now.get(key)]
@@ -102,7 +102,7 @@ def _model(model: ModelRecipe, features: FeaturesRecipe) -> Iterator[str]:
 
 
 def _head(recipe: Recipe) -> Iterator[str]:
-    """What the start of the head excludes."""
+    """Problems with `model.head` and `model.keep_labels`."""
     model, train = recipe.model, recipe.train
     if train.epochs == 0 and model.head != PROBE:
         yield 'train.epochs = 0 leaves a random head; raise it, or set model.head = "probe"'
@@ -184,7 +184,7 @@ def _distill(distill: DistillRecipe, train: TrainRecipe, augment: AugmentRecipe)
 def _more_than_scores(
     key: str, distill: DistillRecipe, train: TrainRecipe, augment: AugmentRecipe
 ) -> Iterator[str]:
-    """What learning a teacher's embeddings or maps excludes."""
+    """Problems with learning a teacher's embeddings or maps."""
     if distill.scores:
         yield f"distill.scores hold scores alone; leave out {key}, or give distill.teacher"
     if augment.mixup_alpha:

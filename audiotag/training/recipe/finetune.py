@@ -1,7 +1,7 @@
-"""The recipe that adapts a trained model to new labels, from some fifty clips to some ten thousand.
+"""The recipe that adapts a trained model to new labels, for about fifty to ten thousand clips.
 
-The fewer clips, the more often each is seen; layers near the input, which know sound already,
-learn more slowly than the head, which is new.
+The fewer clips there are, the more often each is seen. Layers near the input, which are trained
+already, learn more slowly than the new head.
 """
 
 import math
@@ -42,9 +42,9 @@ WARMUP = 0.1  # of the epochs
 VALIDATIONS = 10  # of a run
 PATIENCE = 4  # validations without a better one that end the run
 SHORTEST_CROP, LONGEST_CROP = 2.0, 10.0  # seconds
-# From the probe's head on: gentle steps, so that layers move only as far as that helps.
+# After the probe: small steps, so that layers change only as far as that helps.
 PROBE_VALUES = {"model.head": '"probe"', "optim.lr": "3e-4"}
-PROBE_EPOCHS = 0.3  # of those that a new head takes
+PROBE_EPOCHS = 0.3  # times the epochs for a new head
 
 
 def finetune_recipe(
@@ -60,7 +60,7 @@ def finetune_recipe(
         model: Model folder, Hub id or "default".
         durations: Seconds of each training clip.
         overrides: As for `recipe.load_recipe`.
-        shortest: Seconds of the shortest audio that the model hears: crops are no shorter.
+        shortest: Shortest input of the model in seconds; crops are not shorter.
         method: One of `METHODS`.
 
     Raises:
@@ -90,7 +90,7 @@ def finetune_recipe(
 
 
 def _crop(durations: Sequence[float], shortest: float) -> float:
-    """Seconds of a crop: the median clip's, rounded up, and no less than the model hears."""
+    """Seconds of a crop: the median of the clips, rounded up, and at least the model's shortest."""
     median = float(math.ceil(statistics.median(durations)))
     return max(shortest, min(median, LONGEST_CROP))
 
@@ -110,14 +110,14 @@ def training_durations(folder: Path, overrides: Iterable[str] = ()) -> Sequence[
 
 
 def resumed_recipe(run: Path, model: str, overrides: Iterable[str] = ()) -> Recipe:
-    """The recipe of a run folder with the changes that were given again.
+    """The recipe of a run folder, with the changes on the command line that resumes it.
 
-    `loop.train` refuses it if they differ from what the run began with.
+    `loop.train` refuses changes of the values that the run began with.
 
     Args:
         run: The run folder.
-        model: Model that the run began with.
-        overrides: Changes of a recipe that were given again.
+        model: The model on the command line.
+        overrides: The changes on the command line.
 
     Raises:
         RecipeError: If there is no recipe, or a key or a value does not fit.

@@ -1,4 +1,4 @@
-"""What a run has measured: a row for each validation, in a file, for TensorBoard, for W&B."""
+"""The figures of a run: a row for each validation, in a file, in TensorBoard and in W&B."""
 
 import time
 from dataclasses import replace
@@ -15,7 +15,7 @@ from audiotag.training.recipe.sections import Recipe
 from audiotag.training.run_folder.tensorboard import event, event_file_header
 
 EVENTS_FILE = "events.out.tfevents.0.audiotag"  # TensorBoard looks for the word tfevents
-ID_LENGTH = 16  # of a run at W&B, which is resumed under its id
+ID_LENGTH = 16  # of a run's id at W&B, under which it is resumed
 LOWER_IS_BETTER = ("valid_loss",)
 
 
@@ -23,9 +23,9 @@ class History:
     """The rows of a run folder.
 
     Args:
-        folder: Of the run.
-        step: Steps done; rows of later ones, which a killed run may have left, are dropped.
-        recipe: Of the run; says which metric is to be best, and the W&B project.
+        folder: The run folder.
+        step: Steps done; rows of later steps, which a killed run may have left, are dropped.
+        recipe: The run's recipe; it names the metric of the best row, and the W&B project.
 
     Attributes:
         rows: One for each validation.
@@ -60,8 +60,8 @@ class History:
     def best(self, count: int) -> list[int]:
         """Steps of the best rows, the best first; of equal ones the earliest.
 
-        A row whose figure is not a number is none of them; where no row has one, the last stand
-        in for the best.
+        Rows without the figure, or with NaN, are not among them; if no row has it, the last rows
+        are returned.
         """
         sign = 1 if self.metric in LOWER_IS_BETTER else -1
         measured = [row for row in self.rows if self.metric in row.figures]
@@ -78,8 +78,8 @@ class History:
         return len(steps) - 1 - steps.index(self.best(1)[0]) if steps else 0
 
     def is_over(self, patience: int) -> bool:
-        """Whether so many validations have passed without a better one; after a perfect one, than
-        which none is better, one more suffices, and none where the start was perfect and is kept.
+        """Whether `patience` validations have passed without a better one. After a perfect one, a
+        single one is enough; if the start was perfect, and is kept, none is needed.
         """
         best = [row for row in self.rows if row.step in self.best(1)]
         if self.metric not in LOWER_IS_BETTER and [x.figures.get(self.metric) for x in best] == [1]:

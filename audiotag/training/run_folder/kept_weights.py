@@ -1,4 +1,4 @@
-"""The weights that a run keeps of its last and best validations, and those that it ends with."""
+"""The weights of the last and best validations that a run keeps, and its final weights."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ FOLDER = "checkpoints"  # in a run folder; a file for each step that is kept
 
 
 def checkpoint_file(folder: Path, step: int) -> Path:
-    """Where the weights after a step are kept."""
+    """The file of the weights after a step."""
     return folder / FOLDER / f"step{step:09d}.safetensors"
 
 
@@ -29,7 +29,7 @@ def keep(folder: Path, step: int, model: nn.Module) -> None:
 
 
 def drop_others(folder: Path, steps: Iterable[int]) -> None:
-    """Remove the weights of all steps but these."""
+    """Remove the weights of all steps except these."""
     kept = {checkpoint_file(folder, step) for step in steps}
     for path in (folder / FOLDER).glob("*.safetensors"):
         if path not in kept:
@@ -37,8 +37,8 @@ def drop_others(folder: Path, steps: Iterable[int]) -> None:
 
 
 def finish(folder: Path, history: History, final: str, count: int) -> None:
-    """Make the run's weights those that the recipe wants: of the last or best step, or the mean of
-    the `count` last or best."""
+    """Write the run's final weights, as the recipe says: those of the last or best step, or the
+    mean of the `count` last or best ones."""
     choose = history.best if final.endswith("best") else history.last
     steps = choose(count if final.startswith("average") else 1)
     state = mean_of([load_file(checkpoint_file(folder, step)) for step in steps])
@@ -47,7 +47,7 @@ def finish(folder: Path, history: History, final: str, count: int) -> None:
 
 
 def mean_of(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Mean of state dicts; of counts, which have none, the first's."""
+    """Mean of state dicts; whole numbers are those of the first."""
     return {
         key: torch.stack([state[key] for state in states]).mean(0) if x.is_floating_point() else x
         for key, x in states[0].items()

@@ -1,4 +1,4 @@
-"""The picture of how a run went: the curves of its `metrics.jsonl`."""
+"""The picture of a run: the curves of its `metrics.jsonl`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,8 +42,8 @@ def plot_run(rows: Sequence[MetricsRow], name: str, path: Path) -> None:
 
     Args:
         rows: See `read_curves`.
-        name: Of the run.
-        path: The picture.
+        name: Name of the run.
+        path: The picture to write.
 
     Raises:
         AudioTagError: As `figures.check_plot`.

@@ -20,7 +20,7 @@ COUNT = "step"  # of the steps done, which LAMB keeps in each group and AdamW wi
 
 @dataclass(frozen=True)
 class Position:
-    """Where in a run a state is.
+    """The position of a state in a run.
 
     Attributes:
         step: Steps done.
@@ -38,7 +38,7 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
 ) -> None:
-    """Write a state; a file of it is replaced when the new one is whole."""
+    """Write a state; an existing file is replaced when the new one is complete."""
     tensors = {
         f"{name}/{key}": tensor
         for name, module in modules.items()
@@ -61,7 +61,7 @@ def load_state(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
 ) -> Position:
-    """Put the saved state into modules, optimiser and scaler; returns where in the run it is.
+    """Load the saved state into modules, optimiser and scaler; returns its position in the run.
 
     Raises:
         ModelError: If there is no state, or it is damaged or another recipe's.
@@ -101,7 +101,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 
 
 def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """The tensor in a parameter's memory layout: norms are summed in its order, and so rounded."""
+    """The tensor in a parameter's memory layout, on which the rounding of norms depends."""
     if tensor.shape != parameter.shape:
         return tensor
     return torch.empty_like(parameter, dtype=tensor.dtype, requires_grad=False).copy_(tensor)

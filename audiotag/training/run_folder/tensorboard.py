@@ -1,9 +1,9 @@
 """TensorBoard's event files: records of TensorFlow's format around messages of protobuf.
 
-Written here, not by a library, because a resumed run cuts and continues its one file: rows after
-the state that it resumes from are dropped, and later ones appended. Writers such as tensorboardX's
-and torch's name their files by time and host, start another one at each resume, and can only hide
-the rows that should be gone; torch's needs the package tensorboard besides.
+They are written here, not by a library, because a resumed run continues its single file: rows after
+the state that it resumes from are dropped, and new ones appended. The writers of tensorboardX and
+torch name files by time and host, start another file at each resume, and can only hide rows that
+should be dropped; torch's also needs the package tensorboard.
 
 A record is its length, a checksum of the length, the message, and a checksum of it
 (tensorflow/core/lib/io/record_writer.h); the messages are those of tensorflow/core/util/event.proto
@@ -21,7 +21,7 @@ VARINT, DOUBLE, BYTES, FLOAT = 0, 1, 2, 5
 
 
 def event_file_header() -> bytes:
-    """The record that a file begins with."""
+    """The first record of a file."""
     return _record(_double(1, time.time()) + _bytes(3, VERSION))
 
 
@@ -29,9 +29,9 @@ def event(seconds: float, step: int, values: dict[str, float]) -> bytes:
     """The record of a step's values.
 
     Args:
-        seconds: When, since 1970.
-        step: Of the curves' abscissa.
-        values: By the names of their curves.
+        seconds: Time, in seconds since 1970.
+        step: The step, the x axis of the curves.
+        values: Values by the names of their curves.
     """
     summary = b"".join(_bytes(1, _bytes(1, k.encode()) + _float(2, v)) for k, v in values.items())
     return _record(_double(1, seconds) + _tag(2, VARINT) + _varint(step) + _bytes(5, summary))
