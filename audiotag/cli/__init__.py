@@ -1,8 +1,12 @@
 """The `audiotag` command: a file for each sub-command, which is imported only when it runs.
 
-A command parses its arguments, calls the library, and prints. `options` are those that several
-commands share, `tables` what they print, `progress` what standard error shows meanwhile. Nothing
-below this room knows of click or rich.
+In: a command line. Out: text on standard output, messages on standard error, an exit code. A
+command parses its arguments, calls the library, and prints. Nothing below this room imports click
+or rich.
+
+- `options`: options that several commands share. `tables`: the tables they print. `progress`: the
+  line on standard error while they run, and how they end when stopped.
+- `process`: settings of the whole process. `standard_streams`, `say`: safe output.
 """
 
 import importlib
@@ -40,20 +44,20 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names, and imports a command's module when it is used."""
+    """A group of commands that imports the module of a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order in which help lists them."""
+        """The names of the commands, in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The click command of a name, from `audiotag.cli.<name>`."""
+        """The click command with this name, from `audiotag.cli.<name>`."""
         if name not in COMMANDS:
             return None
         return getattr(importlib.import_module(f"audiotag.cli.{name}"), name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what is not installed for it, or stops it, is said in one sentence."""
+        """Run a command; a missing package or an interruption is reported in one sentence."""
         try:
             with interruptible(lambda: what_is_next(ctx.invoked_subcommand)):
                 return super().invoke(ctx)
@@ -69,9 +73,11 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="audiotag")
-@click.option("--verbose", is_flag=True, help="Say more of failures: the traceback of a bug.")
+@click.option(
+    "--verbose", is_flag=True, help="Show details of failures, such as the traceback of a bug."
+)
 def cli(verbose: bool) -> None:
-    """Tag audio, and train the taggers, with DCLS models.
+    """Tag audio with DCLS models, and train such models.
 
     Example: audiotag tag ~/recordings
     """

@@ -14,16 +14,16 @@ from audiotag.cli.options.device import DEVICE
 from audiotag.cli.options.types import COUNT, FOLDER, NEW_FILE, Number
 from audiotag.runtime.version import __version__
 
-# What `audiotag tag` imports before its model's.
+# The modules that `audiotag tag` imports before those of its model.
 TAG_MODULES = ("audiotag.cli", "audiotag.cli.tag", "audiotag.cli.progress.files")
-SECONDS = Number("seconds", float, 2.0)  # some architectures take no less
+SECONDS = Number("seconds", float, 2.0)  # some architectures need at least this
 
 
 class BenchGroup(click.Group):
-    """A group that still takes the flags from before it had commands."""
+    """A group that also takes the flags of earlier versions, which had no commands."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the command that old flags stand for in front of the rest."""
+        """Replace old flags by the command that they stand for."""
         known = {*self.commands, *ctx.help_option_names}
         if not ctx.resilient_parsing and (not args or args[0] not in known):
             args = in_new_form(ctx, args)
@@ -34,10 +34,10 @@ class BenchGroup(click.Group):
 def bench() -> None:
     """Measure how fast this machine is: models, building kernels, tagging files, reading data.
 
-    What is compared takes turns, after warming up. Figures are medians.
+    All that is compared is run in turn, after a warm-up. Figures are medians.
 
     \b
-    Commands in the form that they had before still work:
+    The commands of earlier versions still work:
       bench [MODEL]... [--train]  is now  bench models [MODEL]... [--train]
       bench --kernel              is now  bench kernels
       bench --files N [MODEL]...  is now  bench files --count N [MODEL]...
@@ -155,10 +155,10 @@ def models(
 @runs_option(MODEL_RUNS)
 @JSON
 def kernels(device: str, threads: int | None, runs: int, as_json: bool) -> None:
-    """Measure building DCLS kernels, beside the dcls package.
+    """Measure building DCLS kernels, and the same with the dcls package.
 
-    Forward and backward, for the kernels of one layer with the channels of each of ConvNeXt-T's
-    stages.
+    Kernels of one layer are built, forward and backward, with the numbers of channels of
+    ConvNeXt-T's stages.
 
     Example: audiotag bench kernels --threads 1
     """
@@ -189,8 +189,8 @@ def files(
 ) -> None:
     """Measure `audiotag tag` on files, and its start, on the CPU.
 
-    MODEL is a model folder, an .onnx file, a Hub id, or `default`, which it is without MODEL. Each
-    is measured on every engine that it runs on.
+    MODEL is a model folder, an .onnx file, a Hub id, or `default`; without MODEL, `default`. Each
+    model is measured on every engine that can run it.
 
     \b
     Example: audiotag bench files --threads 2
@@ -208,10 +208,10 @@ def files(
 @runs_option(DATA_RUNS)
 @JSON
 def data(folder: Path, runs: int, as_json: bool) -> None:
-    """Measure reading the clips of a data set, beside HDF5 files.
+    """Measure reading the clips of a data set, and the same from HDF5 files.
 
-    The clips of the prepared data set in FOLDER are read from it and from HDF5 files of the same
-    clips, to waveforms and on to log-mel maps.
+    The clips of the prepared data set in FOLDER are read from it, and from HDF5 files of the same
+    clips: first to waveforms only, then to log-mel maps.
 
     Example: audiotag bench data data/mine
     """

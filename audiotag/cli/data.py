@@ -1,4 +1,4 @@
-"""`audiotag data`: what a prepared data set holds."""
+"""`audiotag data`: the figures of a prepared data set."""
 
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from audiotag.cli.options.types import FOLDER, NEW_FILE
     help="Draw how many clips each label has.",
 )
 def data(folder: Path, all_labels: bool, as_json: bool, markdown: bool, plot: Path | None) -> None:
-    """Say what the prepared data set in FOLDER holds.
+    """Describe the prepared data set in FOLDER.
 
-    That is clips, hours, splits, labels, durations, and how many clips were left out, and why.
+    Printed are its clips, hours, splits, labels and durations, and how many clips were left out,
+    and why.
 
     \b
     Example: audiotag data data/mine

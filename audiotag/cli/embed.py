@@ -43,10 +43,10 @@ def embed(
     one a line or with NUL bytes between them. A file that cannot be decoded is named on standard
     error, and the rest are done.
 
-    FILE appears when it is complete, or the run is stopped. Until then FILE.unfinished keeps each
-    recording as soon as it is done, also if the run is killed or the disk is full: with --resume
-    the same command goes on, and no recording is lost or doubled. It does so only with the model,
-    window, hop, precision and version that the earlier run had, which FILE says.
+    FILE appears when it is complete, or when the run is stopped. Until then FILE.unfinished keeps
+    each recording as soon as it is done, also if the run is killed or the disk is full. With
+    --resume the same command resumes the run; no recording is lost or doubled. Model, window, hop,
+    precision and version must be those of the earlier run, which FILE states.
 
     \b
     Example: audiotag embed ~/recordings --output recordings.npz
@@ -71,7 +71,7 @@ def embed(
 
 @contextmanager
 def _kept(progress: "Progress", output: str) -> Iterator[None]:
-    """Where an error ends the run, say what is done."""
+    """If an error ends the run, say what is done."""
     try:
         yield
     except AudioTagError:

@@ -1,4 +1,4 @@
-"""`audiotag evaluate`."""
+"""`audiotag evaluate`: how good models are."""
 
 from pathlib import Path
 from typing import Any

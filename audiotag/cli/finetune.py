@@ -1,4 +1,4 @@
-"""`audiotag finetune`."""
+"""`audiotag finetune`: adapt a model to new labels."""
 
 from pathlib import Path
 
@@ -67,8 +67,8 @@ def finetune(
     """Adapt MODEL (folder, Hub id, name, or `default` for the embedded one) to the labels of DATA.
 
     Settings that are not given are chosen by the number and the length of the clips; recipe.toml
-    in the run folder lists them. Recordings under a label called background, noise or none, and
-    those without a label, are of none of the labels: what the model is not to answer to.
+    in the run folder lists them. Recordings with the label background, noise or none, and those
+    without a label, have none of the labels: they teach the model what it should not tag.
 
     \b
     Example: audiotag finetune default --data data/mine --out runs/mine

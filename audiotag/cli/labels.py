@@ -16,9 +16,10 @@ from audiotag.cli.options.inputs import hub_usage
     "embedded model.",
 )
 def labels(word: str | None, model: str | None) -> None:
-    """List the classes of a model, each with what is above it in AudioSet's ontology.
+    """List the classes of a model, each with its parents in AudioSet's ontology.
 
-    With a WORD only those that have it in their name or above it, as tag --label would take them.
+    With a WORD, only classes with it in their name or in that of a class above them are listed;
+    the same classes as for tag --label.
 
     \b
     Example: audiotag labels

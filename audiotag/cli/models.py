@@ -1,4 +1,4 @@
-"""`audiotag models`: what can be used."""
+"""`audiotag models`: the models that can be used or trained."""
 
 import click
 

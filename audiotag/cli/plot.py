@@ -1,4 +1,4 @@
-"""`audiotag plot`."""
+"""`audiotag plot`: pictures of kernels and training runs."""
 
 from pathlib import Path
 
@@ -23,9 +23,9 @@ def plot() -> None:
 def kernels(model: str, picture: Path) -> None:
     """Draw where a model's DCLS elements are, by stage.
 
-    MODEL is a model folder, a Hub id, or `default`. From top to bottom: how many elements of all
-    channels lie at each place, the mean of the absolute kernels that they make, and how wide they
-    are. The layers of a stage share positions unless the model was built otherwise.
+    MODEL is a model folder, a Hub id, or `default`. From top to bottom, the picture shows how many
+    elements lie at each position, over all channels; the mean of the kernels' absolute values; and
+    the widths of the elements. The layers of a stage usually share positions.
 
     Example: audiotag plot kernels default kernels.png
     """

@@ -1,4 +1,4 @@
-"""`audiotag prepare`."""
+"""`audiotag prepare`: make data sets from labelled recordings."""
 
 import sys
 from pathlib import Path
@@ -38,7 +38,7 @@ def prepare() -> None:
 @click.argument("source", type=FOLDER)
 @options
 def folder(source: Path, out: Path, **settings: Any) -> None:
-    """Make a data set of a folder, with a sub-folder a label.
+    """Make a data set of a folder, with a sub-folder for each label.
 
     The recordings in SOURCE/LABEL become clips of the data set OUT. If the folders in SOURCE are
     called train, val, test or the like, they are its splits, as in SOURCE/train/LABEL.
@@ -106,7 +106,7 @@ def audioset(
 
 
 def _place_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
-    """A folder or file as it is; else the Hub data set of that name, downloaded."""
+    """A folder or file unchanged; else the downloaded Hub data set with that name."""
     if Path(source).exists():
         return Path(source)
     from audiotag.tagging.locate import HUB_ID

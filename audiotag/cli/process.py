@@ -1,12 +1,12 @@
-"""Settings of the whole process, made where a command starts to compute.
+"""Settings of the whole process, made when a command starts to compute.
 
-Only commands make them: the library leaves a program that imports it as it is, so a program that
-wants a command's speed calls `runtime.allocator.keep_freed_memory` and sets
+Only commands make them: the library does not change a program that imports it. A program that wants
+a command's speed calls `runtime.allocator.keep_freed_memory` and sets
 `torch.backends.cudnn.benchmark` itself.
 
-- malloc keeps what is freed, where the model computes on a CPU (glibc only).
-- The user has a name and a home folder, where the system knows none.
-- cuDNN tries its algorithms for each new shape and keeps the fastest, where a model is trained.
+- If the model computes on a CPU, malloc keeps freed memory (glibc only).
+- If the system has no name and home folder for the user, they are set.
+- If a model is trained, cuDNN tries its algorithms for each new shape and keeps the fastest.
 """
 
 import getpass
@@ -16,8 +16,9 @@ from audiotag.runtime.allocator import keep_freed_memory
 
 
 def name_user() -> None:
-    """Give the user a name and a home folder where the system knows none, as in a container that
-    runs under a number: PyTorch cannot be imported without, and the Hub's client makes a folder ~.
+    """Give the user a name and a home folder if the system has none, as in a container that runs
+    under a user number. Without a name PyTorch cannot be imported; without a home the Hub's client
+    makes a folder called ~.
     """
     try:
         getpass.getuser()
@@ -28,13 +29,13 @@ def name_user() -> None:
 
 
 def prepare_to_compute(device: str) -> None:
-    """Settings for a model that computes on a kind of device, "cpu" or "cuda"."""
+    """Make the settings for a model that computes on a device, "cpu" or "cuda"."""
     if device == "cpu":
         keep_freed_memory()
 
 
 def prepare_to_train(device: str) -> None:
-    """Settings for a model that is trained, or timed, on a kind of device, "cpu" or "cuda"."""
+    """Make the settings for a model that is trained, or timed, on a device, "cpu" or "cuda"."""
     import torch
 
     prepare_to_compute(device)

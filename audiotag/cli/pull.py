@@ -1,4 +1,4 @@
-"""`audiotag pull`."""
+"""`audiotag pull`: download a model from the Hub."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`audiotag push`."""
+"""`audiotag push`: share a model on the Hub."""
 
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,10 @@ from audiotag.cli.options.types import FOLDER
 def push(run: Path, repo_id: str, dry_run: bool, **options: Any) -> None:
     """Share a model on the Hugging Face Hub.
 
-    RUN is a model folder or a run folder. Sent are the config, the weights, model.onnx if there is
-    one, and a model card, which is written if the folder has none; of a run also its recipe, its
-    metrics, the counts of its clips, and the figures of `audiotag evaluate --save`. Nothing else is
-    sent. After an interruption, the same command resumes.
+    RUN is a model folder or a run folder. Only these files are sent: the config, the weights,
+    model.onnx if there is one, and a model card, which is written if the folder has none; of a run
+    also its recipe, its metrics, the counts of its clips, and the figures of `audiotag evaluate
+    --save`. After an interruption, the same command resumes.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Lines on standard error, which hold names and messages that others wrote."""
+"""Lines on standard error, which may contain names and messages that others wrote."""
 
 import click
 
@@ -6,5 +6,5 @@ from audiotag.runtime.escapes import visible
 
 
 def say(text: str) -> None:
-    """Write a line, in which nothing acts on a terminal."""
+    """Write a line; characters that act on a terminal are escaped."""
     click.echo(visible(text), err=True)

@@ -1,10 +1,10 @@
-"""Standard input, output and error, in whatever state a shell or a scheduler leaves them.
+"""Standard input, output and error, in any state that a shell or a scheduler leaves them in.
 
-- One that is closed is opened, to nothing: else the next file that is opened would take its place,
-  and what a library prints would land in that file.
-- What standard output does not take is an error, as of any other output.
-- What standard error does not take is lost: a full log is no reason to end hours of work.
-- A character that the encoding lacks is written as its code, not a reason to end either.
+- A closed stream is opened to nothing. Otherwise the next file that is opened would take its place,
+  and what a library prints would be written to that file.
+- If standard output cannot be written, that is an error, as for any other output.
+- If standard error cannot be written, its text is lost: a full log must not end hours of work.
+- A character that the encoding lacks is written as its code.
 """
 
 import errno
@@ -24,7 +24,7 @@ REMEDY = "make room for it, or send it to another place"
 
 
 def guard_standard_streams() -> None:
-    """Make the standard streams of this process safe to use; others put in their place stay."""
+    """Make the standard streams of this process safe; streams that a program replaced stay."""
     for descriptor in range(3):
         _open_if_closed(descriptor)
     if sys.stdin is None:
@@ -37,10 +37,10 @@ def guard_standard_streams() -> None:
 
 @contextmanager
 def flushed() -> Iterator[None]:
-    """A context at whose end all that was printed is written.
+    """A context at whose end all printed text is written.
 
     Raises:
-        OutputError: If it cannot be.
+        OutputError: If it cannot be written.
     """
     try:
         yield
@@ -50,26 +50,26 @@ def flushed() -> Iterator[None]:
 
 
 class _StandardOutput(io.FileIO):
-    """Standard output; the first write that fails says why, and later ones do nothing."""
+    """Standard output; the first write that fails raises the error, and later ones do nothing."""
 
     _has_failed = False
 
     def write(self, data: "ReadableBuffer", /) -> int:
         """Write data; returns how much of it, in bytes."""
-        if self._has_failed:  # what is still buffered is written when the process ends
+        if self._has_failed:  # buffered text is written when the process ends
             return memoryview(data).nbytes
         try:
             return super().write(data)
         except OSError as error:
             self._has_failed = True
-            if isinstance(error, BrokenPipeError):  # whoever reads has had enough
+            if isinstance(error, BrokenPipeError):  # the reader has ended
                 raise
             reason = "it is closed" if error.errno == errno.EBADF else error.strerror
             raise OutputError(f"standard output cannot be written ({reason}); {REMEDY}") from error
 
 
 class _StandardError(io.FileIO):
-    """Standard error, which takes everything and writes what it can."""
+    """Standard error, which never fails, and writes what it can."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         """Write data; returns its size in bytes."""

@@ -1,4 +1,4 @@
-"""`audiotag tag`: what can be heard in audio files."""
+"""`audiotag tag`: the tags of audio files."""
 
 import sys
 from collections.abc import Iterator
@@ -173,7 +173,7 @@ def _run(
 def _open(
     plan: "OutputPlan", engine: "Engine", options: "TagOptions"
 ) -> AbstractContextManager["Output"]:
-    """The output; a terminal gets the table in colours."""
+    """Open the output; on a terminal, the table has colours."""
     if plan.target is None and plan.format == "table" and sys.stdout.isatty():
         from audiotag.cli.tables.tags import TerminalTable
 

@@ -1,4 +1,4 @@
-"""`audiotag train`."""
+"""`audiotag train`: train a model from a recipe."""
 
 from functools import partial
 from pathlib import Path

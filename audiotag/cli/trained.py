@@ -1,4 +1,4 @@
-"""How `train` and `finetune` begin and end."""
+"""The messages at the start and the end of `train` and `finetune`."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import click
 
 
 def announce(out: Path, resume: bool) -> None:
-    """Say where there is nothing to resume, as of a job that was killed in its first seconds."""
+    """Say if there is nothing to resume, for instance after a kill in the first seconds."""
     from audiotag.runtime.distributed import launched_rank
 
     if resume and not launched_rank() and not any(out.glob("[!.]*")):

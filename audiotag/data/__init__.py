@@ -1,6 +1,9 @@
 """From recordings to a data set, and from a data set to batches.
 
-`sources` lists recordings and their labels; `prepare` cuts them into clips and writes shards (tar
-files) with an index; `dataset` reads one clip, `loading` many at once for training; `info` is what
-a data set says of itself, `summary` what is counted from its index, `plot` a picture of that.
+In: labelled recordings. Out: a prepared data set, that is shards (tar files of clips) with an index
+(`shards`, `index`); and its clips, singly or in batches.
+
+- `sources` lists `recordings` and their labels; `prepare` cuts them into clips and writes shards.
+- `dataset` reads one clip, `loading` many at once for training; `targets` has their labels.
+- `info` reads `dataset.json`; `summary` counts from the index; `plot` draws the counts.
 """

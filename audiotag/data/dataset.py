@@ -21,23 +21,23 @@ from audiotag.errors import DataError
 from audiotag.label_set import Labels, is_negative
 
 COLUMNS = ["key", "shard", "offset", "length", "duration", "split", "fold", "labels"]
-PIECE = re.compile(r"(\d{8})_\d{4}_(.*)")  # key of a piece of a recording: its number, its name
+PIECE = re.compile(r"(\d{8})_\d{4}_(.*)")  # key of a piece: number and name of the recording
 OPEN_SHARDS = 256  # files held open at once; systems allow a process 1024
 
 
 class ClipDataset:
-    """Clips of a prepared data set, chosen by split and fold.
+    """Clips of a prepared data set, selected by split, fold and share.
 
     Args:
-        folder: What `audiotag prepare` wrote.
-        split: Its clips only.
-        fold: Its clips only.
-        without_fold: All clips but its.
-        share: Only clips of the recordings whose number from 0 to 99, a hash of their name, lies
-            from the first of these to before the second.
+        folder: A prepared data set.
+        split: Only clips of this split.
+        fold: Only clips of this fold.
+        without_fold: Only clips that are not of this fold.
+        share: First and end of a range of numbers from 0 to 99: only clips of recordings whose
+            number, a hash of their name, lies in it.
 
     Attributes:
-        keys: Name of each clip, (N,).
+        keys: Key of each clip, (N,).
         durations: Seconds of each clip, (N,).
         lengths: Samples of each clip, (N,).
         sizes: Bytes of each clip as stored, (N,).
@@ -85,11 +85,11 @@ class ClipDataset:
         return len(self.keys)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is sent to another process: everything but the open files."""
+        """The state that is sent to another process: everything except the open files."""
         return self.__dict__ | {"_files": {}}
 
     def read(self, index: int, first: int = 0, last: int | None = None) -> np.ndarray:
-        """Samples (T,), 16-bit integers, of a clip, or of its part from `first` to before `last`.
+        """Samples (T,) int16 of a clip, or of its part from `first` to before `last`.
 
         Raises:
             DataError: If its bytes are missing or damaged.
@@ -103,7 +103,7 @@ class ClipDataset:
     def targets(self, labels: Labels) -> Targets:
         """Which of `labels` each clip has.
 
-        A name of `label_set.NEGATIVES` that is none of them says that a clip has none.
+        A name in `label_set.NEGATIVES` that is not one of them means that a clip has no label.
 
         Raises:
             DataError: If a clip has a label that is not one of them.
@@ -126,7 +126,7 @@ class ClipDataset:
         return os.pread(file.fileno(), int(self.sizes[index]), int(self._offsets[index]))
 
     def _open(self, shard: int) -> io.FileIO:
-        """A shard's file, for any thread; one that is dropped is closed when nobody reads it."""
+        """The file of a shard, for any thread. A dropped file is closed when no thread uses it."""
         file = self._files.get(shard)
         if file is None:
             if len(self._files) >= OPEN_SHARDS:
@@ -144,7 +144,7 @@ class ClipDataset:
 
 
 def recording_of(key: str) -> str:
-    """What the keys of all clips of one recording have in common."""
+    """The common part of the keys of all clips of one recording."""
     match = PIECE.match(key)
     return key if match is None else f"{match[1]}_{match[2]}"
 
@@ -159,7 +159,7 @@ def read_labels(folder: Path) -> Labels:
 
 
 def read_folds(folder: Path) -> list[int]:
-    """The folds of a prepared data set, ascending; none where it has none.
+    """The folds of a prepared data set, in rising order; empty if it has none.
 
     Raises:
         DataError: If the folder is not a prepared data set.
@@ -182,7 +182,7 @@ def read_splits(folder: Path) -> list[str]:
 
 
 def _numbered(names: pa.Array) -> tuple[list[str], np.ndarray]:
-    """The distinct names, and for each name its number among them."""
+    """The distinct names, and for each name its position among them."""
     encoded = names.dictionary_encode()
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
 

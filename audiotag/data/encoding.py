@@ -1,6 +1,6 @@
-"""How a clip's samples lie in a shard: a FLAC or WAV file, mono, 16 bits.
+"""The encoding of clips in shards: FLAC or WAV files, mono, 16 bits.
 
-FLAC takes half the room; WAV costs nothing to decode. The data's first bytes say which it is.
+FLAC takes half the space; WAV need not be decoded. The first bytes of a file show which it is.
 """
 
 import io
@@ -19,15 +19,15 @@ FLAC, WAV = "flac", "wav"
 ENCODINGS = (FLAC, WAV)  # and the suffixes of the files
 PCM_16_SCALE = 32767.0
 WAV_START = b"RIFF"
-# What libsndfile writes before 16-bit samples: a format chunk of 16 bytes, then the data chunk.
+# Header that libsndfile writes before 16-bit samples: a format chunk of 16 bytes, a data chunk.
 WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
-# Of a clip: a longer part is cut from the whole clip, which miniaudio decodes in 0.6 of
-# libsndfile's time. It leaves out damaged frames, which shows in the number of samples alone.
+# Fraction of a clip: a longer part is cut from the whole clip, which miniaudio decodes in 0.6 of
+# libsndfile's time. It skips damaged frames, which only the number of samples shows.
 WHOLE_FROM = 0.6
 
 
 class DecodingError(Exception):
-    """Encoded samples that are damaged; says how."""
+    """Encoded samples that are damaged; the message says how."""
 
 
 def encode(samples: np.ndarray, sample_rate: int, encoding: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The index of a prepared data set, `index.parquet`: read, and checked as it is."""
+"""The index of a prepared data set, `index.parquet`: reading and checking it."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,20 +12,22 @@ from audiotag.data.info import damaged, not_prepared
 from audiotag.data.shards import INDEX_FILE, SCHEMA
 from audiotag.errors import DataError
 
-OPTIONAL = ("fold",)  # columns in which a clip may have nothing
-SHARD_NAME = r"^[0-9A-Za-z_-][0-9A-Za-z_.-]*\.tar$"  # of a file in the shards' folder, not above
+OPTIONAL = ("fold",)  # columns in which a clip may have no value
+SHARD_NAME = (
+    r"^[0-9A-Za-z_-][0-9A-Za-z_.-]*\.tar$"  # of a file in the folder of shards, without a path
+)
 LIMITS = {  # values of a clip
     "offset": (512, 2**50),  # bytes
     "length": (1, 2**31),
     "duration": (1e-6, 1e6),  # s
     "fold": (-(2**31), 2**31),
 }
-# What pyarrow raises where a file is damaged, or has other columns.
+# Errors that pyarrow raises if a file is damaged, or has other columns.
 DAMAGE = (OSError, pa.ArrowException, ValueError, LookupError, TypeError, MemoryError)
 
 
 def read_index(folder: Path, columns: Sequence[str], shard: str | None = None) -> pa.Table:
-    """Columns of the index, in their types.
+    """Columns of the index, with checked types.
 
     Args:
         folder: The data set.
@@ -33,7 +35,7 @@ def read_index(folder: Path, columns: Sequence[str], shard: str | None = None) -
         shard: Rows of this shard only.
 
     Raises:
-        DataError: If there is none, or it is damaged.
+        DataError: If there is no index, or it is damaged.
     """
     path = folder / INDEX_FILE
     filters = None if shard is None else [("shard", "=", shard)]
@@ -44,7 +46,7 @@ def read_index(folder: Path, columns: Sequence[str], shard: str | None = None) -
 
 
 def index_batches(folder: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
-    """The index, so many rows at once; else as `read_index`."""
+    """As `read_index`, in batches of `rows` rows."""
     path = folder / INDEX_FILE
     try:
         with pq.ParquetFile(path) as index:

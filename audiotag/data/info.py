@@ -1,4 +1,4 @@
-"""`dataset.json`: what a prepared data set says of itself."""
+"""`dataset.json`: the description of a prepared data set."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -35,17 +35,17 @@ class SplitInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What a prepared data set says of itself; only the sample rate must be known to read clips.
+    """The description of a prepared data set; to read clips, only the sample rate is needed.
 
     Attributes:
-        clips: How many clips.
-        hours: How long they are.
-        labels: How many labels.
+        clips: Number of clips.
+        hours: Their total length.
+        labels: Number of labels.
         sample_rate: Hz.
         splits: By name.
         failures: Number of clips and recordings left out, by kind, and of those that are doubtful.
         settings: How it was made: `prepare.plan.PreparationPlan.settings`.
-        versions: Of the packages that made it, by name.
+        versions: Versions of the packages that made it, by name.
     """
 
     clips: int = 0
@@ -95,7 +95,7 @@ def _splits(values: Any) -> dict[str, SplitInfo]:
 
 
 def _check(values: dict[str, Any]) -> None:
-    """Raise a ValueError if tables of `dataset.json`, or its sample rate, are of another kind."""
+    """Raise a ValueError if a table of `dataset.json`, or its sample rate, has a wrong type."""
     for name, kinds in TABLES.items():
         table = values.get(name, {})
         if not isinstance(table, dict) or not all(type(x) in kinds for x in table.values()):
@@ -122,7 +122,7 @@ def read_names(folder: Path) -> list[str]:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file in the folder of a data set holds.
+    """The value in a JSON file of a data set.
 
     Raises:
         DataError: If it is missing or damaged.
@@ -136,12 +136,12 @@ def read_json(path: Path) -> Any:
 
 
 def damaged(path: Path, reason: str) -> DataError:
-    """An error that says that a file of a data set is damaged, and what to do."""
+    """The error for a damaged file of a data set, with the remedy."""
     return DataError(f"{path} is damaged ({reason}); remove {path.parent} and prepare it again")
 
 
 def not_prepared(folder: Path, error: Exception) -> DataError:
-    """An error that says that a folder is no data set, and what to do."""
+    """The error for a folder that is not a data set, with the remedy."""
     return DataError(
         f"{folder} is not a prepared data set ({error}); make one with audiotag prepare"
     )

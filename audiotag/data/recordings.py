@@ -1,4 +1,4 @@
-"""What a data set is made from: recordings, where their audio comes from, and lists of them."""
+"""The recordings that a data set is made from, their audio, and sources that list them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from audiotag.label_set import is_line
 
 
 class Audio(Protocol):
-    """Where a recording's samples come from; read in any thread."""
+    """The audio of a recording, which any thread can read."""
 
     def read(self, sample_rate: int) -> np.ndarray:
         """Mono float32 samples (T,) in [-1, 1] at `sample_rate` Hz.
@@ -39,7 +39,7 @@ class FileAudio:
 
 @dataclass(frozen=True)
 class BytesAudio:
-    """A file's bytes, out of an archive."""
+    """A file's bytes, from an archive."""
 
     data: bytes
 
@@ -64,17 +64,17 @@ class SamplesAudio:
 
 @dataclass(frozen=True)
 class Recording:
-    """One recording and what is known about it.
+    """A recording, its labels, and where it belongs.
 
     Attributes:
-        name: What messages call it: a path, or a place in an archive.
-        audio: Where its samples come from.
+        name: Its name in messages: a path, or a position in an archive.
+        audio: Its audio.
         labels: Label names.
         split: "train", "valid", ...; if None, a hash of `group` chooses.
         fold: Fold of a cross-validation, if it has one.
-        group: Recordings of one group never come into two splits; if None, its name.
-        key: The clip's unique name, if the recording is one clip. If None, it is cut into clips,
-            which are named by its position and its name.
+        group: Recordings of one group are always in the same split; if None, its name.
+        key: The clip's unique key, if the recording is one clip. If None, it is cut into clips, and
+            their keys are made of its position and its name.
         start: Second of the source at which it begins.
     """
 
@@ -109,11 +109,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class DoubledClip(Failure):
-    """A clip that was left out as the data set has its samples already.
+    """A clip that was left out because the data set already has its samples.
 
     Attributes:
         labels: Its labels.
-        sha256: Of its encoded samples, in hexadecimal.
+        sha256: Hash of its encoded samples, in hexadecimal.
     """
 
     labels: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ class DoubledClip(Failure):
 
 
 def printable(text: str) -> str:
-    """The text as a line: bytes of a file name that are not UTF-8, and control characters, become
+    """The text in one line: bytes of a file name that are not UTF-8, and control characters, become
     backslash escapes."""
     text = text.encode(errors="backslashreplace").decode()
     return text if is_line(text) else "".join(map(_escaped, text))
@@ -135,15 +135,15 @@ class Source(Protocol):
     """Recordings in a fixed order.
 
     Attributes:
-        labels: The label set in order; None if it is the labels that the recordings have.
-        fingerprint: Differs where the recordings, their order, or what is known about them differ.
+        labels: The label set in order; if None, the labels that the recordings have.
+        fingerprint: A hash of the recordings, their order, labels, splits, folds and groups.
     """
 
     labels: tuple[str, ...] | None
     fingerprint: str
 
     def __len__(self) -> int:
-        """How many recordings there are, those that will fail included."""
+        """Number of recordings, those that will fail included."""
 
     def recordings(self, first: int, last: int) -> Iterator[Recording | Failure]:
-        """Recordings from position `first` to before `last`, without reading the ones before."""
+        """Recordings from position `first` to before `last`, without reading earlier ones."""

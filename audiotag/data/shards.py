@@ -1,4 +1,4 @@
-"""A prepared data set: uncompressed WebDataset tar shards and an index of where each clip lies.
+"""A prepared data set: uncompressed WebDataset tar shards, and an index of the clips in them.
 
 index.parquet   key, shard, offset, length, sha256, duration, split, fold, labels
 labels.json     the label names in order
@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What the data set says about a clip; times in seconds of the recording."""
+    """The record of a clip; times in seconds of the recording."""
 
     key: str
     labels: tuple[str, ...]
@@ -58,13 +58,13 @@ class ClipInfo:
 
 @dataclass(frozen=True)
 class EncodedClip:
-    """A clip as it goes into a shard.
+    """An encoded clip for a shard.
 
     Attributes:
-        info: What is known of it.
-        data: An audio file's bytes.
-        encoding: The file's, one of `encoding.ENCODINGS`.
-        sha256: Of `data`, in hexadecimal.
+        info: The clip's record.
+        data: The bytes of an audio file.
+        encoding: Encoding of the file, one of `encoding.ENCODINGS`.
+        sha256: Hash of `data`, in hexadecimal.
         duration: Seconds.
     """
 
@@ -76,10 +76,10 @@ class EncodedClip:
 
 
 class ShardWriter:
-    """Writes a shard: a context that leaves a whole file, or none if no clip was added.
+    """Writes a shard: a context that leaves a complete file, or none if no clip was added.
 
     Args:
-        path: The tar file, replaced if it is there.
+        path: The tar file; an existing one is replaced.
     """
 
     def __init__(self, path: Path) -> None:
@@ -88,7 +88,7 @@ class ShardWriter:
         self._file: BinaryIO | None = None
 
     def add(self, clip: EncodedClip) -> dict:
-        """Append a clip and give its row of the index, and its source.
+        """Append a clip; returns its row of the index, with its source.
 
         Raises:
             OutputError: If it cannot be written.
@@ -116,14 +116,14 @@ class ShardWriter:
     ) -> None:
         with self._exit:
             if error is not None:
-                raise error  # through the file's own context, which removes it
+                raise error  # into the file's own context, which removes the file
             if self._file is not None:
                 self._file.write(TAR_END)
                 self.size += len(TAR_END)
 
 
 def hash_keys(keys: Iterable[str]) -> str:
-    """Hash of a set of clip keys, which says on which clips a figure was measured."""
+    """Hash of a set of clip keys; it identifies the clips that a figure was measured on."""
     return hash_sorted(sorted(keys))
 
 
@@ -142,7 +142,7 @@ def padded(size: int) -> int:
 
 
 def read_header(file: BinaryIO, place: int) -> tarfile.TarInfo | None:
-    """The tar header at a place in the file; None if there is no whole one."""
+    """The tar header at a position in the file; None if there is no complete one."""
     try:
         data = os.pread(file.fileno(), TAR_BLOCK, place)
         header = tarfile.TarInfo.frombuf(data, "utf-8", "surrogateescape")

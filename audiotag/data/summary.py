@@ -1,4 +1,4 @@
-"""What a prepared data set holds, counted from its index."""
+"""The figures of a prepared data set, counted from its index."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,9 +26,9 @@ class PartSummary:
     """A split, or a fold.
 
     Attributes:
-        name: Of the split, or number of the fold.
-        clips: How many clips.
-        hours: How long they are.
+        name: Name of the split, or number of the fold.
+        clips: Number of clips.
+        hours: Their total length.
         keys: Hash of the clips' keys; None for a fold.
     """
 
@@ -60,17 +60,17 @@ class DataSummary:
     """A prepared data set in figures.
 
     Attributes:
-        name: Of its folder.
-        clips: How many clips.
-        hours: How long they are.
+        name: Name of its folder.
+        clips: Number of clips.
+        hours: Their total length.
         sample_rate: Hz.
-        durations: Seconds of the shortest clip, at 5, 50 and 95 % of the clips, of the longest.
+        durations: Seconds of the shortest clip, the 5th, 50th and 95th percentile, the longest.
         labels: Every label of the set, the most frequent first.
         unlabelled: Clips without a label.
-        labels_per_clip: Mean.
-        splits: By name.
-        folds: By number; clips without one left out.
-        pairs: The label pairs that most clips have both of.
+        labels_per_clip: Mean number of labels of a clip.
+        splits: The splits, by name.
+        folds: The folds, by number; without the clips that have none.
+        pairs: The most frequent pairs of labels.
         failures: Number of clips and recordings left out, by kind.
     """
 
@@ -89,7 +89,7 @@ class DataSummary:
 
 
 class _Counts:
-    """What is counted while the index is read; labels are numbered."""
+    """The counts that are made while the index is read; labels are numbered."""
 
     def __init__(self, names: list[str]) -> None:
         self.names = pa.array(names, pa.string())
@@ -137,7 +137,7 @@ class _Counts:
 
 
 def summarise(folder: Path) -> DataSummary:
-    """Count what a prepared data set holds, from its index, in bounded memory.
+    """The figures of a prepared data set, from its index, in bounded memory.
 
     Raises:
         DataError: If the folder is not a prepared data set.

@@ -8,7 +8,7 @@ class Targets:
 
     Args:
         clips: Clip number of each label, (L,).
-        columns: Class of each label, (L,); one that a clip has twice counts once.
+        columns: Class of each label, (L,); a class that a clip has twice counts once.
         shape: N and the number of classes.
     """
 
@@ -28,7 +28,7 @@ class Targets:
         """Targets (B, classes), float32, of clips (B,)."""
         sizes = self.sizes[clips]
         row = np.repeat(np.arange(len(clips)), sizes)
-        first = sizes.cumsum() - sizes  # of each clip among the labels of all of them
+        first = sizes.cumsum() - sizes  # first label of each clip among all labels
         place = np.arange(len(row)) + (self._starts[clips] - first)[row]
         targets = np.zeros((len(clips), self.shape[1]), np.float32)
         targets[row, self.columns[place]] = 1

@@ -1,10 +1,10 @@
-"""Options and arguments that several commands share."""
+"""Options and arguments that several commands share, and the types of their values (`types`)."""
 
 from collections.abc import Callable, Sequence
 
 
 def with_options(options: Sequence[Callable], command: Callable) -> Callable:
-    """Give a command options and arguments, which help lists in this order."""
+    """Add options and arguments to a command; the help lists them in this order."""
     for option in reversed(options):
         command = option(command)
     return command

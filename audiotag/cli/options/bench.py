@@ -1,4 +1,4 @@
-"""Options that the commands of `audiotag bench` share, and the flags from before there were any."""
+"""Options that the commands of `audiotag bench` share, and the flags of earlier versions."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ THREADS = click.option(
     type=COUNT,
     help="CPU threads that compute.  [default: OMP_NUM_THREADS, or one for each core]",
 )
-# The old flags. What else stands on the line goes to the command that took their place.
+# The old flags. The rest of the line goes to the command that replaces them.
 OLD_FLAGS = click.Command(
     "bench",
     params=[
@@ -29,9 +29,9 @@ OLD_FLAGS = click.Command(
 
 
 def runs_option(default: int) -> Callable:
-    """How often each is measured, as an option."""
+    """The option for how often each is measured."""
     return click.option(
-        "--runs", type=COUNT, default=default, show_default=True, help="Times each is measured."
+        "--runs", type=COUNT, default=default, show_default=True, help="How often each is measured."
     )
 
 
@@ -40,7 +40,7 @@ def in_new_form(ctx: click.Context, arguments: Sequence[str]) -> list[str]:
     `files --count 500`, and names of models alone `models NAME...`.
 
     Raises:
-        click.UsageError: If two of the old flags stand together.
+        click.UsageError: If two of the old flags are given.
     """
     given = OLD_FLAGS.make_context(ctx.info_name, list(arguments), ctx.parent).params
     commands: dict[str, list[Any]] = {

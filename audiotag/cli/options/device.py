@@ -1,4 +1,4 @@
-"""Options of all commands that run a model: on which device, and how precisely."""
+"""Options of all commands that run a model: device and precision."""
 
 import click
 

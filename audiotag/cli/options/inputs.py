@@ -1,4 +1,4 @@
-"""The arguments and options that `tag` and `embed` share, and the files and model they name."""
+"""The arguments and options that `tag` and `embed` share, and the files and model that they name."""
 
 import io
 import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from audiotag.audio.in_memory import Input
     from audiotag.models.engine import Engine
 
-MOST_HELPERS = 4  # started before it is known how many files there are
+MOST_HELPERS = 4  # started before the number of files is known
 SECONDS = Number("seconds", float, 0.01, MAX_SECONDS)
 OPTIONS = (
     click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
@@ -99,7 +99,7 @@ class Inputs:
         paths: Files, folders, and `-` for standard input: a list of paths, or audio.
         include: Globs; only files that match one.
         exclude: Globs; no files and folders that match one.
-        skipped: What `files` passes over.
+        skipped: Counts of what `files` passes over.
     """
 
     paths: tuple[str, ...]
@@ -108,10 +108,10 @@ class Inputs:
     skipped: Skipped = field(default_factory=Skipped)
 
     def files(self) -> Iterator["Input"]:
-        """The files, `-` read from standard input.
+        """The files; `-` stands for standard input.
 
         Raises:
-            click.UsageError: If there is none, or the list cannot be read.
+            click.UsageError: If there is no file, or the list cannot be read.
         """
         files = self._with_piped() if LISTING in self.paths else self._find(self.paths)
         with usage_errors():
@@ -130,7 +130,7 @@ class Inputs:
         return chain([first], files)
 
     def recount(self) -> Iterator["Input"] | None:
-        """The files once more, to be counted; None if they can be read only once."""
+        """The files again, to be counted; None if they can be listed only once."""
         if LISTING in self.paths:
             return None
         return find_files(self.paths, self.include, self.exclude)
@@ -168,7 +168,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Computation:
-    """What computes: arguments of `open_engine`."""
+    """The model and how to compute it: arguments of `open_engine`."""
 
     model: str | None
     device: str
@@ -176,7 +176,7 @@ class Computation:
     precision: str
 
     def open(self) -> "Engine":
-        """Load the model; errors as of `open_engine`."""
+        """Load the model; errors as `open_engine`."""
         from audiotag.cli.process import prepare_to_compute
         from audiotag.tagging.open import open_engine
 
@@ -186,8 +186,8 @@ class Computation:
 
 
 def input_options(command: Callable) -> Callable:
-    """Give a command the shared arguments and options: it gets `Inputs`, a `Computation`, and the
-    other values by name.
+    """Add the shared arguments and options to a command. It is called with `Inputs`, a
+    `Computation`, and the other values by name.
     """
 
     @wraps(command)
@@ -210,7 +210,7 @@ def input_options(command: Callable) -> Callable:
 
 
 def _start_helpers(inputs: Inputs, workers: int | None) -> None:
-    """Start what decodes the first files, while this process loads the model."""
+    """Start helpers for the first files, while this process loads the model."""
     from audiotag.audio.helpers import HELPERS
 
     is_one = len(inputs.paths) == 1 and os.path.isfile(inputs.paths[0])
@@ -228,7 +228,7 @@ def _say_gaps(window: float, hop: float | None) -> None:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Report a ValueError, about values that do not go together, as wrong usage."""
+    """Report a ValueError, about values that exclude each other, as wrong usage."""
     try:
         yield
     except ValueError as error:
@@ -236,15 +236,15 @@ def usage_errors() -> Iterator[None]:
 
 
 def _standard_input() -> IO[bytes]:
-    """Standard input, unbuffered: a list gives each path as soon as it is written.
+    """Standard input, unbuffered: a path in a list can be read as soon as it is written.
 
-    It has a reader of its own, because a thread may still be waiting for a path when the program
-    ends, and Python then cannot close `sys.stdin`.
+    It is not `sys.stdin`, which Python cannot close at the end if a thread is still waiting for a
+    path.
     """
     try:
         return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
     except io.UnsupportedOperation:
-        return sys.stdin.buffer  # put there by a program, not a file
+        return sys.stdin.buffer  # replaced by a program, not a file
 
 
 @contextmanager

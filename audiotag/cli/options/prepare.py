@@ -1,4 +1,4 @@
-"""Options of `audiotag prepare` that all kinds of sources have."""
+"""Options of `audiotag prepare` that several kinds of sources share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ class Size(click.ParamType):
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The bytes that a text such as 50MB says."""
+        """The number of bytes in a text such as 50MB."""
         text = str(value).strip().upper()
         number = text.rstrip("BKMGT")
         try:
@@ -122,15 +122,15 @@ OPTIONS = (
 
 
 def options(command: Callable) -> Callable:
-    """Add what all sources have: OUT, and how it is written."""
+    """Add the arguments and options of all sources: OUT, and how it is written."""
     return OUT(with_options(OPTIONS, command))
 
 
 def audioset_options(command: Callable) -> Callable:
-    """Add which clips of AudioSet are meant."""
+    """Add the options that choose clips of AudioSet."""
     return with_options(AUDIOSET_OPTIONS, command)
 
 
 def share_options(command: Callable) -> Callable:
-    """Add which part of the work is meant."""
+    """Add the options that choose a share of the work."""
     return with_options(SHARE_OPTIONS, command)

@@ -1,4 +1,4 @@
-"""What options and arguments take, named in help as people read it: SECONDS, not FLOAT RANGE."""
+"""Types of options and arguments, with names in the help for people: SECONDS, not FLOAT RANGE."""
 
 import math
 from pathlib import Path
@@ -8,13 +8,13 @@ import click
 
 
 class Number(click.ParamType):
-    """A number between bounds, which are allowed too.
+    """A number between two bounds, which are included.
 
     Args:
-        name: What help calls it, such as "seconds".
+        name: Its name in the help, such as "seconds".
         kind: `int` for whole numbers, or `float`.
-        low: The lowest that is allowed.
-        high: The highest; without it, there is no limit.
+        low: Lowest value.
+        high: Highest value; None for no limit.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Number(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | float:
-        """The number that a text such as 2.5 says."""
+        """The number in a text such as 2.5."""
         try:
             number = self._kind(value)
         except ValueError:

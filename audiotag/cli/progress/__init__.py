@@ -1,1 +1,1 @@
-"""How far a command is, shown on standard error, and how it ends when Ctrl-C stops it."""
+"""The progress of a command on standard error, and its end when Ctrl-C or a signal stops it."""

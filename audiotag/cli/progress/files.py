@@ -1,4 +1,4 @@
-"""What standard error shows while files are tagged or embedded, and how a run ends."""
+"""The progress of tagging or embedding files, on standard error, and the message at the end."""
 
 import threading
 import time
@@ -21,15 +21,15 @@ class Progress:
     """Counts files, reports those that failed, and shows on a terminal how far the run is.
 
     Args:
-        count: The files once more, counted in the background to show their number; None if they
-            can be listed only once.
-        skipped: What the search for files passes over.
+        count: The files again, to count them in the background; None if they can be listed only
+            once.
+        skipped: Counts of what the search for files passes over.
     """
 
     def __init__(self, count: Iterable[Input] | None, skipped: Skipped | None = None) -> None:
         self.done = self.failed = self.skipped = 0
-        self._seconds = 0.0  # of audio, in files that are through
-        self._position = ""  # in the file that is computed
+        self._seconds = 0.0  # of audio, in files that are done
+        self._position = ""  # in the current file
         self._start = time.monotonic()
         self._total: int | None = None
         self._count, self._skipped = count, skipped
@@ -48,22 +48,22 @@ class Progress:
     def follow(
         self, results: Generator[Result, None, None], write: Callable[[Result], None]
     ) -> None:
-        """Write and count each result, with the line on the terminal."""
+        """Write and count each result, and update the line on the terminal."""
         with self, closing(results):
             for result in results:
                 with self._counted(result):
                     write(result)
 
     def left(self, files: Iterable[Input], has: Callable[[Path], bool]) -> Iterator[Input]:
-        """The files that an output does not have yet; the others are counted."""
+        """The files that an output does not have yet; files that it has are counted."""
         for file in files:
-            if isinstance(file, Path) and has(file):  # standard input may hold another sound now
+            if isinstance(file, Path) and has(file):  # standard input may be another sound now
                 self.skip()
             else:
                 yield file
 
     def heard(self, path: Input, second: float) -> None:
-        """Show, now and then, how far a file is."""
+        """Show, from time to time, the position in a file."""
         if self._line.is_live:
             speed = (self._seconds + second) / max(time.monotonic() - self._start, 1e-3)
             self._position = f", {speed:.0f} x real time, {path.name} at {clock(second)}"
@@ -91,8 +91,8 @@ class Progress:
         return text
 
     def report(self, output: str | None) -> None:
-        """Say how many files were done, and what was passed over: without an output, where nobody
-        counts, only what may surprise."""
+        """Say how many files were done, and what was passed over. Without an output, only what may
+        surprise is said."""
         if output is not None:
             say(f"{self.summary()}: {output}")
         passed = None if self._skipped is None else self._skipped.describe(in_full=bool(output))
@@ -100,15 +100,15 @@ class Progress:
             say(f"Passed over: {passed}")
 
     def interruption(self, output: str | None, remedy: str = "") -> str:
-        """The message for a run that was stopped: what is done, where it is kept, and how to go
-        on."""
+        """The message for a stopped run: what is done, where it is kept, and how to resume."""
         if not (output and self.done):
             return f"Stopped: {self.summary()}"
         return f"Stopped: {self.summary()}, kept in {output}{'; ' if remedy else ''}{remedy}"
 
     @contextmanager
     def _counted(self, result: FileTags | FileEmbedding) -> Iterator[None]:
-        """Count a file, and report it if it failed. Its result may be printed meanwhile."""
+        """A context, in which a file's result may be printed; counts the file, and reports it if it
+        failed."""
         self._line.clear()
         yield
         if result.error is not None:

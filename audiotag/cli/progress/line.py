@@ -1,4 +1,4 @@
-"""The line on standard error that says how far a command is."""
+"""The line on standard error that shows the progress of a command."""
 
 import os
 import sys
@@ -10,16 +10,16 @@ import click
 from audiotag.runtime.escapes import printable
 
 REFRESH = 0.2  # seconds
-WIDTH = 80  # columns, where the terminal does not say
+WIDTH = 80  # columns, if the terminal does not say
 CLEAR = "\r\x1b[K"  # to the start of the line, and erase it
 
 
 class StatusLine:
-    """A line on a terminal, where each text takes the place of the last.
+    """A line on a terminal, in which each text replaces the last.
 
     Args:
-        log_every: Where standard error goes to a file, seconds from one line there to the next;
-            none are written if None.
+        log_every: Seconds from one line to the next if standard error is a file; if None, no line
+            is written there.
     """
 
     def __init__(self, log_every: float | None = None) -> None:
@@ -33,7 +33,7 @@ class StatusLine:
         return self._every is not None and time.monotonic() >= self._shown + self._every
 
     def show(self, text: str) -> None:
-        """Show a text, to be replaced."""
+        """Show a text, which the next one replaces."""
         self._shown = time.monotonic()
         if self.is_live:
             click.echo(f"{CLEAR}{_one_line(text)}", err=True, nl=False)
@@ -45,14 +45,13 @@ class StatusLine:
         click.echo(f"{CLEAR}{text}" if self.is_live else text, err=True)
 
     def clear(self) -> None:
-        """Make room for other output."""
+        """Remove the line, to make room for other output."""
         if self.is_live:
             click.echo(CLEAR, err=True, nl=False)
 
 
 def _one_line(text: str) -> str:
-    """Text as far as it fits into a line of the terminal: what goes on in the next one would not
-    be erased."""
+    """The text, cut to one line of the terminal: text in a second line would not be erased."""
     from rich.cells import cell_len, set_cell_size
 
     shown = printable(text.expandtabs(1), sys.stderr.encoding)

@@ -1,4 +1,4 @@
-"""What standard error shows while a data set is prepared, downloaded or verified."""
+"""The progress of preparing, downloading or verifying a data set, on standard error."""
 
 import time
 from typing import TYPE_CHECKING, Self
@@ -8,11 +8,11 @@ from audiotag.cli.progress.line import StatusLine
 if TYPE_CHECKING:
     from audiotag.data.progress import PreparationState
 
-LOG_EVERY = 30.0  # seconds, where standard error goes to a file
+LOG_EVERY = 30.0  # seconds, if standard error is a file
 
 
 class PrepareProgress:
-    """Shows how far a run is, how fast it is, and how long it will take."""
+    """Shows the progress of a run, its speed, and the time left."""
 
     def __init__(self) -> None:
         self._line = StatusLine(LOG_EVERY)
@@ -20,7 +20,7 @@ class PrepareProgress:
         self._last: PreparationState | None = None
 
     def __call__(self, progress: "PreparationState") -> None:
-        """Show the progress, now and then."""
+        """Show the progress, from time to time."""
         self._last = progress
         if self._line.is_due:
             self._line.show(self._describe(progress))
@@ -29,7 +29,7 @@ class PrepareProgress:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave the last state to be read."""
+        """Leave the last state on the terminal."""
         if self._last is not None:
             self._line.keep(self._describe(self._last))
 
@@ -38,7 +38,7 @@ class PrepareProgress:
 
 
 def describe(progress: "PreparationState", seconds: float) -> str:
-    """A run's state after so many seconds."""
+    """The state of a run that has taken `seconds`."""
     now = progress.recordings - progress.before
     left = round((progress.total - progress.recordings) * seconds / now)
     text = (

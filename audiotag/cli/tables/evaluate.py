@@ -13,7 +13,7 @@ from audiotag.evaluation.evaluate import EvaluationResults
 from audiotag.models.evaluation_record import ClassFigures, Confusion, Evaluation, Figure, to_json
 from audiotag.training.sweep_table import SweepRow
 
-SHOWN_CONFUSION = 20  # classes; of more the most frequent mistakes are listed
+SHOWN_CONFUSION = 20  # classes; with more, the most frequent mistakes are listed
 SHOWN_MISTAKES = 10
 NAMES = {"d_prime": "d'"}
 
@@ -34,7 +34,7 @@ def print_results(results: EvaluationResults, classes: int | None) -> None:
 
 
 def print_stored(results: EvaluationResults) -> None:
-    """Say on standard error what was stored in model folders, and how good it is."""
+    """Print on standard error what was stored in model folders, and how good it is."""
     for calibration in results.calibrations:
         click.echo(_calibration_text(calibration), err=True)
     for stored in results.thresholds:
@@ -75,7 +75,7 @@ def print_json(results: EvaluationResults) -> None:
 
 
 def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None:
-    """Print figures with intervals and, if asked for, the best and worst classes."""
+    """Print figures with intervals and, if `classes` is given, the best and worst classes."""
     console = open_console()
     part = "".join(
         f", {name} {value}"
@@ -119,7 +119,7 @@ def print_folds(folds: Sequence[Evaluation]) -> None:
 
 
 def print_sweep(rows: Sequence[SweepRow]) -> None:
-    """Print what each combination of values came to."""
+    """Print the results of each combination of values."""
     console = open_console()
     keys = [value.partition("=")[0] for value in rows[0].values]
     outcome = rows[0].outcome
@@ -138,7 +138,7 @@ def print_sweep(rows: Sequence[SweepRow]) -> None:
 
 
 def print_confusion(confusion: Sequence[Confusion]) -> None:
-    """Print which label is taken for which; of many, where that happens most."""
+    """Print which label is confused with which; of many, only the most frequent confusions."""
     console = open_console()
     names = list(dict.fromkeys([x.label for x in confusion] + [x.heard for x in confusion]))
     if len(names) > SHOWN_CONFUSION:

@@ -8,11 +8,11 @@ from rich.table import Table
 
 from audiotag.runtime.escapes import printable
 
-MIN_WIDTH = 120  # characters; where output is no terminal, rich takes 80
+MIN_WIDTH = 120  # characters; without a terminal, rich would take 80
 
 
 def open_console() -> Console:
-    """Standard output: as wide as the terminal, or `MIN_WIDTH` where it goes elsewhere."""
+    """Standard output: as wide as the terminal, or `MIN_WIDTH` without a terminal."""
     console = Console(highlight=False, markup=False)
     if console.is_terminal:
         return console
@@ -27,13 +27,13 @@ def print_grid(
 ) -> None:
     """Print a table of words on the left and numbers, which are not wrapped, on the right.
 
-    Nothing in a cell, such as a label, acts on a terminal.
+    Characters in cells, such as those of labels, that act on a terminal are escaped.
 
     Args:
         console: From `open_console`.
-        columns: Their heads.
-        rows: Their cells.
-        words: Further columns, besides the first, that hold words.
+        columns: Heads of the columns.
+        rows: Cells of each row.
+        words: Columns, besides the first, that hold words.
     """
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):

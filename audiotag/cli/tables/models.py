@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def print_entries(title: str, entries: Sequence["Entry"], none: str) -> None:
-    """Print models that have weights; `none` where there are none."""
+    """Print models that have weights; the text `none` if there are none."""
     click.echo(f"{title}:")
     for entry in entries:
         text = f"{entry.architecture}, {entry.classes} classes, {entry.size / 1e6:.1f} MB"
@@ -45,7 +45,7 @@ def print_choices(choices: Iterable["Choice"]) -> None:
 
 
 def print_architectures(architectures: Iterable["Architecture"]) -> None:
-    """Print what architectures cost and are known to reach."""
+    """Print the costs of architectures, and their published figures."""
     from audiotag.cli.tables.grid import open_console, print_grid
 
     rows = [

@@ -1,4 +1,4 @@
-"""The table of tags on a terminal: that of `formats.Table`, with colours and bars."""
+"""The table of tags on a terminal: as `formats.Table`, with colours and bars."""
 
 import sys
 from pathlib import Path
@@ -13,18 +13,18 @@ from audiotag.tagging.results import NO_TAG, FileTags
 from audiotag.tagging.text import clock, event_line
 
 BAR = 20  # characters for a score of 1
-BLOCKS, LETTERS = "█░", "#."  # of a bar; the latter where the terminal has no blocks
+BLOCKS, LETTERS = "█░", "#."  # of a bar; letters if the terminal has no blocks
 
 
 class TerminalTable:
-    """An output that prints results in colours; failures are reported on standard error alone."""
+    """An output that prints results in colours; failures are only reported on standard error."""
 
     def __init__(self) -> None:
         self._console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self._bar = BLOCKS if self._shown(BLOCKS) == BLOCKS else LETTERS
 
     def has(self, path: Path) -> bool:
-        """Nothing has been printed before."""
+        """False: nothing has been printed before."""
         return False
 
     def write(self, result: FileTags) -> None:
@@ -50,7 +50,7 @@ class TerminalTable:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing is held back."""
+        """Nothing to do, as nothing is buffered."""
 
     def _line(self, chain: Chain) -> Text:
         filled = round(chain.tag.score * BAR)

@@ -1,4 +1,4 @@
-"""Batches of waveforms out of a data set, held in memory or read when they are wanted."""
+"""Batches of waveforms from a data set, held in memory or read when they are needed."""
 
 from typing import Protocol
 
@@ -15,7 +15,7 @@ RESIDENT_SHARE = 0.5  # of the free memory that decoded clips may take; the rest
 
 
 class Samples(Protocol):
-    """The samples of a data set's clips. One call at a time, from any thread.
+    """The samples of a data set's clips. Any thread may call it, one at a time.
 
     Attributes:
         sample_rate: Hz.
@@ -26,8 +26,8 @@ class Samples(Protocol):
     lengths: Tensor
 
     def windows(self, clips: Tensor, cuts: Cuts) -> Tensor:
-        """The windows (B, cuts.width), int16, that cuts take of clips (B,), on the device where
-        batches are wanted.
+        """The windows (B, cuts.width), int16, of clips (B,) at these cuts, on the device for
+        batches.
 
         Raises:
             DataError: If a clip is missing or damaged.
@@ -35,15 +35,15 @@ class Samples(Protocol):
 
 
 class Clips:
-    """Clips that batches are cut from, to the same bits however their samples are held.
+    """Clips that batches are cut from; the bits are the same wherever the samples are.
 
-    One call at a time, from any thread.
+    Any thread may call it, one at a time.
 
     Args:
-        samples: Of the clips.
+        samples: The samples of the clips.
 
     Attributes:
-        samples: Of the clips.
+        samples: The samples of the clips.
         sample_rate: Hz.
     """
 
@@ -62,7 +62,7 @@ class Clips:
     ) -> Tensor:
         """Random crops (B, T) in [-1, 1] of clips (B,), played `speeds` (B,) times as fast.
 
-        A clip shorter than the crop lies in silence, anywhere.
+        A clip shorter than the crop is put at a random position in silence.
 
         Raises:
             DataError: If a clip is missing or damaged.
@@ -71,7 +71,8 @@ class Clips:
         return self._play(clips, draw_cuts(lengths, self._size(seconds), generator, speeds))
 
     def heads(self, clips: Tensor, seconds: float) -> Tensor:
-        """The first `seconds` (B, T) of clips (B,), silence after short ones: always the same.
+        """The first `seconds` (B, T) of clips (B,), without randomness; short ones are padded with
+        silence.
 
         Raises:
             DataError: If a clip is missing or damaged.
@@ -86,11 +87,11 @@ class Clips:
 
 
 def open_clips(dataset: ClipDataset, device: torch.device, workers: int | None = None) -> Clips:
-    """The clips of a data set, in memory where they take at most half of what is free.
+    """The clips of a data set, in memory if they take at most half of the free memory.
 
     Args:
         dataset: The clips.
-        device: Where batches are wanted.
+        device: The device for batches.
         workers: Threads that decode; one a core unless given.
 
     Raises:

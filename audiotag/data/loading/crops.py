@@ -1,6 +1,6 @@
-"""Cutting clips to the length of a batch: where to cut, and the cut played at its speed.
+"""Cutting clips to the length of a batch: drawing cuts, and playing them at their speeds.
 
-A cut is a window of a clip's own samples, 16-bit integers, and the speed at which it is played. The
+A cut is a window of a clip's samples, 16-bit integers, and the speed at which it is played. The
 result is the same to the bit, wherever the samples come from.
 """
 
@@ -16,12 +16,13 @@ GPU_ROWS = 64  # waveforms resampled at once; a CPU takes one, which stays in it
 
 @dataclass(frozen=True)
 class Cuts:
-    """Where B clips are cut.
+    """The cuts of B clips.
 
     Attributes:
-        offsets: Sample of the clip at which its window begins, (B,); negative after silence.
-        reach: Samples that are played, (B,), of the clip and of silence before and after it.
-        speeds: How many times as fast, (B,).
+        offsets: Sample of the clip at which its window begins, (B,); negative if the window begins
+            with silence.
+        reach: Samples of the window (B,): of the clip, and of silence before and after it.
+        speeds: Playing speed (B,).
         size: Samples T of the waveforms.
     """
 
@@ -32,7 +33,7 @@ class Cuts:
 
     @property
     def width(self) -> int:
-        """Samples of the widest window: one more than are played, to interpolate with."""
+        """Samples of the widest window, plus one for the interpolation."""
         return int(self.reach.max()) + 1
 
     def part(self, row: int, length: int) -> tuple[int, int]:
@@ -46,7 +47,7 @@ def draw_cuts(
 ) -> Cuts:
     """Random cuts of clips of `lengths` (B,) samples, played `speeds` (B,) times as fast.
 
-    A clip shorter than what is played lies in silence, anywhere.
+    A clip shorter than its window is put at a random position in silence.
     """
     speeds = torch.ones(len(lengths)) if speeds is None else speeds
     reach = (size * speeds).ceil().long()
@@ -56,16 +57,16 @@ def draw_cuts(
 
 
 def head_cuts(count: int, size: int) -> Cuts:
-    """The beginnings of clips, short ones followed by silence."""
+    """Cuts at the beginnings of clips; short clips are padded with silence."""
     zeros = torch.zeros(count, dtype=torch.long)
     return Cuts(zeros, zeros + size, torch.ones(count), size)
 
 
 def fill(window: Tensor, clip: Tensor, cuts: Cuts, row: int, first: int = 0) -> None:
-    """Write the window (width,) that the cut numbered `row` takes of a clip (T,), both int16.
+    """Write the window (width,) of cut number `row` of a clip (T,), both int16.
 
-    What lies behind the cut's own reach is left as it is. Where `clip` is only a part of the clip,
-    `first` is the number of its first sample in the whole.
+    Samples beyond the reach of this cut are not written. If `clip` is only a part of the clip,
+    `first` is the number of its first sample in the whole clip.
     """
     window, offset = window[: int(cuts.reach[row]) + 1], int(cuts.offsets[row]) - first
     lead = max(0, -offset)
@@ -76,7 +77,7 @@ def fill(window: Tensor, clip: Tensor, cuts: Cuts, row: int, first: int = 0) -> 
 
 
 def play(windows: Tensor, cuts: Cuts) -> Tensor:
-    """Waveforms (B, size) in [-1, 1] of windows (B, width), read by linear interpolation."""
+    """Waveforms (B, size) in [-1, 1] of windows (B, width), resampled by linear interpolation."""
     rows = GPU_ROWS if windows.is_cuda else 1
     parts = zip(windows.split(rows), cuts.speeds.split(rows), strict=True)
     waveform = torch.empty(len(windows), cuts.size, device=windows.device)

@@ -1,6 +1,6 @@
-"""Clips held decoded in memory, in one 16-bit tensor on the device that trains.
+"""Decoded clips in memory, in one 16-bit tensor on the device that trains.
 
-That suits sets of up to some hundred hours: an hour at 32 kHz takes 230 MB.
+This suits data sets of up to a few hundred hours: an hour at 32 kHz takes 230 MB.
 """
 
 import os
@@ -22,11 +22,11 @@ class ResidentSamples:
 
     Args:
         dataset: The clips.
-        device: Where batches are wanted.
+        device: The device for batches.
         workers: Threads that decode; one a core unless given.
 
     Raises:
-        DataError: If the memory is not there, or a clip is damaged.
+        DataError: If there is too little memory, or a clip is damaged.
     """
 
     def __init__(

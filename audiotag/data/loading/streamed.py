@@ -1,4 +1,4 @@
-"""Clips decoded when they are wanted, and only the part that is: data sets of any size."""
+"""Clips that are decoded when they are needed, and only in part: for data sets of any size."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ class StreamedSamples:
 
     Args:
         dataset: The clips.
-        device: Where batches are wanted.
+        device: The device for batches.
         workers: Threads that decode; one a core unless given.
     """
 
@@ -29,7 +29,7 @@ class StreamedSamples:
 
     def windows(self, clips: Tensor, cuts: Cuts) -> Tensor:
         """As `clips.Samples.windows`."""
-        pinned = self._device.type == "cuda"  # copied while the device computes
+        pinned = self._device.type == "cuda"  # so that copying overlaps with computing
         windows = torch.empty(len(clips), cuts.width, dtype=torch.int16, pin_memory=pinned)
 
         def place(row: int, index: int) -> None:

@@ -1,5 +1,9 @@
-"""Making a data set: planned, cut, checked for duplicates, written part by part, merged, verified.
+"""Preparing a data set.
 
-A part is a shard and its rows of the index. A run that was killed resumes after the last part that
-is on the disk, and ends in the same bytes. Several machines may each prepare a share of the work.
+In: a source of recordings. Out: shards and an index. `plan` stores the settings; `clips` cuts
+recordings; `duplicates` and `shared_labels` find repeated clips; `prepare` writes `parts`; `merge`
+joins them; `verify` checks the result.
+
+A part is a shard and its rows of the index. A killed run resumes after the last part on the disk,
+and ends with the same bytes. Several machines may each prepare a share of the work.
 """

@@ -1,4 +1,4 @@
-"""Cutting recordings into encoded clips; where one gives none, the reason why."""
+"""Cutting recordings into encoded clips, or failures with the reason."""
 
 import hashlib
 import os
@@ -29,8 +29,8 @@ from audiotag.data.shards import ClipInfo, EncodedClip
 from audiotag.errors import AudioError
 
 SILENCE_PEAK = 1e-3  # of full scale, -60 dB
-SHORTEST_REST = 0.05  # of a clip's length: a shorter rest of a recording is left out
-VALID_PERCENT = 20  # of the groups of recordings that have no split, unless said otherwise
+SHORTEST_REST = 0.05  # of a clip's length: a shorter end of a recording is left out
+VALID_PERCENT = 20  # of the groups of recordings without a split, by default
 MAX_KEY_BYTES = 90  # a longer name needs an extended tar header, which would move the data
 STEM_BYTES = 60  # of a recording's name in its clips' keys
 NOT_IN_KEYS = re.compile(r"[^\w-]+")  # WebDataset ends a key at its first dot
@@ -42,9 +42,9 @@ class Cutter:
 
     Attributes:
         sample_rate: Hz.
-        seconds: Length of a clip at most.
+        seconds: Largest length of a clip.
         keep_silence: Whether silent clips are kept.
-        encoding: Of the clips, one of `encoding.ENCODINGS`.
+        encoding: Encoding of the clips, one of `encoding.ENCODINGS`.
         valid_percent: Share of the groups of recordings without a split that is for validation.
     """
 
@@ -55,7 +55,7 @@ class Cutter:
     valid_percent: int = VALID_PERCENT
 
     def clips(self, number: int, recording: Recording) -> Iterator[EncodedClip | Failure]:
-        """The clips of the recording at position `number`, and what of it is left out."""
+        """The clips of the recording at position `number`, and failures for parts left out."""
         recording = _printable(recording)
         warnings: list[str] = []
         pieces = self._pieces(recording.audio, warnings.append)
@@ -137,8 +137,8 @@ def clean_key(key: str) -> str:
 
 
 def _printable(recording: Recording) -> Recording:
-    """The recording, its name and labels as `printable` text. Labels are in composed form (NFC):
-    macOS writes file names decomposed, and the same word would be two classes."""
+    """The recording, with name and labels as `printable` text. Labels are composed (NFC): macOS
+    decomposes file names, and the same word would otherwise become two classes."""
     labels = tuple(normalize("NFC", printable(label)) for label in recording.labels)
     return replace(recording, name=printable(recording.name), labels=labels)
 
@@ -156,7 +156,7 @@ def _cut_bytes(text: str, size: int) -> str:
 
 
 def _failure(recording: Recording, error: AudioError) -> Failure:
-    """Why a recording could not be decoded; the failure names it, so its reason does not."""
+    """The failure of a recording that could not be decoded; its reason does not repeat the name."""
     audio = recording.audio
     name = audio.path if isinstance(audio, FileAudio) else IN_MEMORY
     return Failure(recording.name, str(error).removeprefix(f"{name}: "), _kind(audio, str(error)))

@@ -1,4 +1,4 @@
-"""Duplicates: clips that are in the data set already, remembered in 32 bytes each."""
+"""Duplicates: clips that are already in the data set, known by 32 bytes each."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 DUPLICATE = "duplicate"  # the kind of failure
 DIGEST_BYTES = 16
-RECENT = 2**15  # digests in a plain set, which takes 7 times the memory, until they are sorted in
+RECENT = 2**15  # digests in a plain set, which takes 7 times the memory, before they are sorted in
 
 
 class Digests:
@@ -24,7 +24,7 @@ class Digests:
         if short in self._recent:
             return True
         place = np.searchsorted(self._sorted, np.array(short, self._sorted.dtype))
-        # numpy pads with zeros and strips them, so zeros at the end make no difference.
+        # NumPy pads with zeros and strips them, so zeros at the end do not matter.
         return bool(place < len(self._sorted)) and self._sorted[place] == short.rstrip(b"\0")
 
     def add(self, digest: bytes) -> None:

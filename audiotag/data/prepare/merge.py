@@ -48,7 +48,7 @@ KEYS = 65_536  # hashed at once
 
 @dataclass
 class _Tally:
-    """What is counted while the index is written."""
+    """The counts that are made while the index is written."""
 
     clips: int = 0
     seconds: float = 0.0
@@ -57,10 +57,10 @@ class _Tally:
 
 
 def merge(out: Path) -> Path:
-    """Join the shares of a data set; one that is finished is left as it is.
+    """Join the shares of a data set; a finished data set is not changed.
 
-    Of a clip that is in two shares, the index has the first; `failures.jsonl` lists the other,
-    which stays in its shard.
+    If a clip is in two shares, the index has the first one; `failures.jsonl` lists the other, which
+    stays in its shard.
 
     Raises:
         DataError: If a share is missing or not finished.
@@ -117,7 +117,7 @@ def _write_index(out: Path, plan: PreparationPlan, parts: list[FinishedPart]) ->
 
 @contextmanager
 def _index_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
-    """A context that gives a function to add rows to the index, in groups that read fast."""
+    """A context that yields a function to add rows to the index, in groups that read fast."""
     held: list[pa.Table] = []
     with replaced(path, REMEDY) as file, pq.ParquetWriter(file, SCHEMA) as writer:
 
@@ -135,7 +135,7 @@ def _index_writer(path: Path) -> Iterator[Callable[[pa.Table], None]]:
 
 
 def _rows(out: Path, plan: PreparationPlan, parts: list[FinishedPart]) -> Iterator[pa.Table]:
-    """The rows of each part; a clip that is in an earlier share too becomes a failure."""
+    """The rows of each part; a clip that is also in an earlier share becomes a failure."""
     duplicates = Duplicates(plan.keep_duplicates)
     for part in parts:
         rows = read_rows(out, part)
@@ -147,7 +147,7 @@ def _rows(out: Path, plan: PreparationPlan, parts: list[FinishedPart]) -> Iterat
 
 
 def _failed(rows: pa.Table, reasons: pa.Array) -> pa.Table:
-    """The rows, of which those that have a reason become failures."""
+    """The rows; those with a reason become failures."""
     failed = pc.is_valid(reasons)
     changes = {
         "key": pc.if_else(failed, None, rows["key"]),
@@ -190,7 +190,7 @@ def read_splits(folder: Path) -> dict[str, SplitInfo]:
     splits = {}
     for split in sorted(pc.unique(table["split"]).to_pylist()):
         keys = table["key"].filter(pc.equal(table["split"], split))
-        keys = keys.take(pc.sort_indices(keys))  # by bytes of UTF-8, which is Python's order too
+        keys = keys.take(pc.sort_indices(keys))  # by bytes of UTF-8, the same order as Python's
         pieces = (keys.slice(first, KEYS).to_pylist() for first in range(0, len(keys), KEYS))
         splits[split] = SplitInfo(len(keys), hash_sorted(chain.from_iterable(pieces)))
     return splits

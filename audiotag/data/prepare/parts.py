@@ -1,10 +1,10 @@
-"""Parts: what is on the disk of a data set that is being prepared, so that a run can resume.
+"""Parts: the finished pieces of a data set that is being prepared, so that a run can be resumed.
 
     parts/settings.json         what is prepared and how; a run with other settings is refused
     parts/SSSS-NNNNNN.parquet   of the finished shard NNNNNN of share SSSS: its rows of the index,
                                 what was left out meanwhile, and where in the source it ends
 
-A part is written after its shard: where there is a part, its shard is whole.
+A part is written after its shard: if a part exists, its shard is complete.
 """
 
 import json
@@ -31,12 +31,12 @@ class FinishedPart:
     """A finished part.
 
     Attributes:
-        rank: Number of the share that it belongs to.
-        number: Among the share's parts.
-        next: Where the next part begins: position in the source, and how many results of that
-            recording are in this part already. None where the share ends with this part.
-        size: Bytes of its shard; 0 where it has none, as it has no clip.
-        clips: How many clips it has.
+        rank: Number of its share.
+        number: Its number among the parts of the share.
+        next: Where the next part begins: position in the source, and number of results of that
+            recording that are already in this part. None if it is the last part of the share.
+        size: Bytes of its shard; 0 if it has no clip, and so no shard.
+        clips: Number of its clips.
     """
 
     rank: int
@@ -47,27 +47,27 @@ class FinishedPart:
 
     @property
     def name(self) -> str:
-        """What its files are called but for the suffix."""
+        """The name of its files without the suffix."""
         return part_name(self.rank, self.number)
 
 
 def part_name(rank: int, number: int) -> str:
-    """What a part's files are called but for the suffix."""
+    """The name of a part's files without the suffix."""
     return f"{rank:04d}-{number:06d}"
 
 
 def shard_path(out: Path, name: str) -> Path:
-    """Where the shard of a part is."""
+    """The file of a part's shard."""
     return out / SHARDS_FOLDER / f"{name}.tar"
 
 
 def write_part(out: Path, part: FinishedPart, rows: Sequence[dict]) -> None:
-    """Write a part whose shard is there.
+    """Write a part whose shard is written already.
 
     Args:
-        out: The data set.
-        part: What it is.
-        rows: For each clip its row of the index and its source, for each failure its fields.
+        out: The folder of the data set.
+        part: The part.
+        rows: For each clip its row of the index and its source; for each failure its fields.
 
     Raises:
         OutputError: If it cannot be written.
@@ -79,7 +79,7 @@ def write_part(out: Path, part: FinishedPart, rows: Sequence[dict]) -> None:
 
 
 def finished_parts(out: Path, rank: int) -> list[FinishedPart]:
-    """The parts of a share, from the first to the last whose shard has the size it was given."""
+    """The parts of a share, from the first to the last one in order whose shard is complete."""
     parts: list[FinishedPart] = []
     for number in count():
         part = _read_part(_path(out, part_name(rank, number)))
@@ -102,7 +102,7 @@ def clip_rows(rows: pa.Table) -> pa.Table:
 
 
 def failure_rows(rows: pa.Table) -> pa.Table:
-    """The rows of what was left out: source, reason, kind."""
+    """The rows of failures: source, reason, kind."""
     return rows.filter(pc.is_null(rows["key"])).select(FAILURE_FIELDS)
 
 

@@ -1,4 +1,4 @@
-"""The plan of a preparation: what is prepared and how, kept beside its parts."""
+"""The plan of a preparation: its source and settings, stored with its parts."""
 
 import json
 import os
@@ -18,9 +18,9 @@ from audiotag.runtime.json_text import parse_json
 from audiotag.runtime.lock import locked
 
 PLAN_FILE = "settings.json"
-# Settings of data sets that are older than the choice.
+# Settings of data sets that are older than these settings.
 FORMER = {"encoding": FLAC, "valid_percent": VALID_PERCENT}
-SOURCE = ("recordings", "fingerprint")  # mean nothing to a reader: one sentence stands for both
+SOURCE = ("recordings", "fingerprint")  # not shown to users: one sentence stands for both
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class PreparationPlan:
 
     Attributes:
         sample_rate: Hz.
-        clip_seconds: Length of a clip at most.
-        encoding: Of the clips in the shards.
-        shard_bytes: A shard ends with the clip that reaches it.
-        limit: How many recordings of the source are used; all if None.
+        clip_seconds: Largest length of a clip.
+        encoding: Encoding of the clips in the shards.
+        shard_bytes: A shard ends with the clip that reaches this size.
+        limit: Number of recordings of the source to use; all if None.
         keep_silence: Whether silent clips are kept.
         keep_duplicates: Whether clips with the same samples as another are kept.
         valid_percent: Share of the groups of recordings without a split that is for validation.
-        num_shards: Into how many shares the source is divided.
+        num_shards: Number of shares that the source is divided into.
         source: Name of the kind of source.
-        recordings: How many the source has.
-        fingerprint: The source's.
-        labels: The label set, None if it is what the clips have.
+        recordings: Number of recordings of the source.
+        fingerprint: Fingerprint of the source.
+        labels: The label set; if None, the labels that the clips have.
     """
 
     sample_rate: int
@@ -59,7 +59,7 @@ class PreparationPlan:
 
     @property
     def settings(self) -> dict:
-        """All but the labels, which have a file of their own."""
+        """All settings except the labels, which have a file of their own."""
         return {name: value for name, value in asdict(self).items() if name != "labels"}
 
 
@@ -84,7 +84,7 @@ def is_finished(out: Path, plan: PreparationPlan) -> bool:
     """Whether the folder holds the finished data set of a plan.
 
     Raises:
-        DataError: If it holds that of another plan, or something else.
+        DataError: If it holds the data set of another plan, or something else.
     """
     if (out / DATASET_FILE).exists():
         _compare(out, FORMER | read_info(out).settings, plan.settings, "holds a data set")
@@ -100,7 +100,7 @@ def is_finished(out: Path, plan: PreparationPlan) -> bool:
 
 
 def begin(out: Path, plan: PreparationPlan) -> None:
-    """Make the folder, its plan first.
+    """Make the folder, and write the plan first.
 
     Raises:
         OutputError: If it cannot be written.
@@ -109,14 +109,14 @@ def begin(out: Path, plan: PreparationPlan) -> None:
     path = out / PARTS_FOLDER / PLAN_FILE
     if not path.exists():
         text = json.dumps(asdict(plan), indent=1, ensure_ascii=False) + "\n"
-        with replaced(path, REMEDY) as file:  # other processes may write the same just now
+        with replaced(path, REMEDY) as file:  # other processes may be writing the same file
             file.write(text.encode())
     make_folder(out / SHARDS_FOLDER, REMEDY)
 
 
 @contextmanager
 def claimed(out: Path, rank: int) -> Iterator[None]:
-    """A context in which no other process prepares the same share; a kill ends it too.
+    """A context in which no other process prepares the same share; a kill releases it too.
 
     Raises:
         OutputError: If another process does, or the lock cannot be written.

@@ -1,8 +1,8 @@
 """Preparing: recordings become a data set of shards, in steps that survive a kill.
 
-Results (clips and failures) come in the source's order, however many threads make them, and a shard
-ends where its size or its number of results says so. So the same arguments give the same bytes,
-also where a run resumes after the last part that is on the disk.
+Results (clips and failures) come in the source's order, for any number of threads. A shard ends at
+a certain size or number of results. So the same arguments produce the same bytes, also if a run is
+resumed after the last part on the disk.
 """
 
 import os
@@ -36,12 +36,12 @@ from audiotag.runtime.shares import WHOLE, Share
 
 SAMPLE_RATE = 32_000  # Hz
 CLIP_SECONDS = 10.0
-PART_RESULTS = 10_000  # of a part at most: they are held in memory, and made again after a kill
+PART_RESULTS = 10_000  # most results of a part: they are held in memory, and lost by a kill
 
 
 @dataclass(frozen=True)
 class _Result:
-    """A clip or failure of a recording, and the place after it, as in `FinishedPart.next`."""
+    """A clip or failure of a recording, and the position after it, as in `FinishedPart.next`."""
 
     place: tuple[int, int]
     value: EncodedClip | Failure
@@ -76,14 +76,14 @@ def prepare(
         sample_rate: Hz.
         clip_seconds: Longer recordings become several clips.
         shard_bytes: A shard ends with the clip that reaches it, or after `PART_RESULTS`.
-        limit: How many recordings of the source to use; all if None.
+        limit: Number of recordings of the source to use; all if None.
         keep_silence: Keep clips below -60 dB of full scale too.
         keep_duplicates: Keep clips with the same samples as another too.
-        encoding: Of the clips in the shards, one of `encoding.ENCODINGS`.
+        encoding: Encoding of the clips in the shards, one of `encoding.ENCODINGS`.
         valid_percent: Share of the groups of recordings without a split that is for validation.
         workers: Threads that decode and encode; one a core if None. The bytes are the same.
-        share: The share of the source to prepare. If it is not the whole, `merge.merge` makes the
-            data set once all shares are done.
+        share: The share of the source to prepare. If there are several, `merge.merge` makes the
+            data set when all shares are done.
         report: Called after each clip.
 
     Returns:
@@ -145,7 +145,7 @@ def _write_parts(
 def _write_part(
     out: Path, rank: int, number: int, shard_bytes: int, results: Iterator[_Result]
 ) -> FinishedPart:
-    """Take as many results as make a part."""
+    """Write a part with the next results."""
     rows: list[dict] = []
     following = None
     with ShardWriter(shard_path(out, part_name(rank, number))) as shard:
@@ -163,7 +163,7 @@ def _write_part(
 def _results(
     source: Source, plan: PreparationPlan, start: tuple[int, int], last: int, workers: int
 ) -> Generator[_Result, None, None]:
-    """The clips and failures of the recordings from a place on, in order."""
+    """The clips and failures of the recordings from a position on, in order."""
     cutter = Cutter(
         plan.sample_rate, plan.clip_seconds, plan.keep_silence, plan.encoding, plan.valid_percent
     )
@@ -193,7 +193,7 @@ def _checked(result: _Result, duplicates: Duplicates) -> _Result:
 
 
 def _recall(out: Path, done: list[FinishedPart], keep: bool) -> Duplicates:
-    """What is known of duplicates after the parts that are done."""
+    """The duplicates known from the finished parts."""
     duplicates = Duplicates(keep)
     for part in done:
         clips = clip_rows(read_rows(out, part))
@@ -209,7 +209,7 @@ def _reported(
     total: int,
     report: Callable[[PreparationState], None],
 ) -> Iterator[_Result]:
-    """The results, of which each is reported when it has been used."""
+    """The results; each is reported after it was used."""
     clips = failures = 0
     for result in results:
         yield result

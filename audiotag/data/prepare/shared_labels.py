@@ -1,7 +1,8 @@
-"""Sounds that a data set has twice, under different labels.
+"""Sounds that a data set has twice, with different labels.
 
-Of clips with the same samples the first is kept. Where clips have any number of labels, it gets
-those of the others too; where each has one, two cannot both be right, and the others are named.
+Of clips with the same samples the first is kept. If clips may have any number of labels, it gets
+the labels of the others too. If each clip has exactly one label, both cannot be right, and the
+others are listed as conflicts.
 """
 
 from collections import defaultdict
@@ -16,7 +17,7 @@ CONFLICT = "conflict"  # the kind of failure
 
 
 class SharedLabels:
-    """The labels of duplicates, by the samples that they share with the clips that are kept.
+    """The labels of duplicates, by the hash of the samples that they share with the kept clips.
 
     Args:
         tables: All rows of the data set, clips and failures, in `parts.PART_SCHEMA`.
@@ -24,7 +25,7 @@ class SharedLabels:
 
     def __init__(self, tables: Iterable[pa.Table]) -> None:
         self._labels: dict[str, list[str]] = defaultdict(list)  # of duplicates, by sha256
-        self._kept: dict[str, dict] = {}  # the rows of the clips that they double
+        self._kept: dict[str, dict] = {}  # the rows of the kept clips
         self._is_single = True
         for rows in tables:
             clips = rows.filter(pc.is_valid(rows["key"]))
@@ -35,9 +36,9 @@ class SharedLabels:
                     self._labels[row["sha256"]] += row["labels"]
 
     def settle(self, rows: pa.Table) -> pa.Table:
-        """The rows of one part, clips with the labels of their duplicates, or conflicts named.
+        """The rows of one part, with the labels of duplicates added, or conflicts as failures.
 
-        Parts come in order, so that a clip is seen before its duplicates.
+        Call it for the parts in order, so that a clip comes before its duplicates.
         """
         doubled = pc.is_in(rows["sha256"], pa.array(self._labels, pa.string()))
         if not self._labels or not pc.any(doubled).as_py():
@@ -53,7 +54,7 @@ class SharedLabels:
             self._kept[row["sha256"]] = row
             labels = row["labels"] if self._is_single else [*row["labels"], *others]
             return row | {"labels": list(dict.fromkeys(labels))}
-        kept = self._kept.get(row["sha256"])  # none where only the key is a duplicate
+        kept = self._kept.get(row["sha256"])  # none if only the key is a duplicate
         if kept is None or not self._is_single or row["labels"] == kept["labels"]:
             return row
         reason = (

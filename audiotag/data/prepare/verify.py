@@ -1,4 +1,4 @@
-"""Verifying: whether every clip of a prepared data set is on the disk as it was written."""
+"""Verifying that every clip of a prepared data set is on the disk as it was written."""
 
 import hashlib
 import os
@@ -38,12 +38,12 @@ from audiotag.runtime.ordered_threads import work_ahead
 
 COLUMNS = ["key", "offset", "length", "sha256", "labels"]
 ABOUT_BYTES = 2**24  # of a clip's json, at most
-Shard = tuple[Path, Callable[[], pa.Table]]  # the tar file, and what gives its rows
+Shard = tuple[Path, Callable[[], pa.Table]]  # the tar file, and a function that reads its rows
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A file, or a clip in it, that is not as it was written, and what is wrong with it."""
+    """A file, or a clip in it, that is not as it was written, with the problem."""
 
     file: str
     key: str | None
@@ -52,7 +52,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Checked:
-    """A file that was checked, the number of clips that it should have, and what is damaged."""
+    """A checked file, the number of clips that it should have, and the damage in it."""
 
     file: str
     clips: int
@@ -63,18 +63,18 @@ def verify(folder: Path, workers: int | None = None, rank: int | None = None) ->
     """Compare every clip with its sha256 in the index, and its json with its row, and check that
     the shards end as tar files do.
 
-    Of a data set that is not finished, the finished shards are checked.
+    If the data set is not finished, its finished shards are checked.
 
     Args:
         folder: The data set.
         workers: Shards read at once; one a core if None.
-        rank: Of a data set that is not finished, the share to check; all if None.
+        rank: The share to check, if the data set is not finished; all if None.
 
     Yields:
-        First what was found in the index, if the data set is finished, then in each shard.
+        The result for the index, if the data set is finished; then that for each shard.
 
     Raises:
-        DataError: If the folder is no data set, or its index cannot be read.
+        DataError: If the folder is not a data set, or its index cannot be read.
     """
     folder = Path(folder)
     shards = _unfinished_shards(folder, rank)
@@ -90,7 +90,8 @@ def verify(folder: Path, workers: int | None = None, rank: int | None = None) ->
 
 
 def _unfinished_shards(folder: Path, rank: int | None) -> list[Shard] | None:
-    """Shards, and what gives their rows, of a data set that is not finished; else None."""
+    """The shards of a data set that is not finished, and functions that read their rows; None if it
+    is finished."""
     plan = None if (folder / DATASET_FILE).exists() else read_plan(folder)
     if plan is None:
         return None
@@ -117,7 +118,7 @@ def _index_rows(folder: Path, shard: str) -> pa.Table:
 
 
 def _check_summary(folder: Path) -> Checked:
-    """Whether the index has the clips that `dataset.json` says."""
+    """Check that the index has the clips that `dataset.json` states."""
     found = read_splits(folder)
     try:
         expected = read_info(folder).splits
@@ -177,7 +178,7 @@ def _json_problem(file: BinaryIO, row: dict) -> str | None:
     size = min(member.size, ABOUT_BYTES)
     try:
         about = parse_json(os.pread(file.fileno(), size, place + TAR_BLOCK))
-        # The index may have more labels, those of duplicates that came later.
+        # The index may have more labels: those of later duplicates.
         same = about["key"] == row["key"] and set(about["labels"]) <= set(row["labels"])
     except (ValueError, KeyError, TypeError):
         same = False

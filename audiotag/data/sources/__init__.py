@@ -1,4 +1,5 @@
-"""Where recordings come from: a folder, a table, or a published collection.
+"""Sources of recordings.
 
-Each source gives recordings in a fixed order, with labels, split, fold and group.
+In: a folder, a table, or a published collection. Out: recordings in a fixed order, with labels,
+split, fold and group.
 """

@@ -20,7 +20,7 @@ WHOLE = re.compile(r"[0-9]{1,9}")
 ROWS = 4096  # made or read at once
 _LISTED = pa.schema(
     [
-        ("name", pa.binary()),  # of a file, which need not be text
+        ("name", pa.binary()),  # a file name need not be text
         ("labels", pa.list_(pa.dictionary(pa.int32(), pa.string()))),
         ("split", pa.dictionary(pa.int32(), pa.string())),
         ("fold", pa.int64()),
@@ -34,7 +34,7 @@ _LISTED = pa.schema(
 
 
 class ListedSource:
-    """Recordings of a collection that are all known beforehand; each takes some 120 bytes.
+    """Recordings of a collection, all held in memory; each takes some 120 bytes.
 
     Args:
         folder: The recordings' names are paths below it.
@@ -92,14 +92,14 @@ def _known(recording: Recording | Failure) -> tuple:
 
 @dataclass(frozen=True)
 class CollectionLayout:
-    """Where a collection's table and its audio files lie, as paths below its folder."""
+    """The paths of a collection's table and of its audio files, below its folder."""
 
     table: Path
     audio: str
 
 
 def find_layout(folder: Path, layouts: Sequence[CollectionLayout]) -> CollectionLayout:
-    """The first layout whose table and audio folder are there; the very first if none is."""
+    """The first layout whose table and audio folder exist; the first of all if none does."""
     for layout in layouts:
         if (folder / layout.table).is_file() and (folder / layout.audio).is_dir():
             return layout
@@ -111,7 +111,7 @@ def read_table(path: Path, columns: Iterable[str], home: str) -> list[dict[str, 
 
     Args:
         path: The file.
-        columns: What it must have.
+        columns: Columns that it must have.
         home: Where the collection can be downloaded.
 
     Raises:
@@ -143,8 +143,8 @@ def _check(row: dict[str, str], columns: Iterable[str], place: str) -> None:
 
 
 def valid_first(fold: int) -> str:
-    """The split of a clip in a collection that has folds: the first is for validation.
+    """The split of a clip in a collection with folds: the first fold is for validation.
 
-    A cross-validation uses the folds alone.
+    A cross-validation uses only the folds.
     """
     return "valid" if fold == 1 else "train"

@@ -23,7 +23,7 @@ LONGEST = 1e7  # s, of a recording; some months
 
 
 class CsvSource:
-    """Recordings that a table lists, in one row each, or in a row for each label.
+    """Recordings that a table lists, one row for each, or one row for each label.
 
     Its columns are path (relative to the table) and label (several joined by `;`), and optionally
     split, fold, group, start and end (seconds).
@@ -32,8 +32,8 @@ class CsvSource:
         table: A csv file in UTF-8.
 
     Raises:
-        DataError: If it cannot be read, lacks a column, or has an impossible value; names the row,
-            of which the header is the first.
+        DataError: If it cannot be read, lacks a column, or has an invalid value; names the row,
+            where the header is row 1.
     """
 
     labels: tuple[str, ...] | None = None
@@ -65,7 +65,7 @@ class CsvSource:
                 yield self._joined.get(place, recording)
 
     def _join(self) -> dict[int, Recording]:
-        """The recordings that have several rows, with the labels of all, by their first row."""
+        """The recordings with several rows, with all their labels, by their first row."""
         places = np.arange(len(self._first))
         repeated = set(self._first[self._first != places].tolist())
         joined: dict[int, Recording] = {}
@@ -114,13 +114,13 @@ class CsvSource:
 
 
 def _number(place: int) -> int:
-    """A row's number as a spreadsheet counts."""
+    """A row's number in a spreadsheet."""
     return place + HEADER_ROWS + 1
 
 
 def _first_rows(rows: Iterator[Recording], folder: Path) -> np.ndarray:
-    """For each row the first one of the same recording, (N,): the same seconds of the same file,
-    however its path is spelled. It takes 16 bytes a row, and as many again meanwhile."""
+    """For each row, the first row (N,) of the same recording: the same seconds of the same file,
+    for any spelling of its path. It takes 16 bytes a row, and as many again while it runs."""
     digests = bytearray()
     for row in rows:
         assert isinstance(row.audio, FileAudio)
@@ -132,7 +132,7 @@ def _first_rows(rows: Iterator[Recording], folder: Path) -> np.ndarray:
 
 
 def _place(path: str, folder: Path) -> str:
-    """A path relative to the table's folder, in the one spelling that it has."""
+    """A path relative to the table's folder, with the same spelling for the same file."""
     return os.path.relpath(os.path.join(folder, path), folder)
 
 

@@ -24,15 +24,15 @@ SPLITS = {  # by what people call their folders
 
 
 class FolderSource:
-    """Audio files below a folder, each labelled with the sub-folder that it lies in.
+    """Audio files below a folder; the sub-folder of a file is its label.
 
-    Where all sub-folders are called as splits are, the classes are the folders in them.
+    If all sub-folders have names of splits, the folders in them are the labels.
 
     Args:
         folder: Searched recursively; hidden files are skipped.
 
     Attributes:
-        splits: Split of each sub-folder that is one; empty where they are classes.
+        splits: Split of each sub-folder that is a split; empty if sub-folders are labels.
 
     Raises:
         DataError: If no folder of a class holds audio files.
@@ -69,7 +69,7 @@ class FolderSource:
                 yield Recording(path, FileAudio(self._folder / path), (label,), split)
 
     def _place(self, folders: list[str]) -> tuple[str | None, str | None]:
-        """Split and label of a file in these folders, from the top; None where there is none."""
+        """Split and label of a file in these folders, from the top; None for a missing one."""
         split = self.splits.get(folders[0]) if folders else None
         rest = folders if split is None else folders[1:]
         return split, rest[0] if rest else None

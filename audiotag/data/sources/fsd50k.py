@@ -18,7 +18,7 @@ SPLITS = {"train": "train", "val": "valid"}  # of the development part
 
 
 def open_fsd50k(folder: Path) -> ListedSource:
-    """FSD50K as its archives have it, with its splits: "train", "valid" and "eval".
+    """FSD50K in the layout of its archives, with its splits: "train", "valid" and "eval".
 
     Raises:
         DataError: If a table is not there or cannot be used.

@@ -1,1 +1,4 @@
-"""AudioSet in each of the forms in which people have it; `open` finds out which one a folder is."""
+"""AudioSet in all its usual forms.
+
+In: a folder or a file. Out: a source of its clips; `open` recognises the form.
+"""

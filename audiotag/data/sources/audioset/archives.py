@@ -1,4 +1,4 @@
-"""Archives: large files of many clips, each in a row, which can be read without the others."""
+"""Archives: large files of many clips. Each clip is a row, and can be read without the others."""
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
@@ -17,10 +17,10 @@ class Archive:
     """A file of clips.
 
     Attributes:
-        path: Where it is.
-        name: What messages call it.
-        split: Of its clips.
-        rows: Numbers of the rows that are used; None if the file cannot be opened.
+        path: Its path.
+        name: Its name in messages.
+        split: Split of its clips.
+        rows: Numbers of the rows to use; None if the file cannot be opened.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class Archive:
 
 
 class ArchiveLayout(Protocol):
-    """How clips lie in a kind of file.
+    """The layout of clips in a kind of file.
 
     Attributes:
         names: Label name of each mid, in order.
@@ -57,9 +57,9 @@ class ArchiveSource:
     """Clips of archives, read a few at a time.
 
     Args:
-        folder: The files lie below it.
+        folder: The folder of the files.
         splits: Split of each file, by its path below the folder, in order.
-        layout: How the clips lie in them.
+        layout: The layout of clips in the files.
     """
 
     def __init__(self, folder: Path, splits: Mapping[str, str], layout: ArchiveLayout) -> None:

@@ -16,10 +16,10 @@ from audiotag.errors import DataError
 
 RATE = 32_000  # Hz, of PANNs' waveforms
 INT16_MAX = 32_767
-ROWS = 65_536  # whose targets are in memory at once
+ROWS = 65_536  # rows whose targets are in memory at once
 MAX_ROWS = 50_000_000  # of a file; AudioSet has 2 million clips
 MAX_SAMPLES = 600 * RATE  # of a clip
-# What h5py raises where a file is damaged, as HDF5 came upon it.
+# Errors that h5py raises if a file is damaged, depending on where HDF5 finds the damage.
 DAMAGE = (
     *(OSError, RuntimeError, LookupError, ValueError, TypeError),
     *(AttributeError, ArithmeticError, MemoryError),
@@ -28,13 +28,13 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class Row:
-    """A clip as it lies in a file.
+    """A clip in a file.
 
     Attributes:
-        name: Of the audio file that it was.
+        name: Name of its audio file.
         classes: Numbers of its classes.
-        mp3: The bytes of an MP3 file, or nothing.
-        samples: (T,) int16 at 32 kHz where there is no MP3.
+        mp3: The bytes of an MP3 file, or None.
+        samples: Samples (T,) int16 at 32 kHz, if there is no MP3.
     """
 
     name: str
@@ -62,11 +62,11 @@ def wanted_rows(path: Path, wanted: Sequence[int], classes: int) -> np.ndarray:
 
 
 def own_sets(path: Path, opened: Any) -> dict[str, Any]:
-    """The data sets of a file, by name: those that hold their data themselves.
+    """The data sets of a file, by name, whose data the file itself contains.
 
     Raises:
-        DataError: If one is missing, or lies elsewhere.
-        ValueError: If they do not belong together.
+        DataError: If one is missing, or its data is in another file.
+        ValueError: If they do not fit together.
     """
     audio = "mp3" if "mp3" in opened else "waveform"
     missing = [x for x in ("audio_name", "target") if x not in opened]
@@ -82,8 +82,8 @@ def own_sets(path: Path, opened: Any) -> dict[str, Any]:
 
 
 def _own(path: Path, opened: Any, name: str) -> Any:
-    """A data set whose data the file itself holds: HDF5 would read any other file of the machine
-    that one names."""
+    """A data set whose data the file itself contains: if it named another file, HDF5 would read any
+    file of the machine."""
     h5py = h5py_module()
     link = opened.get(name, getlink=True)
     if isinstance(link, h5py.ExternalLink | h5py.SoftLink):

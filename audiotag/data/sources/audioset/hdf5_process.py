@@ -1,10 +1,10 @@
-"""HDF5 files read in a process of their own: on damage, the library may loop for ever or crash.
+"""HDF5 files read in a process of their own: on damage, the library may loop forever or crash.
 
     reader --one line of JSON: sys.path, the file, what is asked for--> process
     reader <--HEADER, name, class numbers, bytes; ...-- process
 
-An answer to each row is waited for some seconds; then the process is ended, the row has failed, and
-another process goes on behind it.
+If the answer for a row does not come in time, the process is killed and the row has failed; another
+process continues with the next row.
 """
 
 import json
@@ -28,8 +28,8 @@ from audiotag.data.sources.audioset.hdf5_file import (
 )
 from audiotag.errors import DataError
 
-PATIENCE = 60.0  # s for an answer: the first reads of a file in a network folder take their time
-MAX_ENDS = 3  # processes of a file that may end so; then the rest of the file fails
+PATIENCE = 60.0  # s for an answer: the first reads of a file in a network folder are slow
+MAX_ENDS = 3  # processes of a file that may end this way; then the rest of the file fails
 HEADER = struct.Struct("<cqqq")  # kind; bytes of name, of numbers, and of data
 MP3, SAMPLES, FAILED, REFUSED, ROWS = b"m", b"s", b"f", b"r", b"n"
 LIMIT = 2**31  # bytes of a part of an answer
@@ -41,8 +41,8 @@ Answer = tuple[bytes, str, np.ndarray, bytes]  # kind, name or reason, numbers, 
 
 
 def rows_of(file: Path, wanted: Sequence[int], classes: int) -> np.ndarray | None:
-    """Numbers of the rows that have one of the wanted classes, of all if there are none; None if
-    the file cannot be read.
+    """Numbers of the rows that have one of the wanted classes; of all rows if none is wanted. None
+    if the file cannot be read.
 
     Raises:
         DataError: If h5py is not installed, or the file has another layout.
@@ -73,7 +73,7 @@ def read_rows(file: Path, rows: Sequence[int], classes: int) -> Iterator[Row | s
 
 
 def _is_good(answer: Answer) -> bool:
-    """Whether an answer is what was asked for.
+    """Whether an answer holds the requested data.
 
     Raises:
         DataError: If the file is refused.
@@ -92,7 +92,7 @@ def _row(answer: Answer) -> Row:
 
 
 class _Reader:
-    """A process that answers one question; a context that ends it."""
+    """A process that answers one request; a context that ends it."""
 
     def __init__(self, file: Path, classes: int, **asked: Any) -> None:
         pipe, discard = subprocess.PIPE, subprocess.DEVNULL
@@ -114,7 +114,7 @@ class _Reader:
         self._process.wait()
 
     def next(self) -> Answer | None:
-        """The next answer; None if the process ended, or had to be ended."""
+        """The next answer; None if the process ended or was killed."""
         watch = threading.Timer(PATIENCE, self._process.kill)
         watch.start()
         try:
@@ -135,7 +135,7 @@ class _Reader:
 def answer(
     file: str, classes: int, rows: list[int] | None = None, wanted: list[int] | None = None
 ) -> None:
-    """Be the process: answer a question on standard output."""
+    """The main function of the process: answer a request on standard output."""
     path = Path(file)
     try:
         if rows is None:

@@ -38,11 +38,11 @@ def open_audioset(
     classes: Sequence[str] = (),
     metadata: Path | None = None,
 ) -> Source:
-    """The clips of a copy of AudioSet: those in its parquet, HDF5 or tar files, or, where it has
-    none, those in the segment lists, with the audio files that are named by their ids.
+    """The clips of a copy of AudioSet: those in its parquet, HDF5 or tar files; if there are none,
+    those in the segment lists, with audio files named by their ids.
 
-    The ids are the keys. "balanced" and "unbalanced" become the split "train", "eval" stays. The
-    labels are AudioSet's 527. A clip without a file is a failure: of kind "gone" where
+    The ids are the keys. "balanced" and "unbalanced" become the split "train", "eval" stays "eval".
+    The labels are AudioSet's 527. A clip without a file is a failure: of kind "gone" if
     `youtube.download` has found out why, else "missing".
 
     Args:
@@ -89,7 +89,7 @@ def listed_segments(
     classes: Sequence[str] = (),
     metadata: Path | None = None,
 ) -> Iterator[tuple[str, AudioSetSegment]]:
-    """Subset and segment of each clip in the lists; arguments and errors as of `open_audioset`."""
+    """Subset and segment of each clip in the lists; arguments and errors as `open_audioset`."""
     wanted = _mids_of(classes, Labels.audioset())
     for subset, path in _find_lists(folder, subsets, metadata).items():
         for segment in read_segments(path):

@@ -19,7 +19,7 @@ from audiotag.data.sources.audioset.archives import Archive
 
 FOLDERS = {"bal_train": "balanced", "unbal_train": "unbalanced", "eval": "eval"}  # to subsets
 BATCH = 16  # rows in memory at once; their audio takes up to some 20 MB
-# What pyarrow raises where a file is damaged, or has columns of other types.
+# Errors that pyarrow raises if a file is damaged, or has columns of other types.
 DAMAGE = (OSError, pa.ArrowException, ValueError, LookupError, TypeError, MemoryError)
 
 
@@ -53,7 +53,7 @@ class ParquetLayout:
                     if len(inside):
                         yield from self._of_group(archive, parquet, group, inside, start)
                     start = stop
-        except DAMAGE as error:  # of the file as a whole, which had been opened before
+        except DAMAGE as error:  # damage of the file as a whole, after it was opened
             yield from _failures(archive, rows[rows >= start], error)
 
     def _of_group(

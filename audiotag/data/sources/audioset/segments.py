@@ -25,7 +25,7 @@ class AudioSetSegment:
     """A clip of AudioSet.
 
     Attributes:
-        id: Of the video: 11 characters, which may be `_` or `-`, the first too.
+        id: Id of the video: 11 characters; any of them, also the first, may be `_` or `-`.
         start, end: Seconds of the video.
         mids: Machine ids of its labels.
     """
@@ -55,7 +55,7 @@ def read_segments(path: Path) -> Iterator[AudioSetSegment]:
 
 
 def youtube_ids(name: str) -> Iterator[str]:
-    """What may be the YouTube id in a file's name: its first 11 characters, or those after a Y.
+    """Possible YouTube ids in a file name: its first 11 characters, or those after a Y.
 
     The suffix or the times of the clip follow: `<id>.wav`, `Y<id>.flac`, `<id>_30.000_40.000.m4a`,
     `<id>_30000.wav`.
@@ -67,7 +67,7 @@ def youtube_ids(name: str) -> Iterator[str]:
 
 
 def files_by_id(folder: Path) -> dict[str, str]:
-    """Paths of the audio files below a folder, relative to it, by every id that they may have."""
+    """Paths of the audio files below a folder, relative to it, by each of their possible ids."""
     found: dict[str, str] = {}
     for path in find_files([folder]):
         for name in youtube_ids(path.name):

@@ -1,6 +1,6 @@
 """WebDataset's tar files: neighbouring members with the same key are a group; damage is skipped.
 
-Nothing is ever unpacked, so no member's name can have an effect on any file.
+Nothing is ever unpacked, so the name of a member cannot affect any file.
 """
 
 import os
@@ -23,7 +23,7 @@ RECORD = re.compile(rb"(\d{1,5}) ([^=]*)=")  # of an extended header: its length
 
 @dataclass(frozen=True)
 class Member:
-    """A file in a tar file: its name, where its bytes begin, and how many there are."""
+    """A file in a tar file: its name, the position of its bytes, and their number."""
 
     name: str
     offset: int
@@ -35,9 +35,9 @@ class Group:
     """Neighbouring members of a tar file with the same key, or a damaged place.
 
     Attributes:
-        offset: Of its first byte in the file.
+        offset: Position of its first byte in the file.
         key: The members' path up to the first dot of the name; None for a damaged place.
-        members: By suffix, in lower case; the first where several have the same.
+        members: The members by suffix, in lower case; the first if several have the same suffix.
     """
 
     offset: int
@@ -47,7 +47,7 @@ class Group:
 
 @dataclass(frozen=True)
 class _Place:
-    """A member, or a damaged place, and where it begins."""
+    """A member, or a damaged place, and its position."""
 
     offset: int
     key: str | None = None
@@ -80,9 +80,9 @@ def _places(file: BinaryIO, start: int) -> Iterator[_Place]:
 
 
 def _headers(file: BinaryIO, start: int) -> Iterator[tuple[int, tarfile.TarInfo]]:
-    """Where each member begins, and its header; what is no header is skipped.
+    """The position of each member, and its header; other bytes are skipped.
 
-    `tarfile`'s own reader raises all kinds of errors on damaged sizes, or takes all memory.
+    `tarfile`'s own reader raises various errors on damaged sizes, or uses up all memory.
     """
     place, begin, name = start, start, None
     while place < os.fstat(file.fileno()).st_size:
@@ -101,7 +101,7 @@ def _headers(file: BinaryIO, start: int) -> Iterator[tuple[int, tarfile.TarInfo]
 
 
 def _end(header: tarfile.TarInfo) -> int:
-    """The place after a header and its data."""
+    """The position after a header and its data."""
     size = 0 if header.type in WITHOUT_DATA else padded(header.size)
     return header.offset + TAR_BLOCK + size
 

@@ -32,7 +32,7 @@ WORDS = re.compile(r"[a-z0-9]+")
 
 
 class _Unusable(Exception):
-    """Why a clip cannot be used, and the kind of failure."""
+    """The reason why a clip cannot be used, and the kind of failure."""
 
     def __init__(self, reason: str, kind: str = "unreadable") -> None:
         super().__init__(reason)
@@ -72,9 +72,9 @@ class WebDatasetLayout:
                     yield Failure(f"{archive.name}/{place}", f"cannot be read ({error.strerror})")
 
     def _is_wanted(self, file: BinaryIO, group: Group) -> bool:
-        """Whether it has a wanted class, or cannot be used: then it is recorded as a failure."""
+        """Whether it has a wanted class, or cannot be used and so becomes a failure."""
         if group.key is not None and not (_audio(group) or _about(group)):
-            return False  # a file that has nothing to do with clips
+            return False  # not a file of a clip
         try:
             found = self._mids(_parsed(file, group)) if self.wanted else ()
         except _Unusable:
@@ -160,7 +160,7 @@ def _about(group: Group) -> str | None:
 
 
 def _parsed(file: BinaryIO, group: Group) -> Any:
-    """What a clip's json holds, or the text of its other file."""
+    """The value of a clip's json, or the text of its other file."""
     suffix = _about(group)
     if suffix is None:
         raise _Unusable(f"has no {' or '.join(ABOUT)} beside it that names its classes", "class")

@@ -1,7 +1,7 @@
-"""AudioSet's clips from YouTube by yt-dlp: of each video only the clip's seconds, at a slow pace.
+"""AudioSet's clips from YouTube by yt-dlp: only the clip's seconds of each video, at a slow pace.
 
-A clip becomes the file `<id>_<start>_<end>.<suffix>`, encoded as YouTube has it; it has this name
-once it is whole. `failures.jsonl` beside the clips lists those that are gone from YouTube.
+A clip becomes the file `<id>_<start>_<end>.<suffix>`, in YouTube's encoding; it gets this name when
+it is complete. `failures.jsonl` beside the clips lists those that are gone from YouTube.
 """
 
 import io
@@ -35,15 +35,15 @@ REFUSALS = 10  # clips in a row, after which the run stops: the cause is not the
 TIMEOUT = 30.0  # s that a server may be silent
 DOWNLOADS = 4  # at once
 GONE_STATUS = (404, 410)
-# In errors that are about the client, not about the video.
+# Words in errors that are about the client, not about the video.
 REFUSED = re.compile(r"not a bot|rate-limited|try again later|too many requests", re.IGNORECASE)
-# What yt-dlp adds to a reason: colours, "ERROR:", the exception, how to report a bug.
+# Text that yt-dlp adds to a reason: colours, "ERROR:", the exception, how to report a bug.
 NOISE = re.compile(r"\x1b\[[0-9;]*m|^ERROR: | \(caused by .*|; please report .*", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of a clip: if it was not downloaded, why, and whether it is gone for good."""
+    """The outcome for a clip; if it was not downloaded, why, and whether it is gone for good."""
 
     id: str
     reason: str | None = None
@@ -69,11 +69,11 @@ def download(
 
     Args:
         segments: The clips.
-        folder: Where they go; what it has already is found as by `open_audioset`.
+        folder: Where they go; clips that it already has are found as in `open_audioset`.
         cookies: A file in Netscape's format, as browsers' extensions export it; only read.
         pause: Seconds from one video to the next.
         downloads: How many are downloaded at once.
-        again: Try those again that were gone.
+        again: Also try clips again that were gone.
         report: Called after each clip.
         page: Address of a video, with `{id}`.
         wait: Seconds before a clip is tried again, doubled each time.
@@ -109,7 +109,7 @@ def download(
 def _outcomes(
     fetcher: "_Fetcher", missing: list[AudioSetSegment], total: int, downloads: int
 ) -> Iterator[tuple[PreparationState, _Outcome]]:
-    """What became of each clip, and how far the run is then; stops when all are refused."""
+    """The outcome for each clip, and the progress after it; stops when all are refused."""
     before = total - len(missing)
     failures = in_a_row = 0
     outcomes = work_ahead(fetcher.outcomes, missing, downloads, fetcher.stopped)
@@ -123,7 +123,7 @@ def _outcomes(
 
 
 def _remove_partial(folder: Path, ids: Collection[str]) -> None:
-    """Remove what a killed run left of clips; if its ffmpeg still runs, it writes to no name."""
+    """Remove the unfinished clips of a killed run; if its ffmpeg still runs, that does no harm."""
     for path in folder.glob("*.part"):
         if path.name[:ID_LENGTH] in ids:
             path.unlink(missing_ok=True)
@@ -139,7 +139,7 @@ def read_gone(folder: Path) -> dict[str, str]:
             values = json.loads(line)
             found[values["source"]] = values["reason"]
         except (ValueError, KeyError, TypeError):
-            continue  # a line that a kill or a full disk has cut off: its clip is tried again
+            continue  # incomplete after a kill or on a full disk: the clip is tried again
     return found
 
 
@@ -151,7 +151,7 @@ def _record(folder: Path, failure: Failure) -> None:
 
 
 def _is_torn(path: Path) -> bool:
-    """Whether a kill or a full disk has cut off the last line of a file."""
+    """Whether the last line of a file is incomplete, after a kill or on a full disk."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         return size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
@@ -174,7 +174,7 @@ class _Pace:
 
 @dataclass(frozen=True)
 class _Fetcher:
-    """Downloads clips, each with several attempts if need be; in any thread."""
+    """Downloads clips, each with several attempts if needed; in any thread."""
 
     yt_dlp: ModuleType
     folder: Path
@@ -185,7 +185,7 @@ class _Fetcher:
     wait: float
 
     def outcomes(self, segment: AudioSetSegment) -> Iterator[_Outcome]:
-        """What became of a clip: one outcome; none if the run is stopped."""
+        """The outcome for a clip; none if the run is stopped."""
         for attempt in range(RETRIES + 1):
             if attempt:
                 self._sleep(self.wait * 2 ** (attempt - 1))
@@ -245,7 +245,7 @@ def _is_gone(error: Any) -> bool:
 
 
 def _text(cookies: Path | None) -> str | None:
-    """The text of a cookie file: yt-dlp would write into the file, so it is given a copy."""
+    """The text of a cookie file; yt-dlp gets a copy, as it would write into the file."""
     try:
         return None if cookies is None else cookies.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
