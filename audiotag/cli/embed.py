@@ -38,10 +38,10 @@ def embed(
 ) -> None:
     """Write embeddings of audio files.
 
-    Each file has one embedding for each window, and their mean. PATH is a file, a folder, which is
-    searched with its sub-folders, or - for standard input: the audio itself, or a list of paths,
-    one a line or with NUL bytes between them. A file that cannot be decoded is named on standard
-    error, and the rest are done.
+    Each file has one embedding for each window, and their mean. PATH is a file, a folder (searched
+    with its sub-folders), or - for standard input: the audio itself, or a list of paths, one a line
+    or separated by NUL bytes. A file that cannot be decoded is named on standard error, and the
+    others are done.
 
     FILE appears when it is complete, or when the run is stopped. Until then FILE.unfinished keeps
     each recording as soon as it is done, also if the run is killed or the disk is full. With

@@ -43,8 +43,8 @@ from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, NEW_FILE
 @click.option(
     "--calibrate",
     is_flag=True,
-    help="Store in the model folder what brings its scores to the share of tags that are right: of "
-    "tags of 0.7 seven in ten. Thresholds are then fitted to these scores.",
+    help="Fit a calibration and store it in the model folder: of tags with a score of 0.7, seven "
+    "in ten are then right. Thresholds are fitted to calibrated scores.",
 )
 @click.option(
     "--min-positives",
@@ -52,7 +52,8 @@ from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, NEW_FILE
     type=COUNT,
     default=10,
     show_default=True,
-    help="Clips of a class from which on it is fitted by itself; rarer ones are fitted together.",
+    help="A class with at least this many clips is fitted by itself; rarer ones are fitted "
+    "together.",
 )
 @click.option("--save", is_flag=True, help="Write evaluation.json into the model folder.")
 @click.option(

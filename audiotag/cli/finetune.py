@@ -20,9 +20,9 @@ SHORTCUTS = {
 @click.option(
     "--method",
     type=click.Choice(["auto", "probe", "full"]),
-    help="probe: keep the backbone as it is, and learn the labels from what it gives, in seconds; "
-    "full: train all layers; auto: begin with the probe, train all layers from it on while that "
-    "helps, and keep the better.  [default: auto]",
+    help="probe: keep the backbone, and fit only a new classifier, in seconds; full: train all "
+    "layers; auto: start with the probe, then train all layers while that helps, and keep the "
+    "better model.  [default: auto]",
 )
 @click.option(
     "--keep",
@@ -38,8 +38,8 @@ SHORTCUTS = {
 @click.option(
     "--task",
     type=click.Choice(["auto", "multi", "single"]),
-    help="Whether a clip may have any number of labels or has exactly one; auto: as the data are.  "
-    "[default: auto]",
+    help="multi: a clip may have any number of labels; single: it has exactly one; auto: single if "
+    "every clip has one.  [default: auto]",
 )
 @click.option(
     "--epochs",

@@ -18,8 +18,8 @@ from audiotag.cli.options.inputs import hub_usage
 def labels(word: str | None, model: str | None) -> None:
     """List the classes of a model, each with its parents in AudioSet's ontology.
 
-    With a WORD, only classes with it in their name or in that of a class above them are listed;
-    the same classes as for tag --label.
+    With a WORD, only classes are listed that have it in their own name or in that of a class above
+    them. tag --label takes these names.
 
     \b
     Example: audiotag labels

@@ -59,9 +59,9 @@ def folder(source: Path, out: Path, **settings: Any) -> None:
 def csv_(source: Path, out: Path, **settings: Any) -> None:
     """Make a data set of the recordings that a table lists.
 
-    SOURCE is a CSV file with the columns path and label (several labels joined by ;), and if you
-    have them split, fold, group, start and end (in seconds); OUT is the data set. Without a split,
-    recordings are divided by a hash of their group, or else of their path.
+    SOURCE is a CSV file with the columns path and label (several labels joined by ;), and
+    optionally split, fold, group, start and end (in seconds); OUT is the data set. Without a split,
+    recordings are divided by a hash of their group, or, without a group, of their path.
 
     Example: audiotag prepare csv clips.csv data/clips
     """
@@ -131,7 +131,7 @@ def _place_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
     type=Number("seconds", float, 0),
     default=1.0,
     show_default=True,
-    help="From the start of one download to the start of the next.",
+    help="Time from the start of one download to the start of the next.",
 )
 @click.option(
     "--downloads",
@@ -140,7 +140,7 @@ def _place_of_audioset(source: str, subsets: tuple[str, ...]) -> Path:
     show_default=True,
     help="Videos that are downloaded at once.",
 )
-@click.option("--again", is_flag=True, help="Try clips again that were gone.")
+@click.option("--again", is_flag=True, help="Also try clips again that were gone.")
 def youtube(
     folder: Path,
     subsets: tuple[str, ...],
@@ -153,8 +153,8 @@ def youtube(
 ) -> None:
     """Download AudioSet's clips from YouTube.
 
-    Clips in the segment lists that FOLDER lacks are downloaded into it by yt-dlp, of each video
-    only the clip's seconds. `prepare audioset` then takes FOLDER. Clips that are gone are listed in
+    Clips in the segment lists that FOLDER lacks are downloaded into it by yt-dlp, only the clip's
+    seconds of each video. Then give FOLDER to `prepare audioset`. Clips that are gone are listed in
     FOLDER/failures.jsonl and not tried again. After a run was stopped, the same command resumes it.
     Keep to YouTube's terms.
 

@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 @click.option(
     "--threshold",
     type=Number("score", float, 0, 1),
-    help="Only tags with this score, from 0 to 1, or more; 0 for all. Without it, each class has "
-    "the threshold that the model holds for it, if any (see evaluate --fit-thresholds). Where no "
-    "tag has it, the best one is given as a guess.",
+    help="Only tags with at least this score, from 0 to 1; 0 for all. Without it, each class has "
+    "its threshold in the model, if any (see evaluate --fit-thresholds). If no tag reaches it, the "
+    "best one is given as a guess.",
 )
 @click.option(
     "--label",
     multiple=True,
     metavar="NAME",
-    help="Only this label and those below it in AudioSet's ontology (see audiotag labels), and no "
-    "guess; may be given several times.",
+    help="Only this label and those below it in AudioSet's ontology (see audiotag labels), without "
+    "guesses. May be given several times.",
 )
 @click.option(
     "--guesses",
     is_flag=True,
-    help="Put guesses into formats made for other programs too: audacity and raven.",
+    help="Write guesses into the formats for other programs too: audacity and raven.",
 )
 @click.option("--timeline", is_flag=True, help="Give the tags of each window too, with its times.")
 @click.option(
@@ -110,7 +110,7 @@ if TYPE_CHECKING:
 @click.option(
     "--csv-bom",
     is_flag=True,
-    help="Begin a csv with the mark by which Excel knows that it is in UTF-8.",
+    help="Begin a csv with a byte order mark, by which Excel recognises UTF-8.",
 )
 def tag(
     inputs: Inputs,
@@ -124,9 +124,9 @@ def tag(
 ) -> None:
     """Say what can be heard in audio files.
 
-    PATH is a file, a folder, which is searched with its sub-folders, or - for standard input: the
-    audio itself, or a list of paths, one a line or with NUL bytes between them. A file that cannot
-    be decoded is named on standard error, and the rest are tagged.
+    PATH is a file, a folder (searched with its sub-folders), or - for standard input: the audio
+    itself, or a list of paths, one a line or separated by NUL bytes. A file that cannot be decoded
+    is named on standard error, and the others are tagged.
 
     \b
     Example: audiotag tag ~/recordings

@@ -1,4 +1,4 @@
-"""The arguments and options that `tag` and `embed` share, and the files and model that they name."""
+"""The arguments and options that `tag` and `embed` share, and the files and model in them."""
 
 import io
 import os
@@ -49,14 +49,15 @@ OPTIONS = (
         "--include",
         multiple=True,
         metavar="GLOB",
-        help="Only files whose name matches (a glob with a /: whose path within PATH), whatever "
-        "their suffix; may be given several times.",
+        help="Only files whose name matches, with any suffix. A glob with a / is compared with "
+        "the path within PATH. May be given several times.",
     ),
     click.option(
         "--exclude",
         multiple=True,
         metavar="GLOB",
-        help="No files and folders that match, as for --include; may be given several times.",
+        help="Leave out files and folders that match, as for --include. May be given several "
+        "times.",
     ),
     DEVICE,
     click.option(
@@ -80,8 +81,8 @@ OPTIONS = (
     click.option(
         "--track",
         type=COUNT,
-        help="The audio track to hear of files with several, such as 2.  [default: the one that "
-        "players take]",
+        help="The audio track to hear, such as 2, in files with several.  [default: the one that "
+        "players play]",
     ),
     click.option(
         "--channel",

@@ -56,7 +56,7 @@ AUDIOSET_OPTIONS = (
         "subsets",
         multiple=True,
         type=click.Choice(("balanced", "unbalanced", "eval")),
-        help="Only this one; may be given several times.  [default: those there are]",
+        help="Only this subset. May be given several times.  [default: all that there are]",
     ),
     click.option(
         "--class",
@@ -107,7 +107,7 @@ OPTIONS = (
         type=Number("percent", int, 0, 90),
         default=20,
         show_default=True,
-        help="Share of the recordings that is for validation, where the source has no splits.",
+        help="Percentage of the recordings for validation, if the source has no splits.",
     ),
     click.option("--keep-silence", is_flag=True, help="Do not leave out silent clips."),
     click.option(

@@ -1,3 +1,5 @@
-"""Crops of many clips at once, from memory where they fit (`resident`), else from the disk
-(`streamed`).
+"""Batches of waveforms for training.
+
+In: a data set, and numbers of clips. Out: `crops` of these clips (`clips`), from decoded clips in
+memory if they fit (`resident`), else from the disk (`streamed`).
 """

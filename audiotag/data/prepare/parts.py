@@ -1,8 +1,8 @@
 """Parts: the finished pieces of a data set that is being prepared, so that a run can be resumed.
 
-    parts/settings.json         what is prepared and how; a run with other settings is refused
-    parts/SSSS-NNNNNN.parquet   of the finished shard NNNNNN of share SSSS: its rows of the index,
-                                what was left out meanwhile, and where in the source it ends
+    parts/settings.json         the settings; a run with other settings is refused
+    parts/SSSS-NNNNNN.parquet   for the finished shard NNNNNN of share SSSS: its rows of the index,
+                                the failures in between, and the source position where it ends
 
 A part is written after its shard: if a part exists, its shard is complete.
 """

@@ -1,6 +1,6 @@
 """HDF5 files read in a process of their own: on damage, the library may loop forever or crash.
 
-    reader --one line of JSON: sys.path, the file, what is asked for--> process
+    reader --one line of JSON: sys.path, the file, the request--> process
     reader <--HEADER, name, class numbers, bytes; ...-- process
 
 If the answer for a row does not come in time, the process is killed and the row has failed; another
