@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-NO_RECORDING = "cannot be decoded (it is damaged, or no recording: a playlist, picture or text)"
+NO_RECORDING = (
+    "cannot be decoded (it is damaged, or not a recording but a playlist, picture or text)"
+)
 # No protocol has this name, so FFmpeg can open nothing by itself.
 OPTIONS = {"format_whitelist": ",".join(sorted(ALLOWED)), "protocol_whitelist": "none"}
 WITHOUT_EDITS = OPTIONS | {"ignore_editlist": "1"}  # of MP4 files whose edits leave nothing

@@ -126,7 +126,7 @@ def _file(audio: Any) -> Input:
         return Sound("<bytes>", bytes(audio))
     if not hasattr(audio, "read"):
         raise TypeError(
-            f"a {type(audio).__name__} is no audio; give a path, a binary file object, the bytes "
+            f"a {type(audio).__name__} is not audio; give a path, a binary file object, the bytes "
             "of a file, or an array with its sample_rate"
         )
     content = audio.read()

@@ -155,7 +155,7 @@ def models(
 @runs_option(MODEL_RUNS)
 @JSON
 def kernels(device: str, threads: int | None, runs: int, as_json: bool) -> None:
-    """Measure building DCLS kernels, and the same with the dcls package.
+    """Measure building DCLS kernels, also with the dcls package.
 
     Kernels of one layer are built, forward and backward, with the numbers of channels of
     ConvNeXt-T's stages.
@@ -208,7 +208,7 @@ def files(
 @runs_option(DATA_RUNS)
 @JSON
 def data(folder: Path, runs: int, as_json: bool) -> None:
-    """Measure reading the clips of a data set, and the same from HDF5 files.
+    """Measure reading a data set, compared with HDF5 files.
 
     The clips of the prepared data set in FOLDER are read from it, and from HDF5 files of the same
     clips: first to waveforms only, then to log-mel maps.

@@ -38,7 +38,7 @@ def prepare() -> None:
 @click.argument("source", type=FOLDER)
 @options
 def folder(source: Path, out: Path, **settings: Any) -> None:
-    """Make a data set of a folder, with a sub-folder for each label.
+    """Make a data set of a folder, a sub-folder for each label.
 
     The recordings in SOURCE/LABEL become clips of the data set OUT. If the folders in SOURCE are
     called train, val, test or the like, they are its splits, as in SOURCE/train/LABEL.

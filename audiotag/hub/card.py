@@ -253,7 +253,8 @@ def _results(evaluation: Evaluation) -> str:
 def _learnt(evaluation: Evaluation) -> str:
     if not evaluation.learnt:
         return ""
-    return f" The model was trained on {evaluation.learnt:,} of these clips, which flatters it."
+    learnt = f"{evaluation.learnt:,} of these clips"
+    return f" The model was trained on {learnt}, so its figures are too good."
 
 
 def _by_bootstrap(evaluation: Evaluation) -> str:

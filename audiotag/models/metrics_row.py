@@ -88,7 +88,7 @@ def read_metrics(folder: Path) -> list[MetricsRow]:
 def _read_row(line: str) -> MetricsRow:
     values = parse_json(line)
     if not isinstance(values, dict):
-        raise ValueError(f"{shown(values)} is no row")
+        raise ValueError(f"{shown(values)} is not a row")
     known = {x.name for x in fields(MetricsRow)} - {"others"}
     others = {name: value for name, value in values.items() if name not in known}
     row = {name: value for name, value in values.items() if name in known}

@@ -25,7 +25,7 @@ def read_record(cls: type[Record], values: Any, **known: Any) -> Record:
             type.
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"{shown(values)} is no {cls.__name__}")
+        raise ValueError(f"{shown(values)} is not a {cls.__name__}")
     own = {x.name: x for x in fields(cls)}  # type: ignore[arg-type]
     kinds = typing.get_type_hints(cls)
     for name, value in values.items():

@@ -146,7 +146,7 @@ def _validation_part(
         return [], None
     told, is_few = f"{data} has no split {wanted.valid_split}", len(clips) < FEWEST_JUDGES
     if method == FULL and is_few:
-        told = f"{told}, and too few clips to spare some: validated on those that are learnt"
+        told = f"{told}, and too few clips to hold some out: validated on the training clips"
     elif method != FULL:
         told = f"{told}: the probe is cross-validated"
         is_few = method == PROBE or len(clips) * HELD_OUT / 100 < FEWEST_JUDGES
@@ -285,7 +285,7 @@ def _kept_labels(out: Path, recipe: Recipe, data: Path, device: torch.device) ->
     moved, same = np.abs(after - before), before.argmax(1) == after.argmax(1)
     yield (
         f"the {kept} labels from before, on {len(clips)} clips: scores moved by {moved.max():.4f} "
-        f"at most, {moved.mean():.4f} in the mean; the first of them is the same for "
+        f"at most, {moved.mean():.4f} on average; the first of them is the same for "
         f"{same.mean():.0%}"
     )
 

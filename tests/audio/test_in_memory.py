@@ -110,7 +110,7 @@ def test_each_call_reads_the_sound_anew():
         ("x.wav", {"sample_rate": 8_000}, TypeError, "are for arrays"),
         (b"RIFF", {"channels_last": True}, TypeError, "are for arrays"),
         (io.StringIO("x"), {}, TypeError, 'mode "rb"'),
-        (7, {}, TypeError, "a int is no audio"),
+        (7, {}, TypeError, "a int is not audio"),
     ],
 )
 def test_what_is_no_audio_is_refused_with_the_remedy(audio, options, error, message):

@@ -185,11 +185,11 @@ def test_a_run_is_measured_on_what_it_has_not_learnt_unless_asked(data, runs, tm
     result = run_command(evaluate, run, data, "--json", "--save", "--resamples", 0)
     figures = json.loads(result.stdout)
     assert (figures["split"], figures["fold"], figures["clips"]) == (None, 1, 9)
-    assert figures["learnt"] == 0 and "flatters" not in model_card(run)
+    assert figures["learnt"] == 0 and "too good" not in model_card(run)
     result = run_command(evaluate, run, data, "--split", "train", "--resamples", 0, "--save")
     learnt = set(ClipDataset(data, "train").keys.tolist()) & set(ClipDataset(data, fold=2).keys)
-    assert f"trained on {len(learnt)} of these clips, which flatters it" in result.stdout
-    assert f"trained on {len(learnt)} of these clips, which flatters it" in model_card(run)
+    assert f"trained on {len(learnt)} of these clips, so its figures are" in result.stdout
+    assert f"trained on {len(learnt)} of these clips, so its figures are" in model_card(run)
     other = write_data(tmp_path, 20, 2)  # two clips more: not what it was trained on
     figures = json.loads(run_command(evaluate, run, other, "--json", "--resamples", 0).stdout)
     assert (figures["split"], figures["fold"], figures["learnt"]) == ("valid", None, 0)

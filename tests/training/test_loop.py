@@ -346,10 +346,10 @@ def test_balance_draws_rare_classes_more_often(data, trained):
             },
             r"blockwise_epochs \(4.0\) is above train.epochs \(3\)",
         ),
-        ({"distill": {"teacher": "x", "embedding_weight": 1.0}}, "mixup_alpha blends scores alone"),
+        ({"distill": {"teacher": "x", "embedding_weight": 1.0}}, "mixup_alpha blends only scores"),
         (
             {"distill": {"scores": ["x"], "embedding_weight": 1.0}},
-            "distill.scores hold scores alone",
+            "distill.scores hold only scores",
         ),
         (
             {
@@ -357,7 +357,7 @@ def test_balance_draws_rare_classes_more_often(data, trained):
                 "augment": {"mixup_alpha": 0.0},
                 "train": {"compile": True},
             },
-            "train.compile gives logits alone",
+            "train.compile returns only logits",
         ),
     ],
 )

@@ -97,7 +97,8 @@ def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None
     )
     if evaluation.learnt:
         console.print(
-            f"The model was trained on {evaluation.learnt} of these clips, which flatters it.",
+            f"The model was trained on {evaluation.learnt} of these clips, so its figures are too "
+            "good.",
             style="yellow",
             soft_wrap=True,
         )

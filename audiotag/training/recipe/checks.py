@@ -96,7 +96,7 @@ def _model(model: ModelRecipe, features: FeaturesRecipe) -> Iterator[str]:
     if model.keep_labels and (model.init is None or model.head != PROBE):
         yield 'model.keep_labels needs model.init and model.head = "probe"'
     if model.head == PROBE and model.init is None and not model.pretrained:
-        yield 'model.head = "probe" would hear random weights; give model.init or model.pretrained'
+        yield 'model.head = "probe" needs trained weights; give model.init or model.pretrained'
     if model.freeze and model.init is None and not model.pretrained:
         yield "model.freeze would keep random weights; give model.init or model.pretrained"
 
@@ -186,11 +186,11 @@ def _more_than_scores(
 ) -> Iterator[str]:
     """Problems with learning a teacher's embeddings or maps."""
     if distill.scores:
-        yield f"distill.scores hold scores alone; leave out {key}, or give distill.teacher"
+        yield f"distill.scores hold only scores; leave out {key}, or give distill.teacher"
     if augment.mixup_alpha:
-        yield f"augment.mixup_alpha blends scores alone; set it to 0, or leave out {key}"
+        yield f"augment.mixup_alpha blends only scores; set it to 0, or leave out {key}"
     if train.compile:
-        yield f"train.compile gives logits alone; leave it out, or {key}"
+        yield f"train.compile returns only logits; leave it out, or {key}"
 
 
 def _train(train: TrainRecipe) -> Iterator[str]:

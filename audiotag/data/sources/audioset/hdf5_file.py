@@ -90,7 +90,7 @@ def _own(path: Path, opened: Any, name: str) -> Any:
         raise DataError(f"{path}: {name} is a link to {ascii(link.path)}; such files are not read")
     found = opened[name]
     if not isinstance(found, h5py.Dataset):
-        raise ValueError(f"{name} is no data set")
+        raise ValueError(f"{name} is not a data set")
     if found.external is not None or found.is_virtual:
         raise DataError(f"{path}: the data of {name} lie in another file; such files are not read")
     return found

@@ -83,7 +83,9 @@ class WebDatasetLayout:
 
     def _recording(self, archive: Archive, file: BinaryIO, group: Group) -> Recording:
         if group.key is None:
-            raise _Unusable("is no member of the tar file: it is damaged here; download it again")
+            raise _Unusable(
+                "is not a member of the tar file: it is damaged here; download it again"
+            )
         audio = _audio(group)
         if audio is None:
             raise _Unusable("has no audio file beside it", "missing")
