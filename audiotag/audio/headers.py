@@ -19,7 +19,7 @@ RATES[MPEG_25] = (11_025, 12_000, 8_000)
 LAYER_3, MONO = 1, 3  # in a frame's header
 SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")  # of layer 3
 RUN = 4  # frames that do not follow one another by chance
-RUN_BYTES = 6_000  # that hold so many
+RUN_BYTES = 6_000  # that contain `RUN` frames
 # kbit/s of layer 3, by the four bits of the header; 0 where it is free, 15 does not exist.
 BIT_RATES = {MPEG_1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)}
 BIT_RATES[MPEG_2] = BIT_RATES[MPEG_25] = (

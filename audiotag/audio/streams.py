@@ -114,9 +114,7 @@ def decoded(
     Raises:
         AudioError: as `stream`.
     """
-    from audiotag.audio.decoders import (
-        decode,
-    )  # imported here, so that other processes start sooner
+    from audiotag.audio.decoders import decode  # here only, so that other processes start sooner
 
     try:
         if isinstance(source, Path):

@@ -110,10 +110,7 @@ def _spans(blocks: Iterable[np.ndarray], size: int, step: int) -> Iterator[tuple
         held = np.concatenate([held, block]) if len(held) else block
         while due + size <= offset + len(held):
             part = held[due - offset :][:size]
-            yield (
-                due,
-                part if 2 * size > len(held) else part.copy(),
-            )  # else the rest would stay in memory
+            yield due, part if 2 * size > len(held) else part.copy()  # else the rest stays too
             due, end = due + step, due + size
         # The last `size` samples stay, for the window that is moved back.
         drop = max(0, min(due - offset, len(held) - size))

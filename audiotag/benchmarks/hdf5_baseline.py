@@ -19,14 +19,7 @@ from audiotag.data.dataset import ClipDataset
 from audiotag.errors import DataError
 from audiotag.features.log_mel import LogMel
 
-MP3_RATES = (
-    16_000,
-    22_050,
-    24_000,
-    32_000,
-    44_100,
-    48_000,
-)  # Hz, those that every encoder supports
+MP3_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz; every encoder has them
 
 
 def write_samples(dataset: ClipDataset, chosen: Tensor, size: int, path: Path) -> Path:

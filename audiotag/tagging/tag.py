@@ -389,9 +389,7 @@ def _decoder(engine: Engine, options: TagOptions) -> Decode:
 
     def decode(path: Input, warn: Warn) -> Generator[windows.Window, None, int | None]:
         if isinstance(path, Path) and path.is_dir():
-            os.listdir(
-                path
-            )  # a folder gets here only if it cannot be listed; this raises the reason
+            os.listdir(path)  # raises the reason: only an unreadable folder gets here
         blocks = Ending(streams.stream(path, engine.sample_rate, listening=listening, warn=warn))
         cut = windows.surrounded_windows if options.events else windows.windows
         lengths = _lengths(engine, options)

@@ -46,11 +46,7 @@ from audiotag.training.setup import ACCURACY, data_parts, described, kept_count,
 HELD_OUT = 20  # per cent of the recordings, where the data have no validation part
 FEWEST_JUDGES = 30  # validation clips; fewer cannot show that training beats the probe
 BATCH_SIZE = 16  # clips heard at once
-OF_TRAINING = (
-    "train.epochs=",
-    "optim.",
-    "augment.",
-)  # who sets one of these wants all layers to learn
+OF_TRAINING = ("train.epochs=", "optim.", "augment.")  # setting one means that all layers learn
 
 
 def finetune(

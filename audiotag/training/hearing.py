@@ -13,11 +13,7 @@ from torch import Tensor
 from audiotag.data.loading.clips import Clips
 from audiotag.models.model import Model
 
-OTHER_LENGTHS = (
-    1.07,
-    1.5,
-    2.9,
-)  # times the longest crop; a network that takes these takes any length
+OTHER_LENGTHS = (1.07, 1.5, 2.9)  # of the longest crop: a network that takes these takes any
 
 
 def hearing_of(tagger: Model, crops: Sequence[float]) -> tuple[float, float | None]:

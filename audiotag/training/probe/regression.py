@@ -108,9 +108,7 @@ def _best(told: Tensor, targets: Tensor, is_single: bool) -> int:
     """Number of the best of logits (P, N, classes): among those whose figure is the best, up to
     chance, the one with the lowest loss, each at its own temperature."""
     figures = torch.tensor([figure_of(logits, targets, is_single) for logits in told]).nan_to_num()
-    share = (float(figures.max()) * len(targets) + 1) / (
-        len(targets) + 2
-    )  # below 1 for a perfect figure
+    share = (float(figures.max()) * len(targets) + 1) / (len(targets) + 2)  # never 1
     least = float(figures.max()) - DOUBT * (share * (1 - share) / len(targets)) ** 0.5
     losses = [_calibrated_loss(logits, targets, is_single) for logits in told]
     return min((losses[i], i) for i in range(len(told)) if figures[i] >= least)[1]
