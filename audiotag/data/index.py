@@ -13,9 +13,7 @@ from audiotag.data.shards import INDEX_FILE, SCHEMA
 from audiotag.errors import DataError
 
 OPTIONAL = ("fold",)  # columns in which a clip may have no value
-SHARD_NAME = (
-    r"^[0-9A-Za-z_-][0-9A-Za-z_.-]*\.tar$"  # of a file in the folder of shards, without a path
-)
+SHARD_NAME = r"^[0-9A-Za-z_-][0-9A-Za-z_.-]*\.tar$"  # a file in the shards' folder, no path
 LIMITS = {  # values of a clip
     "offset": (512, 2**50),  # bytes
     "length": (1, 2**31),
