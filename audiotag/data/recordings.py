@@ -9,7 +9,11 @@ import numpy as np
 import soxr
 
 from audiotag.audio.streams import decode_bytes, read
+from audiotag.errors import AudioError
 from audiotag.label_set import is_line
+
+MORE = 1.0  # s that a file of a segment may have beyond it: encoders pad, and cut at key frames
+LEAST = 0.9  # of a segment: a video may end a little before the list says
 
 
 class Audio(Protocol):
@@ -35,6 +39,36 @@ class FileAudio:
         """As `Audio.read`."""
         duration = None if self.end is None else self.end - self.start
         return read(self.path, sample_rate, self.start, duration)
+
+
+@dataclass(frozen=True)
+class SegmentAudio:
+    """The seconds from `start` to `end` of a video, in a file that is the whole video, or those
+    seconds of it: the whole if it is longer than they are."""
+
+    path: Path
+    start: float
+    end: float
+
+    def read(self, sample_rate: int) -> np.ndarray:
+        """As `Audio.read`."""
+        duration = self.end - self.start
+        head = read(self.path, sample_rate, 0.0, duration + MORE)
+        if len(head) < round((duration + MORE) * sample_rate) or self.start == 0:
+            return head[: round(duration * sample_rate)]
+        found = self._of_video(sample_rate, duration)
+        if len(found) < LEAST * duration * sample_rate:
+            raise AudioError(
+                f"{self.path}: longer than the {duration:g} s of its segment, and too short to be "
+                f"the video, of which {self.start:g} to {self.end:g} s are wanted"
+            )
+        return found
+
+    def _of_video(self, sample_rate: int, duration: float) -> np.ndarray:
+        try:
+            return read(self.path, sample_rate, self.start, duration)
+        except AudioError:  # it ends before
+            return np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -135,12 +169,16 @@ class Source(Protocol):
     """Recordings in a fixed order.
 
     Attributes:
-        labels: The label set in order; if None, the labels that the recordings have.
-        fingerprint: A hash of the recordings, their order, labels, splits, folds and groups.
+        labels: The label set in order; None if it is the labels that the recordings have.
+        fingerprint: Differs where the recordings, their order, or what is known about them differ.
+        notes: Lines for a reader: which splits were found, and what was passed over or assumed.
     """
 
     labels: tuple[str, ...] | None
     fingerprint: str
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     def __len__(self) -> int:
         """Number of recordings, those that will fail included."""

@@ -1,6 +1,7 @@
-"""Options of `audiotag prepare` that several kinds of sources share."""
+"""Options of `audiotag prepare` that several kinds of sources have, and what SOURCE may be."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -134,3 +135,26 @@ def audioset_options(command: Callable) -> Callable:
 def share_options(command: Callable) -> Callable:
     """Add the options that choose a share of the work."""
     return with_options(SHARE_OPTIONS, command)
+
+
+def hub_or_folder(source: str, files: bool = False) -> Path | None:
+    """The folder, or file, that SOURCE is; None if it is the id of a data set on the Hub.
+
+    Args:
+        source: What the user gave.
+        files: Whether a file is allowed.
+
+    Raises:
+        BadParameter: If it is none of these.
+    """
+    path = Path(source)
+    if path.is_dir() or (files and path.exists()):
+        return path
+    from audiotag.tagging.locate import HUB_ID
+
+    if path.exists() or not HUB_ID.fullmatch(source) or source.startswith("."):
+        kinds = (
+            "neither a folder, a file nor a Hub id" if files else "neither a folder nor a Hub id"
+        )
+        raise click.BadParameter(f"{source} is {kinds}", param_hint="SOURCE")
+    return None

@@ -12,7 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from audiotag.data.recordings import Failure, FileAudio, Recording
+from audiotag.data.recordings import Failure, FileAudio, Recording, SegmentAudio
+from audiotag.data.sources.text import encoding_of
 from audiotag.errors import DataError
 
 FOLD = "fold"  # the column of numbers
@@ -27,6 +28,8 @@ _LISTED = pa.schema(
         ("group", pa.string()),
         ("key", pa.string()),
         ("start", pa.float64()),
+        ("seconds", pa.list_(pa.float64())),  # of the file, or of the video that it may be
+        ("is_segment", pa.bool_()),
         ("reason", pa.dictionary(pa.int32(), pa.string())),
         ("kind", pa.dictionary(pa.int32(), pa.string())),
     ]
@@ -40,7 +43,12 @@ class ListedSource:
         folder: The recordings' names are paths below it.
         recordings: Recordings of files, in a fixed order; a failure for one that is missing.
         labels: The collection's label set in order; if None, the labels that the recordings have.
+
+    Attributes:
+        notes: For a reader, how the collection was read.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -69,19 +77,34 @@ class ListedSource:
                 yield self._recording(**row)
 
     def _recording(
-        self, name: str, labels: list[str], reason: str | None, kind: str | None, **known: Any
+        self,
+        name: str,
+        labels: list[str],
+        seconds: list[float] | None,
+        is_segment: bool,
+        reason: str | None,
+        kind: str | None,
+        **known: Any,
     ) -> Recording | Failure:
         name = os.fsdecode(name)
         if kind is not None:
             return Failure(name, reason or "", kind)
-        return Recording(name, FileAudio(self._folder / name), tuple(labels), **known)
+        path = self._folder / name
+        kind_of_audio = SegmentAudio if is_segment else FileAudio
+        audio = kind_of_audio(path, *(seconds or ()))
+        return Recording(name, audio, tuple(labels), **known)
 
 
 def _row(one: Recording | Failure) -> dict[str, Any]:
     if isinstance(one, Failure):
         return {"name": os.fsencode(one.source), "reason": one.reason, "kind": one.kind}
     fields = ("labels", "split", "fold", "group", "key", "start")
-    return {"name": os.fsencode(one.name)} | {field: getattr(one, field) for field in fields}
+    row = {"name": os.fsencode(one.name)} | {field: getattr(one, field) for field in fields}
+    audio = one.audio
+    row["is_segment"] = isinstance(audio, SegmentAudio)
+    if isinstance(audio, SegmentAudio | FileAudio) and audio.end is not None:
+        row["seconds"] = [audio.start, audio.end]
+    return row
 
 
 def _known(recording: Recording | Failure) -> tuple:
@@ -118,7 +141,7 @@ def read_table(path: Path, columns: Iterable[str], home: str) -> list[dict[str, 
         DataError: If it cannot be read, lacks a column or a value, or has no row.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=encoding_of(path), newline="") as file:
             rows = list(csv.DictReader(file))
     except FileNotFoundError:
         raise DataError(

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from audiotag.data.recordings import Failure, FileAudio, Recording
+from audiotag.data.sources.splits import split_named, split_notes
+from audiotag.data.sources.text import encoding_of
 from audiotag.errors import DataError
 
 COLUMNS = ("path", "label")
@@ -26,10 +28,14 @@ class CsvSource:
     """Recordings that a table lists, one row for each, or one row for each label.
 
     Its columns are path (relative to the table) and label (several joined by `;`), and optionally
-    split, fold, group, start and end (seconds).
+    split, fold, group, start and end (seconds). A split that is spelled otherwise than ours is
+    taken for it (`splits.NAMES`); any other is one of its own.
 
     Args:
-        table: A csv file in UTF-8.
+        table: A csv file in UTF-8 or UTF-16.
+
+    Attributes:
+        notes: For a reader, splits that are spelled otherwise.
 
     Raises:
         DataError: If it cannot be read, lacks a column, or has an invalid value; names the row,
@@ -40,7 +46,9 @@ class CsvSource:
 
     def __init__(self, table: Path) -> None:
         self._table = table
+        self._spellings: dict[str, str] = {}  # split by what the table calls it
         try:
+            self._encoding = encoding_of(table)
             self.fingerprint = hashlib.sha256(table.read_bytes()).hexdigest()
             self._first = _first_rows(self._rows(), table.parent)
             self._joined = self._join()
@@ -51,6 +59,7 @@ class CsvSource:
         if not len(self._first):
             raise DataError(f"{table} lists no recordings")
         self._length = len(np.unique(self._first))
+        self.notes = split_notes({x: y for x, y in self._spellings.items() if x != y})
 
     def __len__(self) -> int:
         return self._length
@@ -88,7 +97,7 @@ class CsvSource:
                 )
 
     def _rows(self) -> Iterator[Recording]:
-        with self._table.open(encoding="utf-8-sig", newline="") as file:
+        with self._table.open(encoding=self._encoding, newline="") as file:
             rows = csv.DictReader(file)
             self._check_columns(Counter(rows.fieldnames or ()))
             for place, row in enumerate(rows):
@@ -97,9 +106,16 @@ class CsvSource:
                         raise ValueError(
                             "it has more values than columns; put those with a comma in quotes"
                         )
-                    yield _recording(row, self._table.parent)
+                    yield self._with_split(_recording(row, self._table.parent))
                 except ValueError as error:
                     raise DataError(f"{self._table}, row {_number(place)}: {error}") from error
+
+    def _with_split(self, recording: Recording) -> Recording:
+        if recording.split is None:
+            return recording
+        split = split_named(recording.split) or recording.split
+        self._spellings[recording.split] = split
+        return replace(recording, split=split)
 
     def _check_columns(self, columns: Counter[str]) -> None:
         missing = [name for name in COLUMNS if name not in columns]

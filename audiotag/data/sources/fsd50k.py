@@ -6,6 +6,7 @@ from pathlib import Path
 
 from audiotag.data.recordings import FileAudio, Recording
 from audiotag.data.sources.collections import ListedSource, read_table
+from audiotag.data.sources.splits import TRAIN, VALID, split_named
 from audiotag.errors import DataError
 
 HOME = "https://zenodo.org/records/4060432"
@@ -14,7 +15,7 @@ DEV_TABLE, DEV_AUDIO = TABLES / "dev.csv", "FSD50K.dev_audio"
 EVAL_TABLE, EVAL_AUDIO = TABLES / "eval.csv", "FSD50K.eval_audio"
 VOCABULARY = TABLES / "vocabulary.csv"
 COLUMNS = ("fname", "labels")
-SPLITS = {"train": "train", "val": "valid"}  # of the development part
+SPLITS = (TRAIN, VALID)  # of the development part
 
 
 def open_fsd50k(folder: Path) -> ListedSource:
@@ -28,9 +29,10 @@ def open_fsd50k(folder: Path) -> ListedSource:
 
 def _recordings(folder: Path) -> Iterator[Recording]:
     for row in read_table(folder / DEV_TABLE, (*COLUMNS, "split"), HOME):
-        if row["split"] not in SPLITS:
+        split = split_named(row["split"])
+        if split not in SPLITS:
             raise DataError(f"{folder / DEV_TABLE}: split {row['split']!r} is not train or val")
-        yield _recording(folder, DEV_AUDIO, row, SPLITS[row["split"]])
+        yield _recording(folder, DEV_AUDIO, row, split)
     for row in read_table(folder / EVAL_TABLE, COLUMNS, HOME):
         yield _recording(folder, EVAL_AUDIO, row, "eval")
 

@@ -103,8 +103,36 @@ def test_folders_called_as_splits_are_splits(tmp_path, make_wav):
     ]
     assert [x["source"] for x in failures_of(out)] == ["val/loose.wav"]
     make_wav(tmp_path / "sounds" / "bird" / "a.wav", frequency=1200)  # so none of them is a split
-    labels = {x.labels for x in FolderSource(tmp_path / "sounds").recordings(0, 6)}
+    mixed = FolderSource(tmp_path / "sounds")
+    labels = {x.labels for x in mixed.recordings(0, 6)}
     assert labels == {("Train",), ("bird",), ("evaluation",), ("val",)}
+    (note,) = mixed.notes
+    assert note.startswith("the folders Train, evaluation, val are taken for classes, as bird")
+
+
+@pytest.mark.parametrize(
+    "places", [["dog/train", "cat/test"], ["all/train/dog", "all/test/cat/deep"]]
+)
+def test_splits_are_found_below_classes_and_below_one_folder(tmp_path, make_wav, places):
+    for place in places:
+        make_wav(tmp_path / place / "a.wav")
+    found = [(x.split, x.labels) for x in FolderSource(tmp_path).recordings(0, 2)]
+    assert sorted(found) == [("test", ("cat",)), ("train", ("dog",))]
+
+
+def test_a_tables_splits_are_those_of_other_sources(tmp_path, make_wav):
+    names = ["training", "Validation", "dev", "TEST", "fold3", ""]
+    rows = [f"{i}.wav,x,{name}" for i, name in enumerate(names)]
+    table = tmp_path / "clips.csv"
+    table.write_text("\n".join(["path,label,split", *rows]), encoding="utf-16")
+    source = CsvSource(table)
+    found = [x.split for x in source.recordings(0, 6)]
+    assert found == ["train", "valid", "valid", "test", "fold3", None]
+    assert source.notes == (
+        "split train: training",
+        "split valid: Validation, dev",
+        "split test: TEST",
+    )
 
 
 def test_splits_without_classes_are_named(tmp_path, make_wav):

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from audiotag.data.encoding import PCM_16_SCALE
 from audiotag.data.recordings import Audio, BytesAudio, Failure, Recording, SamplesAudio, printable
-from audiotag.data.sources.audioset.archives import Archive
-from audiotag.data.sources.audioset.hdf5_file import RATE, Row
+from audiotag.data.sources.archives import Archive, FoundRows
+from audiotag.data.sources.audioset.hdf5_file import Row
 from audiotag.data.sources.audioset.hdf5_process import read_rows, rows_of
 from audiotag.data.sources.audioset.segments import YOUTUBE_ID
 
@@ -18,49 +17,46 @@ SUFFIXES = (".h5", ".hdf", ".hdf5")
 
 @dataclass(frozen=True)
 class Hdf5Layout:
-    """As `archives.ArchiveLayout`; the mids are in the order of the targets."""
+    """As `archives.ArchiveLayout`; the mids are in the order of the targets.
+
+    Attributes:
+        rate: Of waveforms whose file does not say it, in Hz.
+    """
 
     names: Mapping[str, str]
     wanted: Collection[str]
+    rate: int | None = None
 
-    def rows(self, path: Path) -> np.ndarray | None:
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """As `ArchiveLayout.labels`."""
+        return tuple(self.names.values())
+
+    @property
+    def chosen(self) -> list[str]:
+        """As `ArchiveLayout.chosen`."""
+        return sorted(self.wanted)
+
+    def rows(self, path: Path) -> FoundRows | None:
         """As `ArchiveLayout.rows`.
 
         Raises:
-            DataError: If h5py is not installed, or the file has another layout.
+            DataError: If h5py is not installed, or the file is refused.
         """
         classes = [number for number, mid in enumerate(self.names) if mid in self.wanted]
-        return rows_of(path, classes, len(self.names))
+        return rows_of(path, classes, len(self.names), self.rate)
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
         """As `ArchiveLayout.read`."""
-        labels = tuple(self.names.values())
+        labels = self.labels
         numbers = rows.tolist()
         for number, found in zip(
-            numbers, read_rows(archive.path, numbers, len(labels)), strict=True
+            numbers, read_rows(archive.path, numbers, len(labels), self.rate), strict=True
         ):
             if isinstance(found, Row):
                 yield _recording(archive, found, labels)
             else:
                 yield Failure(f"{archive.name}, row {number}", printable(found))
-
-
-def find_hdf5(folder: Path) -> dict[str, str]:
-    """Subset of each HDF5 file below a folder, by its path below the folder, in order.
-
-    A file of both training subsets counts as unbalanced.
-    """
-    return {
-        path.relative_to(folder).as_posix(): _subset(path.name.lower())
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-    }
-
-
-def _subset(name: str) -> str:
-    if "eval" in name:
-        return "eval"
-    return "unbalanced" if "unbal" in name else "balanced"
 
 
 def _recording(archive: Archive, row: Row, labels: tuple[str, ...]) -> Recording:
@@ -76,7 +72,7 @@ def _recording(archive: Archive, row: Row, labels: tuple[str, ...]) -> Recording
 def _audio(row: Row) -> Audio:
     if row.samples is None:
         return BytesAudio(row.mp3 or b"")
-    return SamplesAudio(row.samples.astype(np.float32) / PCM_16_SCALE, RATE)
+    return SamplesAudio(row.samples, row.rate)
 
 
 def _key(name: str) -> str:

@@ -2,9 +2,11 @@
 
 PANNs: audio_name, waveform (N, samples) of int16 at 32 kHz, target (N, 527) of bool.
 PaSST: audio_name, mp3 (N,) of bytes, target (N, 66) of packed bits.
+Others keep PANNs' names, with samples of any type and rate. They may lie in a group of the file.
+PANNs' indexes have no waveform, but say in which file each is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from audiotag.data.sources.archives import NoClipsError
+from audiotag.data.sources.audioset.hdf5_samples import Waveforms, examine
 from audiotag.errors import DataError
 
-RATE = 32_000  # Hz, of PANNs' waveforms
-INT16_MAX = 32_767
-ROWS = 65_536  # rows whose targets are in memory at once
+INDEX = ("hdf5_path", "index_in_hdf5")
+ROWS = 65_536  # whose targets are in memory at once
 MAX_ROWS = 50_000_000  # of a file; AudioSet has 2 million clips
-MAX_SAMPLES = 600 * RATE  # of a clip
-# Errors that h5py raises if a file is damaged, depending on where HDF5 finds the damage.
+MAX_SAMPLES = 20_000_000  # of a clip
+# What h5py raises where a file is damaged, as HDF5 came upon it.
 DAMAGE = (
     *(OSError, RuntimeError, LookupError, ValueError, TypeError),
     *(AttributeError, ArithmeticError, MemoryError),
@@ -33,52 +36,99 @@ class Row:
     Attributes:
         name: Name of its audio file.
         classes: Numbers of its classes.
-        mp3: The bytes of an MP3 file, or None.
-        samples: Samples (T,) int16 at 32 kHz, if there is no MP3.
+        mp3: The bytes of an MP3 file, or nothing.
+        samples: (T,) float32 in [-1, 1] where there is no MP3.
+        rate: Of the samples, in Hz.
     """
 
     name: str
     classes: tuple[int, ...]
     mp3: bytes | None
     samples: np.ndarray | None
+    rate: int = 0
 
 
-def wanted_rows(path: Path, wanted: Sequence[int], classes: int) -> np.ndarray:
+@dataclass(frozen=True)
+class ClipSets:
+    """The data sets of a file.
+
+    Attributes:
+        names, targets, audio: Of these, a row for each clip.
+        waveforms: What the rows of `audio` are; None if they are MP3 files.
+    """
+
+    names: Any
+    targets: Any
+    audio: Any
+    waveforms: Waveforms | None
+
+    @property
+    def note(self) -> str:
+        """What was assumed about the waveforms; "" if nothing."""
+        return "" if self.waveforms is None else self.waveforms.note
+
+
+def wanted_rows(sets: ClipSets, wanted: Sequence[int], classes: int) -> np.ndarray:
     """Numbers of the rows that have one of the wanted classes; of all rows if there are none.
 
     Raises:
-        DataError: As `own_sets`.
         Exception: One of `DAMAGE`, if the file is damaged.
     """
-    with h5py_module().File(path) as opened:
-        targets = own_sets(path, opened)["target"]
-        if not wanted:
-            return np.arange(len(targets))
-        has_one = [
-            _unpacked(targets[first : first + ROWS], classes)[:, list(wanted)]
-            for first in range(0, len(targets), ROWS)
-        ]
+    targets = sets.targets
+    if not wanted:
+        return np.arange(len(targets))
+    has_one = [
+        _unpacked(targets[first : first + ROWS], classes)[:, list(wanted)]
+        for first in range(0, len(targets), ROWS)
+    ]
     return np.flatnonzero(np.concatenate(has_one).any(1))
 
 
-def own_sets(path: Path, opened: Any) -> dict[str, Any]:
-    """The data sets of a file, by name, whose data the file itself contains.
+def own_sets(path: Path, opened: Any, rate: int | None = None) -> ClipSets:
+    """The data sets of a file: those that hold their data themselves.
+
+    Args:
+        path: The file.
+        opened: What h5py made of it.
+        rate: Of waveforms that do not say their own, in Hz.
 
     Raises:
-        DataError: If one is missing, or its data is in another file.
-        ValueError: If they do not fit together.
+        NoClipsError: If one is missing.
+        DataError: If one lies elsewhere, or the file says a sample rate that is none.
+        ValueError: If they do not belong together.
     """
-    audio = "mp3" if "mp3" in opened else "waveform"
-    missing = [x for x in ("audio_name", "target") if x not in opened]
-    missing += ["waveform or mp3"] * (audio not in opened)
+    holder = _holder(opened)
+    audio = "mp3" if "mp3" in holder else "waveform"
+    missing = [x for x in ("audio_name", "target") if x not in holder]
+    missing += ["waveform or mp3"] * (audio not in holder)
+    if missing and all(name in holder for name in INDEX):
+        raise NoClipsError(
+            "is an index of clips whose waveforms are in other files (PANNs' folder waveforms)"
+        )
     if missing:
-        raise DataError(f"{path} has no {' and no '.join(missing)}; PANNs' and PaSST's files do")
-    sets = {name: _own(path, opened, name) for name in ("audio_name", "target", audio)}
-    if len({len(x) for x in sets.values()}) > 1 or len(sets["target"]) > MAX_ROWS:
+        raise NoClipsError(f"has no {' and no '.join(missing)}; PANNs' and PaSST's files do")
+    names, targets, clips = (_own(path, holder, name) for name in ("audio_name", "target", audio))
+    if len({len(x) for x in (names, targets, clips)}) > 1 or len(targets) > MAX_ROWS:
         raise ValueError("its data sets have different numbers of rows, or too many")
-    if sets[audio].ndim > 1 and sets[audio].shape[1] > MAX_SAMPLES:
-        raise ValueError(f"a clip of it is said to have {sets[audio].shape[1]:,} samples")
-    return sets
+    if max(clips.shape[1:], default=0) > MAX_SAMPLES:
+        raise ValueError(f"a clip of it is said to have {max(clips.shape[1:]):,} samples")
+    if audio == "mp3":
+        return ClipSets(names, targets, clips, None)
+    try:
+        return ClipSets(names, targets, clips, examine(clips, [holder, opened], rate))
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _holder(opened: Any) -> Any:
+    """The file, or the group in it that has the data sets."""
+    h5py = h5py_module()
+    for name in () if "target" in opened else opened:
+        if isinstance(opened.get(name, getlink=True), h5py.HardLink):
+            found = opened[name]
+            if isinstance(found, h5py.Group) and "target" in found:
+                return found
+    return opened
 
 
 def _own(path: Path, opened: Any, name: str) -> Any:
@@ -96,18 +146,15 @@ def _own(path: Path, opened: Any, name: str) -> Any:
     return found
 
 
-def read_row(sets: Mapping[str, Any], row: int, classes: int) -> Row:
+def read_row(sets: ClipSets, row: int, classes: int) -> Row:
     """A clip; errors as `wanted_rows`."""
-    name = sets["audio_name"][row].decode()
-    numbers = tuple(np.flatnonzero(_unpacked(sets["target"][row], classes)).tolist())
-    if "mp3" in sets:
-        return Row(name, numbers, np.asarray(sets["mp3"][row], np.uint8).tobytes(), None)
-    samples = sets["waveform"][row]
-    if samples.dtype.kind == "f":  # in [-1, 1]
-        samples = np.rint(np.clip(samples, -1, 1) * np.float32(INT16_MAX))
-    elif samples.dtype != np.int16:
-        raise ValueError(f"its samples are of type {samples.dtype}")
-    return Row(name, numbers, None, samples.astype(np.int16))
+    name = sets.names[row]
+    name = name.decode() if isinstance(name, bytes) else str(name)
+    numbers = tuple(np.flatnonzero(_unpacked(sets.targets[row], classes)).tolist())
+    if sets.waveforms is None:
+        return Row(name, numbers, np.asarray(sets.audio[row], np.uint8).tobytes(), None)
+    samples = sets.waveforms.samples(sets.audio[row])
+    return Row(name, numbers, None, samples, sets.waveforms.rate)
 
 
 def _unpacked(targets: np.ndarray, classes: int) -> np.ndarray:

@@ -3,8 +3,10 @@
     reader --one line of JSON: sys.path, the file, the request--> process
     reader <--HEADER, name, class numbers, bytes; ...-- process
 
-If the answer for a row does not come in time, the process is killed and the row has failed; another
-process continues with the next row.
+Samples are float32, and the last of their class numbers is their rate in Hz.
+
+An answer to each row is waited for some seconds; then the process is ended, the row has failed, and
+another process goes on behind it.
 """
 
 import json
@@ -18,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from audiotag.data.sources.archives import FoundRows, NoClipsError
 from audiotag.data.sources.audioset.hdf5_file import (
     DAMAGE,
+    ClipSets,
     Row,
     h5py_module,
     own_sets,
@@ -31,7 +35,7 @@ from audiotag.errors import DataError
 PATIENCE = 60.0  # s for an answer: the first reads of a file in a network folder are slow
 MAX_ENDS = 3  # processes of a file that may end this way; then the rest of the file fails
 HEADER = struct.Struct("<cqqq")  # kind; bytes of name, of numbers, and of data
-MP3, SAMPLES, FAILED, REFUSED, ROWS = b"m", b"s", b"f", b"r", b"n"
+MP3, SAMPLES, FAILED, REFUSED, NO_CLIPS, ROWS = b"m", b"s", b"f", b"r", b"o", b"n"
 LIMIT = 2**31  # bytes of a part of an answer
 PROGRAM = (
     "import json, sys; asked = json.loads(sys.stdin.readline()); sys.path[:] = asked.pop('path'); "
@@ -40,20 +44,27 @@ PROGRAM = (
 Answer = tuple[bytes, str, np.ndarray, bytes]  # kind, name or reason, numbers, data
 
 
-def rows_of(file: Path, wanted: Sequence[int], classes: int) -> np.ndarray | None:
-    """Numbers of the rows that have one of the wanted classes; of all rows if none is wanted. None
-    if the file cannot be read.
+def rows_of(
+    file: Path, wanted: Sequence[int], classes: int, rate: int | None = None
+) -> FoundRows | None:
+    """The rows that have one of the wanted classes, all if there are none; None if the file cannot
+    be read.
 
     Raises:
-        DataError: If h5py is not installed, or the file has another layout.
+        DataError: If h5py is not installed, or the file is refused.
+        NoClipsError: If the file has another layout.
     """
     h5py_module()
-    with _Reader(file, classes, wanted=list(wanted)) as reader:
+    with _Reader(file, classes, wanted=list(wanted), rate=rate) as reader:
         answer = reader.next()
-    return answer[2] if answer is not None and _is_good(answer) else None
+    if answer is not None and answer[0] == NO_CLIPS:
+        raise NoClipsError(answer[1])
+    return FoundRows(answer[2], answer[1]) if answer is not None and _is_good(answer) else None
 
 
-def read_rows(file: Path, rows: Sequence[int], classes: int) -> Iterator[Row | str]:
+def read_rows(
+    file: Path, rows: Sequence[int], classes: int, rate: int | None = None
+) -> Iterator[Row | str]:
     """The clips of some rows, in order; for each that cannot be read, the reason.
 
     Raises:
@@ -61,7 +72,7 @@ def read_rows(file: Path, rows: Sequence[int], classes: int) -> Iterator[Row | s
     """
     done = ends = 0
     while done < len(rows) and ends < MAX_ENDS:
-        with _Reader(file, classes, rows=list(rows[done:])) as reader:
+        with _Reader(file, classes, rows=list(rows[done:]), rate=rate) as reader:
             while done < len(rows) and (answer := reader.next()) is not None:
                 yield _row(answer) if _is_good(answer) else answer[1]
                 done += 1
@@ -78,17 +89,17 @@ def _is_good(answer: Answer) -> bool:
     Raises:
         DataError: If the file is refused.
     """
-    if answer[0] == REFUSED:
+    if answer[0] in (REFUSED, NO_CLIPS):
         raise DataError(answer[1])
     return answer[0] != FAILED
 
 
 def _row(answer: Answer) -> Row:
     kind, name, numbers, data = answer
-    classes = tuple(numbers.tolist())
+    values = tuple(numbers.tolist())
     if kind == MP3:
-        return Row(name, classes, data, None)
-    return Row(name, classes, None, np.frombuffer(data, np.int16))
+        return Row(name, values, data, None)
+    return Row(name, values[:-1], None, np.frombuffer(data, np.float32), values[-1])
 
 
 class _Reader:
@@ -133,35 +144,40 @@ class _Reader:
 
 
 def answer(
-    file: str, classes: int, rows: list[int] | None = None, wanted: list[int] | None = None
+    file: str,
+    classes: int,
+    rows: list[int] | None = None,
+    wanted: list[int] | None = None,
+    rate: int | None = None,
 ) -> None:
     """The main function of the process: answer a request on standard output."""
     path = Path(file)
     try:
-        if rows is None:
-            _write(ROWS, "", wanted_rows(path, wanted or [], classes))
-            return
         with h5py_module().File(path) as opened:
-            sets = own_sets(path, opened)
-            for row in rows:
+            sets = own_sets(path, opened, rate)
+            if rows is None:
+                _write(ROWS, sets.note, wanted_rows(sets, wanted or [], classes))
+            for row in rows or ():
                 _answer_row(sets, row, classes)
     except DataError as error:
         _write(REFUSED, str(error))
+    except NoClipsError as error:
+        _write(NO_CLIPS, str(error))
     except DAMAGE as error:
         for _ in rows or [0]:
             _write(FAILED, f"cannot be read ({error})")
 
 
-def _answer_row(sets: dict[str, Any], row: int, classes: int) -> None:
+def _answer_row(sets: ClipSets, row: int, classes: int) -> None:
     try:
         found = read_row(sets, row, classes)
     except DAMAGE as error:
         _write(FAILED, f"cannot be read ({error})")
         return
-    numbers = np.array(found.classes, np.int64)
     if found.samples is None:
-        _write(MP3, found.name, numbers, found.mp3 or b"")
+        _write(MP3, found.name, np.array(found.classes, np.int64), found.mp3 or b"")
     else:
+        numbers = np.array([*found.classes, found.rate], np.int64)
         _write(SAMPLES, found.name, numbers, found.samples.tobytes())
 
 

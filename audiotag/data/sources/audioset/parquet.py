@@ -1,7 +1,8 @@
 """AudioSet in parquet files, in the layout of the Hub data set agkphysics/AudioSet.
 
-`bal_train/NN.parquet`, `unbal_train/NN.parquet`, `eval/NN.parquet`; columns video_id, audio (bytes
-and path) and labels (mids). The files do not say when in its video a clip begins.
+`bal_train/NN.parquet`, `unbal_train/NN.parquet`, `eval/NN.parquet`, or any other folders; columns
+video_id, audio (bytes and path) and labels (mids). The files do not say when in its video a clip
+begins.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -15,9 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from audiotag.data.recordings import BytesAudio, Failure, Recording, printable
-from audiotag.data.sources.audioset.archives import Archive
+from audiotag.data.sources.archives import Archive, FoundRows, NoClipsError
 
-FOLDERS = {"bal_train": "balanced", "unbal_train": "unbalanced", "eval": "eval"}  # to subsets
+SUFFIXES = (".parquet",)
+COLUMNS = ("video_id", "audio", "labels")
 BATCH = 16  # rows in memory at once; their audio takes up to some 20 MB
 # Errors that pyarrow raises if a file is damaged, or has columns of other types.
 DAMAGE = (OSError, pa.ArrowException, ValueError, LookupError, TypeError, MemoryError)
@@ -25,20 +27,42 @@ DAMAGE = (OSError, pa.ArrowException, ValueError, LookupError, TypeError, Memory
 
 @dataclass(frozen=True)
 class ParquetLayout:
-    """As `archives.ArchiveLayout`."""
+    """As `archives.ArchiveLayout`, of clips that have one of the wanted mids.
+
+    Attributes:
+        names: Label name of each mid, in order.
+        wanted: Mids; all if empty.
+    """
 
     names: Mapping[str, str]
     wanted: Collection[str]
 
-    def rows(self, path: Path) -> np.ndarray | None:
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """As `ArchiveLayout.labels`."""
+        return tuple(self.names.values())
+
+    @property
+    def chosen(self) -> list[str]:
+        """As `ArchiveLayout.chosen`."""
+        return sorted(self.wanted)
+
+    def rows(self, path: Path) -> FoundRows | None:
         """As `ArchiveLayout.rows`."""
         try:
             with pq.ParquetFile(path) as parquet:
+                missing = [name for name in COLUMNS if name not in parquet.schema_arrow.names]
+                if missing:
+                    raise NoClipsError(
+                        f"has no column {' and no column '.join(missing)}, as AudioSet's files do; "
+                        "other data sets of the Hub are for prepare hub"
+                    )
                 if not self.wanted:
-                    return np.arange(parquet.metadata.num_rows)
+                    return FoundRows(np.arange(parquet.metadata.num_rows))
                 labels = parquet.read(columns=["labels"])["labels"].combine_chunks()
             has_one = pc.is_in(pc.list_flatten(labels), pa.array(sorted(self.wanted)))
-            return np.unique(pc.list_parent_indices(labels).to_numpy()[has_one.to_numpy(False)])
+            rows = np.unique(pc.list_parent_indices(labels).to_numpy()[has_one.to_numpy(False)])
+            return FoundRows(rows)
         except DAMAGE:
             return None
 
@@ -62,7 +86,7 @@ class ParquetLayout:
         """The clips of some rows of a row group, whose first row is number `start`."""
         done = 0
         try:
-            for batch in parquet.iter_batches(BATCH, [group], ["video_id", "audio", "labels"]):
+            for batch in parquet.iter_batches(BATCH, [group], list(COLUMNS)):
                 inside = rows[(rows >= start) & (rows < start + len(batch))]
                 for row in batch.take(pa.array(inside - start)).to_pylist():
                     yield self._recording(archive, row)
@@ -90,12 +114,3 @@ class ParquetLayout:
 def _failures(archive: Archive, rows: np.ndarray, error: Exception) -> Iterator[Failure]:
     for row in rows.tolist():
         yield Failure(f"{archive.name}, row {row}", f"cannot be read ({error})")
-
-
-def find_parquet(folder: Path) -> dict[str, str]:
-    """Subset of each parquet file below a folder, by its path below the folder, in order."""
-    return {
-        path.relative_to(folder).as_posix(): FOLDERS[path.parent.name]
-        for path in sorted(folder.rglob("*.parquet"))
-        if path.parent.name in FOLDERS
-    }

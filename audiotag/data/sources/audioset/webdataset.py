@@ -1,12 +1,12 @@
 """AudioSet in WebDataset tars, such as those of the Hub data set confit/audioset-16khz-wds.
 
 A clip is `<key>.wav` (or flac, mp3, ogg, ...) and, beside it, `<key>.json`, `.cls` or `.txt`, which
-names its classes: by mids, names, or numbers in the order of the 527.
+names its classes: by mids, names, or numbers in the order of the 527. Where none of them does, the
+segment lists do, by the YouTube id in the key; they say the split too.
 """
 
 import json
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,20 +15,20 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from audiotag.audio.extensions import AUDIO_EXTENSIONS
-from audiotag.data.prepare.parts import PARTS_FOLDER
 from audiotag.data.recordings import BytesAudio, Failure, Recording, printable
-from audiotag.data.shards import DATASET_FILE, SHARDS_FOLDER
-from audiotag.data.sources.audioset.archives import Archive
-from audiotag.data.sources.audioset.segments import YOUTUBE_ID, youtube_ids
+from audiotag.data.sources.archives import Archive, FoundRows
+from audiotag.data.sources.audioset.listed_labels import ListedLabels
+from audiotag.data.sources.audioset.named_files import NamedFile, fitting, youtube_ids
+from audiotag.data.sources.audioset.segments import YOUTUBE_ID, AudioSetSegment
+from audiotag.data.sources.audioset.subsets import SPLITS
 from audiotag.data.sources.audioset.tar_groups import Group, Member, read_groups
 
+SUFFIXES = (".tar",)
 LABEL_FIELDS = ("labels", "label", "mids", "mid", "label_ids", "label_id", "classes", "class")
 ID_FIELDS = ("id", "video_id", "youtube_id", "ytid", "YTID")
 ABOUT = ("json", "cls", "txt")  # suffixes of the file that names the classes; the first counts
 SEPARATORS = ("\n", ";", ",")  # of classes in a text; names have commas too, so they come last
 MEMBER_BYTES = 2**28  # of a clip, at most
-EVAL, UNBALANCED = {"eval", "evaluation", "test"}, {"unbal", "unbalanced", "2m", "500k"}
-WORDS = re.compile(r"[a-z0-9]+")
 
 
 class _Unusable(Exception):
@@ -40,13 +40,37 @@ class _Unusable(Exception):
 
 
 @dataclass(frozen=True)
+class _About:
+    """What is known about a clip: its classes, and perhaps its YouTube id and its split."""
+
+    mids: list[str]
+    id: str | None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
 class WebDatasetLayout:
-    """As `archives.ArchiveLayout`; rows are numbered by their first byte in the file."""
+    """As `archives.ArchiveLayout`; rows are numbered by their first byte in the file.
+
+    Attributes:
+        listed: Gives the labels in the segment lists, or None if there are no lists.
+    """
 
     names: Mapping[str, str]
     wanted: Collection[str]
+    listed: Callable[[], ListedLabels | None]
 
-    def rows(self, path: Path) -> np.ndarray | None:
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """As `ArchiveLayout.labels`."""
+        return tuple(self.names.values())
+
+    @property
+    def chosen(self) -> list[str]:
+        """As `ArchiveLayout.chosen`."""
+        return sorted(self.wanted)
+
+    def rows(self, path: Path) -> FoundRows | None:
         """As `ArchiveLayout.rows`."""
         try:
             with path.open("rb") as file:
@@ -56,7 +80,7 @@ class WebDatasetLayout:
             return None
         if not any(key is not None for _, key in found):
             return None
-        return np.array([offset for offset, _ in found], dtype=np.int64)
+        return FoundRows(np.array([offset for offset, _ in found], dtype=np.int64))
 
     def read(self, archive: Archive, rows: np.ndarray) -> Iterator[Recording | Failure]:
         """As `ArchiveLayout.read`."""
@@ -76,7 +100,7 @@ class WebDatasetLayout:
         if group.key is not None and not (_audio(group) or _about(group)):
             return False  # not a file of a clip
         try:
-            found = self._mids(_parsed(file, group)) if self.wanted else ()
+            found = self._about(file, group).mids if self.wanted else ()
         except _Unusable:
             return True
         return not self.wanted or not set(self.wanted).isdisjoint(found)
@@ -89,15 +113,44 @@ class WebDatasetLayout:
         audio = _audio(group)
         if audio is None:
             raise _Unusable("has no audio file beside it", "missing")
-        about = _parsed(file, group)
-        labels = tuple(self.names[mid] for mid in self._mids(about))
+        about = self._about(file, group)
         return Recording(
             f"{archive.name}/{group.key}",
             BytesAudio(_read(file, audio)),
-            labels,
-            archive.split,
-            key=_clip_key(archive, group.key, about),
+            tuple(self.names[mid] for mid in about.mids),
+            about.split or archive.split,
+            key=about.id or _clip_key(archive, group.key),
         )
+
+    def _about(self, file: BinaryIO, group: Group) -> _About:
+        """What the file beside a clip says or, if it names no classes, the segment lists."""
+        try:
+            found = _parsed(file, group)
+            return _About(self._mids(found), _id(found))
+        except _Unusable as error:
+            if error.kind != "class":
+                raise
+            listed = self._listed(group)
+            if listed is None:
+                raise
+            return listed
+
+    def _listed(self, group: Group) -> _About | None:
+        """What the segment lists say of the id in a clip's key."""
+        lists = self.listed()
+        for name, rest in youtube_ids(f"{(group.key or '').rpartition('/')[2]}."):
+            found = None if lists is None else lists.find(name)
+            if found is not None:
+                return self._of_segment(*found, rest)
+        return None
+
+    def _of_segment(self, subset: str, segment: AudioSetSegment, rest: str) -> _About:
+        if fitting([NamedFile("", rest)], segment) is None:
+            raise _Unusable("the time in its name is not listed for its id", "other time")
+        unknown = [mid for mid in segment.mids if mid not in self.names]
+        if unknown:
+            raise _Unusable(f"{' and '.join(unknown)} is not of the 527 classes", "class")
+        return _About(list(segment.mids), segment.id, SPLITS[subset])
 
     def _mids(self, about: Any) -> list[str]:
         """The classes that a clip's json, or text, names."""
@@ -126,31 +179,6 @@ class WebDatasetLayout:
         return known | {name: mid for mid, name in self.names.items()} | {x: x for x in self.names}
 
 
-def find_tars(folder: Path) -> dict[str, str]:
-    """Subset of each tar file below a folder, by its path below the folder, in order.
-
-    A path, this folder's name included, with a word such as "test" belongs to "eval"; with "2m",
-    "500k", "unbalanced" or "unbal" to "unbalanced", else to "balanced".
-    """
-    tars = (path for path in sorted(folder.rglob("*.tar")) if not _is_prepared(path, folder))
-    paths = (path.relative_to(folder).as_posix() for path in tars)
-    return {path: _subset(f"{folder.absolute().name}/{path}") for path in paths}
-
-
-def _is_prepared(path: Path, folder: Path) -> bool:
-    """Whether a tar is a shard of a data set that was, or is being, prepared inside the folder."""
-    out = path.parent.parent
-    marks = (out / DATASET_FILE, out / PARTS_FOLDER)
-    return path.parent.name == SHARDS_FOLDER and out != folder and any(x.exists() for x in marks)
-
-
-def _subset(path: str) -> str:
-    words = set(WORDS.findall(path.lower()))
-    if words & EVAL:
-        return "eval"
-    return "unbalanced" if words & UNBALANCED else "balanced"
-
-
 def _audio(group: Group) -> Member | None:
     found = (member for x, member in group.members.items() if f".{x}" in AUDIO_EXTENSIONS)
     return next(found, None)
@@ -165,7 +193,11 @@ def _parsed(file: BinaryIO, group: Group) -> Any:
     """The value of a clip's json, or the text of its other file."""
     suffix = _about(group)
     if suffix is None:
-        raise _Unusable(f"has no {' or '.join(ABOUT)} beside it that names its classes", "class")
+        raise _Unusable(
+            f"has no {' or '.join(ABOUT)} beside it that names its classes, and is in no segment "
+            "list; say where those are with --metadata",
+            "class",
+        )
     try:
         text = _read(file, group.members[suffix]).decode()
         return json.loads(text) if suffix == "json" else text
@@ -183,13 +215,18 @@ def _read(file: BinaryIO, member: Member) -> bytes:
     return data
 
 
-def _clip_key(archive: Archive, key: str, about: Any) -> str:
-    """The YouTube id in the json or in the key; else the archive's name and the key."""
+def _id(about: Any) -> str | None:
+    """The YouTube id in a clip's json."""
     for field in ID_FIELDS if isinstance(about, dict) else ():
         if YOUTUBE_ID.fullmatch(str(about.get(field))):
             return str(about[field])
+    return None
+
+
+def _clip_key(archive: Archive, key: str) -> str:
+    """The YouTube id in the key; else the archive's name and the key."""
     name = key.rpartition("/")[2]
     if not name.isdecimal():  # a running number, not an id
-        for found in youtube_ids(f"{name}."):
+        for found, _ in youtube_ids(f"{name}."):
             return found
     return f"{archive.name.removesuffix('.tar')}/{key}"

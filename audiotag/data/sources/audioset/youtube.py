@@ -22,7 +22,8 @@ from typing import Any
 from audiotag.data.progress import PreparationState
 from audiotag.data.recordings import Failure
 from audiotag.data.shards import FAILURES_FILE, REMEDY
-from audiotag.data.sources.audioset.segments import ID_LENGTH, AudioSetSegment, files_by_id
+from audiotag.data.sources.audioset.named_files import files_by_id, fitting
+from audiotag.data.sources.audioset.segments import ID_LENGTH, AudioSetSegment
 from audiotag.errors import DataError
 from audiotag.runtime.files import appended, make_folder
 from audiotag.runtime.ordered_threads import work_ahead
@@ -86,9 +87,12 @@ def download(
     yt_dlp = _yt_dlp()
     make_folder(folder, REMEDY)
     gone = set() if again else read_gone(folder).keys()
-    settled = files_by_id(folder).keys() | gone
-    wanted = list(segments)
-    missing = [segment for segment in wanted if segment.id not in settled]
+    files, wanted = files_by_id(folder), list(segments)
+    missing = [
+        segment
+        for segment in wanted
+        if segment.id not in gone and fitting(files.get(segment.id, ()), segment) is None
+    ]
     _remove_partial(folder, {segment.id for segment in missing})
     fetcher = _Fetcher(yt_dlp, folder, _text(cookies), _Pace(pause), threading.Event(), page, wait)
     refused: list[str] = []

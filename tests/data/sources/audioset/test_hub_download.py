@@ -91,9 +91,8 @@ def test_hub_that_is_not_there_is_named(hub, tmp_path):
 
 
 def test_a_disk_that_fills_up_while_xet_downloads_is_named(monkeypatch):
-    files = SimpleNamespace(
-        sha="0" * 40, siblings=[SimpleNamespace(rfilename="data/eval/00.parquet")]
-    )
+    file = SimpleNamespace(rfilename="data/eval/00.parquet", blob_id=None, lfs=None)
+    files = SimpleNamespace(sha="0" * 40, siblings=[file])
     monkeypatch.setattr(HfApi, "dataset_info", lambda *_, **__: files)
 
     def fail(*_, **__):

@@ -1,5 +1,6 @@
 """AudioSet's segment lists as Google ships them, and files named by YouTube id."""
 
+import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -9,7 +10,7 @@ from audiotag.data.dataset import read_labels
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.audioset.open import open_audioset
 from audiotag.data.sources.audioset.segments import AudioSetSegment, read_segments
-from audiotag.errors import DataError
+from audiotag.errors import AudioError, DataError
 from audiotag.label_set import Labels
 from tests.support.made_recordings import failures_of, noise, rows_of
 
@@ -102,3 +103,109 @@ def test_command(folder, tmp_path):
     result = CliRunner().invoke(cli, [*map(str, words), "--metadata", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert "1 clips" in result.output and "1 missing" in result.output
+
+
+IDS = ("abcdefghijk", "Ybcdefghijk")
+
+
+def tone(seconds, first=0.0):
+    """A signal of which each second has a level of its own."""
+    times = first + np.arange(round(seconds * RATE)) / RATE
+    return (np.floor(times + 1e-9) / 200 * np.sign(np.sin(2 * np.pi * 500 * times))).astype("f4")
+
+
+def level(recording):
+    """The seconds of the video that a recording holds, from its levels."""
+    samples = np.abs(np.round(recording.audio.read(RATE) * 200))
+    return [int(np.median(samples[i : i + RATE])) for i in range(0, len(samples) - RATE // 2, RATE)]
+
+
+def listed(tmp_path, *names, seconds=10, start=30, first=None, encoding="utf-8"):
+    """The recordings and failures of files, where the list has 10 s of each id."""
+    for name in names:
+        begin = start if first is None else first
+        soundfile.write(tmp_path / name, tone(seconds, begin), RATE, subtype="FLOAT")
+    lines = "".join(f'{x}, {start:.3f}, {start + 10:.3f}, "/m/04rlf"\r\n' for x in IDS[:1])
+    text = HEADER.replace("\n", "\r\n") + lines
+    (tmp_path / "eval_segments.csv").write_bytes(text.encode(encoding))
+    source = open_audioset(tmp_path)
+    return list(source.recordings(0, len(source)))
+
+
+SEGMENT = list(range(30, 40))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("{}", "Y{}", "{}_30.000", "{}_30", "{}_30.000_40.000", "{}_30_40", "{}_30000_40000"),
+        *("{}_30000", "{}-30.0-40.0", "Y{}_30.0", "{}_000030", "{} 30s-40s", "{}_[30-40]"),
+        "{}_30.000",
+    ],
+)
+def test_a_file_of_the_listed_seconds_is_taken_however_it_is_named(tmp_path, name):
+    (clip,) = listed(tmp_path, f"{name.format(IDS[0])}.wav")
+    assert (clip.key, clip.start, level(clip)) == (IDS[0], 30, SEGMENT)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "seconds"),
+    [
+        ("{}.wav", 0, 60),  # the whole video
+        ("Y{}.wav", 0, 40),
+        ("{}_0_60.wav", 0, 60),
+        ("{}_20.000_50.000.wav", 20, 30),
+        ("{}_20000_50000.wav", 20, 30),
+        ("{}_30.wav", 30, 25),  # begins right, and goes on
+        ("{}.wav", 30, 10.4),  # padded
+    ],
+)
+def test_the_segment_is_cut_out_of_a_longer_file(tmp_path, name, first, seconds):
+    (clip,) = listed(tmp_path, name.format(IDS[0]), seconds=seconds, first=first)
+    assert level(clip) == SEGMENT
+
+
+def test_a_file_that_is_neither_the_segment_nor_the_video_is_named(tmp_path):
+    (clip,) = listed(tmp_path, f"{IDS[0]}.wav", seconds=20, first=0)
+    with pytest.raises(AudioError, match="longer than the 10 s of its segment, and too short"):
+        clip.audio.read(RATE)
+
+
+def test_of_two_cuts_the_listed_one_is_taken_and_others_are_counted(tmp_path):
+    names = (f"{IDS[0]}_120.wav", f"{IDS[0]}_30000.wav", f"{IDS[0]}_30.5_40.5.wav")
+    clip, *failures = listed(tmp_path, *names)
+    assert clip.name == names[1]
+    assert [(x.source, x.kind) for x in failures] == [
+        (names[0], "other time"),
+        (names[2], "other time"),
+    ]
+
+
+def test_a_cut_of_another_time_alone_is_not_taken(tmp_path):
+    missing, other = listed(tmp_path, f"{IDS[0]}_50.000_60.000.wav")
+    assert (missing.kind, other.kind) == ("missing", "other time")
+    assert "of other times" in missing.reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_lists_are_read_as_editors_save_them(tmp_path, encoding):
+    (clip,) = listed(tmp_path, f"{IDS[0]}.wav", encoding=encoding)
+    assert clip.labels == ("Music",)
+
+
+def test_a_list_with_a_header_is_read(tmp_path):
+    path = tmp_path / "eval_segments.csv"
+    path.write_text('YTID,start_seconds,end_seconds,positive_labels\nabcdefghijk,1,11,"/m/04rlf"\n')
+    assert list(read_segments(path)) == [AudioSetSegment("abcdefghijk", 1, 11, ("/m/04rlf",))]
+
+
+def test_cuts_are_made_and_counted_by_the_command(tmp_path):
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    listed(folder, f"{IDS[0]}.wav", seconds=60, first=0)
+    soundfile.write(folder / f"{IDS[0]}_50.wav", tone(10, 50), RATE)
+    words = map(str, ("prepare", "audioset", folder, tmp_path / "data", "--sample-rate", RATE))
+    result = CliRunner().invoke(cli, list(words))
+    assert result.exit_code == 0 and "1 other time" in result.output, result.output
+    (row,) = rows_of(tmp_path / "data")
+    assert (row["start"], row["end"], row["source"]) == (30, 40, f"{IDS[0]}.wav")
