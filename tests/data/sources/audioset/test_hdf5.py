@@ -240,7 +240,7 @@ def test_indexes_are_passed_over_and_alone_named(tmp_path):
             file[name] = value
     source = open_audioset(folder)
     assert len(source) == COUNT and "indexes/eval.h5 is an index of clips" in source.notes[-1]
-    with pytest.raises(DataError, match="indexes/eval.h5 is an index of clips, whose waveforms"):
+    with pytest.raises(DataError, match="indexes/eval.h5 is an index of clips whose waveforms"):
         open_audioset(folder / "indexes")
 
 
