@@ -122,10 +122,14 @@ class CollectionLayout:
 
 
 def find_layout(folder: Path, layouts: Sequence[CollectionLayout]) -> CollectionLayout:
-    """The first layout whose table and audio folder exist; the first of all if none does."""
-    for layout in layouts:
-        if (folder / layout.table).is_file() and (folder / layout.audio).is_dir():
-            return layout
+    """The first layout whose table and audio folder are there, in the folder or in one of its
+    sub-folders; the very first if none is."""
+    folders = (path for path in sorted(folder.iterdir()) if path.is_dir())
+    for place in ("", *(path.name for path in folders)):
+        for layout in layouts:
+            table, audio = place / layout.table, Path(place, layout.audio).as_posix()
+            if (folder / table).is_file() and (folder / audio).is_dir():
+                return CollectionLayout(table, audio)
     return layouts[0]
 
 

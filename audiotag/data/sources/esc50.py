@@ -18,7 +18,6 @@ from audiotag.data.sources.collections import (
 HOME = "https://github.com/karolpiczak/ESC-50"
 LAYOUTS = (
     CollectionLayout(Path("meta/esc50.csv"), "audio"),  # as in its archive
-    CollectionLayout(Path("ESC-50-master/meta/esc50.csv"), "ESC-50-master/audio"),
     CollectionLayout(Path("esc50.csv"), "audio/audio"),  # as on Kaggle
     CollectionLayout(Path("esc50.csv"), "audio"),
 )

@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audiotag.data.recordings import FileAudio, Recording
-from audiotag.data.sources.collections import ListedSource, read_table
+from audiotag.data.sources.collections import (
+    CollectionLayout,
+    ListedSource,
+    find_layout,
+    read_table,
+)
 from audiotag.data.sources.splits import TRAIN, VALID, split_named
 from audiotag.errors import DataError
 
@@ -19,11 +24,14 @@ SPLITS = (TRAIN, VALID)  # of the development part
 
 
 def open_fsd50k(folder: Path) -> ListedSource:
-    """FSD50K in the layout of its archives, with its splits: "train", "valid" and "eval".
+    """FSD50K as its archives have it, in the folder or in one of its sub-folders, with its splits:
+    "train", "valid" and "eval".
 
     Raises:
         DataError: If a table is not there or cannot be used.
     """
+    layout = find_layout(folder, (CollectionLayout(DEV_TABLE, DEV_AUDIO),))
+    folder = (folder / layout.table).parents[1]
     return ListedSource(folder, _recordings(folder), _labels(folder / VOCABULARY))
 
 

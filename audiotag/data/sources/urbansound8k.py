@@ -15,7 +15,6 @@ from audiotag.data.sources.collections import (
 HOME = "https://zenodo.org/records/1203745"
 LAYOUTS = (
     CollectionLayout(Path("metadata/UrbanSound8K.csv"), "audio"),  # as in its archive
-    CollectionLayout(Path("UrbanSound8K/metadata/UrbanSound8K.csv"), "UrbanSound8K/audio"),
     CollectionLayout(Path("UrbanSound8K.csv"), "."),  # as on Kaggle
 )
 COLUMNS = ("slice_file_name", "fsID", "fold", "class")

@@ -32,6 +32,7 @@ def about(out):
     [
         ("meta/esc50.csv", "audio"),
         ("ESC-50-master/meta/esc50.csv", "ESC-50-master/audio"),
+        ("esc50/meta/esc50.csv", "esc50/audio"),  # in soundata's home
         ("esc50.csv", "audio/audio"),
     ],
 )
