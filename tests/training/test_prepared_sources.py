@@ -23,6 +23,8 @@ n_mels = 64
 hop_length = 640
 [data]
 crop_seconds = [1.0]
+[optim]
+warmup_epochs = 0.0
 [train]
 epochs = 1
 save_every = 1
@@ -138,4 +140,4 @@ def test_prepared_trained_and_evaluated(tmp_path, write):
     words = ("--data", data, "--out", out, "--set", f"data.valid_split={split}")
     run("train", tmp_path / "recipe.toml", *words, "--device", "cpu")
     found = json.loads(run("evaluate", out, data, "--split", split, "--json", "--device", "cpu"))
-    assert found["clips"] == clips and 0 <= found["mAP"]["value"] <= 1
+    assert found["clips"] == clips and 0 <= found["figures"]["mAP"]["value"] <= 1

@@ -54,7 +54,7 @@ def youtube(
     """
     from audiotag.cli.progress.interrupted import interruptible
     from audiotag.cli.progress.prepare import PrepareProgress
-    from audiotag.data.sources.audioset.open import segments_of_share
+    from audiotag.data.sources.audioset.lists import segments_of_share
     from audiotag.data.sources.audioset.youtube import download
 
     share = chosen_share(num_shards, shard_index)

@@ -1,9 +1,6 @@
 """AudioSet in any of its usual forms: parquet, HDF5, tars, or audio files and segment lists."""
 
-import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from audiotag.data.recordings import Failure, Recording, Source, printable
@@ -15,17 +12,21 @@ from audiotag.data.sources.archives import (
 )
 from audiotag.data.sources.audioset import hdf5, parquet, webdataset
 from audiotag.data.sources.audioset.hdf5 import Hdf5Layout
-from audiotag.data.sources.audioset.listed_labels import ListedLabels
+from audiotag.data.sources.audioset.lists import (
+    has_lists,
+    labels_in_lists,
+    listed_segments,
+    mids_of,
+)
 from audiotag.data.sources.audioset.named_files import NamedFile, audio_of, files_by_id, fitting
 from audiotag.data.sources.audioset.parquet import ParquetLayout
-from audiotag.data.sources.audioset.segments import FILES, HOME, AudioSetSegment, read_segments
+from audiotag.data.sources.audioset.segments import AudioSetSegment
 from audiotag.data.sources.audioset.subsets import SPLITS, splits_of
 from audiotag.data.sources.audioset.webdataset import WebDatasetLayout
 from audiotag.data.sources.audioset.youtube import GONE, read_gone
 from audiotag.data.sources.collections import ListedSource
 from audiotag.errors import DataError
 from audiotag.label_set import Labels
-from audiotag.runtime.shares import Share
 
 MISSING = "no file is named by this id"
 OTHER_TIMES = "the files that are named by this id are of other times"
@@ -60,28 +61,22 @@ def open_audioset(
             file is of another kind.
     """
     labels = Labels.audioset()
-    wanted = _mids_of(classes, labels)
+    wanted = mids_of(classes, labels)
     names = {str(label.mid): label.name for label in labels}
     alone = source.is_file()
     folder = source.parent if alone else source
     layouts: tuple[tuple[Collection[str], ArchiveLayout], ...] = (
         (parquet.SUFFIXES, ParquetLayout(names, wanted)),
         (hdf5.SUFFIXES, Hdf5Layout(names, wanted, rate)),
-        (webdataset.SUFFIXES, WebDatasetLayout(names, wanted, _lists(folder, subsets, metadata))),
+        (
+            webdataset.SUFFIXES,
+            WebDatasetLayout(names, wanted, labels_in_lists(folder, subsets, metadata)),
+        ),
     )
-    reasons = []
-    for suffixes, layout in layouts:  # the first one that a folder has files of is used
-        found = [x for x in files_below(folder, suffixes) if not alone or x == source.name]
-        splits = splits_of(folder, found, subsets)
-        if found and not splits:
-            raise DataError(f"{source} has no files of {' or '.join(subsets)}")
-        try:
-            if splits:
-                return ArchiveSource(folder, splits, layout)
-        except NoClipsError as error:
-            reasons.append(str(error))
-    if reasons and (alone or not _lists_in(_list_places(folder, metadata))):
-        raise DataError(reasons[0])
+    file = source.name if alone else None
+    found = _archives(folder, file, subsets, layouts, alone or not has_lists(folder, metadata))
+    if found is not None:
+        return found
     if alone:
         raise DataError(
             f"{source} is not one of AudioSet's parquet, HDF5 or tar files; give a folder of audio "
@@ -92,85 +87,36 @@ def open_audioset(
     return ListedSource(folder, _clips(listed, names, files, gone, folder), labels.names)
 
 
-def _lists(
-    folder: Path, subsets: Sequence[str], metadata: Path | None
-) -> Callable[[], ListedLabels | None]:
-    """What gives the labels in the segment lists, read when it is called first; None if there are
-    no lists."""
-
-    @cache
-    def read() -> ListedLabels | None:
-        if metadata is None and not _lists_in(_list_places(folder, None)):
-            return None
-        return ListedLabels(listed_segments(folder, subsets, (), metadata))
-
-    return read
-
-
-def listed_segments(
+def _archives(
     folder: Path,
-    subsets: Sequence[str] = (),
-    classes: Sequence[str] = (),
-    metadata: Path | None = None,
-) -> Iterator[tuple[str, AudioSetSegment]]:
-    """Subset and segment of each clip in the lists; arguments and errors as `open_audioset`."""
-    wanted = _mids_of(classes, Labels.audioset())
-    for subset, path in _find_lists(folder, subsets, metadata).items():
-        for segment in read_segments(path):
-            if not wanted or wanted.intersection(segment.mids):
-                yield subset, segment
-
-
-def segments_of_share(
-    folder: Path,
+    file: str | None,
     subsets: Sequence[str],
-    classes: Sequence[str],
-    metadata: Path | None,
-    share: Share,
-    limit: int | None = None,
-) -> list[AudioSetSegment]:
-    """The segments of one share of `listed_segments`, or of the first `limit` of them."""
-    lists = (folder, subsets, classes, metadata)
-    size = sum(1 for _ in listed_segments(*lists))
-    first, last = share.span(size if limit is None else min(limit, size))
-    return [segment for _, segment in islice(listed_segments(*lists), first, last)]
+    layouts: Iterable[tuple[Collection[str], ArchiveLayout]],
+    needed: bool,
+) -> ArchiveSource | None:
+    """The clips of the first layout that a folder, or one file of it, has; None if it has none.
 
-
-def _find_lists(folder: Path, subsets: Sequence[str], metadata: Path | None) -> dict[str, Path]:
-    places = _list_places(folder, metadata)
-    found = _lists_in(places)
-    missing = [FILES[subset] for subset in subsets if subset not in found]
-    if missing or not found:
-        raise DataError(
-            f"there is no {' or '.join(missing or FILES.values())} in "
-            f"{' or '.join(map(str, places))}; download it from {HOME} and say where it is with "
-            "--metadata"
-        )
-    return {subset: path for subset, path in found.items() if not subsets or subset in subsets}
-
-
-def _list_places(folder: Path, metadata: Path | None) -> tuple[Path, ...]:
-    return (folder, folder.parent) if metadata is None else (metadata,)
-
-
-def _lists_in(places: Sequence[Path]) -> dict[str, Path]:
-    """The segment list of each subset, from the first of these folders that has it."""
-    return {
-        subset: place / name
-        for subset, name in FILES.items()
-        for place in reversed(places)
-        if (place / name).is_file()
-    }
-
-
-def _mids_of(classes: Sequence[str], labels: Labels) -> set[str]:
-    known = {key: label.mid for label in labels for key in (label.name, label.mid)}
-    for name in classes:
-        if name not in known:
-            near = difflib.get_close_matches(name, [x for x in known if x], 3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise DataError(f"AudioSet has no class {name!r}{hint}")
-    return {str(known[name]) for name in classes}
+    Args:
+        folder: Searched recursively.
+        file: The only one to take; all if None.
+        subsets: As of `open_audioset`.
+        layouts: Suffixes of the files, and how clips lie in them.
+        needed: Whether there is nothing else to take where no file has clips.
+    """
+    reasons = []
+    for suffixes, layout in layouts:
+        found = [x for x in files_below(folder, suffixes) if file in (None, x)]
+        splits = splits_of(folder, found, subsets)
+        if found and not splits:
+            raise DataError(f"{folder / (file or '')} has no files of {' or '.join(subsets)}")
+        try:
+            if splits:
+                return ArchiveSource(folder, splits, layout)
+        except NoClipsError as error:
+            reasons.append(str(error))
+    if reasons and needed:
+        raise DataError(reasons[0])
+    return None
 
 
 def _clips(

@@ -68,3 +68,14 @@ def test_bad_sound_and_unknown_classes_are_failures(tmp_path):
     out = prepare(open_audioset(tmp_path / "copy"), tmp_path / "data", RATE)
     assert len(rows_of(out)) == 1
     assert [x["kind"] for x in failures_of(out)] == ["class", "unreadable"]
+
+
+def test_files_lie_in_any_folder_and_other_tables_are_passed_over(folder, tmp_path):
+    for old, new in (("bal_train", "first/train"), ("eval", "second/testing")):
+        (tmp_path / "any" / new).mkdir(parents=True)
+        (folder / "data" / old / "00.parquet").rename(tmp_path / "any" / new / "00.parquet")
+    pq.write_table(pa.table({"video_id": ["x"]}), tmp_path / "any" / "metadata.parquet")
+    source = open_audioset(tmp_path / "any")
+    splits = [x.split for x in source.recordings(0, len(source))]
+    assert splits == ["train"] * 40 + ["eval"] * 5
+    assert source.notes[-1].startswith("metadata.parquet has no column audio and no column labels")

@@ -231,3 +231,22 @@ def test_command(folder, tmp_path):
     result = CliRunner().invoke(cli, [*map(str, words), "--sample-rate", str(RATE), "--verify"])
     assert result.exit_code == 0, result.output
     assert "4 clips, all as they were written" in result.output
+
+
+def test_labels_and_splits_come_from_the_lists_where_tars_have_none(tmp_path):
+    lists = {
+        "balanced_train": 'abcdefghij0, 30.000, 40.000, "/m/04rlf,/m/0bt9lr"\n',
+        "eval": '_bcdefghij1, 0.000, 10.000, "/m/09x0r"\n',
+    }
+    for name, text in lists.items():
+        (tmp_path / f"{name}_segments.csv").write_text(text)
+    keys = ("abcdefghij0", "Y_bcdefghij1_0", "abcdefghij0_50000", "zbcdefghij2")
+    members = [(f"{key}.flac", sound(i)) for i, key in enumerate(keys)]
+    write_tar(tmp_path / "copy" / "00000.tar", members)
+    source = open_audioset(tmp_path / "copy", metadata=tmp_path)
+    music, speech, *failures = source.recordings(0, len(source))
+    assert (music.key, music.split, music.labels) == (keys[0], "train", ("Music", "Dog"))
+    assert (speech.key, speech.split, speech.labels) == ("_bcdefghij1", "eval", ("Speech",))
+    assert [x.kind for x in failures] == ["other time", "class"]
+    assert "is in no segment list; say where those are with --metadata" in failures[1].reason
+    assert len(open_audioset(tmp_path / "copy", classes=["Dog"])) == 3  # and what cannot be used

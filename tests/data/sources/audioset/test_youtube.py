@@ -21,7 +21,8 @@ from audiotag.cli import cli
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.audioset import youtube
-from audiotag.data.sources.audioset.open import listed_segments, open_audioset
+from audiotag.data.sources.audioset.lists import listed_segments
+from audiotag.data.sources.audioset.open import open_audioset
 from audiotag.data.sources.audioset.segments import AudioSetSegment
 from audiotag.data.sources.audioset.youtube import download, read_gone
 from audiotag.errors import DataError
