@@ -16,15 +16,7 @@ from audiotag.audio.in_memory import Sound
 from audiotag.audio.sources import NO_SAMPLES
 from audiotag.audio.streams import IN_MEMORY, stream
 from audiotag.data.encoding import FLAC, encode
-from audiotag.data.recordings import (
-    DOUBTFUL,
-    Audio,
-    BytesAudio,
-    Failure,
-    FileAudio,
-    Recording,
-    printable,
-)
+from audiotag.data.recordings import Audio, Failure, FileAudio, Recording, SegmentAudio, printable
 from audiotag.data.shards import ClipInfo, EncodedClip
 from audiotag.errors import AudioError
 
@@ -158,11 +150,11 @@ def _cut_bytes(text: str, size: int) -> str:
 def _failure(recording: Recording, error: AudioError) -> Failure:
     """The failure of a recording that could not be decoded; its reason does not repeat the name."""
     audio = recording.audio
-    name = audio.path if isinstance(audio, FileAudio) else IN_MEMORY
+    name = audio.path if isinstance(audio, FileAudio | SegmentAudio) else "audio data"
     return Failure(recording.name, str(error).removeprefix(f"{name}: "), _kind(audio, str(error)))
 
 
 def _kind(audio: Audio, reason: str) -> str:
-    if isinstance(audio, FileAudio) and not os.path.exists(audio.path):
+    if isinstance(audio, FileAudio | SegmentAudio) and not os.path.exists(audio.path):
         return "missing"
     return "empty" if NO_SAMPLES in reason or EMPTY_FILE in reason else "unreadable"

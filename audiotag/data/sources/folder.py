@@ -46,7 +46,10 @@ class FolderSource:
         self._paths = [path.relative_to(folder).as_posix() for path in find_files([folder])]
         parents = [tuple(path.split("/")[:-1]) for path in self._paths if "/" in path]
         if not parents:
-            raise DataError(f"{folder}: no audio files in sub-folders; make one for each class")
+            raise DataError(
+                f"{folder}: no audio files in sub-folders; make one for each class, or list the "
+                "files in a table (prepare csv; of a metadata.csv, prepare hub)"
+            )
         self._levels = _levels(folder, set(parents))
         level = self._levels.split
         named = sorted({folders[level] for folders in parents}) if level is not None else []

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from audiotag.audio.find_files import find_files
 from audiotag.data.recordings import Failure, FileAudio, Recording, printable
 from audiotag.data.sources.collections import ListedSource, valid_first
 from audiotag.data.sources.datasets.columns import (
@@ -47,22 +48,27 @@ def open_audio_folder(
     Raises:
         DataError: If a table cannot be read, or lacks the file's name or the labels.
     """
-    rows = [(table, list(_rows(table))) for table in tables]
-    found = [
-        _recording(folder, table, columns, row)
-        for table, of_table in rows
-        for columns in (_columns(table, of_table, names, label),)
-        for row in of_table
-    ]
-    splits = {x.split for x in found if isinstance(x, Recording)}
-    if splits <= {TRAIN, None}:
+    found: list[Recording | Failure] = []
+    columns = Columns("", None)
+    for table in tables:
+        rows = list(_rows(table))
+        columns = _columns(table, rows, names, label)
+        found += [_recording(folder, table, columns, row) for row in rows]
+    if {x.split for x in found if isinstance(x, Recording)} <= {TRAIN, None}:
         found = [_divided(x) for x in found]
     source = ListedSource(folder, found, None)
-    source.notes = split_notes(
-        {_folder(x.name): x.split for x in found if isinstance(x, Recording) and x.split}
-    )
-    source.notes += (f"labels are in the column {label or _columns(*rows[0], names, label).label}",)
+    source.notes = _notes(folder, found, columns)
     return source
+
+
+def _notes(folder: Path, found: list[Recording | Failure], columns: Columns) -> tuple[str, ...]:
+    recordings = [x for x in found if isinstance(x, Recording)]
+    notes = split_notes({x.name.rpartition("/")[0] or ".": x.split for x in recordings if x.split})
+    notes += (f"labels are in the column {columns.label}",)
+    listed = {x.name for x in recordings}
+    paths = (path.relative_to(folder).as_posix() for path in find_files([folder]))
+    others = sum(path not in listed for path in paths)
+    return notes + (f"{others:,} audio files are in no table, and left out",) * bool(others)
 
 
 def _rows(table: Path) -> Iterator[dict[str, Any]]:
@@ -123,7 +129,3 @@ def _divided(found: Recording | Failure) -> Recording | Failure:
     if isinstance(found, Failure):
         return found
     return replace(found, split=None if found.fold is None else valid_first(found.fold))
-
-
-def _folder(name: str) -> str:
-    return name.rpartition("/")[0] or "."

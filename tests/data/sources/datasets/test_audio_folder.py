@@ -55,6 +55,10 @@ def test_a_column_of_splits_and_folds(folder):
     (folder / "metadata.csv").write_text("\n".join(rows))
     source = open_dataset(folder, label="species")
     assert [(x.split, x.fold) for x in source.recordings(0, 2)] == [("valid", 2), ("train", 1)]
+    assert source.notes[-2:] == (
+        "labels are in the column species",
+        "1 audio files are in no table, and left out",
+    )
 
 
 def test_files_outside_are_refused_and_tables_without_names_named(folder):
