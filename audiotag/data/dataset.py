@@ -15,13 +15,14 @@ import pyarrow.compute as pc
 from audiotag.data.encoding import DecodingError, decode
 from audiotag.data.index import read_index
 from audiotag.data.info import read_info, read_names
-from audiotag.data.shards import FAILURES_FILE
+from audiotag.data.shards import FAILURES_FILE, hash_sorted
 from audiotag.data.targets import Targets
 from audiotag.errors import DataError
 from audiotag.label_set import Labels, is_negative
 
-COLUMNS = ["key", "shard", "offset", "length", "duration", "split", "fold", "labels"]
-PIECE = re.compile(r"(\d{8})_\d{4}_(.*)")  # key of a piece: number and name of the recording
+COLUMNS = ["key", "shard", "offset", "length", "duration", "split", "fold", "labels", "sha256"]
+PIECE = re.compile(r"(\d{8})_\d{4}_(.*)")  # key of a piece of a recording: its number, its name
+SOUND_DIGITS = 16  # of a clip's sha256: enough to tell it from all others
 OPEN_SHARDS = 256  # files held open at once; systems allow a process 1024
 
 
@@ -79,6 +80,7 @@ class ClipDataset:
         self._label_names, self._label_numbers = _numbered(pc.list_flatten(labels))
         self._shards, self._shard = _numbered(index["shard"].combine_chunks())
         self._offsets, self.sizes = index["offset"].to_numpy(), index["length"].to_numpy()
+        self._sounds = pc.utf8_slice_codeunits(index["sha256"], 0, SOUND_DIGITS).combine_chunks()
         self._files: dict[int, io.FileIO] = {}
 
     def __len__(self) -> int:
@@ -120,6 +122,20 @@ class ClipDataset:
         is_label = columns >= 0
         shape = len(self), len(labels)
         return Targets(self._label_clips[is_label], columns[is_label], shape)
+
+    @property
+    def sounds(self) -> list[str]:
+        """A hash of what each clip sounds like, (N,): of its bytes as stored."""
+        return self._sounds.to_pylist()
+
+    @property
+    def hashes(self) -> list[str]:
+        """A hash of each clip, (N,): of its key, its sound and its labels."""
+        labels: list[list[str]] = [[] for _ in range(len(self))]
+        for clip, number in zip(self._label_clips, self._label_numbers, strict=True):
+            labels[clip].append(self._label_names[number])
+        clips = zip(self.keys.tolist(), self.sounds, labels, strict=True)
+        return [hash_sorted((key, sound, *sorted(names))) for key, sound, names in clips]
 
     def _bytes(self, index: int) -> bytes:
         file = self._open(int(self._shard[index]))

@@ -10,8 +10,8 @@ from audiotag.evaluation.calibration import (
     store_fitted_calibration,
 )
 from audiotag.evaluation.comparison import Comparison, compare
-from audiotag.evaluation.folds import is_cross_validation, score_folds
-from audiotag.evaluation.held_out import count_learnt, validation_part
+from audiotag.evaluation.folds import fold_runs, is_cross_validation, score_folds
+from audiotag.evaluation.held_out import count_learnt, read_crops, validation_part
 from audiotag.evaluation.measurement import RESAMPLES, measure
 from audiotag.evaluation.scoring import Scores, score
 from audiotag.evaluation.summary import summarise
@@ -158,7 +158,8 @@ def _score(plan: EvaluationPlan, model: str) -> Scores:
     """The scores of one model, or those of the runs of a cross-validation, joined."""
     if is_cross_validation(Path(model)):
         how = plan.device, plan.batch_size, plan.precision, plan.engine
-        return Scores.join(score_folds(Path(model), plan.data, *how))
+        joined = Scores.join(score_folds(Path(model), plan.data, *how))
+        return replace(joined, crops=read_crops(next(iter(fold_runs(Path(model)).values()))))
     folder = Path(model) if model.endswith(".onnx") else model_folder(model)
     split, fold, share = plan.split, plan.fold, None
     if split is None and fold is None:
@@ -170,7 +171,8 @@ def _score(plan: EvaluationPlan, model: str) -> Scores:
         tagger.config = replace(tagger.config, calibration=None)
     unlabelled = plan.scores is not None
     scores = score(tagger, plan.data, split, fold, plan.batch_size, unlabelled, share)
-    return replace(scores, learnt=count_learnt(folder, plan.data, scores.keys))
+    learnt = count_learnt(folder, plan.data, scores.keys)
+    return replace(scores, learnt=learnt, crops=read_crops(folder))
 
 
 def _calibrate(

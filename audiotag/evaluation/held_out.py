@@ -1,11 +1,13 @@
-"""The clips of a data set that a run was trained on, and those it was validated on."""
+"""Which clips of a data set a run was trained on, and how long; which it was validated on."""
 
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.shards import hash_keys
-from audiotag.errors import DataError
+from audiotag.errors import DataError, RecipeError
+from audiotag.models.folder import RECIPE_FILE
 from audiotag.models.provenance import Part, Share, read_trained_on
 
 
@@ -36,6 +38,25 @@ def count_learnt(folder: Path, data: Path, keys: Iterable[str]) -> int:
     trained_on = read_trained_on(folder)
     learnt = None if trained_on is None else find_clips(trained_on.train, data)
     return 0 if learnt is None else len(set(learnt.keys.tolist()).intersection(keys))
+
+
+def read_crops(folder: Path) -> tuple[float, float] | None:
+    """Seconds of the shortest and the longest crop that a run was trained on; None where its folder
+    does not say.
+
+    Raises:
+        RecipeError: If the folder's recipe is damaged.
+    """
+    path = folder / RECIPE_FILE
+    if not path.is_file():
+        return None
+    try:
+        crops = tomllib.loads(path.read_text(encoding="utf-8"))["data"]["crop_seconds"]
+        return float(min(crops)), float(max(crops))
+    except KeyError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise RecipeError(f"recipe {path} cannot be read ({error}); delete it") from error
 
 
 def find_clips(part: Part, data: Path) -> ClipDataset | None:

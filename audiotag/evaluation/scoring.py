@@ -1,21 +1,41 @@
 """Scoring: a model's scores for every clip of a prepared data set, by one process or several."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from audiotag.data.dataset import ClipDataset
+from audiotag.data.shards import hash_keys
 from audiotag.errors import DataError, ModelError
 from audiotag.evaluation.hearing import compute_clips, equal_lengths
 from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
-from audiotag.models.provenance import Share
+from audiotag.models.provenance import Share, part_name
 from audiotag.runtime.distributed import process_count, process_rank, sum_over_processes
 from audiotag.runtime.files import replaced
+from audiotag.runtime.hashes import sha256_of
 from audiotag.runtime.progress import progress_line
+from audiotag.runtime.version import __version__
+
+
+@dataclass(frozen=True)
+class ScoredClip:
+    """What is known of a clip besides its scores.
+
+    Attributes:
+        sound, hash: As `ClipDataset.sounds` and `ClipDataset.hashes`.
+        seconds: How much of it is heard at once, silence that follows it with it.
+    """
+
+    sound: str
+    hash: str
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +52,11 @@ class Scores:
         targets: Which labels each clip has, (N, classes) bool.
         values: Scores in [0, 1], (N, classes) float64.
         learnt: How many of the clips the model was trained on, as far as its folder says.
+        about: What is known of each clip besides.
+        weights_sha256: Of the file that the model's weights are from; None if they are from none.
+            Of several models, a hash of theirs.
+        crops: Seconds of the shortest and of the longest crop that the model was trained on, as
+            far as its folder says.
     """
 
     model: str
@@ -43,6 +68,9 @@ class Scores:
     targets: np.ndarray
     values: np.ndarray
     learnt: int = 0
+    about: tuple["ScoredClip", ...] = ()
+    weights_sha256: str | None = None
+    crops: tuple[float, float] | None = None
 
     @classmethod
     def join(cls, parts: Sequence["Scores"]) -> "Scores":
@@ -66,28 +94,54 @@ class Scores:
             targets=np.concatenate([part.targets for part in parts]),
             values=np.concatenate([part.values for part in parts]),
             learnt=sum(part.learnt for part in parts),
+            about=tuple(clip for part in parts for clip in part.about),
+            weights_sha256=_joined_hash([part.weights_sha256 for part in parts]),
         )
 
     def of(self, chosen: np.ndarray) -> "Scores":
-        """The scores of the clips that are chosen (N,) bool."""
-        keys = tuple(key for key, is_chosen in zip(self.keys, chosen, strict=True) if is_chosen)
-        return replace(self, keys=keys, targets=self.targets[chosen], values=self.values[chosen])
+        """The scores of some of the clips, (N,) bool."""
+        return replace(
+            self,
+            keys=tuple(compress(self.keys, chosen)),
+            about=tuple(compress(self.about, chosen)),
+            targets=self.targets[chosen],
+            values=self.values[chosen],
+        )
 
     @property
     def is_single(self) -> bool:
         """Whether every clip has exactly one label."""
         return bool((self.targets.sum(1) == 1).all())
 
+    @property
+    def data_hash(self) -> str:
+        """Hash of the clips' keys, sounds and labels."""
+        return hash_keys(clip.hash for clip in self.about)
+
     def save(self, path: Path) -> None:
-        """Write arrays `keys`, `labels`, `targets` and `scores` to an `.npz` file."""
+        """Write arrays `keys`, `labels`, `targets` and `scores` to an `.npz` file.
+
+        The array `sounds` has a hash of what each clip sounds like, and `data`, `split`, `fold`,
+        `model`, `weights_sha256` and `audiotag` say what the scores are of, as an evaluation does.
+        """
+        said: dict[str, Any] = {
+            "data": self.data_hash,
+            "split": self.split,
+            "fold": self.fold,
+            "model": self.model,
+            "weights_sha256": self.weights_sha256,
+            "audiotag": __version__,
+        }
         with replaced(path) as file:
-            np.savez_compressed(
-                file,
-                keys=np.array(self.keys),
-                labels=np.array(self.labels.names),
-                targets=self.targets,
-                scores=self.values,
-            )
+            arrays: dict[str, Any] = {
+                "keys": np.array(self.keys),
+                "labels": np.array(self.labels.names),
+                "targets": self.targets,
+                "scores": self.values,
+                "sounds": np.array([clip.sound for clip in self.about]),
+            }
+            arrays |= {name: np.array("" if x is None else x) for name, x in said.items()}
+            np.savez_compressed(file, **arrays)
 
 
 def score(
@@ -132,9 +186,33 @@ def score(
     values = _score_clips(tagger, dataset, batch_size)
     keys = tuple(str(key) for key in dataset.keys)
     name = Path(data).resolve().name
-    if share is not None:
-        split = f"{split}[{share[0]}%:{share[1]}%]"
-    return Scores(tagger.name, name, split, fold, tagger.labels, keys, targets, values)
+    return Scores(
+        model=tagger.name,
+        data=name,
+        split=part_name(split, share),
+        fold=fold,
+        labels=tagger.labels,
+        keys=keys,
+        targets=targets,
+        values=values,
+        about=_about(dataset, tagger),
+        weights_sha256=None if tagger.weights is None else sha256_of(tagger.weights),
+    )
+
+
+def _about(dataset: ClipDataset, tagger: Engine) -> tuple[ScoredClip, ...]:
+    heard = np.maximum(dataset.durations, tagger.min_duration)
+    if tagger.window is not None:
+        heard = np.full_like(heard, tagger.window)
+    return tuple(map(ScoredClip, dataset.sounds, dataset.hashes, heard.tolist()))
+
+
+def _joined_hash(hashes: Sequence[str | None]) -> str | None:
+    """The hash of several models' weights; their own where it is one."""
+    known = [x for x in hashes if x is not None]
+    if len(set(known)) <= 1 or len(known) < len(hashes):
+        return known[0] if len(known) == len(hashes) else None
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()
 
 
 def _score_clips(tagger: Engine, dataset: ClipDataset, batch_size: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import astuple
+from statistics import median
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from audiotag.evaluation.bootstrap import Statistic
 from audiotag.evaluation.measurement import Measurement
 from audiotag.evaluation.metrics import confusion_matrix, d_prime
 from audiotag.models.evaluation_record import ClassFigures, Confusion, Evaluation, Figure
+from audiotag.runtime.version import __version__
 
 
 def summarise(measurement: Measurement) -> Evaluation:
@@ -28,6 +30,12 @@ def summarise(measurement: Measurement) -> Evaluation:
         classes=tuple(_classes(measurement)),
         confusion=tuple(_confusions(measurement)) if scores.is_single else None,
         learnt=scores.learnt,
+        data_hash=scores.data_hash,
+        weights_sha256=scores.weights_sha256,
+        audiotag=__version__,
+        heard_seconds=median(x.seconds for x in scores.about) if scores.about else None,
+        shortest_crop=scores.crops[0] if scores.crops else None,
+        longest_crop=scores.crops[1] if scores.crops else None,
     )
 
 

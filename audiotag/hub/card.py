@@ -244,10 +244,22 @@ def _results(evaluation: Evaluation) -> str:
         rows = [(name, value, "") for name, value, _ in rows]
     return (
         f"On {_code(evaluation.data)}{part}: {evaluation.clips:,} clips, clip hash "
-        f"{_code(evaluation.keys)}.\n\n{_rows(('figure', 'value', '95 % interval'), rows)}\n\n"
+        f"{_code(evaluation.keys)}{_origin_of(evaluation)}.\n\n"
+        f"{_rows(('figure', 'value', '95 % interval'), rows)}\n\n"
         f"mAP and AUC are means over the {len(evaluation.classes)} of {evaluation.labels} labels "
         f"that have a clip{_by_bootstrap(evaluation)}.{_learnt(evaluation)}"
     )
+
+
+def _origin_of(evaluation: Evaluation) -> str:
+    """Hashes of the clips with their labels and of the weights, and the version that measured."""
+    hashes = {
+        "hash with labels": evaluation.data_hash,
+        "weights' SHA-256": evaluation.weights_sha256,
+    }
+    said = [f", {name} {_code(value)}" for name, value in hashes.items() if value is not None]
+    version = f"; by {LIBRARY} {evaluation.audiotag}" if evaluation.audiotag is not None else ""
+    return "".join(said) + version
 
 
 def _learnt(evaluation: Evaluation) -> str:

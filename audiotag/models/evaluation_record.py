@@ -12,6 +12,8 @@ from audiotag.runtime.files import replaced
 from audiotag.runtime.json_text import parse_json
 from audiotag.runtime.records import read_record
 
+SAME_LENGTH = 1.1  # factor between crops and clips that count as equally long
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -68,6 +70,15 @@ class Evaluation:
         classes: Figures of each class that has a clip, in the order of the labels.
         confusion: Pairs that occur; None unless every clip has exactly one label.
         learnt: How many of these clips the model was trained on, as far as its folder says.
+        data_hash: Hash of the clips' keys, sounds and labels: figures with another hash are of
+            other clips, or of clips that are labelled otherwise. None, as the values below, where
+            an older version measured.
+        weights_sha256: Of the file of the model's weights, as tags name it too; of the runs of a
+            cross-validation, a hash of theirs.
+        audiotag: The version that measured.
+        heard_seconds: Median of how much of a clip is heard at once.
+        shortest_crop, longest_crop: Seconds of the crops that the model was trained on, as far as
+            its folder says.
     """
 
     model: str
@@ -82,6 +93,20 @@ class Evaluation:
     classes: tuple[ClassFigures, ...]
     confusion: tuple[Confusion, ...] | None
     learnt: int = 0
+    data_hash: str | None = None
+    weights_sha256: str | None = None
+    audiotag: str | None = None
+    heard_seconds: float | None = None
+    shortest_crop: float | None = None
+    longest_crop: float | None = None
+
+    @property
+    def crops_differ(self) -> bool:
+        """Whether clips are heard at other lengths than those that the model was trained on."""
+        shortest, heard, longest = self.shortest_crop, self.heard_seconds, self.longest_crop
+        if shortest is None or heard is None or longest is None:
+            return False
+        return not shortest / SAME_LENGTH <= heard <= longest * SAME_LENGTH
 
     @property
     def mean_average_precision(self) -> float:

@@ -12,6 +12,7 @@ from audiotag.runtime.json_text import parse_json, shown
 from audiotag.runtime.records import read_record
 
 NO_CURVES = ("step", "time")  # what a curve is drawn over
+ABOUT = ("weights_sha256", "data", "split", "fold", "audiotag")  # what figures are of
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class MetricsRow:
         valid_accuracy: Fraction of them whose first tag is their label; only if each has one.
         valid_map: Mean average precision on them.
         time: When the row was written, in seconds since 1970.
+        weights_sha256: Of the file of the weights that were measured, as tags name it too.
+        data: Hash of the validation clips' keys, sounds and labels, as an evaluation has it.
+        split: Their split, as an evaluation says it.
+        fold: Their fold.
+        audiotag: The version that measured.
         others: Figures under names that this version of audiotag does not know.
     """
 
@@ -44,6 +50,11 @@ class MetricsRow:
     valid_accuracy: float | None = None
     valid_map: float | None = None
     time: float | None = None
+    weights_sha256: str | None = None
+    data: str | None = None
+    split: str | None = None
+    fold: int | None = None
+    audiotag: str | None = None
     others: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -51,7 +62,7 @@ class MetricsRow:
         """The figures that were measured and are finite, by name, in the order of the file."""
         values = asdict(self)
         values |= values.pop("others")
-        return {k: x for k, x in values.items() if x is not None and not _is_nan(x)}
+        return {k: x for k, x in values.items() if k not in ABOUT and _is_number(x)}
 
     @property
     def curves(self) -> dict[str, float]:
@@ -59,13 +70,15 @@ class MetricsRow:
         return {name: value for name, value in self.figures.items() if name not in NO_CURVES}
 
     def to_json(self) -> str:
-        """The row as a line of `metrics.jsonl`."""
-        return json.dumps(self.figures, allow_nan=False)
+        """The row as `metrics.jsonl` has it."""
+        about = {name: getattr(self, name) for name in ABOUT}
+        known = {name: value for name, value in about.items() if value is not None}
+        return json.dumps(self.figures | known, ensure_ascii=False, allow_nan=False)
 
 
-def _is_nan(value: Any) -> bool:
-    """Whether a value is NaN or infinite, which JSON cannot hold and which has no rank."""
-    return isinstance(value, float) and not math.isfinite(value)
+def _is_number(value: Any) -> bool:
+    """Whether a value is a finite number: JSON has no word for others, and nothing ranks them."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def read_metrics(folder: Path) -> list[MetricsRow]:

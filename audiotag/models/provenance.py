@@ -20,18 +20,33 @@ class Part:
 
     Attributes:
         clips: How many.
-        hours: Their total length.
-        keys: Hash of their keys; an evaluation on the same clips has the same hash.
-        split, fold, without_fold, share: How they are selected: arguments of `ClipDataset`.
+        hours: How long they are.
+        keys: Hash of their keys, as an evaluation on them has.
+        sounds: Hash of their keys and sounds; None where an older version wrote the file.
+        hash: Hash of their keys, sounds and labels, as an evaluation on them has; None likewise.
+        split, fold, without_fold, share: Which of the data set's clips they are: arguments of
+            `ClipDataset`.
     """
 
     clips: int
     hours: float
     keys: str
+    sounds: str | None = None
+    hash: str | None = None
     split: str | None = None
     fold: int | None = None
     without_fold: int | None = None
     share: Share | None = None
+
+    @property
+    def split_name(self) -> str | None:
+        """The split, with the share of its recordings where not all are meant; None for all."""
+        return part_name(self.split, self.share)
+
+
+def part_name(split: str | None, share: Share | None) -> str | None:
+    """A split, with the share of its recordings, such as `train[0%:20%]`."""
+    return split if share is None else f"{split}[{share[0]}%:{share[1]}%]"
 
 
 @dataclass(frozen=True)
@@ -42,11 +57,14 @@ class TrainedOn:
         name: Name of the data set's folder.
         train: The clips it was trained on.
         valid: The clips it was measured on.
+        labels: Hash of the names of what it learns, in their order; None where an older version
+            wrote the file.
     """
 
     name: str
     train: Part
     valid: Part
+    labels: str | None = None
 
     def save(self, folder: Path) -> None:
         """Write `data.json` into a run folder."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from audiotag.errors import DataError
 from audiotag.models.engine import Configured
 from audiotag.runtime.files import REMEDY, replaced
+from audiotag.runtime.hashes import sha256_of
 from audiotag.runtime.version import __version__
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def provenance_of(engine: "Engine", options: dict[str, Any], format: str) -> Pro
             "audiotag": __version__,
             "model": engine.name,
             "weights": None if weights is None else weights.name,
-            "weights_sha256": None if weights is None else _sha256(weights),
+            "weights_sha256": None if weights is None else sha256_of(weights),
             "classes_sha256": _sha256_of_classes(engine),
             "precision": engine.precision,
             "format": format,
@@ -162,11 +163,6 @@ def _changes(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
 
 def _said(value: Any) -> str:
     return "none" if value is None else str(value)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sha256_of_classes(engine: "Engine") -> str:

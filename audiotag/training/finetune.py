@@ -39,9 +39,10 @@ from audiotag.training.recipe.finetune import (
 )
 from audiotag.training.recipe.sections import BACKBONE, PROBE, Recipe
 from audiotag.training.recipe.toml import override, parse_recipe
+from audiotag.training.resumed_data import described
 from audiotag.training.run_folder.history import LOWER_IS_BETTER
 from audiotag.training.run_folder.kept_weights import checkpoint_file
-from audiotag.training.setup import ACCURACY, data_parts, described, kept_count, labels_of
+from audiotag.training.setup import ACCURACY, data_parts, kept_count, labels_of
 
 HELD_OUT = 20  # per cent of the recordings, where the data have no validation part
 FEWEST_JUDGES = 30  # validation clips; fewer cannot show that training beats the probe

@@ -66,8 +66,9 @@ def train(
         data: A prepared data set.
         out: The run folder: model, resolved recipe, `data.json` (the clips), `metrics.jsonl`,
             TensorBoard's events, resumable state, and the weights of the last and best epochs.
-        device: The device to train on.
-        resume: Resume from the state in `out`; if there is no state or no run yet, start.
+        device: Where to train.
+        resume: Continue from the state in `out`, with the same recipe and the same clips, or from
+            the beginning where the run ended before it had saved any, or before it was there.
 
     Returns:
         `out`.
@@ -99,7 +100,7 @@ def _train(
     recipe: Recipe, data: Path, out: Path, device: torch.device, rank: int, resume: bool
 ) -> None:
     """Train in one process."""
-    run = start(recipe, data, device, rank)
+    run = start(recipe, data, device, rank, out if resume else None)
     slow = slow_average(recipe, run.schedule)
     if slow is not None and rank == 0:
         tqdm.write(f"warning: {slow}", file=sys.stderr)

@@ -9,8 +9,11 @@ from pathlib import Path
 import torch.distributed as dist
 from tqdm import tqdm
 
+from audiotag.models.folder import WEIGHTS_FILE
 from audiotag.models.metrics_row import MetricsRow
 from audiotag.runtime.files import PARTIAL, sweep
+from audiotag.runtime.hashes import sha256_of
+from audiotag.runtime.version import __version__
 from audiotag.training.run import Run
 from audiotag.training.run_folder.history import History
 from audiotag.training.run_folder.kept_weights import FOLDER, drop_others, finish, keep
@@ -53,9 +56,11 @@ class Saver:
         """
         if self.history is not None:
             step, count = row.step, self.run.recipe.train.keep
-            self.history.add(_with_validation(row, validate(self.run)))
-            keep(self.folder, step, self.run.student.saved_tagger.backbone)
+            measured = validate(self.run)
             self.run.student.saved_tagger.save(self.folder)
+            weights = sha256_of(self.folder / WEIGHTS_FILE)
+            self.history.add(_with_validation(row, measured, self.run, weights))
+            keep(self.folder, step, self.run.student.saved_tagger.backbone)
             self.save(Position(step))
             # If the start was measured it is kept too, as it may be the best.
             drop_others(self.folder, [0, *self.history.last(count), *self.history.best(count)])
@@ -82,12 +87,19 @@ class Saver:
             self.history.close()
 
 
-def _with_validation(row: MetricsRow, measured: Validation) -> MetricsRow:
+def _with_validation(row: MetricsRow, measured: Validation, run: Run, weights: str) -> MetricsRow:
+    """A row with what was measured, of which weights and which clips."""
+    valid = run.trained_on.valid
     return replace(
         row,
         valid_loss=measured.loss,
         valid_accuracy=measured.accuracy,
         valid_map=measured.mean_average_precision,
+        weights_sha256=weights,
+        data=valid.hash,
+        split=valid.split_name,
+        fold=valid.fold,
+        audiotag=__version__,
     )
 
 

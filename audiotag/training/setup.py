@@ -11,14 +11,13 @@ from torch import Tensor
 
 from audiotag.data.dataset import ClipDataset, read_labels
 from audiotag.data.loading.clips import open_clips
-from audiotag.data.shards import hash_keys
 from audiotag.data.targets import Targets
 from audiotag.errors import DataError, RecipeError
 from audiotag.evaluation.stored_scores import StoredScores, read_scores
 from audiotag.label_set import Label, Labels, is_negative
 from audiotag.models.config import read_config
 from audiotag.models.model import Model, to_device
-from audiotag.models.provenance import Part, TrainedOn
+from audiotag.models.provenance import TrainedOn
 from audiotag.runtime.distributed import process_count
 from audiotag.tagging.load import load_tagger
 from audiotag.tagging.locate import model_folder
@@ -31,6 +30,7 @@ from audiotag.training.model import build_tagger, check_crops, check_erasing, se
 from audiotag.training.optim.freezing import freeze
 from audiotag.training.probe.probe import Probe, fit_probe
 from audiotag.training.recipe.sections import PROBE, Recipe
+from audiotag.training.resumed_data import check_data, described, hash_labels
 from audiotag.training.run import LabelledClips, Run
 from audiotag.training.sampling import balancing_weights, limited_weights
 from audiotag.training.schedule import plan_schedule
@@ -41,8 +41,17 @@ PRECISION = "valid_map"  # metric for clips of which some have labels
 HEARD = 0.3  # a teacher's score at which a clip counts as one of data.limit_labels
 
 
-def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Run:
+def start(
+    recipe: Recipe, data: Path, device: torch.device, rank: int = 0, resumed: Path | None = None
+) -> Run:
     """Bring a run's parts together.
+
+    Args:
+        recipe: What to do.
+        data: A prepared data set.
+        device: Where to train.
+        rank: Number of this process.
+        resumed: Folder of the run that is to go on, or nothing.
 
     Raises:
         RecipeError, DataError, ModelError: If they do not fit.
@@ -52,6 +61,9 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
     tagger, is_new_head = _build_model(recipe, labels, device)
     train_set, valid_set = (ClipDataset(data, **part) for part in data_parts(recipe))
     _check_fit(recipe, tagger, data, train_set)
+    trained_on = _trained_on(recipe, data, train_set, valid_set, labels)
+    if resumed is not None:
+        trained_on = check_data(resumed, data, trained_on)
     if teacher is not None:
         check_crops(teacher, recipe)
     targets, valid_targets = (_targets(recipe, x, labels) for x in (train_set, valid_set))
@@ -79,7 +91,7 @@ def start(recipe: Recipe, data: Path, device: torch.device, rank: int = 0) -> Ru
         validation=_validation_clips(valid_set, valid_targets, stored, device),
         weights=_clip_weights(recipe, training, answer, labels),
         augmentations=build_augmentations(recipe.augment, tagger.sample_rate),
-        trained_on=_trained_on(recipe, data, train_set, valid_set),
+        trained_on=trained_on,
         probe=probe,
         kept=kept,
         former=deepcopy(tagger.backbone).eval() if kept and recipe.train.epochs else None,
@@ -265,7 +277,7 @@ def _training_clips(
     stored: StoredScores | None,
     device: torch.device,
 ) -> LabelledClips:
-    scores = None if stored is None else _softened(stored.of(dataset.keys), recipe)
+    scores = None if stored is None else _softened(stored.of(dataset), recipe)
     return LabelledClips(open_clips(dataset, device), dataset.keys, targets, scores)
 
 
@@ -278,7 +290,7 @@ def _validation_clips(
     """The validation clips, with stored scores if they have no labels."""
     scores = None
     if targets is None and stored is not None:
-        scores = torch.from_numpy(stored.of(dataset.keys)).float()
+        scores = torch.from_numpy(stored.of(dataset)).float()
     return LabelledClips(open_clips(dataset, device), dataset.keys, targets, scores)
 
 
@@ -373,14 +385,9 @@ def _matching(recipe: Recipe, tagger: Model, answer: Answer | None) -> Matching 
 
 
 def _trained_on(
-    recipe: Recipe, data: Path, train_set: ClipDataset, valid_set: ClipDataset
+    recipe: Recipe, data: Path, train_set: ClipDataset, valid_set: ClipDataset, labels: Labels
 ) -> TrainedOn:
-    """The record of the clips in the run folder."""
-    parts = zip((train_set, valid_set), data_parts(recipe), strict=True)
-    return TrainedOn(Path(data).resolve().name, *(described(x, part) for x, part in parts))
-
-
-def described(clips: ClipDataset, part: dict[str, Any]) -> Part:
-    """The record in a run folder of the clips that `part`, arguments of `ClipDataset`, selects."""
-    hours = float(clips.durations.sum()) / 3600
-    return Part(len(clips), hours, hash_keys(clips.keys.tolist()), **part)
+    """What the run folder says of the clips."""
+    sets = zip((train_set, valid_set), data_parts(recipe), strict=True)
+    train, valid = (described(clips, part) for clips, part in sets)
+    return TrainedOn(Path(data).resolve().name, train, valid, hash_labels(labels))

@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
@@ -21,11 +21,12 @@ from audiotag.evaluation.measurement import measure
 from audiotag.evaluation.scoring import Scores, score
 from audiotag.evaluation.summary import summarise
 from audiotag.models.evaluation_record import Figure
-from audiotag.models.folder import RECIPE_FILE
+from audiotag.models.folder import RECIPE_FILE, WEIGHTS_FILE
 from audiotag.models.metrics_row import read_metrics
 from audiotag.models.model import Model
 from audiotag.runtime.distributed import launched_rank
 from audiotag.runtime.figures import check_plot
+from audiotag.runtime.hashes import sha256_of
 from audiotag.runtime.timing import interleave
 from audiotag.tagging.load import load_tagger
 from audiotag.training.cross_validation import train_folds
@@ -42,6 +43,7 @@ from audiotag.training.sweep_table import (
     write_table,
 )
 
+OWN = ("figure", "value")  # of an outcome; the rest is an evaluation's
 TIMED_CLIPS = 4  # in a batch
 TIMED_RUNS = 5  # of each model
 SEPARATOR = re.compile(r",(?![^\[]*\])")  # a comma that is not inside a list
@@ -166,15 +168,24 @@ def _outcome(run: Path, recipe: DataRecipe, data: Path, device: str) -> Outcome:
     clips = ClipDataset(data, **part)
     if not clips.targets(Model.load(_model(run)).labels).counts.any():
         value = fmean(_last_map(x) for x in fold_runs(run).values() or (run,))
-        keys = hash_keys(clips.keys.tolist())
-        return Outcome(FOLLOWED, Figure(value, math.nan, math.nan), len(clips), keys)
+        return Outcome(
+            FOLLOWED,
+            Figure(value, math.nan, math.nan),
+            len(clips),
+            keys=hash_keys(clips.keys.tolist()),
+            data_hash=hash_keys(clips.hashes),
+            split=part.get("split"),
+            fold=part.get("fold"),
+            weights_sha256=sha256_of(_model(run) / WEIGHTS_FILE),
+        )
     if is_cross_validation(run):
         scores = Scores.join(score_folds(run, data, device))
     else:
         scores = score(load_tagger(run, device), data, **part)
     evaluation = summarise(measure(scores))
     figure = "accuracy" if "accuracy" in evaluation.figures else "mAP"
-    return Outcome(figure, evaluation.figures[figure], evaluation.clips, evaluation.keys)
+    same = {x.name: getattr(evaluation, x.name) for x in fields(Outcome) if x.name not in OWN}
+    return Outcome(figure=figure, value=evaluation.figures[figure], **same)
 
 
 def _last_map(run: Path) -> float:

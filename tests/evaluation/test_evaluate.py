@@ -1,5 +1,6 @@
 """Evaluation: figures against scikit-learn on clips scored one by one, on one process and more."""
 
+import hashlib
 import json
 import math
 import shutil
@@ -8,6 +9,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -38,6 +40,7 @@ from audiotag.models.config import ModelConfig, read_config
 from audiotag.models.evaluation_record import read_evaluation
 from audiotag.models.model import Model
 from audiotag.models.provenance import Part, TrainedOn
+from audiotag.runtime.version import __version__
 from audiotag.tagging.open import open_engine
 
 NAMES = ("Hum", "Whistle", "Music")
@@ -350,3 +353,72 @@ def test_a_model_s_thresholds_are_said_to_be_as_good_as_they_are(tagger, model, 
         heard = scores.values >= thresholds
         expected = f1_score(scores.targets[:, there], heard[:, there], average="macro")
         assert figure == pytest.approx(expected, abs=1e-9)
+
+
+def test_figures_say_of_which_model_and_data_they_are(tagger, model, data, tmp_path):
+    weights = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
+    clips = ClipDataset(data, "valid")
+    index = pq.read_table(data / "index.parquet").to_pylist()
+    lines = [
+        "\n".join((row["key"], row["sha256"][:16], *sorted(row["labels"])))
+        for row in index
+        if row["split"] == "valid"
+    ]
+    hashes = sorted(hashlib.sha256(line.encode()).hexdigest()[:16] for line in lines)
+    expected = hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
+    assert sorted(clips.hashes) == hashes
+    found = evaluate_one(model, data, split="valid", resamples=0, scores=tmp_path / "s.npz")
+    assert (found.weights_sha256, found.data_hash) == (weights, expected)
+    assert found.audiotag == __version__
+    assert json.loads(found.to_json())["weights_sha256"] == weights
+    with np.load(tmp_path / "s.npz") as file:
+        assert file["sounds"].tolist() == clips.sounds
+        assert (str(file["weights_sha256"]), str(file["data"])) == (weights, expected)
+        assert (str(file["split"]), str(file["fold"])) == ("valid", "")
+    result = CliRunner().invoke(evaluate_command, [str(model), str(data), "--resamples", "0"])
+    assert f"Weights {weights[:16]}, data {expected}, audiotag {__version__}." in result.stdout
+    # The hash tells of other labels, which that of the keys does not.
+    relabelled = tmp_path / "relabelled"
+    shutil.copytree(data, relabelled)
+    table = pq.read_table(data / "index.parquet")
+    values = table.to_pydict()
+    values["labels"][0] = ["Music", "Hum"]
+    pq.write_table(table.from_pydict(values, table.schema), relabelled / "index.parquet")
+    parts = [evaluate_one(model, x, resamples=0, fold=1) for x in (data, relabelled)]
+    assert parts[0].keys == parts[1].keys and parts[0].data_hash != parts[1].data_hash
+
+
+def test_joined_scores_are_of_all_their_clips(tagger, model, data):
+    engine = open_engine(str(model), "cpu")
+    parts = [score(engine, data, fold=fold) for fold in (1, 2, 3)]
+    joined, whole = Scores.join(parts), score(engine, data)
+    assert joined.data_hash == whole.data_hash != parts[0].data_hash
+    assert joined.weights_sha256 == whole.weights_sha256
+    other = replace(parts[1], weights_sha256="ab")
+    several = Scores.join([parts[0], other]).weights_sha256
+    both = f"{whole.weights_sha256}\nab"
+    assert several == hashlib.sha256(both.encode()).hexdigest()
+    assert joined.of(np.arange(CLIPS) < 5).about == joined.about[:5]
+
+
+@pytest.mark.parametrize(
+    ("crops", "said"),
+    [
+        ([1.0], "trained on crops of 1 s, and hears 3 s of these clips at once"),
+        ([5.0, 10.0], "trained on crops of 5 to 10 s, and hears 3 s"),
+        ([1.0, 3.0], None),
+        ([3.2], None),
+    ],
+)
+def test_a_run_of_other_crops_says_so(model, data, tmp_path, crops, said):
+    run = tmp_path / "run"
+    shutil.copytree(model, run)
+    (run / "recipe.toml").write_text(f"[data]\ncrop_seconds = {crops}\n")
+    result = CliRunner().invoke(evaluate_command, [str(run), str(data), "--resamples", "0"])
+    assert result.exit_code == 0, result.output
+    assert ("trained on crops" in result.stdout) == (said is not None)
+    assert said is None or said in result.stdout
+    found = evaluate_one(run, data, resamples=0, save=True)
+    assert (found.shortest_crop, found.longest_crop) == (min(crops), max(crops))
+    assert found.heard_seconds == 3.0  # shorter clips are followed by silence
+    assert read_evaluation(run).crops_differ == (said is not None)

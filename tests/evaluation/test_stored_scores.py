@@ -173,9 +173,9 @@ def test_clips_without_labels_are_scored_and_taught(data, teacher, tmp_path):
 
 
 def test_files_that_do_not_do_are_named(data, files, tmp_path):
-    keys = ClipDataset(data, "valid").keys
+    clips = ClipDataset(data, "valid")
     with pytest.raises(DataError, match=r"train.npz: no scores of 6 of 6 clips, .* first; write"):
-        read_scores(files[:1]).of(keys)
+        read_scores(files[:1]).of(clips)
     with np.load(files[0]) as file:
         arrays = dict(file)
 
@@ -200,3 +200,28 @@ def test_files_that_do_not_do_are_named(data, files, tmp_path):
     with pytest.raises(DataError, match="cannot be read as scores"):
         np.savez(tmp_path / "y.npz", keys=arrays["keys"])
         read_scores([str(tmp_path / "y.npz")])
+
+
+def test_scores_of_clips_that_sound_otherwise_are_not_learnt(data, files, tmp_path):
+    clips = ClipDataset(data, "train")
+    with np.load(files[0]) as file:
+        arrays = dict(file)
+    stored = read_scores(files[:1])
+    assert np.array_equal(stored.of(clips), arrays["scores"])
+    # Another preparation: the same keys, of which two stand for each other's sounds.
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    table = pq.read_table(other / "index.parquet")
+    values = table.to_pydict()
+    first, second = (values["key"].index(key) for key in clips.keys[:2].tolist())
+    for name in ("offset", "length", "sha256"):
+        column = values[name]
+        column[first], column[second] = column[second], column[first]
+    pq.write_table(table.from_pydict(values, table.schema), other / "index.parquet")
+    message = f"2 of 18 clips, {clips.keys[0]} first, sounded otherwise when they were scored"
+    with pytest.raises(DataError, match=message):
+        start(recipe({"scores": files}), other, CPU)
+    # A file of an older version, which does not say how its clips sounded, goes by their keys.
+    del arrays["sounds"]
+    np.savez(tmp_path / "old.npz", **arrays)
+    assert len(read_scores([str(tmp_path / "old.npz")]).of(ClipDataset(other, "train"))) == 18

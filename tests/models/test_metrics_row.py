@@ -34,3 +34,15 @@ def test_a_row_that_a_kill_has_torn_is_not_read(tmp_path):
 def test_curves_are_drawn_of_all_figures_but_the_step_and_the_time():
     row = MetricsRow(epoch=2, step=6, train_loss=0.5, valid_map=0.0, time=1.7e9)
     assert row.curves == {"epoch": 2, "train_loss": 0.5, "valid_map": 0.0}
+
+
+def test_a_row_says_what_its_figures_are_of_beside_them(tmp_path):
+    row = MetricsRow(step=3, valid_map=0.5, weights_sha256="ab", data="cd", split="é", fold=2)
+    assert row.figures == {"epoch": 0, "step": 3, "valid_map": 0.5}
+    (tmp_path / "metrics.jsonl").write_text(f"{row.to_json()}\n", encoding="utf-8")
+    assert read_metrics(tmp_path) == [row]
+
+
+def test_words_of_another_version_are_no_figures(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 3, "valid_map": 0.5, "host": "here"}\n')
+    assert read_metrics(tmp_path)[0].figures == {"epoch": 0, "step": 3, "valid_map": 0.5}

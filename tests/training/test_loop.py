@@ -1,5 +1,6 @@
 """The training loop on tiny models: it learns, resumes to the same bits, and follows a teacher."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -10,7 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from audiotag.data.dataset import ClipDataset
 from audiotag.data.prepare.prepare import prepare
+from audiotag.data.shards import hash_keys
 from audiotag.data.sources.csv_table import CsvSource
 from audiotag.data.summary import summarise
 from audiotag.errors import DataError, ModelError, RecipeError
@@ -21,6 +24,7 @@ from audiotag.models.config import ModelConfig
 from audiotag.models.folder import WEIGHTS_FILE
 from audiotag.models.model import Model
 from audiotag.models.provenance import read_trained_on
+from audiotag.runtime.version import __version__
 from audiotag.tagging.load import load_tagger
 from audiotag.training import loop, model, saver
 from audiotag.training.batches import draws
@@ -94,6 +98,17 @@ def test_a_run_says_which_clips_it_is_of(data, trained):
         assert (part.clips, part.keys) == (expected.clips, expected.keys)
         assert part.hours == pytest.approx(expected.hours)
     assert (noted.train.clips, noted.valid.clips) == (18, 6)
+    assert noted.valid.hash == hash_keys(ClipDataset(data, "valid").hashes)
+
+
+def test_rows_say_which_weights_they_are_of(data, trained):
+    rows = {row["step"]: row for row in metrics(trained)}
+    weights = (trained / "checkpoints" / f"step{max(rows):09d}.safetensors").read_bytes()
+    assert rows[max(rows)]["weights_sha256"] == hashlib.sha256(weights).hexdigest()
+    assert rows[min(rows)]["weights_sha256"] != rows[max(rows)]["weights_sha256"]
+    for row in rows.values():
+        assert row["data"] == hash_keys(ClipDataset(data, "valid").hashes)
+        assert (row["split"], row["audiotag"]) == ("valid", __version__) and "fold" not in row
 
 
 class Killed(Exception):

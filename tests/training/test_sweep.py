@@ -1,6 +1,7 @@
 """A sweep: each combination is the run of its own recipe, and the table says what came out."""
 
 import csv
+import hashlib
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from audiotag.data.sources.csv_table import CsvSource
 from audiotag.errors import DataError, RecipeError
 from audiotag.evaluation.scoring import score
 from audiotag.label_set import Labels
+from audiotag.runtime.version import __version__
 from audiotag.tagging.load import load_tagger
 from audiotag.training import loop
 from audiotag.training.model import build_tagger
@@ -57,6 +59,9 @@ def test_each_row_is_what_its_run_reaches(data, swept):
         tagger = load_tagger(run)
         assert tagger.features.hop_length == hop
         scores = score(tagger, data, fold=2)
+        weights = hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
+        assert (row["weights_sha256"], row["data_hash"]) == (weights, scores.data_hash)
+        assert (row["split"], row["fold"], row["audiotag"]) == ("", "2", __version__)
         accuracy = (scores.values.argmax(1) == scores.targets.argmax(1)).mean()
         assert float(row["accuracy"]) == pytest.approx(accuracy, abs=1e-6)
         assert row["clips"] == "9"

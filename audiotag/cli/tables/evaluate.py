@@ -15,6 +15,7 @@ from audiotag.training.sweep_table import SweepRow
 
 SHOWN_CONFUSION = 20  # classes; with more, the most frequent mistakes are listed
 SHOWN_MISTAKES = 10
+SHOWN_DIGITS = 16  # of the hash of weights
 NAMES = {"d_prime": "d'"}
 
 
@@ -95,6 +96,9 @@ def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None
     console.print(
         f"{means}{intervals if evaluation.resamples else ''}.", style="dim", soft_wrap=True
     )
+    console.print(_origin(evaluation), style="dim", soft_wrap=True)
+    if evaluation.crops_differ:
+        console.print(_crops(evaluation), style="yellow", soft_wrap=True)
     if evaluation.learnt:
         console.print(
             f"The model was trained on {evaluation.learnt} of these clips, so its figures are too "
@@ -105,6 +109,23 @@ def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None
     if classes is not None:
         _print_classes(console, evaluation.classes, classes)
     console.print()
+
+
+def _origin(evaluation: Evaluation) -> str:
+    """What the figures are of, by hashes."""
+    weights = evaluation.weights_sha256
+    shown = "of no file" if weights is None else weights[:SHOWN_DIGITS]
+    return f"Weights {shown}, data {evaluation.data_hash}, audiotag {evaluation.audiotag}."
+
+
+def _crops(evaluation: Evaluation) -> str:
+    """That the clips are heard at other lengths than the crops of training."""
+    shortest, longest = evaluation.shortest_crop, evaluation.longest_crop
+    crops = f"{shortest:g} s" if shortest == longest else f"{shortest:g} to {longest:g} s"
+    return (
+        f"The model was trained on crops of {crops}, and hears {evaluation.heard_seconds:g} s of "
+        "these clips at once (median): figures on clips as long as its crops may differ."
+    )
 
 
 def print_folds(folds: Sequence[Evaluation]) -> None:
