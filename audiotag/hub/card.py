@@ -3,6 +3,7 @@
 import math
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,8 +32,9 @@ METRICS = {  # figures of an evaluation: their names on the Hub, and for readers
     "lwlrap": ("lwlrap", "lwlrap"),
     "accuracy": ("accuracy", "accuracy"),
 }
-DATASET_ID = re.compile(r"[\w.-]+")  # what the Hub accepts as the name of a data set
-# Characters with a meaning in Markdown, HTML or a table: anywhere, or at the start of a line.
+DATA = "data"  # the id of a data set of whose name no letter can stand in one
+LONGEST_ID = 96  # characters
+# What means something to Markdown, HTML or a table: anywhere, or where a line begins.
 MARKUP = re.compile(r"[\\`*\[\]<>|&~$#]|(?<!\w)_|_(?!\w)|^[-+=](?=[\s=-]|$)|(?<=^\d)[.)]")
 UNBROKEN = "\N{FULLWIDTH VERTICAL LINE}"  # for a "|", which ends a table's cell even in code
 USE = """\
@@ -136,13 +138,12 @@ def _metadata(
     if _is_dcls(config):
         tags.append("dcls")
     results = [] if evaluation is None else list(_eval_results(evaluation))
-    is_named = trained_on is not None and DATASET_ID.fullmatch(trained_on.name)
     return ModelCardData(
         library_name=LIBRARY,
         pipeline_tag=TASK,
         tags=tags,
         license=license,
-        datasets=[trained_on.name] if trained_on is not None and is_named else None,
+        datasets=None if trained_on is None else [dataset_id(trained_on.name)],
         metrics=[result.metric_type for result in results] or None,
         model_name=model,
         eval_results=results or None,
@@ -155,14 +156,33 @@ def _eval_results(evaluation: Evaluation) -> Iterable[EvalResult]:
         kind, shown = METRICS[name]
         yield EvalResult(
             task_type=TASK,
-            dataset_type=evaluation.data,
-            dataset_name=evaluation.data,
-            dataset_split=evaluation.split,
-            dataset_args={"clips": evaluation.clips, "keys": evaluation.keys},
+            dataset_type=dataset_id(evaluation.data),
+            dataset_name=_line(evaluation.data) or DATA,
+            dataset_split=None if evaluation.split is None else _line(evaluation.split),
+            dataset_args=_clips_of(evaluation),
             metric_type=kind,
             metric_name=shown,
             metric_value=round(figure.value, 4),
         )
+
+
+def _clips_of(evaluation: Evaluation) -> dict[str, Any]:
+    """How many clips figures are of, and their hashes as far as they are known."""
+    clips = {"clips": evaluation.clips, "keys": evaluation.keys, "hash": evaluation.data_hash}
+    return {name: value for name, value in clips.items() if value is not None}
+
+
+def dataset_id(name: str) -> str:
+    r"""A data set's name as the Hub takes it in a card's head.
+
+    The Hub's rule is `(?:[\w-]+/)?[\w.-]+` in ASCII; an id of a repository, which it may link to,
+    does not begin or end with a dot or a dash, nor has two of them in a row, and ends at 96
+    characters. Letters lose their accents; a dash stands for what no id has.
+    """
+    plain = "".join(x for x in unicodedata.normalize("NFKD", name) if not unicodedata.combining(x))
+    text = re.sub(r"[^A-Za-z0-9_.-]+", "-", plain)
+    text = re.sub(r"([.-])[.-]+", r"\1", text).strip(".-")[:LONGEST_ID].strip(".-")
+    return text.removesuffix(".git") or DATA
 
 
 def _finite(figures: Mapping[str, Figure]) -> dict[str, Figure]:
@@ -226,7 +246,7 @@ def _data(trained_on: TrainedOn) -> str:
     ]
     table = _rows(("part", "clips", "hours", "clip hash"), rows)
     text = "Figures are comparable where they are of clips with the same hash of their names."
-    return f"{_code(trained_on.name)}:\n\n{table}\n\n{text}"
+    return f"{_code(trained_on.name or DATA)}:\n\n{table}\n\n{text}"
 
 
 def _results(evaluation: Evaluation) -> str:
@@ -243,7 +263,7 @@ def _results(evaluation: Evaluation) -> str:
     if not evaluation.resamples:
         rows = [(name, value, "") for name, value, _ in rows]
     return (
-        f"On {_code(evaluation.data)}{part}: {evaluation.clips:,} clips, clip hash "
+        f"On {_code(evaluation.data or DATA)}{part}: {evaluation.clips:,} clips, clip hash "
         f"{_code(evaluation.keys)}{_origin_of(evaluation)}.\n\n"
         f"{_rows(('figure', 'value', '95 % interval'), rows)}\n\n"
         f"mAP and AUC are means over the {len(evaluation.classes)} of {evaluation.labels} labels "

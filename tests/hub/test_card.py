@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 from huggingface_hub import EvalResult, ModelCard
+from huggingface_hub.utils import validate_repo_id
 
 from audiotag.errors import RecipeError
 from audiotag.hub.card import model_card
@@ -15,6 +16,7 @@ from audiotag.models.config import ModelConfig
 from audiotag.models.evaluation_record import ClassFigures, Evaluation, Figure
 from audiotag.models.model import Model
 from audiotag.models.provenance import Part, TrainedOn
+from tests.support.hub_server import bad_ids
 
 ARGUMENTS = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}
 NAN = float("nan")
@@ -39,6 +41,30 @@ EVALUATION = Evaluation(
     classes=(ClassFigures("Wren", 600, Figure(0.8, 0.7, 0.9), Figure(NAN, NAN, NAN)),),
     confusion=None,
 )
+
+IDS = {  # names of folders of data, and ids that the Hub takes
+    "garden": "garden",
+    "my sounds": "my-sounds",
+    "données": "donnees",
+    "...": "data",
+    ".hidden.": "hidden",
+    "-a-": "a",
+    "a--b": "a-b",
+    "a..b": "a.b",
+    "a -. b": "a-b",
+    "": "data",
+    "鳥の声": "data",
+    "鳥 birds": "birds",
+    "x" * 200: "x" * 96,
+    "x" * 95 + ".y": "x" * 95,
+    "sounds.git": "sounds",
+    "123": "123",
+    "null": "null",
+    "1.0": "1.0",
+    "a: b #c": "a-b-c",
+    "`a`\nb": "a-b",
+    "Ｆｕｌｌ": "Full",
+}
 
 
 @pytest.fixture
@@ -197,11 +223,34 @@ def test_the_card_lists_labels_of_ones_own(tmp_path):
         assert f"## {section}" not in text
 
 
-def test_a_data_set_whose_name_the_hub_does_not_take_is_left_to_the_text(garden):
+@pytest.mark.parametrize("name", IDS)
+def test_a_data_set_has_an_id_that_the_hub_takes_beside_its_name(garden, name):
     part = Part(1, 1.0, KEYS)
-    TrainedOn("My garden", part, part).save(garden)
+    TrainedOn(name, part, part).save(garden)
+    replace(EVALUATION, data=name, split="été").save(garden)
     text = model_card(garden)
-    assert ModelCard(text).data.datasets is None and "`My garden`:" in text
+    card = ModelCard(text)
+    assert card.data.datasets == [IDS[name]]
+    (result,) = {(x.dataset_type, x.dataset_name) for x in card.data.eval_results}
+    shown = {"": "data", "`a`\nb": "`a`\\nb"}.get(name, name)
+    assert result == (IDS[name], shown)
+    assert "`" in name or f"On `{shown}`, split été:" in text
+    head = yaml.safe_load(text.split("---\n")[1])
+    assert not list(bad_ids(text.split("---\n")[1]))
+    validate_repo_id(f"me/{head['datasets'][0]}")  # which a card may link to
+
+
+def test_the_rule_of_the_test_hub_is_the_hubs():
+    for name, is_good in (
+        ("sounds", True),
+        ("me/sounds.v-1_2", True),
+        ("my sounds", False),
+        ("données", False),
+        ("a/b/c", False),
+        ("", False),
+        (3, False),
+    ):
+        assert bool(list(bad_ids(yaml.safe_dump({"datasets": [name]})))) != is_good
 
 
 def test_labels_and_names_are_text_in_a_card(tmp_path):

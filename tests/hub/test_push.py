@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from audiotag.models.evaluation_record import Evaluation, Figure
+from audiotag.models.provenance import Part, TrainedOn
 from tests.support.hub_client import TIMEOUT, WRONG_TOKEN, run_python
 from tests.support.hub_server import READ_TOKEN, WRITE_TOKEN
 
@@ -251,11 +253,13 @@ def test_what_a_run_has_noted_travels_without_paths(hub, run, folder, name):
     evaluation = {"model": str(folder), "data": "birds", "split": "valid", "fold": None}
     evaluation |= {"clips": 3, "keys": "0123456789abcdef", "labels": 527, "resamples": 1000}
     evaluation |= {"figures": {"mAP": figure}, "classes": [], "confusion": None}
+    evaluation |= {"learnt": 0, "data_hash": "ab", "weights_sha256": "cd", "audiotag": "1"}
+    evaluation |= {"heard_seconds": 10.0, "shortest_crop": 5.0, "longest_crop": None}
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     assert run("push", folder, name, token=WRITE_TOKEN).code == 0
     files = hub.files(name)
     assert json.loads(files["data.json"]) == data
-    assert json.loads(files["evaluation.json"]) == evaluation | {"model": name, "learnt": 0}
+    assert json.loads(files["evaluation.json"]) == evaluation | {"model": name}
     assert b"| mAP | 0.5000 | 0.4000 to 0.6000 |" in files["README.md"]
     pulled = Path(run("pull", name).out.rstrip("\n"))
     assert (pulled / "evaluation.json").read_bytes() == files["evaluation.json"]
@@ -283,6 +287,16 @@ def test_a_card_that_the_hub_refuses_is_named(hub, run, folder, name):
     error = run("push", folder, name, token=WRITE_TOKEN).error
     assert error.startswith("Error: the Hub refuses README.md: Invalid metadata")
     assert not uploads(hub.requests[-5:])
+
+
+@pytest.mark.parametrize("data", ["my sounds", "données", "...", ""])
+def test_data_of_any_name_make_a_card_that_the_hub_takes(hub, run, folder, name, data):
+    part = Part(1, 1.0, "0" * 16)
+    TrainedOn(data, part, part).save(folder)
+    figures = {"mAP": Figure(0.5, 0.4, 0.6)}
+    Evaluation("m", data, None, None, 1, "ab", 527, 1, figures, (), None).save(folder)
+    assert run("push", folder, name, token=WRITE_TOKEN).code == 0
+    assert "model-index" in hub.files(name)["README.md"].decode()
 
 
 @pytest.mark.parametrize("request_path", ["/api/repos/create", "/api/models/{name}/commit/main"])

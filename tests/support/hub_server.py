@@ -10,12 +10,14 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
 
 OWNER = "me"
 WRITE_TOKEN, READ_TOKEN = "hf_" + "w" * 34, "hf_" + "r" * 34
@@ -27,6 +29,7 @@ NAME = r"(?P<name>[^/]+/[^/]+)"
 REVISION = r"(?P<revision>[^/]+)"
 KIND = "(?:models|datasets)"
 
+DATASET_ID = r"(?:[\w-]+/)?[\w.-]+"  # which the Hub takes
 NUMBERS = itertools.count()  # of commits
 
 Headers = dict[str, str]
@@ -314,10 +317,25 @@ def create(request: Handler) -> Reply:
 
 
 def validate_card(request: Handler) -> Reply:
-    """Accept a card's metadata if there is some between two lines of dashes."""
-    good = re.match(r"---\n.+?\n---\n", json.loads(request.content)["content"], re.DOTALL)
-    errors = [] if good else [{"message": "empty or missing yaml metadata"}]
-    return Reply(json_bytes({"errors": errors, "warnings": []}), 200 if good else 400)
+    """Accept a card's metadata if there is some between two lines of dashes, whose ids of data sets
+    are such."""
+    head = re.match(r"---\n(.+?)\n---\n", json.loads(request.content)["content"], re.DOTALL)
+    problems = ["empty or missing yaml metadata"] if head is None else list(bad_ids(head[1]))
+    reply = {"errors": [{"message": x} for x in problems], "warnings": []}
+    return Reply(json_bytes(reply), 400 if problems else 200)
+
+
+def bad_ids(head: str) -> Iterator[str]:
+    """What is wrong with the ids of data sets in a card's metadata."""
+    values = yaml.safe_load(head)
+    ids = list(values.get("datasets") or [])
+    for model in values.get("model-index") or []:
+        ids += [result["dataset"]["type"] for result in model["results"]]
+        if not all(result["dataset"]["name"] for result in model["results"]):
+            yield '"model-index[0].results[0].dataset.name" is not allowed to be empty'
+    for value in ids:
+        if not isinstance(value, str) or not re.fullmatch(DATASET_ID, value, re.ASCII):
+            yield f'"{value}" fails to match the required pattern: /^{DATASET_ID}$/'
 
 
 def info(request: Handler, name: str, revision: str = MAIN) -> Reply:
