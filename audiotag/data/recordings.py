@@ -183,5 +183,9 @@ class Source(Protocol):
     def __len__(self) -> int:
         """Number of recordings, those that will fail included."""
 
+    def files(self, last: int) -> Iterator[Path]:
+        """The files that the recordings before position `last` are read from; they need not be
+        there."""
+
     def recordings(self, first: int, last: int) -> Iterator[Recording | Failure]:
         """Recordings from position `first` to before `last`, without reading earlier ones."""

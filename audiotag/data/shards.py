@@ -3,7 +3,8 @@
 index.parquet   key, shard, offset, length, sha256, duration, split, fold, labels
 labels.json     the label names in order
 dataset.json    counts, sample rate, settings, versions, a hash of the keys of each split
-failures.jsonl  every clip and recording that was left out or is doubtful, with the reason
+sources.parquet size and time of each file that the clips are from
+failures.jsonl  every clip and recording that was left out, with the reason
 shards/*.tar    <key>.flac or <key>.wav (mono, 16 bits) and <key>.json (labels, source, times)
 """
 
@@ -28,6 +29,7 @@ TAR_BLOCK = 512  # bytes; headers take one, data is filled up to whole ones
 TAR_END = bytes(2 * TAR_BLOCK)
 INDEX_FILE, LABELS_FILE, DATASET_FILE = "index.parquet", "labels.json", "dataset.json"
 FAILURES_FILE, SHARDS_FOLDER = "failures.jsonl", "shards"
+SOURCE_FILES = "sources.parquet"
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),

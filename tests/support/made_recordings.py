@@ -22,6 +22,9 @@ class ListSource:
     def __len__(self):
         return len(self.items)
 
+    def files(self, last):
+        return iter(())
+
     def recordings(self, first, last):
         yield from self.items[first:last]
 

@@ -119,6 +119,13 @@ OPTIONS = (
     WORKERS,
     *SHARE_OPTIONS,
     VERIFY,
+    click.option(
+        "--check",
+        "checked",
+        is_flag=True,
+        help="Read the recordings of a data set that is there again, and say whether its clips "
+        "are still theirs; it is left as it is.",
+    ),
 )
 
 

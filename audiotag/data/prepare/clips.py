@@ -129,10 +129,11 @@ def clean_key(key: str) -> str:
 
 
 def _printable(recording: Recording) -> Recording:
-    """The recording, with name and labels as `printable` text. Labels are composed (NFC): macOS
-    decomposes file names, and the same word would otherwise become two classes."""
+    """The recording, its name, labels and split as `printable` text. Labels are in composed form
+    (NFC): macOS writes file names decomposed, and the same word would be two classes."""
     labels = tuple(normalize("NFC", printable(label)) for label in recording.labels)
-    return replace(recording, name=printable(recording.name), labels=labels)
+    split = None if recording.split is None else printable(recording.split)
+    return replace(recording, name=printable(recording.name), labels=labels, split=split)
 
 
 def _key(number: int, piece: int, recording: Recording) -> str:

@@ -180,6 +180,18 @@ def _info(out: Path, plan: PreparationPlan, tally: _Tally, labels: int) -> Datas
     )
 
 
+def why_empty(out: Path) -> str:
+    """Why a data set has no clips: what was left out, the first with its reason."""
+    with (out / FAILURES_FILE).open(encoding="utf-8") as file:
+        first = json.loads(file.readline() or "null")
+    if first is None:
+        return "the source has no recordings; check what was given"
+    return (
+        f"all that the source has was left out, {first['source']} first ({first['reason']}); put "
+        f"that right, remove {out} and prepare it again"
+    )
+
+
 def read_splits(folder: Path) -> dict[str, SplitInfo]:
     """The splits of the clips in the index of a data set.
 

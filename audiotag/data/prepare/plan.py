@@ -11,7 +11,7 @@ from audiotag.data.encoding import FLAC
 from audiotag.data.info import read_info
 from audiotag.data.prepare.clips import VALID_PERCENT
 from audiotag.data.prepare.parts import PARTS_FOLDER
-from audiotag.data.shards import DATASET_FILE, REMEDY, SHARDS_FOLDER
+from audiotag.data.shards import DATASET_FILE, REMEDY, SHARDS_FOLDER, SOURCE_FILES
 from audiotag.errors import DataError
 from audiotag.runtime.files import make_folder, replaced
 from audiotag.runtime.json_text import parse_json
@@ -94,7 +94,7 @@ def is_finished(out: Path, plan: PreparationPlan) -> bool:
         _compare(out, started.settings, plan.settings, "was started")
         if started.labels != plan.labels:
             raise DataError(f"{out} was started with other labels; choose another folder")
-    elif out.exists() and set(os.listdir(out)) - {PARTS_FOLDER, SHARDS_FOLDER}:
+    elif out.exists() and set(os.listdir(out)) - {PARTS_FOLDER, SHARDS_FOLDER, SOURCE_FILES}:
         raise DataError(f"{out} exists and is not a prepared data set; choose another folder")
     return False
 

@@ -9,14 +9,20 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-from audiotag.audio.helper_pipe import until
-from audiotag.data.encoding import FLAC
+import numpy as np
+
+from audiotag.audio.helpers import until
+from audiotag.data.dataset import ClipDataset
+from audiotag.data.encoding import FLAC, decode
+from audiotag.data.info import read_info
 from audiotag.data.prepare.clips import VALID_PERCENT, Cutter
 from audiotag.data.prepare.duplicates import DUPLICATE, Duplicates
+from audiotag.data.prepare.files import check_files, note_files, read_files, write_files
 from audiotag.data.prepare.merge import merge
 from audiotag.data.prepare.parts import (
     FinishedPart,
@@ -27,7 +33,7 @@ from audiotag.data.prepare.parts import (
     shard_path,
     write_part,
 )
-from audiotag.data.prepare.plan import PreparationPlan, begin, claimed, is_finished
+from audiotag.data.prepare.plan import FORMER, PreparationPlan, begin, claimed, is_finished
 from audiotag.data.progress import PreparationState
 from audiotag.data.recordings import DOUBTFUL, DoubledClip, Failure, Recording, Source
 from audiotag.data.shards import SHARD_BYTES, EncodedClip, ShardWriter
@@ -90,7 +96,8 @@ def prepare(
         `out`.
 
     Raises:
-        DataError: If `out` holds something else, or the source is damaged.
+        DataError: If `out` holds something else, a file of the source has changed since it was
+            begun, or the source is damaged.
         OutputError: If `out` cannot be written.
     """
     plan = PreparationPlan(
@@ -109,13 +116,75 @@ def prepare(
         labels=source.labels,
     )
     out = Path(out)
-    if not is_finished(out, plan):
+    finished, files = is_finished(out, plan), read_files(source.files(_size(source, limit)))
+    check_files(out, files, by_time=share.count == 1)
+    if not finished:
         begin(out, plan)
+        note_files(out, files)
         with claimed(out, share.index):
             _write_parts(source, out, plan, share, workers or os.cpu_count() or 1, report)
     if share.count == 1:
         merge(out)
     return out
+
+
+def check_contents(
+    source: Source,
+    out: Path,
+    workers: int | None = None,
+    report: Callable[[PreparationState], None] = lambda progress: None,
+) -> tuple[str, ...]:
+    """Read recordings again and compare their clips with those of the data set made from them.
+
+    Where all are as before, the files' sizes and times of now are written down.
+
+    Args:
+        source: The recordings.
+        out: The finished data set.
+        workers: Threads that decode and encode; one a core if None.
+        report: Called after each clip.
+
+    Returns:
+        What differs: names of recordings, and keys of clips that none gives any more.
+
+    Raises:
+        DataError: If `out` is not a finished data set, or that of other recordings.
+    """
+    settings: dict[str, Any] = {**FORMER, **read_info(out).settings}
+    made = PreparationPlan(**settings, labels=source.labels)
+    now = replace(made, recordings=len(source), fingerprint=source.fingerprint)
+    is_finished(out, replace(now, source=type(source).__name__))
+    last, duplicates = _size(source, made.limit), Duplicates(made.keep_duplicates)
+    clips, different = ClipDataset(out), dict[str, None]()
+    places = {key: i for i, key in enumerate(clips.keys.tolist())}
+    sounds = clips.sounds
+    with closing(_results(source, made, (0, 0), last, workers or os.cpu_count() or 1)) as found:
+        checked = (_checked(result, duplicates) for result in found)
+        for result in _reported(checked, 0, 0, last, report):
+            clip = result.value
+            if isinstance(clip, EncodedClip):
+                place = places.pop(clip.info.key, None)
+                if place is None or not (
+                    clip.sha256.startswith(sounds[place]) or _has_samples(clip, clips, place)
+                ):
+                    different[clip.info.source] = None
+    if not (different or places):
+        write_files(out, read_files(source.files(last)))
+    return (*different, *places)
+
+
+def _has_samples(clip: EncodedClip, clips: ClipDataset, place: int) -> bool:
+    """Whether a clip has the samples of one of a data set; another version of the encoder may give
+    the same samples other bytes."""
+    count = round(clip.duration * clips.sample_rate)
+    if count != clips.lengths[place]:
+        return False
+    return np.array_equal(decode(clip.data, count, 0, count), clips.read(place))
+
+
+def _size(source: Source, limit: int | None) -> int:
+    """How many recordings of the source are used."""
+    return len(source) if limit is None else min(limit, len(source))
 
 
 def _write_parts(
@@ -127,8 +196,7 @@ def _write_parts(
     report: Callable[[PreparationState], None],
 ) -> None:
     """Write the parts of a share that are not on the disk yet."""
-    size = len(source) if plan.limit is None else min(plan.limit, len(source))
-    first, last = share.span(size)
+    first, last = share.span(_size(source, plan.limit))
     done = finished_parts(out, share.index)
     start = done[-1].next if done else (first, 0)
     if start is None:

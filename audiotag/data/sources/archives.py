@@ -118,6 +118,15 @@ class ArchiveSource:
     def __len__(self) -> int:
         return sum(map(len, self._archives))
 
+    def files(self, last: int) -> Iterator[Path]:
+        """As `Source.files`."""
+        position = 0
+        for archive in self._archives:
+            if position >= last:
+                return
+            yield archive.path
+            position += len(archive)
+
     def recordings(self, first: int, last: int) -> Iterator[Recording | Failure]:
         """As `Source.recordings`; a file that cannot be opened is one failure."""
         position = 0

@@ -70,6 +70,11 @@ class ListedSource:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def files(self, last: int) -> Iterator[Path]:
+        """As `Source.files`."""
+        names = self._rows["name"].slice(0, last)
+        return (self._folder / os.fsdecode(name.as_py()) for name in names)
+
     def recordings(self, first: int, last: int) -> Iterator[Recording | Failure]:
         """As `Source.recordings`."""
         for batch in self._rows.slice(first, last - first).to_batches(max_chunksize=ROWS):

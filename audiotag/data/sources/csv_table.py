@@ -64,6 +64,12 @@ class CsvSource:
     def __len__(self) -> int:
         return self._length
 
+    def files(self, last: int) -> Iterator[Path]:
+        """As `Source.files`; not the table, which the fingerprint is of."""
+        for recording in islice(self._recordings(), last):
+            assert isinstance(recording.audio, FileAudio)
+            yield recording.audio.path
+
     def recordings(self, first: int, last: int) -> Iterator[Recording | Failure]:
         """As `Source.recordings`."""
         yield from islice(self._recordings(), first, last)

@@ -62,6 +62,10 @@ class FolderSource:
     def __len__(self) -> int:
         return len(self._paths)
 
+    def files(self, last: int) -> Iterator[Path]:
+        """As `Source.files`."""
+        return (self._folder / path for path in self._paths[:last])
+
     def recordings(self, first: int, last: int) -> Iterator[Recording | Failure]:
         """As `Source.recordings`."""
         for path in self._paths[first:last]:
