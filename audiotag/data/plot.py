@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiotag.runtime.figures import DENSE, draw_axes
+from audiotag.runtime.fonts import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ def plot_labels(summary: "DataSummary", path: Path) -> None:
     Raises:
         AudioTagError: As `draw_axes`.
     """
-    names = [label.name for label in summary.labels]
+    names = [plain(label.name) for label in summary.labels]
     clips = [label.clips for label in summary.labels]
 
     def draw(axes: "Axes") -> None:
@@ -38,4 +39,5 @@ def plot_labels(summary: "DataSummary", path: Path) -> None:
         axes.margins(x=0.06, y=0.25)
         axes.set(xlabel="label, by number of clips", ylabel="clips", yscale="log")
 
-    draw_axes(path, draw, f"{summary.name}: {summary.clips:,} clips, {len(names):,} labels")
+    title = f"{summary.name}: {summary.clips:,} clips, {len(names):,} labels"
+    draw_axes(path, draw, title, names)

@@ -1,12 +1,13 @@
 """Drawing with matplotlib: colours, sizes, and writing a picture to a file."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiotag.errors import AudioTagError
 from audiotag.runtime.files import replaced
+from audiotag.runtime.fonts import fonts_for, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,8 +34,16 @@ def check_plot(path: Path) -> None:
         )
 
 
-def draw_axes(path: Path, draw: Callable[["Axes"], None], title: str) -> None:
+def draw_axes(
+    path: Path, draw: Callable[["Axes"], None], title: str, names: Iterable[str] = ()
+) -> None:
     """Draw one pair of axes into a file.
+
+    Args:
+        path: The picture.
+        draw: Draws into the axes.
+        title: What stands above them.
+        names: Other text that may be in any script.
 
     Raises:
         AudioTagError: As `check_plot`, or if the file cannot be written.
@@ -42,12 +51,13 @@ def draw_axes(path: Path, draw: Callable[["Axes"], None], title: str) -> None:
     check_plot(path)
     from matplotlib.figure import Figure
 
-    figure = Figure(SIZE, layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(title, fontsize=9)
-    axes.grid(alpha=0.3)
-    draw(axes)
-    write(figure, path)
+    with fonts_for([title, *names], path):
+        figure = Figure(SIZE, layout="constrained")
+        axes = figure.subplots()
+        axes.set_title(plain(title), fontsize=9)
+        axes.grid(alpha=0.3)
+        draw(axes)
+        write(figure, path)
 
 
 def write(figure: "Figure", path: Path) -> None:

@@ -12,9 +12,11 @@ from audiotag.evaluation.folds import fold_runs
 from audiotag.models.folder import METRICS_FILE
 from audiotag.models.metrics_row import MetricsRow, read_metrics
 from audiotag.runtime.figures import DCLS, DENSE, OTHER, check_plot, write
+from audiotag.runtime.fonts import fonts_for, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SIZE = (9.0, 6.5)  # inches
 
@@ -49,6 +51,11 @@ def plot_run(rows: Sequence[MetricsRow], name: str, path: Path) -> None:
         AudioTagError: As `figures.check_plot`.
     """
     check_plot(path)
+    with fonts_for([name], path):
+        write(_figure(rows, name), path)
+
+
+def _figure(rows: Sequence[MetricsRow], name: str) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(SIZE, layout="constrained")
@@ -66,8 +73,8 @@ def plot_run(rows: Sequence[MetricsRow], name: str, path: Path) -> None:
     for axes in (valid, rate):
         axes.set(xlabel="epoch", xlim=(0, epochs[-1] * 1.03))
         axes.locator_params(axis="x", integer=True)
-    figure.suptitle(_title(rows, name), fontsize=11)
-    write(figure, path)
+    figure.suptitle(plain(_title(rows, name)), fontsize=11)
+    return figure
 
 
 def _draw(
