@@ -42,7 +42,7 @@ class Schedule:
 def slow_average(recipe: Recipe, schedule: Schedule) -> str | None:
     """The problem with a running average that still contains the start's weights, or None."""
     decay, steps = recipe.train.ema_decay, schedule.total_steps
-    if decay is None or decay**steps <= START_SHARE:
+    if decay is None or not steps or decay**steps <= START_SHARE:
         return None
     return (
         f"train.ema_decay {decay:g} is too slow for {steps} steps: {decay**steps:.0%} of the "

@@ -3,7 +3,7 @@
 import pytest
 
 from audiotag.training.recipe.toml import parse_recipe
-from audiotag.training.schedule import Schedule, plan_schedule
+from audiotag.training.schedule import Schedule, plan_schedule, slow_average
 
 
 def recipe(epoch_clips=None, **train):
@@ -35,3 +35,16 @@ def test_a_run_is_divided_as_by_hand(settings, clips, processes, sizes, steps):
     schedule = plan_schedule(recipe(**settings), clips, 0, processes)
     assert (schedule.batch_size, schedule.micro_size, schedule.micro_batches) == sizes
     assert schedule == Schedule(*sizes[:2], *steps, rank=0, processes=processes)
+
+
+@pytest.mark.parametrize(("epochs", "decay", "is_slow"), [(4, 0.999, True), (4, 0.5, False)])
+def test_a_running_average_is_judged_by_the_steps_that_there_are(epochs, decay, is_slow):
+    changed = recipe(epochs=epochs, ema_decay=decay)
+    told = slow_average(changed, plan_schedule(changed, 20, 0, 1))
+    assert (told is not None) == is_slow
+
+
+def test_a_probe_alone_has_no_steps_to_average():
+    values = {"model": {"init": "x", "head": "probe"}, "optim": {"warmup_epochs": 0.0}}
+    probe = parse_recipe(values | {"train": {"epochs": 0, "ema_decay": 0.999}})
+    assert slow_average(probe, plan_schedule(probe, 20, 0, 1)) is None

@@ -17,7 +17,7 @@ from audiotag.data.sources.text import encoding_of
 from audiotag.errors import DataError
 
 FOLD = "fold"  # the column of numbers
-WHOLE = re.compile(r"[0-9]{1,9}")
+WHOLE = re.compile(r"([0-9]{1,9})(?:\.0*)?")  # pandas writes 1.0 where a column has gaps
 ROWS = 4096  # made or read at once
 _LISTED = pa.schema(
     [
@@ -163,6 +163,8 @@ def read_table(path: Path, columns: Iterable[str], home: str) -> list[dict[str, 
         raise DataError(f"{path} lacks {' and '.join(missing)}; get it again from {home}")
     for number, row in enumerate(rows, 2):
         _check(row, columns, f"{path}, row {number}")
+        if FOLD in columns:
+            row[FOLD] = row[FOLD].partition(".")[0]
     return rows
 
 

@@ -12,6 +12,7 @@ import soundfile
 import webdataset
 from click.testing import CliRunner
 
+from audiotag.cli import cli
 from audiotag.cli.prepare import prepare as command
 from audiotag.cli.progress.prepare import describe
 from audiotag.data.dataset import ClipDataset, read_labels
@@ -235,26 +236,19 @@ def test_failures_of_a_source_and_numbers_that_are_none(tmp_path):
     assert read_labels(out) == Labels(["b", "a"])
 
 
-def test_recordings_that_are_decoded_with_a_warning_are_kept_and_named(tmp_path, make_wav):
-    folder = tmp_path / "sounds" / "x"
-    make_wav(folder / "good.wav", 1.0, frequency=300)
-    make_wav(folder / "more.wav", 1.0, frequency=500)
-    data = bytearray((folder / "more.wav").read_bytes())
-    data[40:44] = (44).to_bytes(4, "little")  # the rest is sound that no size covers
-    (folder / "more.wav").write_bytes(data)
-    for number, kind in enumerate(("files", "bytes")):
-        source, out = FolderSource(folder.parent), tmp_path / kind
-        if kind == "bytes":
-            source = ListSource([Recording("x/more.wav", BytesAudio(bytes(data)), ("x",))])
-            prepare(source, out)
-        else:
-            result = CliRunner().invoke(command, ["folder", str(folder.parent), str(out)])
-            assert "left out" not in result.stderr and result.exit_code == 0
-            assert f"kept with a warning: 1; see {out / 'failures.jsonl'}" in result.stderr
-        (failure,) = failures_of(out)
-        assert (failure["source"][-6:], failure["kind"]) == ("re.wav", "doubtful")
-        assert "after the end that its header gives, which is heard too" in failure["reason"]
-        assert [row["duration"] for row in rows_of(out)] == [1.0] * (2 - number)
+def test_control_characters_break_no_line_of_what_is_shown(tmp_path):
+    label, split = "dog\n\tbark\x1b[31m\u2028", "va\r\nlid"
+    items = [
+        Recording(f"{i}\n.wav", SamplesAudio(noise(i), RATE), (label,), split) for i in range(2)
+    ]
+    out = prepare(ListSource(items), tmp_path / "data", RATE)
+    shown = "dog\\n\\tbark\\x1b[31m\\u2028"
+    assert read_labels(out).names == (shown,)
+    assert {row["split"] for row in rows_of(out)} == {"va\\r\\nlid"}
+    result = CliRunner().invoke(cli, ["data", str(out)], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert any(shown in line for line in result.output.splitlines())
+    assert "\x1b[31m" not in result.output and "\u2028" not in result.output
 
 
 def test_same_bytes_again_and_a_finished_data_set_is_left_alone(sounds, dataset_folder, tmp_path):

@@ -172,3 +172,15 @@ def test_a_listing_gives_back_what_it_was_given_and_holds_little(tmp_path):
     assert not list(source.recordings(20_000, 20_000))
     given[5] = Recording("other.wav", given[5].audio)
     assert ListedSource(tmp_path, given).fingerprint != source.fingerprint
+
+
+def test_folds_that_pandas_wrote_as_fractions_are_whole_numbers(tmp_path, make_wav):
+    for name in "ab":
+        make_wav(tmp_path / f"{name}.wav", 0.5, frequency=100 * ord(name))
+    rows = "path,fold,label\na.wav,1.0,dog\nb.wav,2.,cat\n"
+    (tmp_path / "esc10.csv").write_text(rows)
+    found = about(prepare(open_esc50(tmp_path), tmp_path / "data", RATE))
+    assert found == {("dog",): ("valid", 1, 0.5), ("cat",): ("train", 2, 0.5)}
+    (tmp_path / "esc10.csv").write_text(rows.replace("2.", "2.5"))
+    with pytest.raises(DataError, match="row 3: fold '2.5' is not a whole number"):
+        open_esc50(tmp_path)
