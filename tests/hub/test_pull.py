@@ -19,6 +19,7 @@ from safetensors.torch import save as to_bytes
 
 from audiotag.errors import HubError
 from audiotag.hub.failures import transferring
+from audiotag.models.config import read_config
 from tests.support import reference_models
 from tests.support.hub_client import (
     CLOSED_PORT,
@@ -106,10 +107,13 @@ def test_another_commit_is_another_model(hub, run, foreign, theirs):
 
 
 def test_another_librarys_config_does_not_hide_a_known_layout(hub, run, theirs, name):
-    name = f"{name}-mn01_as"
-    hub.add(name, {"config.json": b'{"library_name": "x"}', "model.safetensors": theirs})
-    folder = Path(run("pull", name).out.rstrip("\n"))
-    assert json.loads((folder / "config.json").read_text())["architecture"] == "mn01_as"
+    files = {"config.json": b'{"library_name": "x"}', "model.safetensors": theirs}
+    hub.add(f"{name}-mn01_as-hop-5", files)
+    folder = Path(run("pull", f"{name}-mn01_as-hop-5").out.rstrip("\n"))
+    config = read_config(folder)
+    assert config.architecture == "mn01_as" and config.front_end_args["hop_length"] == 160
+    hub.add(name, files)
+    assert f"{name} is an EfficientAT model whose name does not tell" in run("pull", name).error
 
 
 def test_another_publishers_model_in_a_local_dir_and_verified(run, foreign, tmp_path):
