@@ -16,7 +16,16 @@ from audiotag.audio.in_memory import Sound
 from audiotag.audio.sources import NO_SAMPLES
 from audiotag.audio.streams import IN_MEMORY, stream
 from audiotag.data.encoding import FLAC, encode
-from audiotag.data.recordings import Audio, Failure, FileAudio, Recording, SegmentAudio, printable
+from audiotag.data.recordings import (
+    DOUBTFUL,
+    Audio,
+    BytesAudio,
+    Failure,
+    FileAudio,
+    Recording,
+    SegmentAudio,
+    printable,
+)
 from audiotag.data.shards import ClipInfo, EncodedClip
 from audiotag.errors import AudioError
 

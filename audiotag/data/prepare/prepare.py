@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from audiotag.audio.helpers import until
+from audiotag.audio.helper_pipe import until
 from audiotag.data.dataset import ClipDataset
 from audiotag.data.encoding import FLAC, decode
 from audiotag.data.info import read_info
