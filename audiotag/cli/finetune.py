@@ -78,7 +78,7 @@ def finetune(
     from audiotag.cli.trained import announce, finish
     from audiotag.runtime.devices import select_device
     from audiotag.runtime.distributed import launched_rank
-    from audiotag.training.finetune import finetune
+    from audiotag.training.finetune.finetune import finetune
 
     given = [f"{SHORTCUTS[k]}={v}" for k, v in shortcuts.items() if v is not None]
     chosen = select_device(device)

@@ -74,7 +74,9 @@ class Saver:
         patience = self.run.recipe.train.patience
         if patience is None:
             return False
-        answer = [self.history is not None and self.history.is_over(patience)]
+        answer = [
+            self.history is not None and self.history.is_over(patience, len(self.run.validation))
+        ]
         if self.run.schedule.processes > 1:
             dist.broadcast_object_list(answer)
         return answer[0]

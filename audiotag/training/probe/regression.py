@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from audiotag.evaluation.metrics import mean_average_precision
 
-PENALTIES = tuple(10.0 ** (-x / 2) for x in range(13))  # of the squared weights, strong to weak
-USUAL_PENALTY = 1e-4  # if no label has clips of two recordings, so that none can be left out
-STEPS = 80  # most steps of L-BFGS, from the solution for the penalty before
+PENALTIES = tuple(10.0 ** (-x / 2) for x in range(11))  # of the squared weights, strong to weak
+USUAL_PENALTY = 1e-4  # where no label has clips of two recordings, so that none can be left out
+STEPS = 80  # of L-BFGS at most, from the solution of the penalty before
 TEMPERATURES = tuple(2.0 ** (x / 4) for x in range(-32, 15))  # 0.004 to 11
-DOUBT = 1.0  # standard errors by which a penalty with a better loss may be worse than the best
+DOUBT = 0.25  # standard errors by which a penalty may be worse than the best, for a better loss
 TOLERANCE = 1e-6  # of the gradient
 MOST_CLIPS = 5000  # most clips to choose the penalty on
 

@@ -12,6 +12,7 @@ from audiotag.models.folder import METRICS_FILE
 from audiotag.models.metrics_row import MetricsRow, read_metrics
 from audiotag.runtime.files import appended, replaced
 from audiotag.training.recipe.sections import Recipe
+from audiotag.training.run_folder.gain import is_gain
 from audiotag.training.run_folder.tensorboard import event, event_file_header
 
 EVENTS_FILE = "events.out.tfevents.0.audiotag"  # TensorBoard looks for the word tfevents
@@ -77,13 +78,17 @@ class History:
         steps = [row.step for row in self.rows]
         return len(steps) - 1 - steps.index(self.best(1)[0]) if steps else 0
 
-    def is_over(self, patience: int) -> bool:
-        """Whether `patience` validations have passed without a better one. After a perfect one, a
-        single one is enough; if the start was perfect, and is kept, none is needed.
+    def is_over(self, patience: int, clips: int) -> bool:
+        """Whether so many validations have passed without a better one; after a perfect one, than
+        which none is better, one more suffices, and none where the start is kept and so good that
+        no gain on so many clips could be told from chance.
         """
         best = [row for row in self.rows if row.step in self.best(1)]
-        if self.metric not in LOWER_IS_BETTER and [x.figures.get(self.metric) for x in best] == [1]:
-            patience = min(patience, 1 if best[0].step or not self._keeps_best else 0)
+        if best and self.metric not in LOWER_IS_BETTER:
+            figure = best[0].figures.get(self.metric, 0.0)
+            if best[0].step == 0 and self._keeps_best and not is_gain(figure, 1.0, clips):
+                return True
+            patience = min(patience, 1) if figure == 1 else patience
         return bool(best) and self.since_best() >= patience
 
 

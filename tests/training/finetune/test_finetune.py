@@ -83,7 +83,7 @@ def changed(run, start):
 
 def test_the_probe_learns_the_head_alone_and_is_cross_validated(data, tmp_path):
     told = finetune("default", data, tmp_path / "run", "--method", "probe")
-    assert "of 30 of 30 clips in 5-fold cross-validation" in told
+    assert "on 30 clips in 5-fold cross-validation" in told
     assert changed(tmp_path / "run", DEFAULT) == DEFAULT_HEAD
     (result,) = evaluate(EvaluationPlan((str(tmp_path / "run"),), data)).evaluations
     assert result.clips == 30 and result.accuracy > 0.9
@@ -226,3 +226,34 @@ def test_early_stop_and_best_weights_are_in_the_recipe(data, start, tmp_path):
     recipe = load_recipe(tmp_path / "run" / "recipe.toml")
     assert recipe.train.patience and recipe.train.final == "best"
     assert recipe.train.metric == "valid_accuracy" and recipe.model.head == "random"
+
+
+def test_a_label_of_which_nothing_is_learnt_is_named(start, tmp_path):
+    rows = [*pitches(6, "train"), (5000, "whistle", "valid"), (300, "pitch 300", "valid")]
+    told = finetune(start, write_sounds(tmp_path, rows), tmp_path / "run")
+    assert "no clip to learn from has the label whistle" in told
+    assert "validation clips: 2, too few to tell" in told
+
+
+def test_both_engines_give_kept_labels_their_scores(pump, tmp_path):
+    finetune("default", pump, tmp_path / "run", "--keep", "--method", "probe")
+    clips = ClipDataset(pump, "valid")
+    waves = [np.pad(clips.read(i) / 32768, (0, 96_000 - clips.lengths[i])) for i in range(36)]
+    waves = np.stack(waves).astype(np.float32)
+    onnx, whole = open_engine(tmp_path / "run", "cpu"), Model.load(tmp_path / "run")
+    assert isinstance(onnx, OnnxModel)
+    former = open_engine(DEFAULT, "cpu").score_windows(waves)
+    for scores in (onnx.score_windows(waves), whole.score_windows(waves)):
+        np.testing.assert_allclose(scores[:, :527], former, atol=1e-3)
+        assert scores[:, 527:].max() > 0.5
+    np.testing.assert_allclose(onnx.score_windows(waves), whole.score_windows(waves), atol=1e-3)
+
+
+def test_a_start_that_no_gain_can_be_told_from_is_not_trained_on(tmp_path):
+    """One wrong label among 60 validation clips: weights that tell it are no better."""
+    rows = [(pitch, f"pitch {pitch}", x) for x in ("train", "valid") for pitch in (300, 3000) * 30]
+    rows[-1] = (rows[-1][0], "pitch 300", "valid")
+    told = finetune("default", write_sounds(tmp_path, rows), tmp_path / "run")
+    (row,) = read_metrics(tmp_path / "run")
+    assert row.valid_accuracy == pytest.approx(59 / 60)
+    assert "no gain could be told from chance" in told

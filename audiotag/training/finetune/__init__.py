@@ -1,0 +1,1 @@
+"""Fine-tuning: a trained model adapted to new labels, from its plan to what it came to."""
