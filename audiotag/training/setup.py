@@ -78,7 +78,7 @@ def start(
         answer = _answer_to_beginnings(recipe, training, teachers, schedule.micro_size)
     if recipe.model.head == PROBE and targets is not None:
         probe = fit_probe(tagger, train_set, targets.dense()[:, kept:], kept)
-        _set_thresholds(recipe, tagger, targets, probe)
+        _set_thresholds(recipe, tagger, probe)
     elif is_new_head:
         set_priors(tagger.backbone, _frequencies(training, answer), _temperature(recipe))
     return Run(
@@ -162,14 +162,13 @@ def _set_config(
     tagger.config = replace(tagger.config, softmax=is_single, min_duration=shortest, window=window)
 
 
-def _set_thresholds(recipe: Recipe, tagger: Model, targets: Targets, probe: Probe) -> None:
-    """Set the thresholds of the new labels, if some clips have no label (so that these get no tag),
-    or if the kept labels have thresholds."""
+def _set_thresholds(recipe: Recipe, tagger: Model, probe: Probe) -> None:
+    """Note from which score on each label counts as heard, where clips may have several or none;
+    beside thresholds of labels that are kept, if these have such."""
+    thresholds: tuple[float, ...] | None = None if tagger.config.softmax else probe.thresholds
     if recipe.model.keep_labels:
         former = read_config(model_folder(recipe.model.init)).thresholds
         thresholds = None if former is None else (*former, *probe.thresholds)
-    else:
-        thresholds = probe.thresholds if (targets.sizes == 0).any() else None
     tagger.config = replace(tagger.config, thresholds=thresholds)
 
 

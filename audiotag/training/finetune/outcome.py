@@ -15,6 +15,7 @@ from audiotag.models.metrics_row import MetricsRow, read_metrics
 from audiotag.models.model import Model, to_device
 from audiotag.models.provenance import read_trained_on
 from audiotag.runtime.files import replaced
+from audiotag.training.finetune.thresholds import fit_thresholds
 from audiotag.training.probe.probe import Probe, fit_probe, read_probe, save_probe
 from audiotag.training.recipe.sections import PROBE, Recipe
 from audiotag.training.run_folder.gain import is_gain
@@ -30,17 +31,20 @@ def outcome(
     rows, metric = read_metrics(out), recipe.train.metric
     best, clips = _best(rows, metric), _validation_clips(out)
     if recipe.model.head != PROBE:
+        fit_thresholds(out, recipe, data, device)
         yield f"full: {_measured(best, recipe, clips)}, {seconds:.0f} s"
         return
     probe = read_probe(out)
     yield f"probe: {_of_probe(probe, rows[0], recipe, clips)}, {probe.seconds:.1f} s"
     if recipe.train.epochs and recipe.train.final != "best":
+        fit_thresholds(out, recipe, data, device)
         yield f"full: {_measured(rows[-1], recipe, clips)}, at the end"
         return
     if recipe.train.epochs:
         gains = best.step != rows[0].step and _gains(rows[0], best, metric, clips)
         yield _of_training(rows, best, recipe, clips, gains, seconds - probe.seconds)
         if gains:
+            fit_thresholds(out, recipe, data, device)
             return
         _restore_start(out)
     if recipe.data.valid_percent is not None:

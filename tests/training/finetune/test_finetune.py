@@ -257,3 +257,17 @@ def test_a_start_that_no_gain_can_be_told_from_is_not_trained_on(tmp_path):
     (row,) = read_metrics(tmp_path / "run")
     assert row.valid_accuracy == pytest.approx(59 / 60)
     assert "no gain could be told from chance" in told
+
+
+def test_labels_that_clips_may_have_several_of_get_thresholds_by_either_method(tmp_path):
+    both = (300, '"low;pitched"'), (3000, "pitched"), (0, "noise of a kind")
+    rows = [(*kind, split) for split in ("train", "valid") for kind in both * 12]
+    data = write_sounds(tmp_path, rows)
+    words = {"probe": (), "full": ("--epochs", 8)}
+    for method, more in words.items():
+        finetune("default", data, tmp_path / method, "--method", method, *more)
+        config = read_config(tmp_path / method)
+        assert not config.softmax and config.thresholds is not None
+        scores = score(Model.load(tmp_path / method), data, "valid")
+        heard = scores.values >= np.array(config.thresholds)
+        assert (heard == scores.targets).mean() > 0.9
