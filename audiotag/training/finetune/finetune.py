@@ -2,7 +2,7 @@
 
 It begins with the probe: a head by logistic regression on what the frozen backbone gives, in
 seconds. From there all layers learn, as long as validation gains; weights that are not better than
-the probe by more than chance give way to it. So nobody gets less than the probe.
+the probe by more than chance give way to it.
 """
 
 import time
