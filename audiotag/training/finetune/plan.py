@@ -10,6 +10,7 @@ from audiotag.tagging.locate import model_folder
 from audiotag.training.recipe.finetune import (
     AUTO,
     FULL,
+    PROBE_VALUES,
     SHORTEST_CROP,
     finetune_recipe,
     training_durations,
@@ -39,7 +40,8 @@ def plan(
     shortest = config.window or max(SHORTEST_CROP, config.min_duration)
     changes = [*part, *changes]
     if keep and method == FULL:
-        changes = [f'model.head="{PROBE}"', 'train.final="last"', *changes]
+        gentle = [f"{key}={value}" for key, value in PROBE_VALUES.items()]
+        changes = [*gentle, 'train.final="last"', *changes]
     durations = training_durations(data, changes)
     recipe = finetune_recipe(model, durations, changes, shortest, method)
     if method == AUTO and not any(change.startswith(OF_TRAINING) for change in changes):
