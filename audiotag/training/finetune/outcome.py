@@ -18,10 +18,11 @@ from audiotag.runtime.files import replaced
 from audiotag.training.finetune.thresholds import fit_thresholds
 from audiotag.training.probe.probe import Probe, fit_probe, read_probe, save_probe
 from audiotag.training.recipe.sections import PROBE, Recipe
+from audiotag.training.resumed_data import described
 from audiotag.training.run_folder.gain import is_gain
 from audiotag.training.run_folder.history import LOWER_IS_BETTER
 from audiotag.training.run_folder.kept_weights import checkpoint_file
-from audiotag.training.setup import data_parts, described, kept_count
+from audiotag.training.setup import data_parts, kept_count
 
 
 def outcome(

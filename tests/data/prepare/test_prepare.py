@@ -251,6 +251,28 @@ def test_control_characters_break_no_line_of_what_is_shown(tmp_path):
     assert "\x1b[31m" not in result.output and "\u2028" not in result.output
 
 
+def test_recordings_that_are_decoded_with_a_warning_are_kept_and_named(tmp_path, make_wav):
+    folder = tmp_path / "sounds" / "x"
+    make_wav(folder / "good.wav", 1.0, frequency=300)
+    make_wav(folder / "more.wav", 1.0, frequency=500)
+    data = bytearray((folder / "more.wav").read_bytes())
+    data[40:44] = (44).to_bytes(4, "little")  # the rest is sound that no size covers
+    (folder / "more.wav").write_bytes(data)
+    for number, kind in enumerate(("files", "bytes")):
+        source, out = FolderSource(folder.parent), tmp_path / kind
+        if kind == "bytes":
+            source = ListSource([Recording("x/more.wav", BytesAudio(bytes(data)), ("x",))])
+            prepare(source, out)
+        else:
+            result = CliRunner().invoke(command, ["folder", str(folder.parent), str(out)])
+            assert "left out" not in result.stderr and result.exit_code == 0
+            assert f"kept with a warning: 1; see {out / 'failures.jsonl'}" in result.stderr
+        (failure,) = failures_of(out)
+        assert (failure["source"][-6:], failure["kind"]) == ("re.wav", "doubtful")
+        assert "after the end that its header gives, which is heard too" in failure["reason"]
+        assert [row["duration"] for row in rows_of(out)] == [1.0] * (2 - number)
+
+
 def test_same_bytes_again_and_a_finished_data_set_is_left_alone(sounds, dataset_folder, tmp_path):
     again = prepare(FolderSource(sounds), tmp_path / "again", workers=5)
     assert contents(again) == contents(dataset_folder)
