@@ -160,7 +160,7 @@ def _cut_bytes(text: str, size: int) -> str:
 def _failure(recording: Recording, error: AudioError) -> Failure:
     """The failure of a recording that could not be decoded; its reason does not repeat the name."""
     audio = recording.audio
-    name = audio.path if isinstance(audio, FileAudio | SegmentAudio) else "audio data"
+    name = audio.path if isinstance(audio, FileAudio | SegmentAudio) else IN_MEMORY
     return Failure(recording.name, str(error).removeprefix(f"{name}: "), _kind(audio, str(error)))
 
 
