@@ -11,7 +11,7 @@ from audiotag.errors import ModelError
 from audiotag.label_set import Labels
 from audiotag.models.config import read_config
 from audiotag.models.engine import Engine
-from audiotag.models.folder import ONNX_FILE, WEIGHTS_FILE
+from audiotag.models.folder import ONNX_FILE
 from audiotag.runtime.devices import is_cpu
 from audiotag.tagging.locate import model_folder, model_name
 
@@ -64,9 +64,7 @@ def open_engine(
         return opened
     from audiotag.tagging.tagger import open_tagger
 
-    tagger = open_tagger(folder, device, precision, name=name)
-    tagger.weights = folder / WEIGHTS_FILE
-    return tagger
+    return open_tagger(folder, device, precision, name=name)
 
 
 def read_labels(model: str | Path | None = None) -> Labels:

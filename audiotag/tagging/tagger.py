@@ -7,6 +7,7 @@ from typing import Self, TypedDict, Unpack, cast
 from audiotag.errors import ModelError
 from audiotag.hub.pull import pull
 from audiotag.hub.push import push
+from audiotag.models.folder import WEIGHTS_FILE
 from audiotag.models.model import Model, to_device
 from audiotag.runtime.devices import select_device
 from audiotag.runtime.keywords import check_keywords
@@ -120,6 +121,7 @@ def open_tagger(
     target = select_device(device)
     folder = model_folder(model)
     tagger = Tagger.load(folder, name or model_name(model, folder))
+    tagger.weights = folder / WEIGHTS_FILE
     if folded:
         tagger.fold()
     tagger.precision = precision

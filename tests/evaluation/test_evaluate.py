@@ -313,7 +313,7 @@ def test_command_prints_tables(model, data):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["default", "--save"], "write into a model folder, and default is none"),
+        (["default", "--save"], "write into a model folder, and default is not one"),
         (["default", "--fit-thresholds"], "write into a model folder"),
         (["default", "other", "--scores", "s.npz"], "the scores of one MODEL"),
         (["default", "--compare", "other", "--resamples", "0"], "leave out --resamples 0"),

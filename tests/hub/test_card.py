@@ -277,6 +277,6 @@ def test_labels_and_names_are_text_in_a_card(tmp_path):
     text = model_card(tmp_path)
     assert text.count("\n---\n") == 1 and "\n# heading" not in text
     head = yaml.safe_load(text.split("---\n")[1])
-    assert head["library_name"] == "audiotag" and "datasets" not in head
+    assert head["library_name"] == "audiotag" and head["datasets"] == ["x-http-x-heading-y"]
     shown = r"\# heading, \[a\](http://x), \<script\>, \`code\`, a\|b, \---, \*, \_x\_, snake_x."
     assert shown in text

@@ -9,7 +9,7 @@ import torch
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
 from audiotag.errors import DataError
-from audiotag.training.finetune import finetune
+from audiotag.training.finetune.finetune import finetune
 from audiotag.training.loop import train
 from audiotag.training.recipe.toml import parse_recipe
 from tests.support.tones import RECIPE, write_data

@@ -67,8 +67,11 @@ def test_a_file_that_is_altered_on_the_way_is_never_used(hub, tmp_path):
     (cached,) = (tmp_path / "hf").rglob("train-00000-of-00001.parquet")
     cached.resolve().write_bytes(parquet([2, 2, 2, 2]))
     again = run_prepare(hub, tmp_path, NAME)
-    assert again.returncode == 0 and "left as it is" in again.stderr, again.stderr
     assert "differs from the hash" in again.stderr
+    assert again.returncode == 1 and "was written again" in again.stderr, again.stderr
+    checked = run_prepare(hub, tmp_path, NAME, "--check")
+    assert checked.returncode == 0 and "all clips are those" in checked.stdout, checked.stderr
+    assert run_prepare(hub, tmp_path, NAME).returncode == 0
 
 
 @pytest.mark.parametrize(
