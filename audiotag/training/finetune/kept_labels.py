@@ -27,6 +27,6 @@ def kept_labels(out: Path, recipe: Recipe, data: Path, device: torch.device) -> 
     moved, same = np.abs(after - before), before.argmax(1) == after.argmax(1)
     yield (
         f"the {kept} labels from before, on {len(clips)} clips: scores moved by {moved.max():.4f} "
-        f"at most, {moved.mean():.4f} in the mean; the first of them is the same for "
+        f"at most, {moved.mean():.4f} on average; the first of them is the same for "
         f"{same.mean():.0%}"
     )
