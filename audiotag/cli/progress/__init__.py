@@ -1,1 +1,6 @@
-"""The progress of a command on standard error, and its end when Ctrl-C or a signal stops it."""
+"""Progress on standard error, and how a command ends that is stopped.
+
+Files, whose number may not be known, are counted by a line of ours (`line`). Work whose total is
+known has tqdm's (`runtime.progress`), in the same form: importing tqdm would add a sixth to the
+time until `audiotag tag` shows its first tags.
+"""
