@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     "--events",
     is_flag=True,
     help="Say when each sound begins and ends. Windows of 2 s overlap for it, which takes some "
-    "seven times as long as windows of 10 s.",
+    "eight times as long as windows of 10 s.",
 )
 @click.option(
     "--bridge",
