@@ -251,7 +251,9 @@ def _gather_teachers(recipe: Recipe, first: Model, student: Model) -> Teachers:
     ]
     return Teachers(
         first=first,
-        others=load_others(distill.other_teachers or (), first.labels, student.device),
+        others=load_others(
+            distill.other_teachers or (), first.labels, student.device, distill.other_weight
+        ),
         layers=_learnt_layers(recipe, student, first),
         temperature=distill.temperature,
         sample_rate=student.sample_rate,

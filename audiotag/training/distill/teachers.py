@@ -1,11 +1,11 @@
 """Teachers: models whose outputs for the augmented clips are learnt.
 
-Several teachers are combined by the mean of their logits for each label (arXiv 1503.02531, section
-4). Embeddings and feature maps are those of the first one.
+Several teachers are combined by the weighted mean of their logits for each label (arXiv 1503.02531,
+section 4). Embeddings and feature maps are those of the first one.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torchaudio
@@ -29,11 +29,13 @@ class OtherTeacher:
         tagger: The model.
         ours: Numbers of the labels that it has too (L,).
         theirs: Its own numbers of these labels (L,).
+        weight: Of its logits in the mean, where the first teacher has 1.
     """
 
     tagger: Model
     ours: Tensor
     theirs: Tensor
+    weight: float = 1.0
 
     def logits(self, waveform: Tensor, sample_rate: int) -> Tensor:
         """Logits (B, L) of waveforms (B, T) at a sample rate in Hz.
@@ -105,21 +107,21 @@ class Teachers:
 
 
 def load_others(
-    names: Iterable[str], labels: Labels, device: torch.device
+    names: Iterable[str], labels: Labels, device: torch.device, weight: float = 1.0
 ) -> tuple[OtherTeacher, ...]:
-    """Teachers by name, each with the labels that it shares.
+    """Teachers by name, each with the labels that it shares, and with this weight.
 
     Raises:
         ModelError: If there is no such model.
         RecipeError: If it shares no label, or was trained to give each clip exactly one.
     """
-    return tuple(_load(name, labels, device) for name in names)
+    return tuple(replace(_load(name, labels, device), weight=weight) for name in names)
 
 
 def mean_logits(
     logits: Tensor, waveform: Tensor, sample_rate: int, others: Iterable[OtherTeacher]
 ) -> Tensor:
-    """For each label, the mean logit of all teachers that have it.
+    """For each label, the weighted mean logit of all teachers that have it.
 
     Args:
         logits: Logits (B, classes) of the first teacher.
@@ -127,11 +129,11 @@ def mean_logits(
         sample_rate: Their sample rate, Hz.
         others: The other teachers.
     """
-    total, count = logits.clone(), torch.ones(logits.shape[1], device=logits.device)
+    total, weights = logits.clone(), torch.ones(logits.shape[1], device=logits.device)
     for other in others:
-        total[:, other.ours] += other.logits(waveform, sample_rate)
-        count[other.ours] += 1
-    return total / count
+        total[:, other.ours] += other.weight * other.logits(waveform, sample_rate)
+        weights[other.ours] += other.weight
+    return total / weights
 
 
 def _load(name: str, labels: Labels, device: torch.device) -> OtherTeacher:

@@ -166,6 +166,8 @@ def _distill(distill: DistillRecipe, train: TrainRecipe, augment: AugmentRecipe)
         yield "distill.teacher and distill.scores are two teachers; leave out one"
     if distill.other_teachers and not distill.teacher:
         yield "distill.other_teachers go beside a distill.teacher; name one"
+    if distill.other_weight != 1 and not distill.other_teachers:
+        yield "distill.other_weight does nothing without distill.other_teachers"
     if train.task == "single":
         yield 'a teacher scores each label by itself; leave out train.task = "single"'
     if distill.embedding_weight:

@@ -165,6 +165,7 @@ class DistillRecipe:
     # Further teachers. For each label, the mean logit of the teachers that have it is learnt.
     # Embeddings and maps are those of `teacher`.
     other_teachers: tuple[str, ...] | None = None
+    other_weight: float = _number(1.0, 0.0)  # of each further teacher's logits; the first has 1
     # Files of `audiotag evaluate --scores` with the scores of all training clips; with a weight of
     # 1, also of the validation clips. Augmentations blend these scores as they blend labels.
     scores: tuple[str, ...] | None = None

@@ -47,6 +47,16 @@ def test_labels_are_matched_by_audiosets_id_or_else_by_name(tmp_path):
     torch.testing.assert_close(mean, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_further_teacher_counts_by_its_weight(tmp_path):
+    other = save_teacher(tmp_path, LABELS)
+    waveform, logits = 0.1 * torch.randn(2, 64_000), torch.randn(2, 4)
+    others = load_others([str(tmp_path)], LABELS, CPU, weight=0.25)
+    with torch.inference_mode():
+        mean = mean_logits(logits, waveform, 32_000, others)
+        expected = 0.8 * logits + 0.2 * other(waveform)
+    torch.testing.assert_close(mean, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_each_counts_as_much_and_hears_its_own_sample_rate_and_length(tmp_path):
     taggers = [
         save_teacher(tmp_path / "a", LABELS),
