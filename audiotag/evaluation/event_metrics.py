@@ -130,9 +130,10 @@ def event_figures(
         there, heard = reference.get(name, ()), found.get(name, ())
         figures.overall.add(_event_counts(there, heard, matching))
         for label in {x.label for x in (*there, *heard)}:
-            own = [[x for x in side if x.label == label] for side in (there, heard)]
+            of_label = [x for x in there if x.label == label]
+            heard_of_label = [x for x in heard if x.label == label]
             counts = figures.by_label.setdefault(label, Counts())
-            counts.add(_event_counts(*own, matching))
+            counts.add(_event_counts(of_label, heard_of_label, matching))
     return figures
 
 
