@@ -20,7 +20,18 @@ from audiotag.data.targets import Targets
 from audiotag.errors import DataError
 from audiotag.label_set import Labels, is_negative
 
-COLUMNS = ["key", "shard", "offset", "length", "duration", "split", "fold", "labels", "sha256"]
+COLUMNS = [
+    "key",
+    "shard",
+    "offset",
+    "length",
+    "duration",
+    "split",
+    "fold",
+    "group",
+    "labels",
+    "sha256",
+]
 PIECE = re.compile(r"(\d{8})_\d{4}_(.*)")  # key of a piece of a recording: its number, its name
 SOUND_DIGITS = 16  # of a clip's sha256: enough to tell it from all others
 OPEN_SHARDS = 256  # files held open at once; systems allow a process 1024
@@ -34,8 +45,8 @@ class ClipDataset:
         split: Only clips of this split.
         fold: Only clips of this fold.
         without_fold: Only clips that are not of this fold.
-        share: First and end of a range of numbers from 0 to 99: only clips of recordings whose
-            number, a hash of their name, lies in it.
+        share: First and end of a range of numbers from 0 to 99: only clips of groups whose number,
+            a hash of their name, lies in it.
 
     Attributes:
         keys: Key of each clip, (N,).
@@ -66,7 +77,8 @@ class ClipDataset:
         if without_fold is not None:
             index = index.filter(pc.invert(_among(index, "fold", without_fold, folder)))
         if share is not None:
-            numbers = [_hash_number(recording_of(key)) for key in index["key"].to_pylist()]
+            names = _groups(index["key"].to_pylist(), index["group"])
+            numbers = [_hash_number(name) for name in names]
             index = index.filter(pa.array([share[0] <= x < share[1] for x in numbers], pa.bool_()))
         if not len(index):
             raise DataError(f"{folder} has no such clips; {FAILURES_FILE} says what was left out")
@@ -80,11 +92,16 @@ class ClipDataset:
         self._label_names, self._label_numbers = _numbered(pc.list_flatten(labels))
         self._shards, self._shard = _numbered(index["shard"].combine_chunks())
         self._offsets, self.sizes = index["offset"].to_numpy(), index["length"].to_numpy()
+        self._groups = index["group"].combine_chunks()
         self._sounds = pc.utf8_slice_codeunits(index["sha256"], 0, SOUND_DIGITS).combine_chunks()
         self._files: dict[int, io.FileIO] = {}
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def groups(self) -> list[str]:
+        """The group of each clip, N names: its recording, unless the source tells groups."""
+        return _groups(self.keys.tolist(), self._groups)
 
     def __getstate__(self) -> dict[str, Any]:
         """The state that is sent to another process: everything except the open files."""
@@ -181,6 +198,11 @@ def read_folds(folder: Path) -> list[int]:
         DataError: If the folder is not a prepared data set.
     """
     return sorted(pc.unique(read_index(Path(folder), ["fold"])["fold"].drop_null()).to_pylist())
+
+
+def _groups(keys: list[str], groups: pa.Array | pa.ChunkedArray) -> list[str]:
+    pairs = zip(keys, groups.to_pylist(), strict=True)
+    return [group or recording_of(key) for key, group in pairs]
 
 
 def _hash_number(name: str) -> int:

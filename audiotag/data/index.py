@@ -12,7 +12,8 @@ from audiotag.data.info import damaged, not_prepared
 from audiotag.data.shards import INDEX_FILE, SCHEMA
 from audiotag.errors import DataError
 
-OPTIONAL = ("fold",)  # columns in which a clip may have no value
+OPTIONAL = ("fold", "group")  # columns in which a clip may have no value
+ADDED = "group"  # column that data sets of audiotag 0.1 lack
 SHARD_NAME = r"^[0-9A-Za-z_-][0-9A-Za-z_.-]*\.tar$"  # a file in the shards' folder, no path
 LIMITS = {  # values of a clip
     "offset": (512, 2**50),  # bytes
@@ -38,7 +39,8 @@ def read_index(folder: Path, columns: Sequence[str], shard: str | None = None) -
     path = folder / INDEX_FILE
     filters = None if shard is None else [("shard", "=", shard)]
     try:
-        return _checked(pq.read_table(path, columns=list(columns), filters=filters), columns)
+        there = [x for x in columns if x != ADDED or x in pq.read_schema(path).names]
+        return _checked(pq.read_table(path, columns=there, filters=filters), columns)
     except DAMAGE as error:
         raise _unreadable(path, error) from error
 
@@ -66,6 +68,8 @@ def _checked(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     Raises:
         ValueError, pyarrow.ArrowException: If it has other types, or values that no clip has.
     """
+    if ADDED in columns and ADDED not in table.column_names:
+        table = table.append_column(SCHEMA.field(ADDED), pa.nulls(len(table), pa.string()))
     table = table.select(columns).cast(pa.schema([SCHEMA.field(name) for name in columns]))
     table.validate(full=True)
     for name in columns:

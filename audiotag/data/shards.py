@@ -41,18 +41,25 @@ SCHEMA = pa.schema(
         ("split", pa.string()),
         ("fold", pa.int64()),
         ("labels", pa.list_(pa.string())),
+        ("group", pa.string()),
     ]
 )
 
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """The record of a clip; times in seconds of the recording."""
+    """The record of a clip; times in seconds of the recording.
+
+    Attributes:
+        group: Clips of one group are never told apart by chance: not into different splits, nor
+            into different parts of a cross-validation. None if the recording is its own group.
+    """
 
     key: str
     labels: tuple[str, ...]
     split: str
     fold: int | None
+    group: str | None
     source: str
     start: float
     end: float
@@ -171,5 +178,6 @@ def _row(clip: EncodedClip, shard: str, offset: int) -> dict:
         "split": clip.info.split,
         "fold": clip.info.fold,
         "labels": list(clip.info.labels),
+        "group": clip.info.group,
         "source": clip.info.source,
     }

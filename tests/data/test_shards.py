@@ -14,7 +14,7 @@ from audiotag.data.shards import ClipInfo, EncodedClip, ShardWriter, hash_keys, 
 
 
 def clip(key, data):
-    info = ClipInfo(key, ("ä",), "train", 1, "a/b.wav", 0.0, 1.0)
+    info = ClipInfo(key, ("ä",), "train", 1, None, "a/b.wav", 0.0, 1.0)
     return EncodedClip(info, data, "flac", hashlib.sha256(data).hexdigest(), 1.0)
 
 

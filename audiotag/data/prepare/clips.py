@@ -114,6 +114,7 @@ class Cutter:
             split=recording.split
             or hash_split(recording.group or recording.name, self.valid_percent),
             fold=recording.fold,
+            group=recording.group,
             source=recording.name,
             start=start,
             end=start + duration,
@@ -138,11 +139,13 @@ def clean_key(key: str) -> str:
 
 
 def _printable(recording: Recording) -> Recording:
-    """The recording, its name, labels and split as `printable` text. Labels are in composed form
-    (NFC): macOS writes file names decomposed, and the same word would be two classes."""
+    """The recording, its name, labels, split and group as `printable` text. Labels are in composed
+    form (NFC): macOS writes file names decomposed, and the same word would be two classes."""
     labels = tuple(normalize("NFC", printable(label)) for label in recording.labels)
     split = None if recording.split is None else printable(recording.split)
-    return replace(recording, name=printable(recording.name), labels=labels, split=split)
+    group = None if recording.group is None else printable(recording.group)
+    name = printable(recording.name)
+    return replace(recording, name=name, labels=labels, split=split, group=group)
 
 
 def _key(number: int, piece: int, recording: Recording) -> str:

@@ -95,7 +95,10 @@ def _of_training(
 def _cross_validated(probe: Probe) -> str:
     """What a probe reached on clips that it had not learnt from."""
     if not probe.judged:
-        return f"{probe.clips} clips, of which none can be left out: give each label two recordings"
+        return (
+            f"{probe.clips} clips, of which none can be left out: give each label two recordings, "
+            "of two groups where the table has groups"
+        )
     of = "" if probe.judged == probe.clips else f"{probe.judged} of "
     return (
         f"{probe.figure} {probe.value:.4f} on {of}{probe.clips} clips in {probe.parts}-fold "

@@ -1,7 +1,7 @@
 """A new head in seconds: a regression on the frozen backbone's output for each clip.
 
 The penalty is chosen by cross-validation over the data set's folds; without folds, over parts among
-which the labels are spread evenly. Clips of one recording are always in the same part.
+which the labels are spread evenly. Clips of one group are always in the same part.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audiotag.data.dataset import ClipDataset, recording_of
+from audiotag.data.dataset import ClipDataset
 from audiotag.errors import DataError, ModelError
 from audiotag.evaluation.hearing import compute_clips, equal_lengths
 from audiotag.evaluation.thresholds import best_threshold
@@ -115,11 +115,11 @@ def parts_of(dataset: ClipDataset, targets: np.ndarray) -> np.ndarray:
     known = dataset.folds[dataset.folds >= 0]
     if len(known) == len(dataset) and len(np.unique(known)) > 1:
         return np.unique(known, return_inverse=True)[1]
-    recordings = [recording_of(key) for key in dataset.keys.tolist()]
+    groups = dataset.groups()
     label = np.where(targets.any(1), targets.argmax(1), -1)
-    order = sorted(range(len(dataset)), key=lambda i: (label[i], recordings[i]))
-    dealt = {name: i % PARTS for i, name in enumerate(dict.fromkeys(recordings[i] for i in order))}
-    return np.array([dealt[name] for name in recordings])
+    order = sorted(range(len(dataset)), key=lambda i: (label[i], groups[i]))
+    dealt = {name: i % PARTS for i, name in enumerate(dict.fromkeys(groups[i] for i in order))}
+    return np.array([dealt[name] for name in groups])
 
 
 def _check(dataset: ClipDataset, targets: np.ndarray) -> None:
