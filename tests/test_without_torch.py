@@ -81,6 +81,7 @@ def test_models(both, tmp_path, monkeypatch):
     assert "default" in listed and "convnext_dcls_audio_atto" in listed
 
 
+@pytest.mark.slow
 def test_prepare_and_data(both, make_wav, tmp_path):
     sounds = tmp_path / "sounds"
     for name, frequency in (("low/a.wav", 200), ("low/b.wav", 220), ("high/c.wav", 3000)):
@@ -106,6 +107,7 @@ def data(tmp_path, make_wav) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 def test_evaluate_an_onnx_file(both, data):
     common = (data, "--resamples", 30, "--device", "cpu")
     measured = json.loads(both("evaluate", EMBEDDED / "model.onnx", *common, "--json"))
@@ -135,6 +137,7 @@ def test_plot_a_run(both, tmp_path):
     assert written(tmp_path / "without")["run.png"].startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_push_dry_run(both, tiny_tagger, tmp_path):
     tiny_tagger.save(tmp_path / "birds")
     shown = both("push", tmp_path / "birds", "me/birds", "--dry-run")

@@ -117,6 +117,7 @@ def test_a_file_that_is_left_and_gives_no_block_costs_its_helper(tmp_path, fault
     assert faulty.free == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault,reason",
     [
@@ -160,6 +161,7 @@ def test_what_a_library_prints_is_no_answer(tmp_path, faulty):
     np.testing.assert_array_equal(found, np.full(32_000, 0.5, np.float32))
 
 
+@pytest.mark.slow
 def test_waiting_for_who_takes_the_blocks_is_not_lack_of_progress(tmp_path, faulty):
     path = write(tmp_path, ".wav", noise(100.0, RATE, 2), RATE)  # more than a pipe holds
     expected = here(path)
@@ -169,6 +171,7 @@ def test_waiting_for_who_takes_the_blocks_is_not_lack_of_progress(tmp_path, faul
     np.testing.assert_array_equal(np.concatenate([first, *blocks]), expected)
 
 
+@pytest.mark.slow
 def test_a_large_file_has_more_time(tmp_path, faulty, monkeypatch):
     monkeypatch.setattr(helper_module, "SLOWEST", 1000.0)
     path = write_fault(tmp_path / "bad.wav", faulty_decoders.sleeps)

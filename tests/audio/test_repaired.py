@@ -219,6 +219,7 @@ def test_wrong_sizes_of_other_formats(form, subtype):
         check(data, expected)
 
 
+@pytest.mark.slow
 def test_a_size_that_wrapped_at_4_gib(tmp_path):
     path = tmp_path / "long.wav"
     rate, block, seconds = 400_000, 64, 168  # 16 channels of float: 4 GiB and 0.3 s more

@@ -59,6 +59,7 @@ def created(published, tmp_path_factory):
     return states, ended.stderr
 
 
+@pytest.mark.slow
 def test_resnet_takes_everything_but_the_classifier(published, created):
     states, said = created
     expected = published["resnet18"].state_dict()

@@ -283,6 +283,7 @@ print(peak_memory._peak_of(step) - peak_memory._anonymous("VmRSS"))
 """
 
 
+@pytest.mark.slow
 def test_peak_memory_is_that_of_what_is_alive_at_once():
     process = subprocess.run(  # of its own: this one may keep what it frees
         [sys.executable, "-c", ALIVE], capture_output=True, text=True, check=True

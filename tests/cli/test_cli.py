@@ -100,6 +100,7 @@ def test_version_and_module():
     assert run.stdout == f"audiotag, version {__version__}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments,message",
     [

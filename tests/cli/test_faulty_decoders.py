@@ -58,6 +58,7 @@ def run(*words):
     return result
 
 
+@pytest.mark.slow
 def test_tag(folder):
     result = run("tag", folder, "--format", "jsonl")
     records = {record["path"]: record for record in map(json.loads, result.stdout.splitlines())}
@@ -69,6 +70,7 @@ def test_tag(folder):
     assert result.exit_code == 1
 
 
+@pytest.mark.slow
 def test_embed(folder, tmp_path):
     out = tmp_path / "e.npz"
     result = run("embed", folder, "--output", out)
@@ -78,6 +80,7 @@ def test_embed(folder, tmp_path):
     assert arrays["failed_errors"].tolist() == list(REASONS.values())
 
 
+@pytest.mark.slow
 def test_prepare(folder, tmp_path):
     out = tmp_path / "data"
     result = run("prepare", "folder", folder, out)
@@ -113,6 +116,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux does")
 @pytest.mark.parametrize("command", ["tag", "embed", "prepare"])
 def test_ctrl_c(tmp_path, make_wav, command):

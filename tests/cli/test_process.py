@@ -52,6 +52,7 @@ assert not gives_back(), "memory"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another")
 @pytest.mark.parametrize("program", [LIBRARY, COMMAND], ids=["library", "command"])
 def test_only_a_command_has_freed_memory_kept(program):

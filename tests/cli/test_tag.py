@@ -267,6 +267,7 @@ def on_a_terminal(*args: str, model: str, encoding: str) -> str:
     return written.decode(encoding)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1", "ascii", "cp1252"])
 def test_a_terminal_in_any_encoding_shows_names_of_any_bytes(here, model, encoding):
     folder = Path("odd")

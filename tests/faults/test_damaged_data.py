@@ -120,6 +120,7 @@ def test_names_and_labels_in_another_file_are_never_read(name, balanced, tmp_pat
     assert f"{name} is a link to" in all_of(balanced)
 
 
+@pytest.mark.slow
 def test_an_hdf5_reader_that_does_not_end_fails_its_row_alone(balanced, monkeypatch):
     write_panns(balanced)
     program = hdf5_process.PROGRAM.replace(

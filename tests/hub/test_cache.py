@@ -59,6 +59,7 @@ def test_every_revision_is_listed(hub, environment, run, published):
     assert run_alone(environment | {"HF_HUB_OFFLINE": "1"}, "pull", published).code == 0
 
 
+@pytest.mark.slow
 def test_a_removed_model_takes_no_room(environment, run, published, foreign):
     before, freed = taken(environment), 0.0
     for model in (published, foreign):

@@ -125,6 +125,7 @@ except SystemExit as ended:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux' /proc")
 def test_what_is_compressed_unasked_is_not_unpacked(hub, run, published, environment):
     bomb = gzip.compress(b"[" + 10_000_000 * b"1," + b"1]")

@@ -330,6 +330,7 @@ def test_a_record_that_is_a_page_is_told(mirror, environment):
     assert "check whether the network asks to sign in" in error
 
 
+@pytest.mark.slow
 def test_a_name_on_the_hub_says_what_goes_wrong(mirror, environment, ced_tiny):
     with commands(environment) as run:
         assert "there is no mispeech/ced-tiny" in run("pull", "ced-tiny").error
@@ -339,6 +340,7 @@ def test_a_name_on_the_hub_says_what_goes_wrong(mirror, environment, ced_tiny):
     assert "cannot be reached" in closed.error
 
 
+@pytest.mark.slow
 def test_a_file_that_asks_for_code_is_refused_and_not_kept(mirror, environment, tmp_path):
     publish(mirror, "mn01_as", to_pt({"model": Trap(tmp_path / "ran")}))
     error = run_alone(environment, "tag", "--model", "mn01_as", "a.wav").error

@@ -62,6 +62,7 @@ def test_a_hub_id_tags_as_the_folder_does(run, folder, published, make_wav, tmp_
     assert tags[0] == tags[1] == tags[2]
 
 
+@pytest.mark.slow
 def test_another_publishers_model_is_converted_once(
     hub, run, environment, foreign, make_wav, tmp_path
 ):
@@ -78,6 +79,7 @@ def test_another_publishers_model_is_converted_once(
     assert run("tag", wav, "--model", folder, *arguments[4:]).out == first.out
 
 
+@pytest.mark.slow
 def test_a_converted_model_works_without_the_hub(hub, run, environment, foreign):
     folder = run("pull", foreign).out
     hub.fail(f"/api/models/{foreign}", 503)
@@ -92,6 +94,7 @@ def test_a_converted_model_works_without_the_hub(hub, run, environment, foreign)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, folder, "")
 
 
+@pytest.mark.slow
 def test_another_commit_is_another_model(hub, run, foreign, theirs):
     first = Path(run("pull", foreign).out.rstrip("\n"))
     repository = hub.repositories[foreign]
@@ -116,6 +119,7 @@ def test_another_librarys_config_does_not_hide_a_known_layout(hub, run, theirs, 
     assert f"{name} is an EfficientAT model whose name does not tell" in run("pull", name).error
 
 
+@pytest.mark.slow
 def test_another_publishers_model_in_a_local_dir_and_verified(run, foreign, tmp_path):
     wanted = tmp_path / "here"
     assert run("pull", foreign, "--local-dir", wanted, "--verify").out == f"{wanted}\n"
@@ -177,6 +181,7 @@ def test_convnext_tiny_at_tags_by_its_name(hub, run, environment, make_wav, tmp_
     assert config["architecture"] == "convnext_tiny_at" and len(hub.requests) == seen
 
 
+@pytest.mark.slow
 def test_converted_models_are_listed(run, foreign, environment):
     folder = run("pull", foreign).out.rstrip("\n")
     code = (

@@ -164,6 +164,7 @@ def test_norms_of_statistics_of_their_own_are_left():
     assert _assert_folds(model)[1].weight.shape == (4,)
 
 
+@pytest.mark.slow
 def test_other_blocks_are_merged_only_without_dcls():
     plain = timm.create_model("repghostnet_050", in_chans=1, num_classes=20)
     swapped = copy.deepcopy(plain)

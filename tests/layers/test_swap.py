@@ -35,6 +35,7 @@ def original(request):
     return model.eval(), depthwise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["gauss", "v1", "max"])
 def test_a_dense_start_computes_what_the_model_did(original, version):
     model, depthwise = original

@@ -191,6 +191,7 @@ def test_a_network_whose_tables_would_fill_the_memory_is_not_built(architecture,
     assert resource.getrlimit(resource.RLIMIT_DATA) == limit
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux' /proc")
 def test_such_networks_take_little_memory_on_the_way(folder):
     for architecture, arguments in TABLES.items():

@@ -79,6 +79,7 @@ def test_the_guide_names_what_to_choose_the_best_first(cache):
     assert {choice.model.name for choice in choices()} == set(MODELS)
 
 
+@pytest.mark.slow
 def test_the_guide_has_the_speeds_that_were_benched_here(cache):
     table = measure_models([ModelWork("ced_tiny", Setting())], {"ced_tiny": None}, 1)
     keep_speeds(table)

@@ -40,6 +40,7 @@ def runs(data, recipe, tmp_path_factory):
     return out, result.output
 
 
+@pytest.mark.slow
 def test_each_run_is_the_one_trained_alone_without_its_fold(data, runs, tmp_path):
     for fold in (1, 2):
         values = RECIPE | {"data": RECIPE["data"] | {"valid_fold": fold}}
@@ -80,6 +81,7 @@ def test_clips_are_scored_by_the_run_that_has_not_seen_them(data, runs, tmp_path
     assert [row[:2] for row in rows[:2]] == [["1", "9"], ["2", "9"]]
 
 
+@pytest.mark.slow
 def test_cross_validations_are_compared_as_models_are(data, runs, recipe, tmp_path):
     other = tmp_path / "other"
     words = ("--data", data, "--out", other, "--folds", "--device", "cpu")
@@ -153,6 +155,7 @@ def test_other_folds_than_the_runs_left_out_are_refused(runs, tmp_path):
     assert "fold1 was not trained without the clips of fold 1" in str(result.exception)
 
 
+@pytest.mark.slow
 def test_killed_cross_validation_goes_on_where_it_was(data, runs, recipe, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(runs[0] / "fold1", out / "fold1")

@@ -100,6 +100,7 @@ def check_agreement(run, data, folder):
             np.testing.assert_allclose(ours, expected, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_short_clips_are_heard_as_they_were_learnt(second, tmp_path, name):
     run = train(recipe(name, ARCHITECTURES[name], [1.0]), second, tmp_path / "run", CPU)
@@ -113,6 +114,7 @@ def test_short_clips_are_heard_as_they_were_learnt(second, tmp_path, name):
     assert np.abs(apart).max() > 1e-5
 
 
+@pytest.mark.slow
 def test_clips_of_any_length_are_measured_as_they_are_used(mixed, tmp_path):
     changed = recipe("test_resnet", {}, [2.0, 1.5])
     run = train(changed, mixed, tmp_path / "run", CPU)

@@ -80,6 +80,7 @@ def trained(data, tmp_path_factory):
     return loop.train(recipe(augment=plain, train=train), data, folder, CPU)
 
 
+@pytest.mark.slow
 def test_learns_three_pitches_and_evaluates_them(data, trained):
     rows = metrics(trained)
     assert [row["epoch"] for row in rows] == [20, 40]
@@ -115,6 +116,7 @@ class Killed(Exception):
     """Stands for a kill between two checkpoints."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sections",
     [

@@ -127,6 +127,7 @@ def test_a_run_that_had_saved_nothing_yet_is_as_strict(run, recordings, tmp_path
         train(SPLITS, prepared(tmp_path, recordings, "new", **changes), begun, CPU, resume=True)
 
 
+@pytest.mark.slow
 def test_a_probe_that_learnt_all_clips_in_the_end_is_resumed(recordings, run, tmp_path):
     splits = ["train"] * 8
     data = prepared(tmp_path, recordings, "all", splits=splits)

@@ -61,6 +61,7 @@ def rows_of(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["multi", "single"])
 def test_steps_are_those_of_a_plain_loop(data, tmp_path, task):
     """Clipping, schedule, groups, accumulation and the running average, written out here."""
@@ -124,6 +125,7 @@ def test_task_is_found_in_the_data(data):
     assert validate(run).accuracy == pytest.approx(float(expected.float().mean()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_other_number_formats_end_near_single_precision(data, tmp_path, precision):
     runs = [

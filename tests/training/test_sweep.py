@@ -47,6 +47,7 @@ def swept(data, recipe, tmp_path_factory):
     return out, result
 
 
+@pytest.mark.slow
 def test_each_row_is_what_its_run_reaches(data, swept):
     out, result = swept
     rows = table_of(out)
@@ -73,6 +74,7 @@ def test_each_row_is_what_its_run_reaches(data, swept):
     assert "hop_length" in result.stdout and "sweep.csv" in result.stdout
 
 
+@pytest.mark.slow
 def test_sweep_of_cross_validations_counts_all_clips_and_goes_on(data, recipe, tmp_path):
     words = (recipe, "--data", data, "--out", tmp_path, "--device", "cpu", "--folds")
     words = (*words, "--sweep", "optim.lr=1e-2,1e-3")
@@ -107,6 +109,7 @@ def test_wrong_axes_are_named_before_anything_is_trained(recipe, axes, message):
         read_points(recipe, [], axes)
 
 
+@pytest.mark.slow
 def test_without_labels_each_row_says_how_the_teachers_tags_are_followed(tmp_path):
     torch.manual_seed(0)
     source = write_data(tmp_path, 12, 2)

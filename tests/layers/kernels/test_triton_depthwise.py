@@ -101,6 +101,7 @@ def interpreted() -> dict[str, list[float]]:
     return run_interpreted(__file__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_interpreted_kernels_equal_double_precision_conv2d(case, interpreted):
     tolerance = TOLERANCE[DTYPES[CASES[case][1]]]

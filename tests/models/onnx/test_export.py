@@ -116,12 +116,14 @@ def test_the_tagger_is_left_as_it_was(tmp_path):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+@pytest.mark.slow
 def test_efficientat_from_the_waveform_on(tmp_path):
     tagger = make_tagger("mn_as", model_args={"width": 0.1}, front_end="efficientat_mel")
     assert export(tagger, tmp_path / "mn.onnx", waveform=True).input == "waveform"
     assert_same_scores(tagger, tmp_path / "mn.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "model_args", "dcls"),
     [

@@ -32,6 +32,7 @@ def maps_of(size: tuple[int, int]) -> Tensor:
     return 3 * torch.randn(2, 1, *size, dtype=torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.4, 0.5])
 def test_a_narrow_first_block_computes_the_same_on_twice_the_channels(width):
     net = folded_net(width)

@@ -78,6 +78,7 @@ def write_with_metadata(path, **metadata):
     return path
 
 
+@pytest.mark.slow
 def test_the_embedded_file_scores_as_the_embedded_weights_do(engine):
     tagger = Model.load(model_folder(None)).fold()
     assert engine.labels == tagger.labels
@@ -99,6 +100,7 @@ def test_a_batch_scores_as_its_clips_do(engine):
     assert not engine.is_gpu
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waveform", [True, False])
 def test_torch_is_not_imported(waveform, tiny_tagger, tmp_path):
     from audiotag.models.onnx.export import export

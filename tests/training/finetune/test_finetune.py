@@ -81,6 +81,7 @@ def changed(run, start):
     return {key for key in before if not torch.equal(ours[key], before[key])}
 
 
+@pytest.mark.slow
 def test_the_probe_learns_the_head_alone_and_is_cross_validated(data, tmp_path):
     told = finetune("default", data, tmp_path / "run", "--method", "probe")
     assert "on 30 clips in 5-fold cross-validation" in told
@@ -95,6 +96,7 @@ def test_the_probe_learns_the_head_alone_and_is_cross_validated(data, tmp_path):
     assert "has never heard anything else" in told  # a closed set
 
 
+@pytest.mark.slow
 def test_auto_goes_on_from_the_probe_and_keeps_what_is_better(data, start, tmp_path):
     finetune(start, data, tmp_path / "probe", "--method", "probe")
     told = finetune(start, data, tmp_path / "auto", "--set", "optim.lr=0.3")
@@ -107,6 +109,7 @@ def test_auto_goes_on_from_the_probe_and_keeps_what_is_better(data, start, tmp_p
     assert rows[0].step == 0 and rows[0].valid_accuracy == pytest.approx(right[0])
 
 
+@pytest.mark.slow
 def test_a_perfect_start_is_not_trained_on(tmp_path):
     rows = [(pitch, f"pitch {pitch}", x) for x in ("train", "valid") for pitch in (300, 3000) * 15]
     data = write_sounds(tmp_path, rows)
@@ -115,6 +118,7 @@ def test_a_perfect_start_is_not_trained_on(tmp_path):
     assert row.valid_accuracy == 1.0
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_in_the_same_weights(data, start, tmp_path):
     finetune(start, data, tmp_path / "run", "--epochs", 1)
     before = load_file(tmp_path / "run" / "model.safetensors")
@@ -126,6 +130,7 @@ def test_a_resumed_run_ends_in_the_same_weights(data, start, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_without_a_validation_part_all_clips_are_learnt_in_the_end(start, tmp_path):
     few = write_sounds(tmp_path, pitches(12, "train"))
     told = finetune(start, few, tmp_path / "few")
@@ -142,6 +147,7 @@ def test_without_a_validation_part_all_clips_are_learnt_in_the_end(start, tmp_pa
     assert result.split == "train[0%:20%]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["background", "None", ""])
 def test_recordings_of_none_of_the_labels_are_negatives(tmp_path, name):
     rows = [
@@ -162,6 +168,7 @@ def test_recordings_of_none_of_the_labels_are_negatives(tmp_path, name):
     assert not heard[~scores.targets.any(1)].all(1).any()
 
 
+@pytest.mark.slow
 def test_a_label_called_noise_can_be_learnt(start, tmp_path):
     rows = [(p, "noise" if not p else "tone", x) for x in ("train", "valid") for p in (0, 900) * 5]
     data = write_sounds(tmp_path, rows)
@@ -190,6 +197,7 @@ def old_scores(folder, data):
     return model.score_windows(np.stack(waves).astype(np.float32))[:, :527]
 
 
+@pytest.mark.slow
 def test_kept_labels_are_what_they_were_and_new_ones_beside_them(pump, tmp_path):
     told = finetune("default", pump, tmp_path / "run", "--keep", "--method", "probe")
     before, after = Model.load(DEFAULT), Model.load(tmp_path / "run")
@@ -212,6 +220,7 @@ def test_kept_labels_hardly_move_where_all_layers_learn(pump, start, tmp_path):
     assert moved.mean() < 0.02 and f"{moved.mean():.4f} on average" in told
 
 
+@pytest.mark.slow
 def test_what_cannot_be_kept_is_refused(pump, data, start, tmp_path, tiny_tagger):
     finetune(start, data, tmp_path / "single", "--method", "probe")
     told = refusal(tmp_path / "single", pump, tmp_path / "a", "--keep")
@@ -228,6 +237,7 @@ def test_early_stop_and_best_weights_are_in_the_recipe(data, start, tmp_path):
     assert recipe.train.metric == "valid_accuracy" and recipe.model.head == "random"
 
 
+@pytest.mark.slow
 def test_a_label_of_which_nothing_is_learnt_is_named(start, tmp_path):
     rows = [*pitches(6, "train"), (5000, "whistle", "valid"), (300, "pitch 300", "valid")]
     told = finetune(start, write_sounds(tmp_path, rows), tmp_path / "run")
@@ -235,6 +245,7 @@ def test_a_label_of_which_nothing_is_learnt_is_named(start, tmp_path):
     assert "validation clips: 2, too few to tell" in told
 
 
+@pytest.mark.slow
 def test_both_engines_give_kept_labels_their_scores(pump, tmp_path):
     finetune("default", pump, tmp_path / "run", "--keep", "--method", "probe")
     clips = ClipDataset(pump, "valid")
@@ -249,6 +260,7 @@ def test_both_engines_give_kept_labels_their_scores(pump, tmp_path):
     np.testing.assert_allclose(onnx.score_windows(waves), whole.score_windows(waves), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_start_that_no_gain_can_be_told_from_is_not_trained_on(tmp_path):
     """One wrong label among 60 validation clips: weights that tell it are no better."""
     rows = [(pitch, f"pitch {pitch}", x) for x in ("train", "valid") for pitch in (300, 3000) * 30]
@@ -259,6 +271,7 @@ def test_a_start_that_no_gain_can_be_told_from_is_not_trained_on(tmp_path):
     assert "no gain could be told from chance" in told
 
 
+@pytest.mark.slow
 def test_labels_that_clips_may_have_several_of_get_thresholds_by_either_method(tmp_path):
     both = (300, '"low;pitched"'), (3000, "pitched"), (0, "noise of a kind")
     rows = [(*kind, split) for split in ("train", "valid") for kind in both * 12]

@@ -65,6 +65,7 @@ def test_a_label_without_a_clip_is_not_heard():
         assert scores.isfinite().all() and scores[:, 2].max() < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_single", [True, False])
 def test_what_is_chosen_tells_left_out_clips_best(is_single):
     """The figure is that of the best penalty but for chance, and no other temperature has a lower

@@ -128,6 +128,7 @@ def test_what_is_given_again_on_resume_is_put_into_the_runs_recipe(tmp_path):
         resumed_recipe(tmp_path / "none", "default")
 
 
+@pytest.mark.slow
 def test_command_keeps_label_names_and_resumes(data, start, tmp_path):
     run = tmp_path / "run"
     begun = run_command(start, "--data", data, "--out", run, *FAST)
@@ -151,6 +152,7 @@ def test_command_keeps_label_names_and_resumes(data, start, tmp_path):
     assert all(torch.equal(again[key], tensor) for key, tensor in whole.items())
 
 
+@pytest.mark.slow
 def test_command_with_a_frozen_backbone_changes_the_classifier_alone(data, start, tmp_path):
     run = tmp_path / "run"
     result = run_command(start, "--data", data, "--out", run, *FAST, "--freeze", "backbone")

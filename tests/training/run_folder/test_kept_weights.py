@@ -59,6 +59,7 @@ def every_epoch(data, tmp_path_factory):
     return [load_file(file) for file in files], rows_of(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("final", ["last", "best", "average_last", "average_best"])
 def test_run_ends_with_the_weights_that_are_wanted(data, tmp_path, every_epoch, final):
     states, rows = every_epoch

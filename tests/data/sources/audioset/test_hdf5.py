@@ -207,6 +207,7 @@ def test_samples_of_16_bits_in_a_wider_type_are_said(tmp_path, type_):
     assert f"of type {type_} are taken for 16 bits" in source.notes[-1]
 
 
+@pytest.mark.slow
 def test_splits_are_found_in_names_and_told(tmp_path):
     names = ("train.h5", "test.h5", "valid.h5", "eval/part00.h5", "Unbalanced_Train01.h5", "x.h5")
     for name in names:

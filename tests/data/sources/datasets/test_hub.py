@@ -61,6 +61,7 @@ def test_a_data_set_is_downloaded_and_prepared(hub, tmp_path):
     assert not any(x.endswith((".py", ".pt")) for x in fetched)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_altered_on_the_way_is_never_used(hub, tmp_path):
     done = run_prepare(hub, tmp_path, NAME)
     assert done.returncode == 0, done.stderr
