@@ -114,8 +114,8 @@ def models(
     """Measure models, from log-mel maps to logits.
 
     MODEL is an architecture (see `audiotag models`; it gets random weights, and DCLS elements
-    anywhere in their kernels), a model folder, a Hub id, or `default`. Without MODEL: the DCLS
-    models of arXiv 2309.13972 and the smallest ConvNeXt.
+    anywhere in their kernels), a model folder, a Hub id, a name as ced-tiny, or `default`. Without
+    MODEL: the DCLS models of arXiv 2309.13972 and the smallest ConvNeXt.
 
     \b
     Example: audiotag bench models convnext_dcls_audio_atto --threads 2
@@ -189,8 +189,8 @@ def files(
 ) -> None:
     """Measure `audiotag tag` on files, and its start, on the CPU.
 
-    MODEL is a model folder, an .onnx file, a Hub id, or `default`; without MODEL, `default`. Each
-    model is measured on every engine that can run it.
+    MODEL is a model folder, an .onnx file, a Hub id, a name as ced-tiny, or `default`; without
+    MODEL, `default`. Each model is measured on every engine that can run it.
 
     \b
     Example: audiotag bench files --threads 2

@@ -30,11 +30,13 @@ def export(model: str, out: Path, waveform: bool, int8: bool) -> None:
     from audiotag.models.model import Model
     from audiotag.models.onnx.export import export as write
     from audiotag.runtime.lock import lock_of, locked
-    from audiotag.tagging.locate import model_folder
+    from audiotag.tagging.locate import model_folder, model_name
 
     held = f"another process exports to {out}; wait for it, or choose another file"
     with locked(lock_of(out), held, name=out):
-        result = write(Model.load(model_folder(model)), out, waveform=waveform, int8=int8)
+        folder = model_folder(model)
+        loaded = Model.load(folder, model_name(model, folder))
+        result = write(loaded, out, waveform=waveform, int8=int8)
     click.echo(
         f"{out}: {result.size / 1e6:.1f} MB, takes {result.input}, "
         f"scores within {result.difference:.1g} of the model's"

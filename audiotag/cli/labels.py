@@ -4,8 +4,6 @@ import sys
 
 import click
 
-from audiotag.cli.options.inputs import hub_usage
-
 
 @click.command()
 @click.argument("word", required=False)
@@ -29,8 +27,7 @@ def labels(word: str | None, model: str | None) -> None:
     from audiotag.label_set import paths_to
     from audiotag.tagging.open import read_labels
 
-    with hub_usage():
-        known = read_labels(model)
+    known = read_labels(model)
     rows = [(label.name, [" > ".join(x) for x in paths_to(label.mid)]) for label in known]
     if word is not None:
         rows = [row for row in rows if word.lower() in " ".join((row[0], *row[1])).lower()]

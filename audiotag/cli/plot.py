@@ -23,9 +23,10 @@ def plot() -> None:
 def kernels(model: str, picture: Path) -> None:
     """Draw where a model's DCLS elements are, by stage.
 
-    MODEL is a model folder, a Hub id, or `default`. From top to bottom, the picture shows how many
-    elements lie at each position, over all channels; the mean of the kernels' absolute values; and
-    the widths of the elements. The layers of a stage usually share positions.
+    MODEL is a model folder, a Hub id, a name as convnext_dcls_audio_tiny, or `default`. From top to
+    bottom, the picture shows how many elements lie at each position, over all channels; the mean of
+    the kernels' absolute values; and the widths of the elements. The layers of a stage usually
+    share positions.
 
     Example: audiotag plot kernels default kernels.png
     """
@@ -33,10 +34,11 @@ def kernels(model: str, picture: Path) -> None:
     from audiotag.layers.plot import plot_kernels
     from audiotag.models.model import Model
     from audiotag.runtime.figures import check_plot
-    from audiotag.tagging.locate import model_folder
+    from audiotag.tagging.locate import model_folder, model_name
 
     check_plot(picture)
-    tagger = Model.load(model_folder(model))
+    folder = model_folder(model)
+    tagger = Model.load(folder, model_name(model, folder))
     plot_kernels(stage_elements(tagger.backbone, tagger.name), model, picture)
     click.echo(str(picture))
 

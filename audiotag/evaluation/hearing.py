@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 
 import numpy as np
+import soxr
 
 from audiotag.audio.windows import followed_by_silence, windows
 from audiotag.data.dataset import ClipDataset
@@ -13,6 +14,7 @@ from audiotag.data.encoding import PCM_16_SCALE
 from audiotag.models.engine import Engine
 
 BATCHES_AHEAD = 4  # read and waiting
+QUALITY = "HQ"  # of resampling, as when files are tagged
 READERS = 4  # threads; decoding FLAC is some 100 times faster than a CPU model
 
 
@@ -64,6 +66,9 @@ def _read_ahead(
 
     def read(clip: int) -> np.ndarray:
         samples = dataset.read(clip).astype(np.float32) / np.float32(PCM_16_SCALE)
+        if dataset.sample_rate != tagger.sample_rate:
+            rates = dataset.sample_rate, tagger.sample_rate
+            samples = soxr.resample(samples, *rates, quality=QUALITY)
         return heard(samples, tagger)
 
     waiting: deque[tuple[list[int], list[Future[np.ndarray]]]] = deque()

@@ -155,8 +155,8 @@ def score(
 ) -> Scores:
     """Score every clip of a data set, each at its own length, but at least the model's minimum.
 
-    If the model takes windows of only one length, a clip gets the highest score of its windows for
-    each class, as in `tag`.
+    Clips at a higher sample rate than the model's are resampled. If the model takes windows of only
+    one length, a clip gets the highest score of its windows for each class. Both are as in `tag`.
 
     If `torch.distributed` is initialised, each process scores a share, and all return all scores.
     The batches, and so the scores, are the same to the bit for any number of processes.
@@ -175,7 +175,7 @@ def score(
         ModelError: If a score is not a number, or a batch does not fit on the device.
     """
     dataset = ClipDataset(data, split, fold, share=share)
-    if dataset.sample_rate != tagger.sample_rate:
+    if dataset.sample_rate < tagger.sample_rate:
         raise DataError(
             f"{data} is at {dataset.sample_rate} Hz and {tagger.name} takes {tagger.sample_rate} "
             f"Hz; prepare it with --sample-rate {tagger.sample_rate}"

@@ -89,17 +89,21 @@ def remove(repo_id: str) -> int:
     """
     wanted = meant(repo_id)
     models = [model for model in cached_models() if model.is_meant(wanted)]
-    if not models:
-        raise HubError(f"{wanted} is not in the cache; audiotag models lists what is")
     downloads = _downloads()
     # Only in this repository: a copy of it on the Hub has the same commits.
     own = frozenset(repo for repo in downloads.repos if repo.repo_id == wanted.name)
-    commits = {revision.commit_hash for repo in own for revision in repo.revisions}
-    unwanted = commits.intersection(model.commit for model in models)
+    unwanted = {revision.commit_hash for repo in own for revision in repo.revisions}
+    folders = {folder for model in models for folder in _assets(model)}
+    if repo_id in MODELS:  # also what was downloaded, and not converted here
+        folders |= {x for x in assets_of(wanted.name).glob("[!.]*") if x.is_dir()}
+    else:
+        unwanted &= {model.commit for model in models}
+    if not unwanted and not folders:
+        raise HubError(f"{wanted} is not in the cache; audiotag models lists what is")
     plan = replace(downloads, repos=own).delete_revisions(*unwanted)
     plan.execute()
     freed = plan.expected_freed_size
-    for folder in (folder for model in models for folder in _assets(model)):
+    for folder in folders:
         freed += _size(folder)
         shutil.rmtree(folder)
     return freed

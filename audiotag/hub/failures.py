@@ -40,6 +40,7 @@ MISREAD = (
     *(LookupError, TypeError, AttributeError, ValueError),
     *(RecursionError, httpx.InvalidURL),
 )
+INCOMPLETE = "complete message body"  # of httpcore's text, where a connection was cut
 XET_ERROR = re.compile(r"\(os error (\d+)\)")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a full disk
 WAITS = (1.0, 2.0, 4.0)  # seconds before each further attempt
@@ -171,6 +172,8 @@ def sentence(
             return _no_hub(api)
         case AlteredFile():
             return f"{name}: {error}; pull again, later or from another network"
+        case httpx.RemoteProtocolError() if INCOMPLETE in str(error):
+            return f"{name} came incomplete from {api.endpoint}; try again"
         case httpx.HTTPError():
             reason = type(error).__name__
             return f"{api.endpoint} cannot be reached ({reason}); check the network and HF_ENDPOINT"

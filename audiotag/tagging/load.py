@@ -25,8 +25,8 @@ def load_tagger(
     Without PyTorch installed it is an `OnnxTagger`, if the model has a `model.onnx`.
 
     Args:
-        model: Model folder, Hub id (`owner/name[@revision]`), or "default" or nothing for the
-            embedded default.
+        model: Model folder, Hub id (`owner/name[@revision]`), name of a published model, or
+            "default" or nothing for the embedded default.
         device: "auto" (CUDA if there is a GPU), "cpu" or "cuda".
         precision: Number format of matrix products: "fp32" or "bf16".
         folded: Whether to fold it: this is faster, but changes the outputs of inner modules.

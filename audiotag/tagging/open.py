@@ -31,8 +31,8 @@ def open_engine(
     """A model, opened on the engine that suits it.
 
     Args:
-        model: Model folder, `.onnx` file, Hub id (`owner/name[@revision]`), or "default" or
-            nothing for the embedded default.
+        model: Model folder, `.onnx` file, Hub id (`owner/name[@revision]`), name of a published
+            model, or "default" or nothing for the embedded default.
         device: "auto" (CUDA if there is a GPU), "cpu" or "cuda".
         engine: "torch", "onnx", or "auto": onnx on a CPU if the model has an ONNX file, as it
             starts sooner and computes as fast.

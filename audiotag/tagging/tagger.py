@@ -56,8 +56,8 @@ class Tagger(TagsAudio, Model):
         To tag with it, use `load_tagger`, which also folds it and moves it to its device.
 
         Args:
-            model: Model folder, Hub id (`owner/name[@revision]`), or "default" or nothing for the
-                embedded default.
+            model: Model folder, Hub id (`owner/name[@revision]`), name of a published model, or
+                "default" or nothing for the embedded default.
             revision: Branch, tag or commit of a Hub id.
             token: Token to use instead of HF_TOKEN or that of `hf auth login`.
 

@@ -95,7 +95,7 @@ def prepare(run: Run, draw: Draw) -> MicroBatch:
         targets, scores = targets.chunk(2, dim=1)
         answer = Answer(scores)
     elif run.teachers is not None:
-        heard = run.teachers.first.features(waveform)
+        heard = run.teachers.features(waveform)
         answer = run.teachers.answer(waveform, heard)
         features = heard if run.teachers.shares_front_end else None
     return MicroBatch(

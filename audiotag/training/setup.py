@@ -316,11 +316,11 @@ def _answer_to_beginnings(
     """The teachers' outputs for the beginning of each training clip; None without a teacher."""
     if teachers is None:
         return None if training.scores is None else Answer(training.scores)
-    seconds, features = min(recipe.data.crop_seconds), teachers.first.features
+    seconds = min(recipe.data.crop_seconds)
     scores, embeddings = [], []
     for clips in torch.arange(len(training)).split(batch_size):
         head = training.clips.heads(clips, seconds)
-        answer = teachers.answer(head, features(head))
+        answer = teachers.answer(head, teachers.features(head))
         scores.append(answer.scores.cpu())
         embeddings.append(cast(Tensor, answer.embeddings).cpu())
     return Answer(torch.cat(scores), torch.cat(embeddings))

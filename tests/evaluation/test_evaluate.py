@@ -42,6 +42,7 @@ from audiotag.models.model import Model
 from audiotag.models.provenance import Part, TrainedOn
 from audiotag.runtime.version import __version__
 from audiotag.tagging.open import open_engine
+from audiotag.tagging.tag import TagOptions, tag_file
 
 NAMES = ("Hum", "Whistle", "Music")
 SECONDS = (0.7, 1.3, 2.5, 2.5, 3.0)  # the first two are shorter than a model takes
@@ -230,10 +231,27 @@ def test_damaged_weights_and_other_rates_are_refused(data, tmp_path):
         tagger.backbone.get_classifier().bias[3] = torch.nan
     with pytest.raises(ModelError, match="not numbers; its weights may be damaged"):
         score(tagger, data, "valid")
-    rate = {"sample_rate": 16_000, "n_mels": 64}
-    config = replace(tagger.config, front_end_args=rate)
-    with pytest.raises(DataError, match="--sample-rate 16000"):
+    config = replace(tagger.config, front_end_args={"sample_rate": 48_000})
+    with pytest.raises(DataError, match="--sample-rate 48000"):
         score(Model.create(config), data, "valid")
+
+
+@pytest.mark.parametrize("window", [None, 1.0])
+def test_clips_at_a_higher_rate_are_heard_as_files_are(tagger, data, window):
+    rate = {"sample_rate": 16_000, "n_mels": 64, "f_max": 8e3, "hop_length": 80}
+    config = replace(tagger.config, front_end_args=rate, window=window, min_duration=1.0)
+    torch.manual_seed(0)
+    lower = Model.create(config).eval()
+    torch.nn.init.normal_(lower.backbone.head.fc.weight)
+    found = score(lower, data, "train", batch_size=3)
+    paths = [data.parent / f"{i}.wav" for i in range(CLIPS) if i % 6 == 5]
+    tagged = [
+        {tag.label: tag.score for tag in tag_file(lower, path, TagOptions(527, 0.0)).tags}
+        for path in paths
+    ]
+    expected = [[tags[name] for name in lower.labels.names] for tags in tagged]
+    assert np.ptp(expected, axis=0).max() > 0.1
+    np.testing.assert_allclose(found.values, expected, atol=2e-4)
 
 
 def score_in_groups(rank, folder, data, out):

@@ -1,7 +1,6 @@
 """Published models by name, from a server that plays the Hub, Zenodo and GitHub."""
 
 import hashlib
-import io
 import json
 from pathlib import Path
 
@@ -15,45 +14,18 @@ from tests.support import reference_models
 from tests.support.hub_client import CLOSED_PORT, commands, run_alone, run_python, variables
 from tests.support.hub_server import Reply
 from tests.support.mirror import LoopbackMirror
+from tests.support.publishers import (
+    ON_GITHUB,
+    ON_HUB,
+    ON_ZENODO,
+    RECORD,
+    narrow_ced,
+    publish,
+    small_mn,
+    to_pt,
+    to_safetensors,
+)
 
-RECORD = "8370979"
-RELEASE = ("fschmid56/EfficientAT", "v0.0.1")
-MN = "mn{}_mAP_{}.pt"
-# By name: where its file lies, written down from the publishers' own pages.
-ON_HUB = {
-    "ced-tiny": "mispeech/ced-tiny",
-    "ced-mini": "mispeech/ced-mini",
-    "ced-small": "mispeech/ced-small",
-    "ced-base": "mispeech/ced-base",
-    "convnext_tiny_at": "topel/ConvNeXt-Tiny-AT",
-}
-ON_ZENODO = {
-    name: f"{name}.pth"
-    for name in (
-        "convnext_dcls_audio_tiny",
-        "convformer_audio_s18",
-        "convformer_dcls_audio_s18",
-        "fastvit_dcls_audio_sa24",
-    )
-}
-ON_GITHUB = {
-    "mn01_as": "mn01_as_mAP_298.pt",
-    "mn02_as": "mn02_as_mAP_378.pt",
-    "mn04_as": "mn04_as_mAP_432.pt",
-    "mn05_as": "mn05_as_mAP_443.pt",
-    "mn10_as": "mn10_as_mAP_471.pt",
-    "mn20_as": "mn20_as_mAP_478.pt",
-    "mn30_as": "mn30_as_mAP_482.pt",
-    "mn40_as": "mn40_as_mAP_484.pt",
-    "mn40_as_ext": "mn40_as_ext_mAP_487.pt",
-    "mn10_as_hop_5": "mn10_as_hop_5_mAP_475.pt",
-    "mn10_as_hop_15": "mn10_as_hop_15_mAP_463.pt",
-    "mn10_as_hop_20": "mn10_as_hop_20_mAP_456.pt",
-    "mn10_as_hop_25": "mn10_as_hop_25_mAP_447.pt",
-    "mn10_as_mels_40": "mn10_as_mels_40_mAP_453.pt",
-    "mn10_as_mels_64": "mn10_as_mels_64_mAP_461.pt",
-    "mn10_as_mels_256": "mn10_as_mels_256_mAP_474.pt",
-}
 FRONT_ENDS = {
     "mn10_as_hop_5": {"hop_length": 160},
     "mn10_as_hop_15": {"hop_length": 480},
@@ -100,30 +72,10 @@ class Trap:
         return (open, (str(self.path), "w"))
 
 
-def to_pt(content) -> bytes:
-    """What torch.save writes."""
-    file = io.BytesIO()
-    torch.save(content, file)
-    return file.getvalue()
-
-
-def to_safetensors(state) -> bytes:
-    """A model.safetensors."""
-    from safetensors.torch import save
-
-    return save({key: x.detach().contiguous() for key, x in state.items()})
-
-
 @pytest.fixture(scope="module")
 def mn01() -> bytes:
     """A small EfficientAT file."""
-    import timm
-
-    import audiotag.backbones  # noqa: F401  its models are timm's then
-    from tests.support.published_models import efficientat
-
-    torch.manual_seed(0)
-    return to_pt(efficientat(timm.create_model("mn01_as")))
+    return small_mn()
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +88,8 @@ def ced_tiny() -> bytes:
 
 @pytest.fixture(scope="module")
 def narrow() -> bytes:
-    """A file of a narrow CED, which is small and read by its shapes alone."""
-    import timm
-
-    import audiotag.backbones  # noqa: F401  its models are timm's then
-    from tests.support.published_models import ced
-
-    return to_pt(ced(timm.create_model("ced_tiny", embed_dim=64, num_heads=1)))
+    """A file of a narrow CED."""
+    return to_pt(narrow_ced())
 
 
 @pytest.fixture
@@ -160,18 +107,6 @@ def environment(mirror, tmp_path) -> dict[str, str]:
 def files_below(environment) -> list[str]:
     """Names of all files in the assets cache."""
     return [x.name for x in Path(environment["HF_HOME"], "assets").rglob("*") if x.is_file()]
-
-
-def publish(mirror, name: str, content: bytes) -> None:
-    """Put a file where the publisher of a name has it."""
-    if name in ON_HUB:
-        config = b'{"model_type": "ced", "architectures": ["CedForAudioClassification"]}'
-        files = {"model.safetensors": content, "config.json": config, "modeling_ced.py": b"1 / 0"}
-        mirror.add(ON_HUB[name], files)
-    elif name in ON_ZENODO:
-        mirror.records.setdefault(RECORD, {})[ON_ZENODO[name]] = content
-    else:
-        mirror.releases.setdefault(RELEASE, {})[ON_GITHUB[name]] = content
 
 
 def test_every_name_is_that_of_its_file(mirror, environment):
@@ -370,6 +305,22 @@ def test_names_that_are_none(environment):
         assert "give a model folder, an .onnx file, a Hub id" in said("nothing-like-it")
         assert "did you mean ced-base?" in run("pull", "ced-bse").usage_error
         assert "leave out --revision" in run("pull", "ced-base", "--revision", "v1").usage_error
+
+
+def test_convert_takes_names_that_can_be_had(environment, tiny_tagger, tmp_path):
+    tiny_tagger.save(tmp_path / "there")
+    with commands(environment) as run:
+        for name, said in (
+            ("ced-smal", "did you mean ced-small?"),
+            ("convnext_audio_tiny", "from which its own cannot be told"),
+            ("nothing-like-it", "'nothing-like-it' does not exist"),
+        ):
+            assert said in run("convert", name, tmp_path / "out").usage_error
+        error = run("convert", "ced-tiny", tmp_path / "out", "--mels", "64").usage_error
+        assert "of ced-tiny are known; leave out --arch, --mels and --hop" in error
+        error = run("convert", "ced-tiny", tmp_path / "there").error
+        assert "already holds a model; delete it or name another folder" in error
+    assert not (tmp_path / "out" / "config.json").exists()
 
 
 def test_a_model_folder_of_the_name_goes_first(environment, tiny_tagger, make_wav, tmp_path):

@@ -87,10 +87,15 @@ def convert(
         ModelError: If the file cannot be read, would run code, has an unknown layout, does not fit
             the architecture or does not tell its front end, or if `out` holds a model already.
     """
-    if (out / CONFIG_FILE).exists():
-        raise ModelError(f"{out} already holds a model; delete it or name another folder")
+    check_new(out)
     import_checkpoint(checkpoint, architecture, frames).save(out)
     return out
+
+
+def check_new(out: Path) -> None:
+    """Raise a ModelError if a folder holds a model already."""
+    if (out / CONFIG_FILE).exists():
+        raise ModelError(f"{out} already holds a model; delete it or name another folder")
 
 
 def import_checkpoint(

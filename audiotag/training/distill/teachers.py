@@ -42,9 +42,8 @@ class OtherTeacher:
 
         A waveform shorter than the model takes is padded with silence, as in tagging.
         """
-        rate = self.tagger.sample_rate
-        waveform = torchaudio.functional.resample(waveform, sample_rate, rate)
-        missing = round(self.tagger.min_duration * rate) - waveform.shape[1]
+        waveform = _resampled(waveform, sample_rate, self.tagger)
+        missing = round(self.tagger.min_duration * self.tagger.sample_rate) - waveform.shape[1]
         waveform = F.pad(waveform, (0, max(0, missing)))
         return pooled_logits(self.tagger, waveform)[:, self.theirs]
 
@@ -87,12 +86,16 @@ class Teachers:
     sample_rate: int
     shares_front_end: bool
 
+    def features(self, waveform: Tensor) -> Tensor:
+        """Maps (B, 1, mels, frames) that the first teacher takes, of waveforms (B, T)."""
+        return self.first.features(_resampled(waveform, self.sample_rate, self.first))
+
     def answer(self, waveform: Tensor, features: Tensor) -> Answer:
         """Their outputs for waveforms (B, T).
 
         Args:
             waveform: The clips.
-            features: Their maps (B, 1, mels, frames) from the first teacher's front end.
+            features: Their maps (B, 1, mels, frames), as `features` makes them.
         """
         backbone = self.first.backbone
         with torch.no_grad(), feature_maps.tapped(backbone, self.layers) as maps:
@@ -102,7 +105,7 @@ class Teachers:
 
     def scores(self, waveform: Tensor) -> Tensor:
         """Their scores (B, classes) of waveforms (B, T), not softened."""
-        logits = self.first(waveform)
+        logits = self.first.backbone(self.features(waveform))
         return mean_logits(logits, waveform, self.sample_rate, self.others).sigmoid()
 
 
@@ -134,6 +137,11 @@ def mean_logits(
         total[:, other.ours] += other.weight * other.logits(waveform, sample_rate)
         weights[other.ours] += other.weight
     return total / weights
+
+
+def _resampled(waveform: Tensor, sample_rate: int, tagger: Model) -> Tensor:
+    """Waveforms (B, T) of a sample rate in Hz at that of a model."""
+    return torchaudio.functional.resample(waveform, sample_rate, tagger.sample_rate)
 
 
 def _load(name: str, labels: Labels, device: torch.device) -> OtherTeacher:

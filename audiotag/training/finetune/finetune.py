@@ -36,7 +36,7 @@ def finetune(
     """Adapt a trained model by a recipe that fits the number and the length of the clips.
 
     Args:
-        model: Model folder, Hub id or "default".
+        model: Model folder, Hub id, name or "default".
         data: A prepared data set.
         out: The run folder; see `loop.train`.
         device: Where to train.

@@ -159,8 +159,8 @@ def _optim(optim: OptimRecipe, train: TrainRecipe) -> Iterator[str]:
 def _distill(distill: DistillRecipe, train: TrainRecipe, augment: AugmentRecipe) -> Iterator[str]:
     if not distill.teacher and not distill.scores:
         yield (
-            "distill.teacher must name a model folder or Hub id, or distill.scores files that "
-            "audiotag evaluate --scores wrote"
+            "distill.teacher must name a model (folder, Hub id or name), or distill.scores files "
+            "that audiotag evaluate --scores wrote"
         )
     if distill.teacher and distill.scores:
         yield "distill.teacher and distill.scores are two teachers; leave out one"

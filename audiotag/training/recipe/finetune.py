@@ -57,7 +57,7 @@ def finetune_recipe(
     """The recipe for adapting a trained model to a labelled set.
 
     Args:
-        model: Model folder, Hub id or "default".
+        model: Model folder, Hub id, name or "default".
         durations: Seconds of each training clip.
         overrides: As for `recipe.load_recipe`.
         shortest: Shortest input of the model in seconds; crops are not shorter.

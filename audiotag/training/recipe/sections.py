@@ -26,7 +26,7 @@ class ModelRecipe:
 
     architecture: str = "convnext_dcls_audio_tiny"
     args: dict[str, Any] = field(default_factory=dict)
-    init: str | None = None  # model folder or Hub id; its architecture and front end are used
+    init: str | None = None  # model folder, Hub id or name; its architecture and front end are used
     pretrained: bool = False  # start from the published image model's weights
     # "backbone": only the classifier learns; a number: the stem and that many stages do not.
     freeze: str | int = 0
@@ -161,7 +161,7 @@ class DistillRecipe:
     """Learning from a trained model's scores: those of the augmented crops, computed during
     training (`teacher`), or those of the whole clips, stored before (`scores`)."""
 
-    teacher: str | None = None  # model folder or Hub id
+    teacher: str | None = None  # model folder, Hub id or name
     # Further teachers. For each label, the mean logit of the teachers that have it is learnt.
     # Embeddings and maps are those of `teacher`.
     other_teachers: tuple[str, ...] | None = None

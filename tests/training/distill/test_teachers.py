@@ -9,7 +9,7 @@ from audiotag.errors import RecipeError
 from audiotag.label_set import Label, Labels
 from audiotag.models.config import ModelConfig
 from audiotag.models.model import Model
-from audiotag.training.distill.teachers import load_others, mean_logits
+from audiotag.training.distill.teachers import Teachers, load_others, mean_logits
 from audiotag.training.recipe.toml import parse_recipe
 
 CPU = torch.device("cpu")
@@ -76,6 +76,21 @@ def test_each_counts_as_much_and_hears_its_own_sample_rate_and_length(tmp_path):
         ]
     torch.testing.assert_close(mean, (logits + sum(theirs)) / 3, rtol=0.02, atol=0.02)
     assert (theirs[0] - theirs[1]).abs().max() > 0.1
+
+
+def test_the_first_teacher_hears_its_own_sample_rate(tmp_path):
+    teacher = save_teacher(tmp_path, LABELS, 16_000)
+    waveform = np.random.default_rng(0).standard_normal(96_000).astype(np.float32)
+    waveform = soxr.resample(soxr.resample(waveform, 32_000, 8_000), 8_000, 32_000)
+    heard = torch.from_numpy(waveform)[None]
+    teachers = Teachers(teacher, (), (), 1.0, sample_rate=32_000, shares_front_end=False)
+    with torch.inference_mode():
+        answer = teachers.answer(heard, teachers.features(heard)).scores
+        expected = teacher(torch.from_numpy(soxr.resample(waveform, 32_000, 16_000))[None])
+        wrong = teacher(heard)
+    torch.testing.assert_close(answer, expected.sigmoid(), rtol=0.02, atol=0.02)
+    torch.testing.assert_close(teachers.scores(heard), answer)
+    assert (wrong.sigmoid() - answer).abs().max() > 0.1
 
 
 def test_what_cannot_teach_is_refused(tmp_path):
