@@ -12,8 +12,11 @@ import pytest
 import soundfile
 
 from tests.support.hub_server import OWNER, WRITE_TOKEN, LoopbackHub
+from tests.support.publishers import narrow_ced, to_safetensors
+from tests.support.transformers_models import AUDIOSET, save_classifier
 
 ROOT = Path(__file__).parents[1]
+AST = "MIT/ast-finetuned-audioset-10-10-0.4593"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SETUP, *BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -37,10 +40,13 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """A user's environment whose Hub is a loopback server, with a small model as ced-tiny."""
+    """A user's environment whose Hub is a loopback server, with a small ced-tiny and AST."""
     scripts = str(Path(sys.executable).parent)
+    kind = "audio-spectrogram-transformer"
+    ast = save_classifier(tmp_path_factory.mktemp("ast"), kind, names=AUDIOSET)
     with LoopbackHub() as hub:
-        hub.add("mispeech/ced-tiny", {"model.safetensors": _narrow_ced()})
+        hub.add("mispeech/ced-tiny", {"model.safetensors": to_safetensors(narrow_ced())})
+        hub.add(AST, {path.name: path.read_bytes() for path in ast.iterdir()})
         yield os.environ | {
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "HF_ENDPOINT": hub.url,
@@ -48,17 +54,6 @@ def environment(tmp_path_factory):
             "HF_TOKEN": WRITE_TOKEN,
             "HF_HUB_DISABLE_XET": "1",
         }
-
-
-def _narrow_ced() -> bytes:
-    import timm
-    from safetensors.torch import save
-
-    import audiotag.backbones  # noqa: F401  its models are timm's then
-    from tests.support.published_models import ced
-
-    state = ced(timm.create_model("ced_tiny", embed_dim=64, num_heads=1))
-    return save({key: x.detach().contiguous() for key, x in state.items()})
 
 
 @pytest.mark.slow

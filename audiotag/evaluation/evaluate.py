@@ -18,6 +18,7 @@ from audiotag.evaluation.summary import summarise
 from audiotag.evaluation.thresholds import StoredThresholds, store_fitted_thresholds
 from audiotag.models.engine import Configured
 from audiotag.models.evaluation_record import Evaluation
+from audiotag.models.transformers.folder import USES, is_classifier
 from audiotag.runtime.distributed import joined_processes
 from audiotag.tagging.locate import model_folder
 from audiotag.tagging.open import open_engine
@@ -143,6 +144,8 @@ def _check_folders(models: tuple[str, ...]) -> None:
                 "--save, --fit-thresholds and --calibrate write into a model folder, and "
                 f"{model} is not one; get one with audiotag pull or train"
             )
+        if is_classifier(Path(model)):
+            raise ValueError(f"{model} {USES}; --save, --fit-thresholds and --calibrate change it")
 
 
 def _check_no_cross_validation(models: tuple[str, ...]) -> None:

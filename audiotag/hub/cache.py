@@ -19,6 +19,7 @@ from audiotag.hub.converted import assets_of, kept
 from audiotag.hub.published import cached_name
 from audiotag.models.folder import CONFIG_FILE, ONNX_FILE, WEIGHTS_FILE, is_own_config
 from audiotag.models.published.names import MODELS
+from audiotag.models.transformers.folder import is_classifier
 
 SHOWN_COMMIT = 8  # of its 40 digits
 
@@ -136,7 +137,7 @@ def _model(
     refs = () if download is None else tuple(sorted(download.refs))
     if converted:
         folder = converted[-1]
-    elif download is not None and is_own_config(download.snapshot_path / CONFIG_FILE):
+    elif download is not None and _is_usable(download.snapshot_path):
         folder = download.snapshot_path
     else:
         return None
@@ -144,6 +145,10 @@ def _model(
     return (
         CachedModel(name, commit, refs, folder, tuple(converted), size, max(read)) if read else None
     )
+
+
+def _is_usable(folder: Path) -> bool:
+    return is_own_config(folder / CONFIG_FILE) or is_classifier(folder)
 
 
 def _assets(model: CachedModel) -> tuple[Path, ...]:

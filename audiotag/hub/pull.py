@@ -15,6 +15,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import httpx, tqdm
 
 from audiotag.errors import HubError
+from audiotag.hub.classifiers import check_classifier
 from audiotag.hub.client import CONVERTIBLE, PICKLES, HubId, open_client
 from audiotag.hub.converted import check_layout, converted
 from audiotag.hub.failures import (
@@ -27,7 +28,9 @@ from audiotag.hub.failures import (
 )
 from audiotag.hub.hashes import check_files, stated_hashes
 from audiotag.models.folder import CONFIG_FILE, FILES, WEIGHTS_FILE, is_own_config
+from audiotag.models.transformers.folder import EXTRACTOR_FILE, is_classifier_config
 
+WANTED = (*FILES, EXTRACTOR_FILE)  # what is downloaded of a repository, if it has them
 logger = logging.getLogger(__name__)
 
 
@@ -42,8 +45,9 @@ def pull(
 ) -> Path:
     """The folder of a model on the Hub; files that are not in the cache are downloaded.
 
-    A model of another publisher is converted, once, if `convert` knows its layout. If the Hub
-    cannot be reached, a copy in the cache is used.
+    A model of another publisher is converted, once, if `convert` knows its layout, and used as it
+    is if it is an audio classifier of transformers. If the Hub cannot be reached, a copy in the
+    cache is used.
 
     Args:
         repo_id: `owner/name` or `owner/name@revision`.
@@ -64,10 +68,10 @@ def pull(
             folder = patiently(partial(_fetched, api, source, local_dir))
         else:
             folder = _fetched_or_cached(api, source)
-        is_own = is_own_config(folder / CONFIG_FILE)
+        is_usable = _is_usable(folder / CONFIG_FILE)
         if verify:
-            patiently(partial(_verify, api, source, local_dir if is_own else None))
-        return folder if is_own else converted(source.name, folder / WEIGHTS_FILE, local_dir)
+            patiently(partial(_verify, api, source, local_dir if is_usable else None))
+        return folder if is_usable else converted(source.name, folder / WEIGHTS_FILE, local_dir)
 
 
 def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
@@ -89,7 +93,7 @@ def _fetched_or_cached(api: HfApi, source: HubId) -> Path:
             raise HubError(f"{source} is not in the cache, and {reason}") from error
         if not isinstance(error, OfflineModeIsEnabled):
             logger.warning("Using the cached copy of %s: %s", source, reason)
-        check_files(cached, FILES, {})
+        check_files(cached, WANTED, {})
         return cached
 
 
@@ -117,16 +121,23 @@ def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None = None) -> 
     config = _download(api, source, CONFIG_FILE) if CONFIG_FILE in names else None
     if config is not None:
         check_files(config.parent, [CONFIG_FILE], stated)
-    if config is None or not is_own_config(config):
+        if is_classifier_config(config):
+            check_classifier(source.name, names)
+    if config is None or not _is_usable(config):
         folder = _fetched_published(api, source, info.sha, config)
     elif not local_dir and all(
-        (config.parent / name).is_file() for name in names.intersection(FILES)
+        (config.parent / name).is_file() for name in names.intersection(WANTED)
     ):
         folder = config.parent  # all is there: no progress bars
     else:
         folder = _snapshot(api, source, local_dir=local_dir)
-    check_files(folder, names.intersection(FILES), stated)
+    check_files(folder, names.intersection(WANTED), stated)
     return folder
+
+
+def _is_usable(config: Path) -> bool:
+    """Whether a model with this `config.json` is used as it is."""
+    return is_own_config(config) or is_classifier_config(config)
 
 
 def _fetched_published(api: HfApi, source: HubId, commit: str | None, config: Path | None) -> Path:
@@ -159,7 +170,7 @@ def _snapshot(
             folder = api.snapshot_download(
                 source.name,
                 revision=source.revision,
-                allow_patterns=list(FILES),
+                allow_patterns=list(WANTED),
                 tqdm_class=Bar,
                 local_dir=local_dir,
                 local_files_only=local_files_only,

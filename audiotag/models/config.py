@@ -26,6 +26,7 @@ from audiotag.models.checks import (
     check_thresholds,
 )
 from audiotag.models.folder import CONFIG_FILE, regular
+from audiotag.models.transformers.folder import USES, is_classifier_config
 from audiotag.runtime.files import replaced
 from audiotag.runtime.json_text import parse_json, shown
 
@@ -228,6 +229,8 @@ def read_config(folder: Path) -> ModelConfig:
             "give a folder written by audiotag train, convert or pull"
         ) from error
     except (ModelError, ValueError) as error:
+        if is_classifier_config(path):
+            raise ModelError(f"{folder} {USES}") from error
         raise ModelError(
             f"{path}: {error}; make the folder again with audiotag train, convert or pull"
         ) from error

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from audiotag.errors import ModelError
 from audiotag.features.front_ends import build_features, resolve_arguments
 from audiotag.layers.folding import fold
-from audiotag.models.build import UNFIT, build_backbone, build_folded, reason_of
+from audiotag.models.build import build_backbone, build_folded
+from audiotag.models.computing import computing
 from audiotag.models.config import ModelConfig, read_config
 from audiotag.models.engine import Configured
 from audiotag.models.folder import CONFIG_FILE, EVALUATION_FILE, ONNX_FILE, WEIGHTS_FILE, regular
@@ -271,19 +272,12 @@ class Model(Configured, nn.Module):
         self, model: Callable[[Tensor], Tensor], waveforms: np.ndarray, columns: int | None = None
     ) -> np.ndarray:
         self.eval()
-        try:
-            with torch.inference_mode(), autocast(self.device.type, self.precision):
-                rows = model(torch.from_numpy(waveforms).to(self.device)).cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"{len(waveforms)} windows of this length do not fit on the device at once; "
-                "give a smaller batch size (--batch-size) or shorter windows (--window)"
-            ) from error
-        except UNFIT as error:
-            raise ModelError(
-                f"{self.name} cannot compute clips of {waveforms.shape[1] / self.sample_rate:g} s "
-                f"({reason_of(error)}); its architecture does not take what its front end gives"
-            ) from error
+        with (
+            computing(self.name, waveforms, self.sample_rate),
+            torch.inference_mode(),
+            autocast(self.device.type, self.precision),
+        ):
+            rows = model(torch.from_numpy(waveforms).to(self.device)).cpu().numpy()
         if rows.shape != (len(waveforms), columns or rows.shape[-1]):
             raise ModelError(
                 f"{self.name} gives an array of {rows.shape}, not {columns} numbers for each clip; "

@@ -14,6 +14,7 @@ PACKAGES = {
     "matplotlib": ("matplotlib", "train"),
     "h5py": ("h5py", "train"),
     "pooch": ("pooch", "train"),
+    "transformers": ("transformers", "transformers"),
     "yt_dlp": ("yt-dlp", "youtube"),
     "imageio_ffmpeg": ("imageio-ffmpeg", "youtube"),
     "wandb": ("wandb", "wandb"),

@@ -9,10 +9,11 @@ from audiotag.errors import ModelError
 from audiotag.hub.cache import CachedModel, cached_models
 from audiotag.hub.published import is_here
 from audiotag.models.config import read_config
-from audiotag.models.folder import DEFAULT_NAME, WEIGHTS_FILE
+from audiotag.models.folder import CONFIG_FILE, DEFAULT_NAME, WEIGHTS_FILE
 from audiotag.models.published.figures import PUBLISHED
 from audiotag.models.published.names import MODELS, PublishedModel, architecture_of
 from audiotag.models.speed_record import read_speeds
+from audiotag.models.transformers.folder import KIND, is_classifier, labels_of, read_values
 from audiotag.tagging.locate import model_folder
 
 
@@ -124,8 +125,11 @@ def _method(name: str) -> str:
 def _entry(name: str, folder: Path) -> Entry | None:
     """The model in a folder, if there is one."""
     try:
-        config = read_config(folder)
         size = (folder / WEIGHTS_FILE).stat().st_size
+        if is_classifier(folder):
+            values = read_values(folder / CONFIG_FILE)
+            return Entry(name, f"transformers {values[KIND]}", len(labels_of(values)), size)
+        config = read_config(folder)
     except (OSError, ModelError):
         return None
     return Entry(name, config.architecture, len(config.labels), size)

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from audiotag.models.folder import DEFAULT_NAME, ONNX_FILE
+from audiotag.models.transformers.folder import is_classifier
 from audiotag.runtime.missing import explain_missing
-from audiotag.tagging.locate import model_folder
-from audiotag.tagging.open import open_engine
+from audiotag.tagging.locate import model_folder, model_name
+from audiotag.tagging.open import open_classifier, open_engine
 
 if TYPE_CHECKING:
     from audiotag.tagging.tagger import Tagger
@@ -22,7 +23,8 @@ def load_tagger(
 ) -> "Tagger":
     """A tagger ready to use: with folded DCLS kernels, in evaluation mode, on its device.
 
-    Without PyTorch installed it is an `OnnxTagger`, if the model has a `model.onnx`.
+    Without PyTorch installed it is an `OnnxTagger`, if the model has a `model.onnx`; of a
+    classifier of transformers it is a `ClassifierTagger`.
 
     Args:
         model: Model folder, Hub id (`owner/name[@revision]`), name of a published model, or
@@ -55,4 +57,9 @@ def load_tagger(
             raise ModuleNotFoundError(message, name=error.name) from error
         # It lacks attributes of `Tagger`; using one raises an error that says so.
         return cast("Tagger", open_engine(model, device, "onnx", precision, name))
-    return open_tagger(model, device, precision, folded, name)
+    folder = model_folder(model)
+    called = name or model_name(model, folder)
+    if is_classifier(folder):
+        # It has no layers of ours: what it lacks is an AttributeError.
+        return cast("Tagger", open_classifier(folder, device, "torch", precision, called))
+    return open_tagger(folder, device, precision, folded, called)

@@ -11,11 +11,13 @@ from audiotag.errors import ModelError
 from audiotag.label_set import Labels
 from audiotag.models.config import read_config
 from audiotag.models.engine import Engine
-from audiotag.models.folder import ONNX_FILE
+from audiotag.models.folder import CONFIG_FILE, ONNX_FILE
+from audiotag.models.transformers.folder import USES, is_classifier, labels_of, read_values
 from audiotag.runtime.devices import is_cpu
 from audiotag.tagging.locate import model_folder, model_name
 
 if TYPE_CHECKING:
+    from audiotag.tagging.classifier import ClassifierTagger
     from audiotag.tagging.onnx_tagger import OnnxTagger
 
 ENGINES = ("auto", "torch", "onnx")
@@ -43,6 +45,7 @@ def open_engine(
         ModelError: If there is no such model, or it does not support this device, engine or
             precision.
         HubError: If a Hub model cannot be downloaded and is not in the cache.
+        ModuleNotFoundError: If what it is computed with is not installed.
     """
     if engine not in ENGINES:
         raise ModelError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
@@ -54,6 +57,8 @@ def open_engine(
         return _open_file(Path(str(model)), device, engine, name)
     folder = model_folder(model)
     name = name or model_name(model, folder)
+    if is_classifier(folder):
+        return open_classifier(folder, device, engine, precision, name)
     if _prefers_onnx(folder, device, engine):
         opened = _open_onnx(folder / ONNX_FILE, device, name, str(folder))
         # Thresholds and calibration of the folder, which may have been fitted after the export.
@@ -71,7 +76,21 @@ def read_labels(model: str | Path | None = None) -> Labels:
     """The classes of a model, without opening its engine; arguments and errors as `open_engine`."""
     if str(model).endswith(".onnx"):
         return _open_file(Path(str(model)), "cpu", "onnx", None).labels
-    return read_config(model_folder(model)).labels
+    folder = model_folder(model)
+    if is_classifier(folder):
+        return labels_of(read_values(folder / CONFIG_FILE))
+    return read_config(folder).labels
+
+
+def open_classifier(
+    folder: Path, device: str, engine: str, precision: str, name: str
+) -> "ClassifierTagger":
+    """The classifier of transformers in a folder; arguments and errors as `open_engine`."""
+    if engine == "onnx":
+        raise ModelError(f"{name} {USES}, in PyTorch; leave out --engine onnx")
+    from audiotag.tagging.classifier import ClassifierTagger
+
+    return ClassifierTagger.load(folder, device, precision, name)
 
 
 def _open_file(path: Path, device: str, engine: str, name: str | None) -> "OnnxTagger":

@@ -12,7 +12,7 @@ from audiotag.models.model import Model, to_device
 from audiotag.runtime.devices import select_device
 from audiotag.runtime.keywords import check_keywords
 from audiotag.runtime.precision import PRECISIONS
-from audiotag.tagging.locate import model_folder, model_name
+from audiotag.tagging.locate import model_folder
 from audiotag.tagging.tags_audio import TagsAudio
 
 
@@ -108,19 +108,14 @@ class Tagger(TagsAudio, Model):
 
 
 def open_tagger(
-    model: str | Path | None,
-    device: str,
-    precision: str,
-    folded: bool = True,
-    name: str | None = None,
+    folder: Path, device: str, precision: str, folded: bool = True, name: str | None = None
 ) -> Tagger:
-    """A tagger for use; arguments and errors as for `tagging.load.load_tagger`."""
+    """The tagger in a model folder, for use; arguments and errors as for `load_tagger`."""
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise ModelError(f"unknown precision {precision!r}; choose one of {known}")
     target = select_device(device)
-    folder = model_folder(model)
-    tagger = Tagger.load(folder, name or model_name(model, folder))
+    tagger = Tagger.load(folder, name)
     tagger.weights = folder / WEIGHTS_FILE
     if folded:
         tagger.fold()

@@ -18,6 +18,7 @@ from audiotag.label_set import Label, Labels, is_negative
 from audiotag.models.config import read_config
 from audiotag.models.model import Model, to_device
 from audiotag.models.provenance import TrainedOn
+from audiotag.models.transformers.folder import USES
 from audiotag.runtime.distributed import process_count
 from audiotag.tagging.load import load_tagger
 from audiotag.tagging.locate import model_folder
@@ -103,6 +104,8 @@ def _load_teacher(recipe: Recipe, device: torch.device) -> Model | None:
         return None
     whole = recipe.distill.layers is None  # else each layer's own map is wanted
     teacher = load_tagger(recipe.distill.teacher, device.type, folded=whole)
+    if not isinstance(teacher, Model):
+        raise RecipeError(f"distill.teacher {recipe.distill.teacher} {USES}")
     if teacher.config.softmax:
         raise RecipeError(
             f"distill.teacher {recipe.distill.teacher} gives each clip one label; choose one that "

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from audiotag.errors import RecipeError
 from audiotag.label_set import Label, Labels
 from audiotag.models.model import Model
+from audiotag.models.transformers.folder import USES
 from audiotag.tagging.load import load_tagger
 from audiotag.training.distill import feature_maps
 from audiotag.training.distill.embeddings import outputs
@@ -146,6 +147,8 @@ def _resampled(waveform: Tensor, sample_rate: int, tagger: Model) -> Tensor:
 
 def _load(name: str, labels: Labels, device: torch.device) -> OtherTeacher:
     tagger = load_tagger(name, device.type)
+    if not isinstance(tagger, Model):
+        raise RecipeError(f"distill.other_teachers: {name} {USES}")
     known = {_identity(label): number for number, label in enumerate(tagger.labels)}
     pairs = [(i, known[x]) for i, x in enumerate(map(_identity, labels)) if x in known]
     if not pairs:
