@@ -42,7 +42,4 @@ def export(model: str, out: Path, waveform: bool, int8: bool) -> None:
         f"scores within {result.difference:.1g} of the model's"
     )
     if change := result.quantisation:
-        click.echo(
-            f"int8 changes the scores of {change.clips} sample clips by {change.largest:.2g} at "
-            f"most, {change.mean:.2g} on average; in {change.same_first} the first tag stays"
-        )
+        click.echo(f"int8 changes {change}; in {change.same_first} the first tag stays")

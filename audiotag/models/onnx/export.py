@@ -9,6 +9,7 @@ import copy
 import io
 import json
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -73,6 +74,12 @@ class Quantisation:
     mean: float
     same_first: int
 
+    def __str__(self) -> str:
+        return (
+            f"the scores of {self.clips} sample clips by {self.largest:.2g} at most, "
+            f"{self.mean:.2g} on average"
+        )
+
 
 @dataclass(frozen=True)
 class Export:
@@ -93,7 +100,14 @@ class Export:
     quantisation: Quantisation | None = None
 
 
-def export(model: Model, out: Path, *, waveform: bool = False, int8: bool = False) -> Export:
+def export(
+    model: Model,
+    out: Path,
+    *,
+    waveform: bool = False,
+    int8: bool = False,
+    most: float = math.inf,
+) -> Export:
     """Write a model, folded, as an ONNX file; nothing is left behind if it fails.
 
     Args:
@@ -101,9 +115,11 @@ def export(model: Model, out: Path, *, waveform: bool = False, int8: bool = Fals
         out: File to write.
         waveform: Take waveforms rather than log-mel maps.
         int8: Quantise the weights of matrix products; their inputs are quantised at run time.
+        most: Largest change of a score of the sample clips that int8 may make.
 
     Raises:
-        ModelError: If onnx is not installed, or the graph's scores differ from the model's.
+        ModelError: If onnx is not installed, or the graph's scores differ from the model's, or int8
+            changes them by more than it may.
     """
     if find_spec("onnx") is None:
         raise ModelError("export needs onnx; install it with: pip install 'audiotag-dcls[train]'")
@@ -119,6 +135,8 @@ def export(model: Model, out: Path, *, waveform: bool = False, int8: bool = Fals
     if int8:
         float_content, content = content, _compacted(_quantised(proto)).SerializeToString()
         quantisation = _compare(float_content, content)
+        if quantisation.largest > most:
+            raise ModelError(f"int8 changes {quantisation}, more than {most:g}; leave it out")
     with replaced(out) as file:
         file.write(content)
     return Export(out, len(content), graph.input, difference, quantisation)
