@@ -3,6 +3,7 @@
 - `tag(audio)`: the tags of a recording: a path, a file object, bytes, or an array of samples.
 - `tag_many(paths)`: the tags of many files, one result at a time.
 - `embed(audio)`: the embeddings of a recording.
+- `listen(source)`: events of live sound, as they begin and end.
 - `labels()`: the classes of the embedded model.
 - `load_tagger()`: a model in torch (a `Tagger`), to inspect, change and share. Without torch
   installed, a model that can only tag.
@@ -12,6 +13,7 @@ The rooms of the package, from the command line down; each may import only rooms
 - `cli`: what does a command take, print and return?
 - `benchmarks`: how fast is a model here, and how much memory does it take?
 - `training`: how does a recipe become a trained model?
+- `live`: what begins and ends now, at a microphone, a camera, a stream?
 - `evaluation`: how good is a model, and is it better than another?
 - `data`: how do labelled recordings become a data set, and how is it read?
 - `tagging`: how do files become tags, and in what format are they written?
@@ -35,6 +37,7 @@ from audiotag.runtime.missing import explain_missing
 from audiotag.runtime.version import __version__
 
 if TYPE_CHECKING:
+    from audiotag.live.from_python import listen
     from audiotag.tagging.from_python import embed, labels, tag, tag_many
     from audiotag.tagging.load import load_tagger
     from audiotag.tagging.tagger import Tagger
@@ -42,12 +45,13 @@ if TYPE_CHECKING:
 # Else onnxruntime 1.32 and later keeps a number of this device in the home folder, and sends it and
 # what is run to its maker. It looks when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-__all__ = ["Tagger", "__version__", "embed", "labels", "load_tagger", "tag", "tag_many"]
+__all__ = ["Tagger", "__version__", "embed", "labels", "listen", "load_tagger", "tag", "tag_many"]
 # Imported on first use: torch takes seconds, and `audiotag --help` must stay instant.
 LAZY = {
     "Tagger": "audiotag.tagging.tagger",
     "embed": "audiotag.tagging.from_python",
     "labels": "audiotag.tagging.from_python",
+    "listen": "audiotag.live.from_python",
     "load_tagger": "audiotag.tagging.load",
     "tag": "audiotag.tagging.from_python",
     "tag_many": "audiotag.tagging.from_python",

@@ -13,7 +13,7 @@ FLOORS = (
     ("__init__",),
     ("benchmarks",),
     ("training",),
-    ("evaluation",),
+    ("evaluation", "live"),
     ("data", "tagging"),
     ("hub",),
     ("models",),

@@ -17,7 +17,7 @@ from tests.support.hub_server import WRITE_TOKEN, LoopbackHub
 
 ROOT = Path(__file__).parents[1]
 METHODS = (FunctionType, classmethod, staticmethod)
-PUBLIC = ("Tagger", "embed", "labels", "load_tagger", "tag", "tag_many")
+PUBLIC = ("Tagger", "embed", "labels", "listen", "load_tagger", "tag", "tag_many")
 EXAMPLES = f"""
 import doctest, sys
 sys.path.insert(0, {str(ROOT)!r})

@@ -1,5 +1,6 @@
 """FFmpeg's frames, about 20 ms each, collected into blocks."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,21 @@ if TYPE_CHECKING:
 NARROWED = {"s64": "s32", "s64p": "s32p"}  # formats that PyAV cannot give to NumPy
 
 
-def collected(timed: Iterator[tuple[float, "AudioFrame"]], mixer: Mixer) -> Iterator[Block]:
+def collected(
+    timed: Iterator[tuple[float, "AudioFrame"]], mixer: Mixer, seconds: float = math.inf
+) -> Iterator[Block]:
     """Collect frames, about 20 ms each, into blocks; silence or a change of form starts a new
-    one."""
+    one.
+
+    Args:
+        timed: Frames, each with the seconds of silence before it.
+        mixer: Makes one channel of those of a frame.
+        seconds: Of a block at most; a longer frame is a block of its own.
+    """
     silence, frame = next(timed, (0.0, None))
     while frame is not None:
         yield from _silent(silence, frame.sample_rate)
-        held = _Held(frame)
+        held = _Held(frame, seconds)
         silence, frame = next(
             ((silence, other) for silence, other in timed if silence or not held.add(other)),
             (0.0, None),
@@ -40,14 +49,15 @@ class _Held:
 
     Args:
         first: The first frame.
+        seconds: As of `collected`.
     """
 
-    def __init__(self, first: "AudioFrame") -> None:
+    def __init__(self, first: "AudioFrame", seconds: float) -> None:
         self._form, self._rate = _form(first), checked_rate(first.sample_rate)
         count = first.layout.nb_channels
         readable = _readable(first)
         self._is_planar = readable.format.is_planar
-        length = max(samples_at_once(count), first.samples)
+        length = max(int(min(samples_at_once(count), seconds * self._rate)), first.samples)
         self._channels = np.empty((count, length), readable.to_ndarray().dtype)
         self._count = 0
         self.add(first)

@@ -66,6 +66,7 @@ class Helper:
         self._request: Request | None = None  # being answered
         self._count = 0  # of requests
         self._size = 0  # of the file, in bytes
+        self._is_endless = False
         if not is_forked:
             self._send(([*map(str, sys.path), ROOT], MODULES))
 
@@ -83,6 +84,7 @@ class Helper:
         """
         self._count += 1
         self._size = 0
+        self._is_endless = isinstance(arguments[0], str)
         self._request = Request(self._count, name, function, arguments, COMPUTING, MEMORY)
         self._send(self._request, has_answer=True)
 
@@ -142,7 +144,7 @@ class Helper:
             kind, content = self._next(self._patience)
             if kind == BLOCK:
                 block = np.frombuffer(content, np.float32)
-                samples += len(block)
+                samples += 0 if self._is_endless else len(block)
                 if samples > MOST_SAMPLES + SAMPLES_OF_BYTE * self._size:
                     raise AudioError(f"{name}: cannot be decoded (its sound does not end)")
                 yield block

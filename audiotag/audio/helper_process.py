@@ -50,7 +50,8 @@ class Request:
         number: Its number among the helper's requests; above 0.
         name: Name of the file in messages.
         function: Returns blocks, (T,) float32, for `arguments` and a function for warnings.
-        arguments: The first is the file: its path or its bytes.
+        arguments: The first is the file: its path or its bytes; or, as a text, the address of
+            something that has no end.
         patience: Seconds of computing without a block after which the helper is killed, plus one
             for each `SLOWEST` bytes of the file.
         memory: Bytes that decoding may take.
@@ -162,10 +163,10 @@ class Ending:
         self.result = yield from self._values
 
 
-def _size(path: Path) -> int:
+def _size(path: Path | str) -> int:
     """Bytes of a file; 0 if there is none, as opening it will raise the error."""
     try:
-        return path.stat().st_size
+        return path.stat().st_size if isinstance(path, Path) else 0
     except OSError:
         return 0
 

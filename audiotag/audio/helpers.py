@@ -28,7 +28,8 @@ def in_helper(name: str, function: Function, arguments: tuple[Any, ...], warn: W
     Args:
         name: Name of the file in messages.
         function: A function that the helper can import by its name.
-        arguments: The first is the file: its absolute path or its bytes.
+        arguments: The first is the file: its absolute path or its bytes; or, as a text, the address
+            of something that has no end.
         warn: Called with what is doubtful.
 
     Raises:

@@ -148,7 +148,7 @@ def _heard(blocks: Iterable[Block], name: str, sample_rate: int, start: float) -
         AudioError: There are no blocks, or the decoder failed.
     """
     try:
-        rate = yield from _resampled(blocks, sample_rate)
+        rate = yield from resampled(blocks, sample_rate)
         if rate is None:
             raise DecodeError(f"{NO_SAMPLES} at {sample_rate} Hz: it is too short")
         return rate
@@ -156,7 +156,7 @@ def _heard(blocks: Iterable[Block], name: str, sample_rate: int, start: float) -
         raise AudioError(f"{name}: {error}{f' from {start} s on' if start else ''}") from error
 
 
-def _resampled(blocks: Iterable[Block], sample_rate: int) -> Blocks:
+def resampled(blocks: Iterable[Block], sample_rate: int) -> Blocks:
     """Blocks at the sample rate; returns the lowest rate that they had, None without blocks. The
     recording as a whole has no frequencies above half of that."""
     lowest: int | None = None

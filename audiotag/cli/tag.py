@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from audiotag.cli.options.events import LABEL, event_options
 from audiotag.cli.options.inputs import Computation, Inputs, input_options, usage_errors
 from audiotag.cli.options.types import COUNT_OR_NONE, Number
 from audiotag.cli.progress.interrupted import GO_ON, interruptible
@@ -38,13 +39,7 @@ if TYPE_CHECKING:
     "its threshold in the model, if any (see evaluate --fit-thresholds). If no tag reaches it, the "
     "best one is given as a guess.",
 )
-@click.option(
-    "--label",
-    multiple=True,
-    metavar="NAME",
-    help="Only this label and those below it in AudioSet's ontology (see audiotag labels), without "
-    "guesses. May be given several times.",
-)
+@LABEL
 @click.option(
     "--guesses",
     is_flag=True,
@@ -57,29 +52,7 @@ if TYPE_CHECKING:
     help="Say when each sound begins and ends. Windows of 2 s overlap for it, which takes some "
     "eight times as long as windows of 10 s.",
 )
-@click.option(
-    "--bridge",
-    "bridged",
-    type=Number("seconds", float, 0),
-    default=1.0,
-    show_default=True,
-    help="With --events: sounds of a label that lie no further apart are one event.",
-)
-@click.option(
-    "--shortest",
-    type=Number("seconds", float, 0),
-    default=0.0,
-    show_default=True,
-    help="With --events: leave out those that are shorter.",
-)
-@click.option(
-    "--go-on",
-    type=Number("share", float, 0.01, 1),
-    default=0.25,
-    show_default=True,
-    help="With --events: one goes on while its score is at least this share of the threshold at "
-    "which it begins.",
-)
+@event_options
 @click.option(
     "--pool",
     type=click.Choice(["max", "mean"]),

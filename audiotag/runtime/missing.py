@@ -18,6 +18,8 @@ PACKAGES = {
     "yt_dlp": ("yt-dlp", "youtube"),
     "imageio_ffmpeg": ("imageio-ffmpeg", "youtube"),
     "wandb": ("wandb", "wandb"),
+    "sounddevice": ("sounddevice", "live"),
+    "paho": ("paho-mqtt", "live"),
 }
 
 

@@ -11,44 +11,18 @@ Where the score passes the lower threshold between two windows, a straight line 
 this, the windows overlap, and begin before the recording and end after it, with silence outside.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from audiotag.label_set import Labels
+from audiotag.tagging.event_options import EventOptions
 from audiotag.tagging.results import Event
 
 WINDOW, HOP = 2.0, 0.5  # seconds
 HEARD_AFTER = 0.3  # seconds, measured on scenes with known times: recipes/events
 LEAST = 0.1  # seconds of an event whose sound is too short to be measured
 LITTLE = 1e-6  # seconds, less than a sample
-
-
-@dataclass(frozen=True)
-class EventOptions:
-    """What counts as one event.
-
-    Attributes:
-        go_on: An event goes on while its score is at least this share of the threshold at which it
-            begins.
-        bridged: Seconds; events of a class that lie no further apart are one.
-        shortest: Seconds; a shorter event is left out.
-
-    Raises:
-        ValueError: If one is out of range.
-    """
-
-    go_on: float = 0.25
-    bridged: float = 1.0
-    shortest: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.go_on <= 1:
-            raise ValueError(f"go_on is {self.go_on}; it must be above 0, 1 at most")
-        for name in ("bridged", "shortest"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name} is {value}; it must be 0 or more")
 
 
 @dataclass
@@ -63,6 +37,7 @@ class _Open:
     score: float = 0.0
     total: float = 0.0
     count: int = 0
+    is_told: bool = False
 
     def add(self, score: float, time: float, heard: float, begins: bool) -> None:
         self.begun = max(self.begun, heard if begins else 0.0)
@@ -70,6 +45,7 @@ class _Open:
 
     def join(self, later: "_Open") -> None:
         self.begun, self.end = max(self.begun, later.begun), max(self.end, later.end)
+        self.is_told |= later.is_told
         if later.heard < self.heard - LITTLE:
             return
         if later.heard > self.heard + LITTLE:
@@ -82,6 +58,9 @@ class _Open:
 
 class EventFinder:
     """Finds the events of one recording, window by window; holds no more than those that are open.
+
+    Of a recording that has an end, `events` gives all events there. Of sound that goes on, `begun`
+    and `ended` give, after each window, what is new.
 
     Args:
         labels: The classes.
@@ -140,6 +119,33 @@ class EventFinder:
         self._before = scores
         self._start += self._hop
 
+    def begun(self) -> list[Event]:
+        """The events that the last window has shown to have begun, each once; its end is that of
+        the window. One that may yet be joined to an event before it is not told again."""
+        now = self._start - self._hop + self._window
+        told = []
+        for i, event in self._open.items():
+            if event.is_told or event.begun < self._window - LITTLE:
+                continue
+            event.is_told = True
+            before = self._closed.get(i)
+            if before is None or event.start - before.end > self._options.bridged:
+                told.append(self._event(i, replace(event, end=max(now, event.start))))
+        return told
+
+    def ended(self) -> list[Event]:
+        """The events that were told by `begun` and have ended for good, each once."""
+        for i in list(self._closed):
+            following = self._open.get(i)
+            # The next window is the first that could still hold another beginning.
+            start = self._start - self._hop + self._window - HEARD_AFTER
+            if following is not None:
+                start = following.start
+            if start - self._closed[i].end > self._options.bridged:
+                self._finish(i)
+        found, self._found = self._found, []
+        return [event for begun, event in found if begun >= self._window - LITTLE]
+
     def events(self, duration: float) -> tuple[Event, ...]:
         """All events of a recording of so many seconds, in the order of their starts."""
         for i in list(self._open):
@@ -176,7 +182,10 @@ class EventFinder:
         self._closed[i] = event
 
     def _finish(self, i: int) -> None:
-        event, label = self._closed.pop(i), self._labels[i]
-        mean, times = event.total / event.count, (event.start, event.end)
-        found = Event(label.name, label.mid, *times, event.score, event.peak_time, mean)
-        self._found.append((event.begun, found))
+        event = self._closed.pop(i)
+        self._found.append((event.begun, self._event(i, event)))
+
+    def _event(self, i: int, event: _Open) -> Event:
+        label, times = self._labels[i], (event.start, event.end)
+        mean = event.total / event.count
+        return Event(label.name, label.mid, *times, event.score, event.peak_time, mean)

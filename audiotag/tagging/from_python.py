@@ -73,7 +73,7 @@ def tag(
         True
     """
     checked = options_from("tag", options, KEYWORDS)
-    return tag_file(_engine(model), as_input(audio, sample_rate, channels_last), checked)
+    return tag_file(engine_of(model), as_input(audio, sample_rate, channels_last), checked)
 
 
 def tag_many(
@@ -110,9 +110,9 @@ def tag_many(
     named = [paths] if isinstance(paths, str | os.PathLike) else paths
     files = (file for path in named for file in _found(path))
     if progress is None:
-        return tag_files(_engine(model), files, checked)
+        return tag_files(engine_of(model), files, checked)
     report = progress
-    return tag_files(_engine(model), files, checked, lambda file, end: report(str(file), end))
+    return tag_files(engine_of(model), files, checked, lambda file, end: report(str(file), end))
 
 
 def embed(
@@ -140,7 +140,7 @@ def embed(
     """
     check_keywords("embed", options, [*EmbedKeywords.__annotations__, *KEYWORDS])
     source = as_input(audio, sample_rate, channels_last)
-    return embed_file(_engine(model), source, TagOptions(**options))
+    return embed_file(engine_of(model), source, TagOptions(**options))
 
 
 def labels(model: str | Path | None = None) -> Labels:
@@ -157,7 +157,7 @@ def labels(model: str | Path | None = None) -> Labels:
         >>> len(audiotag.labels()), audiotag.labels().names[:2]
         (527, ('Speech', 'Male speech, man speaking'))
     """
-    return _engine(model).labels
+    return engine_of(model).labels
 
 
 def _found(path: Any) -> Iterator[Input]:
@@ -169,7 +169,8 @@ def _found(path: Any) -> Iterator[Input]:
         yield named
 
 
-def _engine(model: str | Path | None) -> Engine:
+def engine_of(model: str | Path | None) -> Engine:
+    """The model that a user names, loaded once."""
     with LOADING:  # else each of several threads would load it
         return _loaded(model)
 

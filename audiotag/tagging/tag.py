@@ -17,7 +17,8 @@ from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.keywords import check_keywords
 from audiotag.tagging import events
-from audiotag.tagging.events import EventFinder, EventOptions
+from audiotag.tagging.event_options import EventOptions
+from audiotag.tagging.events import EventFinder
 from audiotag.tagging.pipeline import Computed, Decode, Ended, compute_windows
 from audiotag.tagging.results import FileEmbedding, FileTags, Segment, Tag
 
@@ -248,7 +249,7 @@ class _Pool:
         self._count = 0
         self._end = 0.0
         self._segments: list[Segment] = []
-        self._finder = _finder(engine, options, among) if options.events else None
+        self._finder = event_finder(engine, options, among) if options.events else None
         self._longest = 0.0  # seconds of the recording in a window
 
     def add(self, window: Computed) -> None:
@@ -299,13 +300,31 @@ class _Pool:
         return best_tags(scores, engine.labels, self._options, engine.thresholds, self._among)
 
 
-def _finder(engine: Engine, options: TagOptions, among: np.ndarray | None) -> EventFinder:
+def begin_scores(engine: Engine, options: TagOptions) -> np.ndarray:
+    """Score of each class at which an event begins, (C,)."""
     begin = engine.thresholds if options.threshold is None else options.threshold
+    return np.broadcast_to(DEFAULT_THRESHOLD if begin is None else begin, len(engine.labels))
+
+
+def event_finder(
+    engine: Engine,
+    options: TagOptions,
+    among: np.ndarray | None,
+    begin: np.ndarray | None = None,
+) -> EventFinder:
+    """A finder of the events of one recording.
+
+    Args:
+        engine: The model.
+        options: How events are found.
+        among: The classes that are looked for (N,); all if None.
+        begin: Score of each class at which an event begins (C,); by the options if None.
+    """
     return EventFinder(
         engine.labels,
-        np.broadcast_to(DEFAULT_THRESHOLD if begin is None else begin, len(engine.labels)),
+        begin_scores(engine, options) if begin is None else begin,
         EventOptions(options.go_on, options.bridged, options.shortest),
-        *_lengths(engine, options),
+        *window_lengths(engine, options),
         at_once=options.top_k,
         among=among,
     )
@@ -377,7 +396,7 @@ def _windows(
     )
 
 
-def _lengths(engine: Engine, options: TagOptions) -> tuple[float, float]:
+def window_lengths(engine: Engine, options: TagOptions) -> tuple[float, float]:
     """Length and hop of the windows: none is longer than the only ones that the model takes."""
     if engine.window is None or engine.window >= options.length:
         return options.length, options.step
@@ -392,7 +411,7 @@ def _decoder(engine: Engine, options: TagOptions) -> Decode:
             os.listdir(path)  # raises the reason: only an unreadable folder gets here
         blocks = Ending(streams.stream(path, engine.sample_rate, listening=listening, warn=warn))
         cut = windows.surrounded_windows if options.events else windows.windows
-        lengths = _lengths(engine, options)
+        lengths = window_lengths(engine, options)
         yield from cut(blocks, engine.sample_rate, *lengths, engine.min_duration)
         return blocks.result
 

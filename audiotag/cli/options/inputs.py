@@ -25,14 +25,33 @@ if TYPE_CHECKING:
 
 MOST_HELPERS = 4  # started before the number of files is known
 SECONDS = Number("seconds", float, 0.01, MAX_SECONDS)
+MODEL = click.option(
+    "--model",
+    metavar="MODEL",
+    help="Model folder, .onnx file, Hub id, or name that `audiotag models` lists; without it, "
+    "the embedded model.",
+)
+ENGINE = click.option(
+    "--engine",
+    type=click.Choice(["auto", "torch", "onnx"]),
+    default="auto",
+    show_default=True,
+    help="auto: onnx, which starts sooner, on a CPU if the model has a model.onnx; else torch.",
+)
+TRACK = click.option(
+    "--track",
+    type=COUNT,
+    help="The audio track to hear, such as 2, in files with several.  [default: the one that "
+    "players play]",
+)
+CHANNEL = click.option(
+    "--channel",
+    type=COUNT,
+    help="The channel to hear, such as 1 for the left one.  [default: all, mixed]",
+)
 OPTIONS = (
     click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
-    click.option(
-        "--model",
-        metavar="MODEL",
-        help="Model folder, .onnx file, Hub id, or name that `audiotag models` lists; without it, "
-        "the embedded model.",
-    ),
+    MODEL,
     click.option(
         "--window",
         type=SECONDS,
@@ -60,13 +79,7 @@ OPTIONS = (
         "times.",
     ),
     DEVICE,
-    click.option(
-        "--engine",
-        type=click.Choice(["auto", "torch", "onnx"]),
-        default="auto",
-        show_default=True,
-        help="auto: onnx, which starts sooner, on a CPU if the model has a model.onnx; else torch.",
-    ),
+    ENGINE,
     PRECISION,
     click.option(
         "--batch-size",
@@ -78,17 +91,8 @@ OPTIONS = (
         type=COUNT,
         help="Files decoded at once.  [default: one for each core, at most 4, or 16 for a GPU]",
     ),
-    click.option(
-        "--track",
-        type=COUNT,
-        help="The audio track to hear, such as 2, in files with several.  [default: the one that "
-        "players play]",
-    ),
-    click.option(
-        "--channel",
-        type=COUNT,
-        help="The channel to hear, such as 1 for the left one.  [default: all, mixed]",
-    ),
+    TRACK,
+    CHANNEL,
 )
 
 

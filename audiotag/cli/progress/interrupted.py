@@ -19,6 +19,7 @@ NEXT = {
     "train": f"{GO_ON} from the last checkpoint",
     "finetune": f"{GO_ON} from the last checkpoint",
     "prepare": "the same command resumes",
+    "listen": "the same command listens again",
     "push": "the same command resumes",
     "pull": "the same command resumes",
 }
@@ -56,6 +57,32 @@ def requests_raised() -> Iterator[None]:
     finally:
         for number, handler in taken.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def requests_noted(note: Callable[[], None]) -> Iterator[None]:
+    """A context in which the first request to end calls a function, after which the context is to
+    end by itself; that raises `Stopped`. A second request raises it at once."""
+    noted: list[int] = []
+    numbers = [getattr(signal, name) for name in REQUESTS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    taken = {number: handler for number, handler in before.items() if handler is _stop}
+
+    def request(number: int, frame: FrameType | None) -> None:
+        for other, handler in taken.items():
+            signal.signal(other, handler)
+        noted.append(number)
+        note()
+
+    for number in taken:
+        signal.signal(number, request)
+    try:
+        yield
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
+    if noted:
+        raise Stopped(noted[0])
 
 
 @contextmanager
