@@ -53,10 +53,10 @@ def listen(
         >>> import audiotag, soundfile
         >>> sound, rate = soundfile.read("cat.mp3")
         >>> pieces = (sound[i : i + 4800] for i in range(0, len(sound), 4800))
-        >>> for event in audiotag.listen(pieces, sample_rate=rate, label="Cat"):
+        >>> for event in audiotag.listen(pieces, sample_rate=rate, label="Meow"):
         ...     print(event.kind, event.label)
-        begin Cat
-        end Cat
+        begin Meow
+        end Meow
     """
     check_keywords("listen", options, [*ListenKeywords.__annotations__, *KEYWORDS])
     checked = TagOptions(events=True, **options)

@@ -209,8 +209,9 @@ class Listener:
     def _end(self, session: Session) -> Iterator[News]:
         self._sessions.pop(id(session), None)
         for event in session.finder.events(np.inf):
-            if event.label in session.begun:
-                yield Told(session, self._ended(session, event))
+            if event.label not in session.begun:  # the sound as a whole is shorter than a window
+                yield Told(session, self._begun(session, event))
+            yield Told(session, self._ended(session, event))
         yield Over(session)
 
     def _listen(self, source: Source) -> None:

@@ -65,6 +65,16 @@ def test_events_are_those_of_the_same_sound_in_a_file(engine, cats, tmp_path):
     assert sum(isinstance(item, Over) for item in news) == 1
 
 
+def test_a_sound_shorter_than_a_window_is_told_at_its_end(engine, cats, tmp_path):
+    sound = cats[4 * RATE :][: RATE // 2]
+    soundfile.write(tmp_path / "cat.wav", sound, RATE, subtype="FLOAT")
+    expected = sorted(event.label for event in tag_file(engine, tmp_path / "cat.wav", CATS).events)
+    news = heard(Listener(engine, [Arrays([sound], RATE)], CATS))
+    assert sorted(event.label for event in events(news, "begin")) == expected
+    assert sorted(event.label for event in events(news, "end")) == expected
+    assert "Meow" in expected
+
+
 def test_each_event_begins_before_it_ends_and_once_at_a_time(engine, cats):
     going = set()
     for news in heard(Listener(engine, [Arrays(pieces(cats), RATE)], CATS)):
