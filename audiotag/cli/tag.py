@@ -81,6 +81,17 @@ if TYPE_CHECKING:
     "failed. Model and options must be those of the earlier run.",
 )
 @click.option(
+    "--no-spectrogram",
+    is_flag=True,
+    help="Leave out the spectrograms of a page (html).",
+)
+@click.option(
+    "--no-preview",
+    is_flag=True,
+    help="Leave out the copies, beside a page, of recordings that browsers do not play: FLAC, some "
+    "100 MB an hour.",
+)
+@click.option(
     "--csv-bom",
     is_flag=True,
     help="Begin a csv with a byte order mark, by which Excel recognises UTF-8.",
@@ -93,6 +104,8 @@ def tag(
     resume: bool,
     csv_bom: bool,
     guesses: bool,
+    no_spectrogram: bool,
+    no_preview: bool,
     **options: Any,
 ) -> None:
     """Say what can be heard in audio files.
@@ -115,9 +128,10 @@ def tag(
     progress = Progress(inputs.recount(), inputs.skipped)
     with usage_errors():
         plan = plan_output(inputs.paths, output, format, resume, csv_bom, inputs.is_audio_piped)
-        plan = replace(plan, guesses=guesses)
+        plan = replace(plan, guesses=guesses, previews=not no_preview)
     kept = None if plan.target is None else str(plan.target)
     with interruptible(lambda: progress.interruption(kept, GO_ON if plan.is_resumable else "")):
+        options["spectrogram"] = plan.format == "html" and not no_spectrogram
         options["timeline"] |= plan.format in TIMELINES and not options["events"]
         _run(inputs.files(), plan, progress, computation, options)
     progress.report(kept)

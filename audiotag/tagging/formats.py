@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from audiotag.audio.sources import Listening
 from audiotag.runtime.escapes import unicode_text, visible
 from audiotag.tagging.chains import chains
 from audiotag.tagging.csv_rows import BOM, CSV_COLUMNS, Row, csv_header, csv_line, harmless
@@ -282,6 +283,9 @@ class Surroundings:
         bom: Whether a csv begins with the byte order mark, by which Excel recognises UTF-8.
         columns: Columns of a csv.
         guesses: Whether formats for other programs have guesses too.
+        page: The name of the page in `folder`, beside which its files may lie; None if they
+            cannot.
+        listening: How previews of recordings are made; None for none.
     """
 
     single: bool
@@ -291,6 +295,8 @@ class Surroundings:
     bom: bool = False
     columns: tuple[str, ...] = CSV_COLUMNS
     guesses: bool = False
+    page: str | None = None
+    listening: Listening | None = None
 
 
 def make_format(name: str, around: Surroundings) -> Format:
@@ -300,9 +306,7 @@ def make_format(name: str, around: Surroundings) -> Format:
     if name == "csv":
         return Csv(around.columns, around.bom)
     if name == "html":
-        from audiotag.tagging.html import Html
-
-        return Html(around.folder, around.provenance)
+        return _html(around)
     if name == "raven":
         return Raven(around.sample_rate, around.guesses)
     if name == "audacity":
@@ -310,6 +314,14 @@ def make_format(name: str, around: Surroundings) -> Format:
     if name in ("srt", "vtt"):
         return Subtitles(name == "vtt", around.guesses)
     return STATELESS[name]()
+
+
+def _html(around: Surroundings) -> Format:
+    from audiotag.tagging.html import Html
+    from audiotag.tagging.page_files import PageFiles, folder_beside
+
+    beside = None if around.page is None else folder_beside(around.folder / around.page)
+    return Html(around.folder, around.provenance, PageFiles(beside, around.listening))
 
 
 def format_of(file_name: str) -> str | None:

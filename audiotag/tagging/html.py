@@ -1,21 +1,35 @@
-"""A page of results: each recording with a player, its tags, and when they were heard.
+"""A page of results: each recording with its spectrogram, its tags, and when they were heard.
 
-The page is one file that needs no network. It plays the recordings from their place: links are
-relative to the page's folder, so page and recordings can be moved together.
+The page is one file that needs no network, with a folder beside it for what is too much for one
+file. It plays the recordings from their place: links are relative to the page's folder, so page and
+recordings can be moved together. Results are lines of JSON in it, which its script shows; nothing
+of them is ever read as markup, and no script but its own can run.
 """
 
+import base64
+import hashlib
+import json
 import os
+from functools import lru_cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from audiotag.runtime.escapes import visible
+from audiotag.audio.in_memory import URL
+from audiotag.tagging.page_files import PageFiles
 from audiotag.tagging.provenance import Provenance
-from audiotag.tagging.results import NO_TAG, FileTags, Segment, Tag
-from audiotag.tagging.text import clock, heard_parts, label_text, parts
+from audiotag.tagging.results import NO_TAG, FileTags, Tag, rounded_score, rounded_time
+from audiotag.tagging.text import heard_parts, in_markup
 
-PAGE_FILE = "page.html"  # its beginning: style and search
+SCRIPTS = ("records", "rows", "list", "player", "review", "export", "main")  # in their order
+STANDARD_INPUT = "-"
+ID_DIGITS = 16
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{}'; "
+    "img-src 'self' file: http: https: data:; media-src 'self' file: http: https:"
+)
 
 
 class Html:
@@ -24,107 +38,107 @@ class Html:
     Args:
         folder: Where the page will lie.
         provenance: Shown at the page's end.
+        kept: Makes pictures and previews; None for a page without them.
     """
 
-    def __init__(self, folder: Path, provenance: Provenance | None = None) -> None:
+    def __init__(
+        self, folder: Path, provenance: Provenance | None = None, kept: PageFiles | None = None
+    ) -> None:
         self._folder, self._provenance = folder, provenance
+        self._kept = PageFiles() if kept is None else kept
+        self._hash = hashlib.sha256()  # of all results
 
     def start(self) -> str:
         """The page's beginning."""
-        return (files("audiotag") / "assets" / PAGE_FILE).read_text(encoding="utf-8")
+        digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
+        page = _asset("page.html").replace("POLICY", POLICY.format(digest), 1)
+        return page.replace("STYLE", _asset("page.css"), 1)
 
     def add(self, result: FileTags) -> str:
-        """One article."""
-        name = _text(result.path)
-        if result.error is not None:
-            return f'<article class="failed"><h2>{name}</h2>{_text(result.error)}</article>\n'
-        rows = "".join(_row(tag, result) for tag in _heard(result))
-        return (
-            f"<article><h2>{name} <small>{clock(result.duration or 0.0)}</small></h2>\n"
-            f'<audio controls preload="none" src="{self._link(result.path)}"></audio>\n'
-            + _warning(result)
-            + (f"<dl>\n{rows}</dl>" if rows else f"<p>{NO_TAG}</p>")
-            + "</article>\n"
-        )
+        """A recording's line."""
+        record = _record(result)
+        self._hash.update(json.dumps(record).encode())
+        if result.error is None:
+            record["link"] = self._link(result.path)
+            record |= self._kept.of(result)
+        return in_markup(json.dumps(record, separators=(",", ":"))) + "\n"
 
     def end(self) -> str:
         """The page's end."""
-        return f"</main>\n{self._footer()}</html>\n"
+        about = {
+            "id": self._hash.hexdigest()[:ID_DIGITS],
+            "no_tag": NO_TAG,
+            "folder": None if self._provenance is None else self._provenance.folder,
+            "made_with": None if self._provenance is None else self._provenance.title,
+        }
+        return (
+            f'</script>\n<script type="application/json" id="about">'
+            f"{in_markup(json.dumps(about))}</script>\n{self._footer()}"
+            f"<script>{_script()}</script>\n</body>\n</html>\n"
+        )
 
     def _footer(self) -> str:
         if self._provenance is None:
             return ""
-        title, text = _text(self._provenance.title), escape(self._provenance.to_json())
+        title, text = self._provenance.title, escape(self._provenance.to_json())
         return (
-            f"<footer><details><summary>{title}</summary>"
+            f"<footer><details><summary>{in_markup(escape(title))}</summary>"
             f'<pre id="made-with">{text}</pre></details></footer>\n'
         )
 
-    def _link(self, path: str) -> str:
-        relative = os.path.relpath(path, self._folder)
-        return escape(quote(os.fsencode(relative.replace(os.sep, "/"))))
+    def _link(self, path: str) -> str | None:
+        """Where the page finds a recording; None if it was no file."""
+        if path == STANDARD_INPUT or URL.match(path):
+            return None
+        try:
+            relative = os.path.relpath(path, self._folder)
+        except ValueError:  # on another drive of Windows
+            return Path(path).absolute().as_uri()
+        return quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
-def spans(
-    label: str, segments: tuple[Segment, ...], guesses: bool = False
-) -> list[tuple[float, float, float]]:
-    """The times at which a label was heard, as (start, end, highest score), in s; windows that
-    touch are joined.
+def _record(result: FileTags) -> dict[str, Any]:
+    """What the page knows of a recording: as in jsonl, but with the times of each tag as events."""
+    record = result.to_dict()
+    record.pop("segments", None)
+    if result.error is None and result.events is None:
+        record["events"] = _spans(result)
+    return record
 
-    With `guesses`, also the windows in which it is a guess.
+
+def _spans(result: FileTags) -> list[dict[str, Any]]:
+    """The times at which each tag was heard, with its highest score; windows that touch are joined.
+
+    Windows in which a tag is a guess count only if it is a guess of the file as well.
     """
-    found: list[tuple[float, float, float]] = []
-    for part in segments:
-        found_tag = next((tag for tag in part.tags if tag.label == label), None)
-        if found_tag is None or (found_tag.guess and not guesses):
+    guesses = {tag.label for tag in result.tags if tag.guess}
+    found: list[tuple[float, float, Tag]] = []
+    last: dict[str, int] = {}  # place in `found`
+    for part, tag in heard_parts(result, guesses=True):
+        if tag.guess and tag.label not in guesses:
             continue
-        score = found_tag.score
-        if found and part.start <= found[-1][1]:
-            start, end, highest = found.pop()
-            found.append((start, max(end, part.end), max(highest, score)))
+        place = last.get(tag.label)
+        if place is not None and part.start <= found[place][1]:
+            start, end, best = found[place]
+            found[place] = (start, max(end, part.end), max(best, tag, key=lambda x: x.score))
         else:
-            found.append((part.start, part.end, score))
-    return found
+            last[tag.label] = len(found)
+            found.append((part.start, part.end, tag))
+    return [_event(*span) for span in found]
 
 
-def _heard(result: FileTags) -> list[Tag]:
-    """The file's tags; then tags that only its windows have, except guesses, each with its highest
-    score."""
-    known = {tag.label for tag in result.tags}
-    others: dict[str, Tag] = {}
-    heard = (tag for _, tag in heard_parts(result, guesses=False) if tag.label not in known)
-    for tag in heard:
-        if tag.label not in others or tag.score > others[tag.label].score:
-            others[tag.label] = tag
-    return [*result.tags, *sorted(others.values(), key=lambda tag: -tag.score)]
+def _event(start: float, end: float, tag: Tag) -> dict[str, Any]:
+    times = {"start": rounded_time(start), "end": rounded_time(end)}
+    guess = {"guess": True} if tag.guess else {}
+    values = {"label": tag.label, "mid": tag.mid, "score": rounded_score(tag.score)}
+    return {**values, **times, **guess}
 
 
-def _row(tag: Tag, result: FileTags) -> str:
-    """Name, bar and score: the bar is the score, or where there are several windows the times."""
-    if len(result.segments) > 1 or result.events is not None:
-        bar = "".join(
-            _block(label_text(tag), *span, result.duration or 0.0)
-            for span in spans(tag.label, parts(result), tag.guess)
-        )
-    else:
-        bar = f'<i style="left:0;width:{100 * tag.score:.1f}%"></i>'
-    label = escape(label_text(tag))
-    guess = ' class="guess" title="below its threshold"' if tag.guess else ""
-    return f'<dt{guess}>{label}</dt><div class="track">{bar}</div><dd>{tag.score:.2f}</dd>\n'
+@lru_cache
+def _script() -> str:
+    return "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
 
 
-def _warning(result: FileTags) -> str:
-    return f'<p class="warning">{_text(result.warning)}</p>\n' if result.warning else ""
-
-
-def _block(label: str, start: float, end: float, score: float, duration: float) -> str:
-    left, width = 100 * start / duration, 100 * (end - start) / duration
-    title = f"{escape(label)} {score:.2f}, {clock(start)} to {clock(end)}"
-    style = f"left:{left:.3f}%;width:{width:.3f}%;opacity:{0.25 + 0.75 * score:.2f}"
-    return f'<button title="{title}" data-start="{start:.3f}" style="{style}"></button>'
-
-
-def _text(text: str) -> str:
-    """Text of a page; what is not valid Unicode, and what would turn a line round, is shown as an
-    escape."""
-    return escape(visible(text))
+@lru_cache
+def _asset(name: str) -> str:
+    return (files("audiotag") / "assets" / "page" / name).read_text(encoding="utf-8")

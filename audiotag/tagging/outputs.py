@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from audiotag.audio.find_files import LISTING
+from audiotag.audio.sources import Listening
 from audiotag.runtime.files import appended, make_folder, replaced
 from audiotag.runtime.lock import lock_of, locked
 from audiotag.tagging.csv_rows import CSV_COLUMNS, EVENT_COLUMNS
@@ -56,6 +57,7 @@ class OutputPlan:
         root: The folder whose tree an output folder mirrors.
         bom: Whether a csv begins with the byte order mark, by which Excel recognises UTF-8.
         guesses: Whether formats for other programs have guesses too.
+        previews: Whether a page has previews of recordings that browsers do not play.
     """
 
     target: Path | None
@@ -66,6 +68,7 @@ class OutputPlan:
     root: Path
     bom: bool = False
     guesses: bool = False
+    previews: bool = True
 
     @contextmanager
     def open(
@@ -91,6 +94,8 @@ class OutputPlan:
             bom=self.bom,
             columns=EVENT_COLUMNS if options.events else CSV_COLUMNS,
             guesses=self.guesses,
+            page=self._page,
+            listening=Listening(options.track, options.channel) if self.previews else None,
         )
         if self._is_kept or self.format == "html":
             about: dict[str, Any] = {"folder": str(self.root if self.folder else Path.cwd())}
@@ -108,6 +113,11 @@ class OutputPlan:
     @property
     def _parent(self) -> Path:
         return Path() if self.target is None else self.target.parent
+
+    @property
+    def _page(self) -> str | None:
+        is_page = self.target is not None and self._is_kept and not self.folder
+        return self.target.name if is_page and self.target is not None else None
 
     @property
     def _is_kept(self) -> bool:

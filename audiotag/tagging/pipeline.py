@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -48,17 +49,17 @@ class Ended:
         path: The file.
         error: Why it could not be decoded to the end; None if it could.
         warning: What is doubtful about it, if anything.
-        sample_rate: The recording's, in Hz, if it is known.
+        about: What decoding returned, if it came to the end.
     """
 
     path: Input
     error: str | None = None
     warning: str | None = None
-    sample_rate: int | None = None
+    about: Any = None
 
 
-# A function from a file, and a function for warnings, to the file's windows. It may return the
-# recording's sample rate.
+# A function from a file, and a function for warnings, to the file's windows. It may return what
+# else there is to know of the recording.
 Decode = Callable[[Input, Warn], Iterable[Window]]
 
 
@@ -69,7 +70,7 @@ class _Slot:
     path: Input
     windows: deque[Window] = field(default_factory=deque)
     warnings: list[str] = field(default_factory=list)
-    sample_rate: int | None = None
+    about: Any = None
     decoding: Future[None] = field(default_factory=Future)
 
 
@@ -184,7 +185,7 @@ class Lookahead:
             return slot.path, slot.windows.popleft()
         self._slots.popleft()
         warning = "; ".join(slot.warnings) or None
-        return Ended(slot.path, _failure(slot), warning, slot.sample_rate)
+        return Ended(slot.path, _failure(slot), warning, slot.about)
 
     def _feed(self, files: Iterator[Input]) -> None:
         """Pass each file to the decoders, not too far ahead."""
@@ -217,7 +218,7 @@ class Lookahead:
             for window in decoding:
                 if not self._put(slot, window):
                     return
-            slot.sample_rate = decoding.result
+            slot.about = decoding.result
 
     def _put(self, slot: _Slot, window: Window) -> bool:
         """Queue a window when there is room; False if this was closed."""

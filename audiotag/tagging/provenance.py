@@ -26,7 +26,7 @@ SUFFIX = ".audiotag.json"
 IN_FOLDER = "_audiotag.json"
 # Keys that no result depends on: the model's name, and the folder that paths are relative to.
 ABOUT = ("model", "folder")
-IN_PASSING = ("batch_size", "workers")  # options that no result depends on
+IN_PASSING = ("batch_size", "workers", "spectrogram")  # options that no result depends on
 SPOKEN = {
     "weights_sha256": "other weights",
     "classes_sha256": "other classes, thresholds or calibration",

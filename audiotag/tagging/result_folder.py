@@ -67,7 +67,7 @@ class ResultFolder:
         if result.error is not None:
             text, place, other = to_json(result) + "\n", failure, place
         else:
-            around = replace(self._around, single=True, folder=place.parent)
+            around = replace(self._around, single=True, folder=place.parent, page=place.name)
             form = make_format(self._format, around)
             text, other = form.start() + form.add(result) + form.end(), failure
         with replaced(place, REMEDY, sync=False) as file:  # it takes as long as two files' tags

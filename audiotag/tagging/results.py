@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from audiotag.features.spectrogram import Spectrogram
 from audiotag.tagging.notebook import bars
 
 SCORE_DIGITS = 5  # of scores in outputs
@@ -100,6 +101,7 @@ class FileTags:
         error: Why the file failed; None if it did not.
         warning: What is doubtful about it, sentences joined by "; "; None if nothing is.
         sample_rate: The recording's, in Hz, if it is known.
+        spectrogram: Its picture, if one was asked for.
     """
 
     path: str
@@ -110,6 +112,7 @@ class FileTags:
     error: str | None = None
     warning: str | None = None
     sample_rate: int | None = None
+    spectrogram: Spectrogram | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """What `--format jsonl` writes of it: path, duration, tags, segments and events, or the

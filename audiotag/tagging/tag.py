@@ -13,6 +13,7 @@ from audiotag.audio.helper_process import Ending, Warn
 from audiotag.audio.in_memory import Input, Sound, name_of
 from audiotag.audio.sources import Listening
 from audiotag.errors import AudioError
+from audiotag.features.spectrogram import Spectrogram, SpectrogramMaker
 from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.keywords import check_keywords
@@ -53,6 +54,7 @@ class TagOptions:
         go_on: As of `EventOptions`, as the next two.
         bridged: Seconds.
         shortest: Seconds.
+        spectrogram: Draw the recording's spectrogram too.
         pool: A file's score is the "max" of its windows' scores, or their "mean".
         batch_size: Windows computed at once; if None, it depends on the device.
         workers: Files decoded at once; if None, it depends on the device and the CPU cores.
@@ -70,6 +72,7 @@ class TagOptions:
     go_on: float = EventOptions.go_on
     bridged: float = EventOptions.bridged
     shortest: float = EventOptions.shortest
+    spectrogram: bool = False
     pool: str = "max"
     batch_size: int | None = None
     workers: int | None = None
@@ -127,6 +130,7 @@ class TagKeywords(TypedDict, total=False):
     go_on: float
     bridged: float
     shortest: float
+    spectrogram: bool
     pool: str
     batch_size: int | None
     workers: int | None
@@ -292,7 +296,8 @@ class _Pool:
             tuple(self._segments),
             None if self._finder is None else self._finder.events(self._end),
             warning=warning,
-            sample_rate=ended.sample_rate,
+            sample_rate=ended.about.sample_rate,
+            spectrogram=ended.about.spectrogram,
         )
 
     def _best(self, scores: np.ndarray) -> tuple[Tag, ...]:
@@ -406,13 +411,30 @@ def window_lengths(engine: Engine, options: TagOptions) -> tuple[float, float]:
 def _decoder(engine: Engine, options: TagOptions) -> Decode:
     listening = Listening(options.track, options.channel)
 
-    def decode(path: Input, warn: Warn) -> Generator[windows.Window, None, int | None]:
+    def decode(path: Input, warn: Warn) -> Generator[windows.Window, None, _About]:
         if isinstance(path, Path) and path.is_dir():
             os.listdir(path)  # raises the reason: only an unreadable folder gets here
         blocks = Ending(streams.stream(path, engine.sample_rate, listening=listening, warn=warn))
+        maker = SpectrogramMaker(engine.sample_rate) if options.spectrogram else None
+        heard = blocks if maker is None else _drawn(blocks, maker)
         cut = windows.surrounded_windows if options.events else windows.windows
         lengths = window_lengths(engine, options)
-        yield from cut(blocks, engine.sample_rate, *lengths, engine.min_duration)
-        return blocks.result
+        yield from cut(heard, engine.sample_rate, *lengths, engine.min_duration)
+        return _About(blocks.result, None if maker is None else maker.result())
 
     return decode
+
+
+@dataclass(frozen=True)
+class _About:
+    """What decoding tells of a recording besides its windows."""
+
+    sample_rate: int | None
+    spectrogram: Spectrogram | None
+
+
+def _drawn(blocks: Iterable[np.ndarray], maker: SpectrogramMaker) -> Iterator[np.ndarray]:
+    """The blocks, as they pass a maker of spectrograms."""
+    for block in blocks:
+        maker.add(block)
+        yield block

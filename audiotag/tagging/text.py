@@ -51,6 +51,11 @@ def label_text(tag: Tag) -> str:
     return visible(tag.label)
 
 
+def in_markup(text: str) -> str:
+    """JSON that ends no element of a page around it."""
+    return text.replace("<", r"\u003c")
+
+
 def parts(result: FileTags) -> tuple[Segment, ...]:
     """The events of a result as segments, or else its segments; the whole file as one where there
     are neither."""
