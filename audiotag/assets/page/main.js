@@ -13,7 +13,7 @@ function update() {
   const missing = [...asked.labels].filter((label) => !chosen.some(([name]) => name === label));
   byId("chips").replaceChildren(...[...missing.map((label) => [label, 0]), ...chosen, ...others]
     .map(([label, count]) => element("button",
-      { "data-label": label, "aria-pressed": asked.labels.has(label) },
+      { "data-label": label, "aria-pressed": String(asked.labels.has(label)) },
       visible(label), element("small", {}, ` ${count.toLocaleString("en")}`))));
 }
 

@@ -18,6 +18,7 @@ function visible(text) {
 
 function escaped(character) {
   const code = character.codePointAt(0);
+  if (code === 10 || code === 13) return code === 10 ? "\\n" : "\\r";
   if (code >= 0xdc80 && code <= 0xdcff) return `\\x${(code - 0xdc00).toString(16)}`;
   const digits = code < 256 ? 2 : 4;
   return `\\${digits === 2 ? "x" : "u"}${code.toString(16).padStart(digits, "0")}`;

@@ -8,8 +8,7 @@ const SHORTEST_VIEW = .5; /* seconds */
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes))
-    if (value !== undefined && value !== null && value !== false)
-      made.setAttribute(key, value === true ? "" : value);
+    if (value !== undefined && value !== null) made.setAttribute(key, value);
   made.append(...children);
   return made;
 }
@@ -86,7 +85,7 @@ function laneTags(record) {
 
 function laneLabel(record, tag) {
   const name = element("button", {
-    "data-label": tag.label, "aria-pressed": asked.labels.has(tag.label),
+    "data-label": tag.label, "aria-pressed": String(asked.labels.has(tag.label)),
     title: tag.guess ? "a guess, below its threshold" : "show only files with this tag",
   }, marked(visible(tag.label) + (tag.guess ? " ?" : "")));
   return element("div", { class: `lane-label${tag.guess ? " guess" : ""}` }, name,
