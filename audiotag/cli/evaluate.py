@@ -17,7 +17,7 @@ from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, NEW_FILE
     "--split",
     metavar="NAME",
     help="Measure on the clips of this split.  [default, without --fold: the clips that the run "
-    "was validated on, or the split valid]",
+    "was validated on, or the split valid, or eval where that is not there]",
 )
 @click.option("--fold", type=int, metavar="NUMBER", help="Measure on the clips of this fold only.")
 @click.option(
@@ -91,6 +91,8 @@ def evaluate(
 ) -> None:
     """Measure MODEL (folder, .onnx file, Hub id or name) on the prepared data set DATA.
 
+    Beside the figure of a published model, by name, stands the one that its authors published.
+
     The folder of a cross-validation (audiotag train --folds) is a MODEL too: each clip is scored
     by the run that was trained without it. The folder of a sweep over seeds (--sweep
     train.seed=0,1,2, with --folds or not) stands for its runs, one MODEL each. If there are as many
@@ -99,6 +101,7 @@ def evaluate(
     \b
     Example: audiotag evaluate runs/mine data/mine --classes 5
              audiotag evaluate runs/mine data/mine --calibrate --fit-thresholds
+             audiotag evaluate ced-tiny data/audioset --split eval
              audiotag evaluate runs/mine data/mine --compare runs/other
              audiotag evaluate runs/a1 runs/a2 data/mine --compare runs/b1 --compare runs/b2
              audiotag evaluate runs/a_seeds data/mine --compare runs/b_seeds

@@ -18,7 +18,13 @@ from audiotag.cli.options.inputs import hub_usage
     metavar="NAME|OWNER/NAME[@REVISION]",
     help="Remove a downloaded model from the cache: all its revisions, or one.",
 )
-def models(details: bool, remove: str | None) -> None:
+@click.option(
+    "--verify",
+    metavar="NAME",
+    help="Compare a published model's file with its checksum, and its scores of the sample clips "
+    "with stored ones, where there are such.",
+)
+def models(details: bool, remove: str | None, verify: str | None) -> None:
     """List models that can be used, and architectures that can be trained.
 
     The embedded model, those downloaded, and published ones go by name wherever a MODEL is asked
@@ -31,7 +37,11 @@ def models(details: bool, remove: str | None) -> None:
     Example: audiotag models --all
              audiotag tag --model ced-tiny recording.wav
              audiotag models --remove ced-tiny
+             audiotag models --verify mn04_as
     """
+    if verify is not None:
+        _verify(verify)
+        return
     if remove is not None:
         _remove(remove)
         return
@@ -55,6 +65,32 @@ def models(details: bool, remove: str | None) -> None:
         print_architectures(catalogue.trainable())
     else:
         click.echo("".join(f"  {name}\n" for name in ARCHITECTURES), nl=False)
+
+
+def _verify(name: str) -> None:
+    from audiotag.models.published.names import MODELS, nearest
+
+    if name not in MODELS:
+        near = " or ".join(nearest(name))
+        meant = f"did you mean {near}?" if near else "audiotag pull --verify takes Hub ids"
+        raise click.UsageError(f"{name!r} is not a published model; {meant}")
+    from audiotag.tagging.parity import verify
+
+    found = verify(name)
+    model = found.model
+    checked = "as its checksum says" if found.is_file_checked else "nobody states its checksum"
+    click.echo(f"{name}: {model.file} from {model.page}: {checked}")
+    if found.difference is None:
+        click.echo(f"{name}: no scores are stored to compare its own with")
+    else:
+        click.echo(
+            f"{name}: scores of {found.clips} sample clips within {found.difference:.1g} of the "
+            "stored ones"
+        )
+    click.echo(
+        f"{name}: published mAP {model.score:.1f} % ({model.paper}); to measure it: audiotag "
+        f"evaluate {name} AUDIOSET --split eval"
+    )
 
 
 def _remove(repo_id: str) -> None:

@@ -20,7 +20,7 @@ from audiotag.models.engine import Configured
 from audiotag.models.evaluation_record import Evaluation
 from audiotag.models.transformers.folder import USES, is_classifier
 from audiotag.runtime.distributed import joined_processes
-from audiotag.tagging.locate import model_folder
+from audiotag.tagging.locate import model_folder, published_model
 from audiotag.tagging.open import open_engine
 
 
@@ -33,7 +33,7 @@ class EvaluationPlan:
         data: A prepared data set.
         compared: Runs of a second model; `models` are then the runs of the first.
         split: The split to measure on. If neither split nor fold is given, each model is measured
-            on the clips that its run was validated on, or on the split "valid".
+            on the clips that its run was validated on, or as `validation_part` says.
         fold: The fold to measure on.
         resamples: Resamples for intervals and p-values; 0 for none.
         save: Whether to write `evaluation.json` into the models' folders.
@@ -125,7 +125,8 @@ def evaluate(plan: EvaluationPlan) -> EvaluationResults | None:
         if not scored[0].targets.any():
             return EvaluationResults(clips)
     measured = [measure(scores, plan.resamples) for scores in scored]
-    evaluations = tuple(map(summarise, measured))
+    names = plan.models + plan.compared
+    evaluations = tuple(map(_beside_published, map(summarise, measured), names))
     first, second = measured[: len(plan.models)], measured[len(plan.models) :]
     thresholds = _store(plan, evaluations, scored)
     return EvaluationResults(
@@ -135,6 +136,15 @@ def evaluate(plan: EvaluationPlan) -> EvaluationResults | None:
         thresholds,
         calibrations,
     )
+
+
+def _beside_published(evaluation: Evaluation, model: str) -> Evaluation:
+    """An evaluation with what a model's authors published, where it is theirs, by name."""
+    found = published_model(model)
+    if found is None:
+        return evaluation
+    published = round(found.score / 100, 6)
+    return replace(evaluation, published_map=published, published_in=found.paper)
 
 
 def _check_folders(models: tuple[str, ...]) -> None:

@@ -4,16 +4,19 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from audiotag.data.dataset import ClipDataset
+from audiotag.data.dataset import ClipDataset, read_splits
 from audiotag.data.shards import hash_keys
 from audiotag.errors import DataError, RecipeError
 from audiotag.models.folder import RECIPE_FILE
 from audiotag.models.provenance import Part, Share, read_trained_on
 
+VALID, EVAL = "valid", "eval"  # splits
+
 
 def validation_part(folder: Path, data: Path) -> tuple[str | None, int | None, Share | None]:
     """Split, fold and share to measure a model on: those that its run was validated on, if the data
-    set has exactly these clips; else the split "valid".
+    set has exactly these clips; else the split "valid", or "eval" where only that is there, as in
+    AudioSet.
 
     Args:
         folder: A model folder, a run folder, or an `.onnx` file, which does not name its run.
@@ -25,7 +28,8 @@ def validation_part(folder: Path, data: Path) -> tuple[str | None, int | None, S
     trained_on = read_trained_on(folder)
     if trained_on is not None and find_clips(trained_on.valid, data) is not None:
         return trained_on.valid.split, trained_on.valid.fold, trained_on.valid.share
-    return "valid", None, None
+    splits = read_splits(data)
+    return EVAL if EVAL in splits and VALID not in splits else VALID, None, None
 
 
 def count_learnt(folder: Path, data: Path, keys: Iterable[str]) -> int:

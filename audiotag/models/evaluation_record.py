@@ -79,6 +79,9 @@ class Evaluation:
         heard_seconds: Median of how much of a clip is heard at once.
         shortest_crop, longest_crop: Seconds of the crops that the model was trained on, as far as
             its folder says.
+        published_map: Mean average precision that its authors published, of the authors' own copy
+            of AudioSet's evaluation clips; None of a model that is not a published one by name.
+        published_in: Where they published it.
     """
 
     model: str
@@ -99,6 +102,8 @@ class Evaluation:
     heard_seconds: float | None = None
     shortest_crop: float | None = None
     longest_crop: float | None = None
+    published_map: float | None = None
+    published_in: str | None = None
 
     @property
     def crops_differ(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from audiotag.architectures import ARCHITECTURES
 from audiotag.errors import ModelError
 from audiotag.models.folder import CONFIG_FILE, DEFAULT_NAME
-from audiotag.models.published.names import MODELS, NOT_OFFERED, nearest
+from audiotag.models.published.names import MODELS, NOT_OFFERED, PublishedModel, nearest
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -26,8 +26,7 @@ def model_folder(model: str | Path | None) -> Path:
     """
     if model in (None, DEFAULT_NAME):
         return Path(str(files("audiotag") / "assets" / "embedded"))
-    published = MODELS.get(str(model))
-    if published is not None and not (Path(str(model)) / CONFIG_FILE).is_file():
+    if (published := published_model(model)) is not None:
         from audiotag.hub.published import published_folder
 
         return published_folder(published)
@@ -38,6 +37,12 @@ def model_folder(model: str | Path | None) -> Path:
 
         return pull(str(model))
     raise ModelError(_unknown(str(model)))
+
+
+def published_model(model: str | Path | None) -> PublishedModel | None:
+    """The published model of this name, unless a model folder of the same name goes before it."""
+    found = MODELS.get(str(model))
+    return None if found is None or (Path(str(model)) / CONFIG_FILE).is_file() else found
 
 
 def model_name(model: str | Path | None, folder: Path) -> str:

@@ -16,6 +16,7 @@ from audiotag.training.sweep_table import SweepRow
 SHOWN_CONFUSION = 20  # classes; with more, the most frequent mistakes are listed
 SHOWN_MISTAKES = 10
 SHOWN_DIGITS = 16  # of the hash of weights
+AUDIOSET = 527  # classes, each of which AudioSet's evaluation clips have
 NAMES = {"d_prime": "d'"}
 
 
@@ -96,6 +97,8 @@ def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None
     console.print(
         f"{means}{intervals if evaluation.resamples else ''}.", style="dim", soft_wrap=True
     )
+    if evaluation.published_map is not None:
+        console.print(_published(evaluation), soft_wrap=True)
     console.print(_origin(evaluation), style="dim", soft_wrap=True)
     if evaluation.crops_differ:
         console.print(_crops(evaluation), style="yellow", soft_wrap=True)
@@ -109,6 +112,19 @@ def print_evaluation(evaluation: Evaluation, classes: int | None = None) -> None
     if classes is not None:
         _print_classes(console, evaluation.classes, classes)
     console.print()
+
+
+def _published(evaluation: Evaluation) -> str:
+    """The published figure beside the measured one, and why they may differ."""
+    assert evaluation.published_map is not None
+    change = evaluation.mean_average_precision - evaluation.published_map
+    said = (
+        f"Published: mAP {evaluation.published_map:.4f} ({evaluation.published_in}), on the "
+        f"authors' copy of AudioSet's evaluation clips; {change:+.4f} here"
+    )
+    if len(evaluation.classes) < AUDIOSET:
+        return f"{said}, on other clips: {len(evaluation.classes)} of {AUDIOSET} classes have one."
+    return f"{said}."
 
 
 def _origin(evaluation: Evaluation) -> str:
