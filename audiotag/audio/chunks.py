@@ -21,6 +21,7 @@ TAIL = 2**18  # bytes at the end of a file that hold its last chunks, where size
 LOST = 2**20  # bytes searched for the next chunk after one that is damaged
 ZEROS = 2**20  # bytes read at once to see whether there are only zeros
 MOST_CHUNKS = 10_000  # in a file; one with more is not a recording
+UNKNOWN = 2**16  # sizes so close to the most that a field can hold say nothing
 WRAP = 2**32  # where sizes of 32 bits start again from 0
 ID3V1, ID3V1_BYTES = b"TAG", 128  # a tag that ends the file
 ID3V2 = b"ID3"
@@ -89,6 +90,13 @@ class Chunk:
         """Byte that the next chunk should begin at."""
         counted = self.size + (form.header if form.is_inclusive else 0)
         return self.end + -counted % form.align
+
+
+def is_known(size: int) -> bool:
+    """Whether a size is one that its writer knew: what goes through a pipe has 0, -1, or the most
+    that its field or its writer can hold."""
+    bounds = (2**31, 2**32, 2**63)
+    return size > 0 and not any(abs(size - bound) < UNKNOWN for bound in bounds)
 
 
 def read_chunk(file: IO[bytes], form: Form, place: int) -> Chunk | None:
@@ -177,10 +185,10 @@ def tail_begin(file: IO[bytes], form: Form, first: int, total: int) -> int:
         fits = chunk is not None and 0 < chunk.size <= total - chunk.begin
         if fits and is_tail(file, form, place, total):
             return place
-    return begin + _tags_begin(tail)
+    return begin + tags_begin(tail)
 
 
-def _tags_begin(tail: bytes) -> int:
+def tags_begin(tail: bytes) -> int:
     """Where the tags at the end of a file begin, ID3v1, Lyrics3 and APE."""
     if tail[-ID3V1_BYTES:].startswith(ID3V1) and len(tail) >= ID3V1_BYTES:
         tail = tail[:-ID3V1_BYTES]

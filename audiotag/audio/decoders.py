@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 
 from audiotag.audio.clock import MISSING
+from audiotag.audio.cut_short import why_cut_short
 from audiotag.audio.endings import flac_goes_on, vorbis_goes_on
 from audiotag.audio.ffmpeg import with_pyav
 from audiotag.audio.headers import FLAC_MARK, Announced, after_tags, free_format, read_announced
@@ -57,6 +58,7 @@ FREE_FRAMES = 2**16  # samples of each channel decoded at once of an MP3 file of
 LAST_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # after an MP3 file's audio
 FLOATS = ("FLOAT", "DOUBLE")  # libsndfile's names of samples that may go beyond 1
 READ_AHEAD = 2**16  # bytes that libsndfile may have read of a file's end, and not decoded
+ENDS_EARLY = ("ends at", "is damaged")  # warnings that say so already
 Decoder = Callable[[Readable, float, float, Hearing], Iterator[Block]]
 
 
@@ -110,7 +112,13 @@ def _decoded(
     """Decode with the first decoder that can; where it stops, continue with the next one."""
     done, reason = 0.0, NO_SAMPLES
     missing = 0.0
-    hearing = Hearing(listening, part.is_ambisonic, warn)
+    said: list[str] = []
+
+    def note(text: str) -> None:
+        said.append(text)
+        warn(text)
+
+    hearing = Hearing(listening, part.is_ambisonic, note)
     for decoder in _decoders(part.source, listening):
         try:
             for rate, mono in decoder(part.source, start + done, duration - done, hearing):
@@ -125,7 +133,12 @@ def _decoded(
     if not done:
         raise DecodeError(reason)
     if missing > MISSING:
-        warn(f"ends at {start + done:.1f} s, before its header says")
+        note(f"ends at {start + done:.1f} s, before its header says")
+    if done < duration and not any(text.startswith(ENDS_EARLY) for text in said):
+        with open_source(part.source) as file:
+            reason = why_cut_short(file, 0, size_of(file)) or ""
+        if reason:
+            warn(reason)
 
 
 def with_miniaudio(

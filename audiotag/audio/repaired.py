@@ -16,10 +16,12 @@ from audiotag.audio.chunks import (
     W64_FILE,
     WRAP,
     contents,
+    is_known,
     is_tail,
     tail_begin,
     zeros,
 )
+from audiotag.audio.cut_short import LEAST_MISSING, MISSING_PART
 from audiotag.audio.helper_process import Warn
 from audiotag.audio.sample_format import (
     ALAW,
@@ -137,6 +139,7 @@ def _part(
     size = len(read.lead) + sum(span.end - span.begin for span in read.spans)
     if size <= 0:
         raise DecodeError(NO_SAMPLES)
+    _warn_of_missing(read, 0 if sound is None else sound.second, size, warn)
     if sound is None or read.is_right:
         return Part(cut_out(source, begin, read.following, read.total), following=read.following)
     _warn_of_sizes(read, sound.second, warn)
@@ -159,6 +162,15 @@ def _warn_of_sizes(read: SoundChunks, second: int, warn: Warn) -> None:
             seconds = size / max(1, second)
             length = f"{seconds:.{1 if seconds >= 1 else 3}f} s of {what}"
             warn(f"holds {length} after the end that its header gives, which {heard}")
+
+
+def _warn_of_missing(read: SoundChunks, second: int, size: int, warn: Warn) -> None:
+    """Say how much sound is missing of what a size announces, if it is more than padding; `size`
+    bytes are there, and `second` are a second, or 0 if that is not known."""
+    if read.missing > max(LEAST_MISSING, MISSING_PART * size):
+        part = f"{read.missing / (size + read.missing):.0%}"
+        length = f", {read.missing / second:.1f} s," if second else ""
+        warn(f"is cut short: {part}{length} of what its header announces is missing")
 
 
 def _aiff_sound(file: IO[bytes], read: SoundChunks) -> SampleFormat | None:
@@ -220,7 +232,7 @@ def _au_part(file: IO[bytes], source: Source, begin: int, total: int, warn: Warn
     offset, size, code, rate, channels = struct.unpack(f"{end}5I", head[4:])
     first = begin + offset
     last = first + size
-    read = SoundChunks(total)
+    read = SoundChunks(total, missing=max(0, last - total) if is_known(size) else 0)
     if size in (0, AU_UNKNOWN) or last > total:
         last = tail_begin(file, BIG, first, total)
     elif read_at(file, last, 4) in AU_MARKS:
@@ -232,9 +244,11 @@ def _au_part(file: IO[bytes], source: Source, begin: int, total: int, warn: Warn
     last += read.beyond
     if last <= first:
         raise DecodeError(NO_SAMPLES)
+    second = channels * rate * AU_WIDTHS.get(code, 1)
+    _warn_of_missing(read, second, last - first, warn)
     is_usual = size == AU_UNKNOWN or size == last - first
     if is_usual and last == (read.following or total):
         return Part(cut_out(source, begin, read.following, total), following=read.following)
-    _warn_of_sizes(read, channels * rate * AU_WIDTHS.get(code, 1), warn)
+    _warn_of_sizes(read, second, warn)
     repaired = head[:4] + struct.pack(f"{end}5I", 24, AU_UNKNOWN, code, rate, channels)
     return Part(Pieces(source, (repaired, Span(first, last))), following=read.following)

@@ -14,6 +14,7 @@ from audiotag.audio.chunks import (
     Form,
     after,
     is_file,
+    is_known,
     is_tail,
     next_known,
     read_chunk,
@@ -37,6 +38,7 @@ class SoundChunks:
         following: Byte that another file begins at.
         beyond: Bytes that were taken for samples, though no size covers them.
         left: Bytes of zeros after the samples that were left out.
+        missing: Bytes of samples that a size announces, and that are not there.
         lead: Bytes to put before the samples.
     """
 
@@ -47,6 +49,7 @@ class SoundChunks:
     following: int | None = None
     beyond: int = 0
     left: int = 0
+    missing: int = 0
     lead: bytes = b""
 
 
@@ -125,5 +128,6 @@ def _read_samples(file: IO[bytes], form: Form, chunk: Chunk, total: int, read: S
     else:
         end = tail_begin(file, form, chunk.begin, total)
         read.is_right &= end == total and chunk.size > 0
+        read.missing = max(0, chunk.end - total) if is_known(chunk.size) else 0
     read.spans.append(Span(chunk.begin, end))
     return end
