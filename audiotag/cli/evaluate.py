@@ -7,7 +7,7 @@ import click
 
 from audiotag.cli.options.device import DEVICE, PRECISION
 from audiotag.cli.options.inputs import usage_errors
-from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, NEW_FILE
+from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, NEW_FILE, Number
 
 
 @click.command()
@@ -38,7 +38,15 @@ from audiotag.cli.options.types import COUNT, COUNT_OR_NONE, NEW_FILE
 @click.option(
     "--fit-thresholds",
     is_flag=True,
-    help="Store in the model folder, for tag, the thresholds that maximise each class's F1 here.",
+    help="Store in the model folder, for tag, the thresholds that maximise each class's F1 here; "
+    "of decisions, those with the --target-precision.",
+)
+@click.option(
+    "--target-precision",
+    type=Number("share", float, 0.5, 0.99),
+    default=0.9,
+    show_default=True,
+    help="With decisions: from the threshold on, an event is right with at least this probability.",
 )
 @click.option(
     "--calibrate",
@@ -87,6 +95,7 @@ def evaluate(
     compare: tuple[str, ...],
     classes: int | None,
     as_json: bool,
+    target_precision: float,
     **options: Any,
 ) -> None:
     """Measure MODEL (folder, .onnx file, Hub id or name) on the prepared data set DATA.
@@ -98,6 +107,10 @@ def evaluate(
     train.seed=0,1,2, with --folds or not) stands for its runs, one MODEL each. If there are as many
     MODELs as models to compare with, they are compared in pairs, in their order.
 
+    With --fit-thresholds, DATA may also be the csv or json file of decisions that the page of
+    results exports (audiotag tag --output tags.html). A label with 50 decisions gets a threshold,
+    by logistic regression.
+
     \b
     Example: audiotag evaluate runs/mine data/mine --classes 5
              audiotag evaluate runs/mine data/mine --calibrate --fit-thresholds
@@ -105,8 +118,14 @@ def evaluate(
              audiotag evaluate runs/mine data/mine --compare runs/other
              audiotag evaluate runs/a1 runs/a2 data/mine --compare runs/b1 --compare runs/b2
              audiotag evaluate runs/a_seeds data/mine --compare runs/b_seeds
+             audiotag evaluate runs/mine decisions.csv --fit-thresholds
              torchrun --nproc-per-node 8 -m audiotag evaluate runs/mine data/mine --split eval
     """
+    from audiotag.evaluation.decisions import is_decisions
+
+    if is_decisions(data):
+        _fit_to_decisions(models, data, target_precision, options["fit_thresholds"])
+        return
     from audiotag.cli.process import prepare_to_compute
     from audiotag.cli.tables.evaluate import print_json, print_results, print_stored
     from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
@@ -126,3 +145,19 @@ def evaluate(
         print_json(results)
     else:
         print_results(results, classes)
+
+
+def _fit_to_decisions(
+    models: tuple[str, ...], path: Path, precision: float, is_wanted: bool
+) -> None:
+    from audiotag.cli.tables.evaluate import print_reviews
+    from audiotag.evaluation.decisions import store_reviewed
+    from audiotag.evaluation.evaluate import check_folders
+
+    if not is_wanted:
+        raise click.UsageError(f"{path} holds decisions: add --fit-thresholds, or name a data set")
+    if len(models) > 1:
+        raise click.UsageError("decisions are of one MODEL; leave out the others")
+    with usage_errors():
+        check_folders(models)
+    print_reviews(models[0], store_reviewed(Path(models[0]), path, precision), precision)

@@ -78,7 +78,7 @@ class EvaluationPlan:
         if self.scores is not None and len(self.models + self.compared) > 1:
             raise ValueError("--scores takes the scores of one MODEL; leave out the others")
         if self.save or self.fit_thresholds or self.calibrate:
-            _check_folders(self.models)
+            check_folders(self.models)
         if self.split is not None or self.fold is not None:
             _check_no_cross_validation(self.models + self.compared)
 
@@ -147,7 +147,8 @@ def _beside_published(evaluation: Evaluation, model: str) -> Evaluation:
     return replace(evaluation, published_map=published, published_in=found.paper)
 
 
-def _check_folders(models: tuple[str, ...]) -> None:
+def check_folders(models: tuple[str, ...]) -> None:
+    """Raise a ValueError if not all models are folders that values can be stored in."""
     for model in models:
         if not Path(model).is_dir():
             raise ValueError(

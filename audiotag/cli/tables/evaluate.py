@@ -9,6 +9,7 @@ from rich.console import Console
 from audiotag.cli.tables.grid import open_console, print_grid
 from audiotag.evaluation.calibration import SHOWN_FROM, StoredCalibration, mean_gap
 from audiotag.evaluation.comparison import Comparison
+from audiotag.evaluation.decisions import ENOUGH, LabelReview
 from audiotag.evaluation.evaluate import EvaluationResults
 from audiotag.models.evaluation_record import ClassFigures, Confusion, Evaluation, Figure, to_json
 from audiotag.training.sweep_table import SweepRow
@@ -47,6 +48,28 @@ def print_stored(results: EvaluationResults) -> None:
             f"{stored.shared} classes share one",
             err=True,
         )
+
+
+def print_reviews(model: str, reviews: Sequence[LabelReview], precision: float) -> None:
+    """Print what follows from decisions, and what was stored of it."""
+    console = open_console()
+    rows = [(x.label, str(x.right), str(x.decided - x.right), *_threshold(x)) for x in reviews]
+    titles = ("label", "right", "wrong", "threshold", "right from there on")
+    print_grid(console, titles, rows)
+    stored = sum(x.threshold is not None for x in reviews)
+    console.print(
+        f"{model}: {stored} of {len(reviews)} thresholds stored, from which on an event is right "
+        f"with a probability of {precision:g} or more.",
+        soft_wrap=True,
+    )
+
+
+def _threshold(found: LabelReview) -> tuple[str, str]:
+    if found.threshold is not None:
+        return f"{found.threshold:.3f}", f"{found.above_right} of {found.above}"
+    if found.decided < ENOUGH:
+        return "-", f"{ENOUGH - found.decided} more decisions needed"
+    return "-", "no score is enough"
 
 
 def _calibration_text(stored: StoredCalibration) -> str:

@@ -21,6 +21,8 @@ COLUMNS = ("path", "label")
 HEADER_ROWS = 1
 MAX_FOLD = 1e9
 SAME = ("split", "fold", "group")  # in all rows of a recording
+KEPT_DECISION = "right"  # of a review
+LEFT_OUT = -1  # stands for the first row of a recording, where a row is not taken
 LONGEST = 1e7  # s, of a recording; some months
 
 
@@ -30,6 +32,9 @@ class CsvSource:
     Its columns are path (relative to the table) and label (several joined by `;`), and optionally
     split, fold, group, start and end (seconds). A split that is spelled otherwise than ours is
     taken for it (`splits.NAMES`); any other is one of its own.
+
+    A table of decisions, which the page of results exports, has the column decision too: of it only
+    events whose tag is right are taken.
 
     Args:
         table: A csv file in UTF-8 or UTF-16.
@@ -58,8 +63,12 @@ class CsvSource:
             raise DataError(f"{table} cannot be read ({error}); save it as UTF-8 csv") from error
         if not len(self._first):
             raise DataError(f"{table} lists no recordings")
-        self._length = len(np.unique(self._first))
+        self._length = len(np.unique(self._first[self._first != LEFT_OUT]))
+        if not self._length:
+            raise DataError(f"{table} has no event of which the decision is {KEPT_DECISION}")
         self.notes = split_notes({x: y for x, y in self._spellings.items() if x != y})
+        if left_out := int((self._first == LEFT_OUT).sum()):
+            self.notes += (f"{left_out} events whose decision is not right are left out",)
 
     def __len__(self) -> int:
         return self._length
@@ -76,17 +85,17 @@ class CsvSource:
 
     def _recordings(self) -> Iterator[Recording]:
         for place, recording in enumerate(self._rows()):
-            if self._first[place] == place:
+            if recording is not None and self._first[place] == place:
                 yield self._joined.get(place, recording)
 
     def _join(self) -> dict[int, Recording]:
         """The recordings with several rows, with all their labels, by their first row."""
         places = np.arange(len(self._first))
-        repeated = set(self._first[self._first != places].tolist())
+        repeated = set(self._first[self._first != places].tolist()) - {LEFT_OUT}
         joined: dict[int, Recording] = {}
         for place, recording in enumerate(self._rows() if repeated else ()):
             first = int(self._first[place])
-            if first in repeated:
+            if recording is not None and first in repeated:
                 former = joined.setdefault(first, recording)
                 self._check_same(former, recording, first, place)
                 labels = dict.fromkeys(former.labels + recording.labels)
@@ -102,7 +111,8 @@ class CsvSource:
                     f"{values[0]} in row {_number(first)} of the same recording"
                 )
 
-    def _rows(self) -> Iterator[Recording]:
+    def _rows(self) -> Iterator[Recording | None]:
+        """The recording of each row; None for one that is left out."""
         with self._table.open(encoding=self._encoding, newline="") as file:
             rows = csv.DictReader(file)
             self._check_columns(Counter(rows.fieldnames or ()))
@@ -112,7 +122,9 @@ class CsvSource:
                         raise ValueError(
                             "it has more values than columns; put those with a comma in quotes"
                         )
-                    yield self._with_split(_recording(row, self._table.parent))
+                    is_kept = row.get("decision", KEPT_DECISION) == KEPT_DECISION
+                    recording = _recording(row, self._table.parent)
+                    yield self._with_split(recording) if is_kept else None
                 except ValueError as error:
                     raise DataError(f"{self._table}, row {_number(place)}: {error}") from error
 
@@ -140,17 +152,24 @@ def _number(place: int) -> int:
     return place + HEADER_ROWS + 1
 
 
-def _first_rows(rows: Iterator[Recording], folder: Path) -> np.ndarray:
+def _first_rows(rows: Iterator[Recording | None], folder: Path) -> np.ndarray:
     """For each row, the first row (N,) of the same recording: the same seconds of the same file,
-    for any spelling of its path. It takes 16 bytes a row, and as many again while it runs."""
-    digests = bytearray()
-    for row in rows:
-        assert isinstance(row.audio, FileAudio)
-        same = (_place(row.name, folder), row.audio.start, row.audio.end)
+    for any spelling of its path; `LEFT_OUT` where there is none. It takes 16 bytes a row, and as
+    many again while it runs."""
+    digests, left_out = bytearray(), []
+    for place, row in enumerate(rows):
+        same: tuple = ()
+        if row is None:
+            left_out.append(place)
+        else:
+            assert isinstance(row.audio, FileAudio)
+            same = (_place(row.name, folder), row.audio.start, row.audio.end)
         digests += hashlib.sha256(repr(same).encode(errors="surrogateescape")).digest()[:16]
     values = np.frombuffer(digests, "S16")
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
-    return first[inverse]
+    rows_first = first[inverse]
+    rows_first[left_out] = LEFT_OUT
+    return rows_first
 
 
 def _place(path: str, folder: Path) -> str:
