@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from audiotag.runtime.precision import autocast
 from audiotag.training.batches import MicroBatch
 from audiotag.training.distill import feature_maps
+from audiotag.training.distill.confirmed import raise_confirmed
 from audiotag.training.distill.embeddings import outputs
 from audiotag.training.distill.teachers import Answer
 from audiotag.training.recipe.sections import DistillRecipe
@@ -57,7 +58,11 @@ def _distillation_loss(
     run: Run, batch: MicroBatch, answer: Answer, distill: DistillRecipe, aims: Tensor
 ) -> Tensor:
     """Loss against the outputs of teachers, and in part against labels (B, classes)."""
-    aims = torch.cat([aims, answer.scores], dim=1)  # mixup blends both alike
+    taught = answer.scores
+    if distill.least_score:
+        least = distill.least_score
+        taught = raise_confirmed(taught, batch.targets, least, distill.temperature)
+    aims = torch.cat([aims, taught], dim=1)  # mixup blends both alike
     layers, given = tuple(answer.maps), answer.maps if batch.is_blockwise else None
     with autocast(run.device.type, run.recipe.train.precision):
         maps, aims = _augmented(run, batch, aims)

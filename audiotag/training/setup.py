@@ -67,7 +67,7 @@ def start(
         trained_on = check_data(resumed, data, trained_on)
     if teacher is not None:
         check_crops(teacher, recipe)
-    targets, valid_targets = (_targets(recipe, x, labels) for x in (train_set, valid_set))
+    targets, valid_targets = _targets(recipe, train_set, valid_set, labels)
     _set_config(recipe, tagger, targets, valid_targets)
     schedule = plan_schedule(recipe, len(train_set), rank, process_count())
     teachers = None if teacher is None else _gather_teachers(recipe, teacher, tagger)
@@ -206,11 +206,27 @@ def _check_fit(recipe: Recipe, tagger: Model, data: Path, clips: ClipDataset) ->
     check_erasing(tagger, recipe)
 
 
-def _targets(recipe: Recipe, clips: ClipDataset, labels: Labels) -> Targets | None:
-    """Labels of clips; None if only the teacher's scores are learnt."""
-    if recipe.distill is not None and recipe.distill.weight == 1:
-        return None
-    return clips.targets(labels)
+def _targets(
+    recipe: Recipe, training: ClipDataset, validation: ClipDataset, labels: Labels
+) -> tuple[Targets | None, Targets | None]:
+    """Labels of the training clips, None if only the teacher's scores are learnt, and of the
+    validation clips, None if these are compared with the teacher's scores.
+
+    Raises:
+        RecipeError: If `distill.least_score` finds no labels.
+    """
+    distill = recipe.distill
+    if distill is None or distill.weight < 1:
+        return training.targets(labels), validation.targets(labels)
+    if not distill.least_score:
+        return None, None
+    targets = training.targets(labels)
+    if not targets.counts.any():
+        raise RecipeError(
+            "distill.least_score is for labels that the teacher hears too, but no training clip "
+            "has a label; leave it out, or prepare the clips with labels"
+        )
+    return targets, None
 
 
 def _is_single(recipe: Recipe, targets: Targets | None, valid_targets: Targets | None) -> bool:

@@ -26,8 +26,9 @@ from audiotag.models.model import Model
 from audiotag.models.provenance import read_trained_on
 from audiotag.runtime.version import __version__
 from audiotag.tagging.load import load_tagger
-from audiotag.training import loop, model, saver
+from audiotag.training import batches, loop, model, saver
 from audiotag.training.batches import draws
+from audiotag.training.losses import loss_of
 from audiotag.training.recipe.toml import load_recipe, parse_recipe
 from audiotag.training.run_folder.state import STATE_FILE
 from audiotag.training.setup import start
@@ -222,6 +223,34 @@ def test_student_learns_what_its_teacher_knows_without_labels(data, trained, tmp
     assert losses[1] < losses[0]
     (result,) = evaluate(EvaluationPlan((str(run),), data, split="valid")).evaluations
     assert result.accuracy == 1.0
+
+
+def test_labels_that_the_teacher_hears_are_learnt_with_the_least_score(data, trained):
+    plain = {"mixup_alpha": 0.0, "speed_prob": 0.0, "gain_db": 0.0}
+    distilled = recipe(distill={"teacher": str(trained), "least_score": 0.99}, augment=plain)
+    run = start(distilled, data, CPU)
+    batch = batches.prepare(run, next(draws(run, 0, 0)))
+    labels = torch.from_numpy(run.training.targets.rows(batch.clips.numpy()))
+    with torch.no_grad():
+        loss = loss_of(run, batch)
+        logits = run.student.network(run.student.tagger.features(batch.waveform))
+        taught = Model.load(trained)(batch.waveform).sigmoid()
+    assert ((taught < 0.99) & (taught > 0.1) & (labels == 1)).any()
+    aims = torch.where((labels == 1) & (taught > 0.03), taught.clamp(min=0.99), taught)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, aims)
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
+    assert run.validation.targets is None  # the teacher alone is the measure
+
+
+def test_a_least_score_needs_labels(data, trained, tmp_path):
+    (tmp_path / "t.csv").write_text("path,label,split\na.wav,,train\nb.wav,,valid\n")
+    for seed, name in enumerate("ab"):
+        noise = 0.1 * np.random.default_rng(seed).standard_normal(64_000)
+        soundfile.write(tmp_path / f"{name}.wav", noise, 32_000)
+    unlabelled = prepare(CsvSource(tmp_path / "t.csv"), tmp_path / "data")
+    distilled = recipe(distill={"teacher": str(trained), "least_score": 0.5})
+    with pytest.raises(RecipeError, match="no training clip has a label"):
+        start(distilled, unlabelled, CPU)
 
 
 @pytest.mark.slow

@@ -171,6 +171,8 @@ class DistillRecipe:
     scores: tuple[str, ...] | None = None
     temperature: float = _number(1.0, 0.01, 100.0)  # divides the logits of student and teacher
     weight: float = _number(1.0, 0.0, 1.0)  # of the teacher's loss; the rest is the labels'
+    # Least score to learn of a label that the teachers hear too; see distill.confirmed. 0: theirs.
+    least_score: float = _number(0.0, 0.0, 0.99)
     # Weight of the distance to the teacher's embeddings, added to the loss; see distill.embeddings.
     embedding_weight: float = _number(0.0, 0.0)
     # Modules of both backbones whose maps are learnt too: a dotted name in which * stands for any
