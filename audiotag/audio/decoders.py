@@ -27,6 +27,7 @@ from audiotag.audio.headers import FLAC_MARK, Announced, after_tags, free_format
 from audiotag.audio.helper_process import Warn
 from audiotag.audio.levels import levelled
 from audiotag.audio.mono import ALL, Hearing, Mixer, cut
+from audiotag.audio.ogg_pages import read_pages
 from audiotag.audio.parts import parts_of
 from audiotag.audio.repaired import AU_MARKS, Part
 from audiotag.audio.sources import (
@@ -257,7 +258,7 @@ def _decoders(source: Readable, listening: Listening) -> tuple[Decoder, ...]:
     with open_source(source) as file:
         head = file.read(64)
         is_free = head.startswith(MP3_MARKS) and free_format(file) is not None
-        is_plain = _is_plain(head) or (_is_vorbis(head) and not vorbis_goes_on(file))
+        is_plain = _is_plain(head) or (_is_vorbis(head) and _is_complete_vorbis(file))
     if not head:
         raise DecodeError(EMPTY_FILE)
     if listening.track not in (None, 1):
@@ -282,6 +283,12 @@ def _is_plain(head: bytes) -> bool:
 
 def _is_vorbis(head: bytes) -> bool:
     return head.startswith(b"OggS") and b"vorbis" in head
+
+
+def _is_complete_vorbis(file: IO[bytes]) -> bool:
+    """Whether libsndfile hears all of a Vorbis file at the right time: it goes over a lost page
+    without a gap, and ends where the file says."""
+    return not vorbis_goes_on(file) and not read_pages(file, 0, size_of(file)).lost
 
 
 def _sound_file(raw: IO[bytes]) -> soundfile.SoundFile:

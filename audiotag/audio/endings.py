@@ -3,7 +3,6 @@
 libsndfile and miniaudio stop where the file says; FFmpeg decodes what there is.
 """
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -11,6 +10,7 @@ from typing import IO
 
 import numpy as np
 
+from audiotag.audio.ogg_pages import OGG_MARK, PAGE
 from audiotag.audio.sources import read_at, size_of
 
 TAIL = 2**16  # bytes at the end of a file that are looked at
@@ -20,8 +20,6 @@ SIZE_BYTES, RATE_BYTES = {6: 1, 7: 2}, {12: 1, 13: 2, 14: 2}  # that codes add t
 BLOCK_SIZES = {1: 192, **{code: 576 << code - 2 for code in range(2, 6)}}  # samples, by their code
 BLOCK_SIZES |= {code: 256 << code - 8 for code in range(8, 16)}
 CRC_8 = 0x07  # the polynomial that guards a frame's header
-OGG_MARK = b"OggS"
-PAGE = struct.Struct("<4sBBqIIIB")  # mark, version, kind, time, stream, number, CRC, segments
 FIRST = 8  # packets that may have no sound of their own: headers, and the first
 WHOLE = 255  # a segment of fewer bytes ends a packet
 SHORT_BLOCK = 56  # byte of a Vorbis file's first page, whose lower bits say how short blocks are

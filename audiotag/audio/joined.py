@@ -7,15 +7,16 @@ from typing import IO
 
 import numpy as np
 
+from audiotag.audio.announced_sizes import HEAD, announced_size
 from audiotag.audio.chunks import next_known
 from audiotag.audio.headers import FLAC_MARK
 from audiotag.audio.mp4 import boxes
+from audiotag.audio.ogg_pages import OGG_MARK
 from audiotag.audio.sources import read_at
 
 WAVPACK_MARK = b"wvpk"
 WAVPACK_BLOCK = struct.Struct("<4sI8xIII")  # mark, bytes after these, first sample, count, flags
 FIRST_OF_CHANNELS = 0x800  # flag of a block
-OGG_MARK = b"OggS"
 OGG_BEGIN = b"OggS\x00\x02"  # a page that begins a stream
 PAGE = 27  # bytes of an Ogg page's header before the sizes of its segments
 FLAC_BEGINS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")  # with the block that comes first
@@ -32,6 +33,7 @@ HEADERS = (
 )
 EBML_MARK, EBML_BYTES = b"\x1a\x45\xdf\xa3", 64
 EBML_BEGIN = re.compile(rb"\x1a\x45\xdf\xa3.{1,40}?(?:webm|matroska)", re.DOTALL)
+SAME = 4  # bytes that files of one format begin with
 LONGEST = max(map(len, HEADERS))
 SEARCHED = 2**18  # bytes searched at once, which stay in the CPU's cache
 
@@ -57,7 +59,20 @@ def next_file(file: IO[bytes], begin: int, total: int) -> int | None:
     if head[4:8] == b"ftyp":
         return _next_mp4(file, begin, total)
     marks = tuple(mark for mark in HEADERS if head.startswith(mark[:4]))
-    return next(_found(file, marks, begin + 4, total), None) if head.startswith(HEADERS) else None
+    if head.startswith(HEADERS):
+        return next(_found(file, marks, begin + 4, total), None)
+    return _next_of_size(file, begin, total)
+
+
+def _next_of_size(file: IO[bytes], begin: int, total: int) -> int | None:
+    """Where the next file begins after one that says how many bytes it has: there, if a file of the
+    same format does."""
+    head = read_at(file, begin, HEAD)
+    size = announced_size(file, head, begin, total)
+    if size is None or begin + size >= total:
+        return None
+    following = read_at(file, begin + size, SAME)
+    return begin + size if following == head[:SAME] else None
 
 
 def _next_link(file: IO[bytes], begin: int, total: int) -> int | None:

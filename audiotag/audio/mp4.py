@@ -31,8 +31,10 @@ def boxes(file: IO[bytes], begin: int, total: int) -> Iterator[Box]:
     """The outermost boxes from a byte on, up to one that is damaged or does not say its size."""
     place = begin
     for _ in range(MOST_BOXES):
+        if place >= total:
+            return
         head = read_at(file, place, FIELDS.size)
-        if place >= total or len(head) < HEADER:
+        if len(head) < HEADER:
             return
         short, name, long = FIELDS.unpack(head.ljust(FIELDS.size, b"\0"))
         size = long if short == 1 else short

@@ -40,6 +40,7 @@ BY_FFMPEG = [
     ("w64", "w64", "pcm_s16le", RATE),
     ("caf", "caf", "pcm_s16be", RATE),
 ]
+JOINED = [row for row in BY_FFMPEG if row[0] in ("mmf", "sox", "adx", "avi")]
 BY_LIBSNDFILE = [("wav", "WAV"), ("aiff", "AIFF"), ("au", "AU"), ("ogg", "OGG"), ("rf64", "RF64")]
 SAYS_SO = ("is cut short: ", "may be cut short: ", "ends at ", "is damaged, and cannot be read to")
 
@@ -121,3 +122,37 @@ def test_a_stream_that_was_recorded_from_the_middle_may_be_cut(tmp_path):
     data = content.getvalue()
     cut = data[: data.rindex(b"OggS")]
     assert warnings(cut, "ogg", tmp_path) == ["may be cut short: no page says that it is the last"]
+
+
+@pytest.mark.parametrize("form", ["ogg", "opus", "oga"])
+def test_a_page_that_is_lost_is_said_and_what_follows_keeps_its_time(form, tmp_path):
+    """A click at 4 s is there still, though a page before it is missing."""
+    path, codec = tmp_path / f"sound.{form}", {"opus": "libopus", "oga": "flac"}
+    values = np.random.default_rng(0).normal(0, 0.01, (SECONDS * RATE, 2))
+    values[4 * RATE :][:480] += 0.8
+    if form == "ogg":
+        soundfile.write(path, values, RATE, format="OGG", subtype="VORBIS")
+    else:
+        write_av(path, codec[form], "ogg", None, values, RATE)
+    data = path.read_bytes()
+    places = [i for i in range(len(data)) if data.startswith(b"OggS", i)]
+    lost = len(places) // 3
+    path.write_bytes(data[: places[lost]] + data[places[lost + 1] :])
+    said: list[str] = []
+    mono = np.concatenate([mono for _, mono in decode(path, warn=said.append)])
+    assert said == ["is damaged: 1 of its pages is missing"]
+    assert np.argmax(np.abs(mono)) / RATE == pytest.approx(4.0, abs=0.03)
+    assert len(mono) / RATE == pytest.approx(SECONDS, abs=0.05)
+
+
+@pytest.mark.parametrize(("suffix", "form", "codec", "rate"), JOINED)
+def test_joined_files_that_say_their_size_are_heard_one_after_another(
+    suffix, form, codec, rate, tmp_path
+):
+    path = tmp_path / f"one.{suffix}"
+    by_ffmpeg(path, form, codec, rate)
+    one = sum(len(mono) for _, mono in decode(path))
+    path.write_bytes(2 * path.read_bytes())
+    said: list[str] = []
+    assert sum(len(mono) for _, mono in decode(path, warn=said.append)) == 2 * one
+    assert said == []

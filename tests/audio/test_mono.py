@@ -139,3 +139,14 @@ def test_numbers_begin_at_one(name):
 def test_a_mean_of_files_is_libsndfiles():
     data = sound_file(noise(1, RATE, 2), RATE)
     np.testing.assert_allclose(heard(data)[0], as_libsndfile(data), atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 48_000])
+def test_channels_that_cancel_for_a_second_alone_are_heard_then_too(rate):
+    """Of two seconds, the second one is inverted in the right channel."""
+    left = np.random.default_rng(0).normal(0, 0.1, 2 * rate).astype(np.float32)
+    right = left.copy()
+    right[rate:] *= -1
+    mono = Mixer().mix([left, right])
+    assert mono[:rate].std() == pytest.approx(left.std(), rel=0.2)
+    assert mono[rate:].std() == pytest.approx(left.std(), rel=0.2)
