@@ -6,6 +6,7 @@ and resized to the new kernel size with the same sum. The classifier is never lo
 """
 
 import logging
+from collections.abc import Mapping
 
 import timm
 import torch
@@ -30,11 +31,14 @@ VISION = {  # the image model that each architecture is the audio form of
         }.items()
     },
     "convnext_dcls_audio_tiny17": "convnext_tiny.fb_in1k",
+    "convnext_tiny_at": "convnext_tiny.fb_in1k",
     "convformer_audio_s18": "convformer_s18.sail_in1k",
     "convformer_dcls_audio_s18": "convformer_s18.sail_in1k",
     "fastvit_audio_sa24": "fastvit_sa24.apple_in1k",
     "fastvit_dcls_audio_sa24": "fastvit_sa24.apple_in1k",
 }
+# Of architectures whose layers stand elsewhere: what image models call them, and what these do.
+MOVED = {"convnext_tiny_at": {"stem.0.": "stem.1.", "stem.1.": "stem.2."}}  # after a batch norm
 logger = logging.getLogger(__name__)
 
 
@@ -54,7 +58,7 @@ def load_vision_weights(backbone: nn.Module, architecture: str) -> list[str]:
         ModelError: If there are no weights for it, or they cannot be downloaded.
     """
     source = VISION.get(architecture, architecture)
-    published = _download(source)
+    published = _moved(_download(source), MOVED.get(architecture, {}))
     own = backbone.state_dict()
     classifier = f"{backbone.default_cfg['classifier']}."  # type: ignore[index, union-attr]
     fitting = {
@@ -93,6 +97,15 @@ def fit(tensor: Tensor, shape: torch.Size) -> Tensor | None:
     size = (shape[2], shape[3])
     scale = grey[0, 0].numel() / (size[0] * size[1])
     return F.interpolate(grey, size=size, mode="bilinear", antialias=True) * scale
+
+
+def _moved(state: dict[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Tensors under other names, whose beginnings are given."""
+    found = {}
+    for key, tensor in state.items():
+        start = next((x for x in names if key.startswith(x)), "")
+        found[f"{names.get(start, '')}{key.removeprefix(start)}"] = tensor
+    return found
 
 
 def _download(source: str) -> dict[str, Tensor]:

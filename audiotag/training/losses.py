@@ -101,12 +101,23 @@ def _compared(run: Run, answer: Answer, maps: Tensor) -> tuple[Tensor, Tensor | 
 
 def _score_loss(distill: DistillRecipe, logits: Tensor, targets: Tensor, taught: Tensor) -> Tensor:
     """Loss of logits (B, classes) against softened scores, and in part against labels."""
-    softened = F.binary_cross_entropy_with_logits(logits / distill.temperature, taught)
+    if distill.softmax:
+        softened = divergence(logits / distill.temperature, taught)
+    else:
+        softened = F.binary_cross_entropy_with_logits(logits / distill.temperature, taught)
     # The gradient of a softened loss shrinks with the square of the temperature.
     loss = softened * distill.temperature**2
     if distill.weight == 1:
         return loss
     return distill.weight * loss + (1 - distill.weight) * label_loss(logits, targets)
+
+
+def divergence(logits: Tensor, taught: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the softmax of logits (B, classes) from that of a teacher's,
+    summed over the classes, whose scores (B, classes) are given."""
+    precision = torch.finfo(taught.dtype)
+    wanted = taught.clamp(precision.tiny, 1 - precision.eps).logit().log_softmax(1)
+    return F.kl_div(logits.log_softmax(1), wanted, reduction="batchmean", log_target=True)
 
 
 def _smoothed(run: Run, targets: Tensor) -> Tensor:

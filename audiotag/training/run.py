@@ -75,4 +75,5 @@ class Run:
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
         schedule = self.schedule
-        return learning_rate(step, schedule.warmup_steps, schedule.total_steps, self.recipe.optim)
+        steps = schedule.warmup_steps, schedule.total_steps
+        return learning_rate(step, *steps, self.recipe.optim, schedule.steps_per_epoch)

@@ -10,6 +10,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save
 
+from audiotag.backbones import image_weights
 from audiotag.backbones.image_weights import VISION, fit
 from audiotag.errors import ModelError
 from audiotag.label_set import Labels
@@ -84,6 +85,29 @@ def test_convnext_takes_all_but_the_replaced_convolutions_and_the_classifier(pub
     sums = expected["stem.0.weight"].sum((1, 2, 3))
     torch.testing.assert_close(own["stem.0.weight"].sum((1, 2, 3)), sums, rtol=0, atol=0.06)
     assert "not loaded: stages.0.blocks.0.conv_dw, stages.0.blocks.1.conv_dw, " in said
+
+
+def test_a_stem_that_begins_with_a_norm_takes_the_layers_after_it(monkeypatch):
+    torch.manual_seed(0)
+    small = {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 32]}
+    image = timm.create_model("convnext_tiny", **small)
+    for parameter in image.parameters():
+        torch.nn.init.normal_(parameter)
+    expected = image.state_dict()
+    monkeypatch.setattr(image_weights, "_download", lambda source: expected)
+    own = timm.create_model("convnext_tiny_at", in_chans=1, num_classes=2, **small)
+    before = {key: x.clone() for key, x in own.state_dict().items()}
+    kept = image_weights.load_vision_weights(own, "convnext_tiny_at")
+    found = own.state_dict()
+    stem = expected["stem.0.weight"].sum(1, keepdim=True)
+    torch.testing.assert_close(found["stem.1.weight"], stem)
+    for key, theirs in (("stem.1.bias", "stem.0.bias"), ("stem.2.weight", "stem.1.weight")):
+        assert torch.equal(found[key], expected[theirs])
+    assert torch.equal(
+        found["stages.1.blocks.0.conv_dw.weight"], expected["stages.1.blocks.0.conv_dw.weight"]
+    )
+    assert {key.rpartition(".")[0] for key in kept} == {"stem.0", "head.fc"}
+    assert all(torch.equal(found[key], before[key]) for key in kept)
 
 
 def test_fit_keeps_the_answer_to_an_even_image():

@@ -19,6 +19,7 @@ import audiotag.backbones  # noqa: F401  (registers the models)
 from audiotag.cli.train import train
 from audiotag.data.prepare.prepare import prepare
 from audiotag.data.sources.csv_table import CsvSource
+from audiotag.evaluation.evaluate import EvaluationPlan, evaluate
 from audiotag.label_set import Labels
 from audiotag.layers.dcls import DclsConv2d
 from audiotag.models.config import ModelConfig
@@ -72,8 +73,9 @@ def name_of(path):
     return path.relative_to(FOLDER).with_suffix("").as_posix()
 
 
-def shrunken(path, start):
-    """A recipe whose run is over in a moment: two steps of a small model."""
+def shrunken(path, start, scores=()):
+    """A recipe whose run is over in a moment: two steps of a small model; with these files of a
+    teacher's scores, where it learns stored ones."""
     recipe = load_recipe(path)
     values = dict(SHORT)
     if recipe.model.init is not None:
@@ -83,10 +85,15 @@ def shrunken(path, start):
         values |= {f"model.args.{key}": value for key, value in SMALL[family].items()}
     if recipe.model.pretrained:
         values["model.pretrained"] = "false"
+    if recipe.optim.halve_after is not None:
+        values["optim.halve_after"] = 1
     if recipe.train.micro_batch is not None:
         values["train.micro_batch"] = 2
     if recipe.distill is not None:
-        values["distill.teacher"] = str(start)
+        if recipe.distill.scores:
+            values["distill.scores"] = list(map(str, scores))
+        else:
+            values["distill.teacher"] = str(start)
         if recipe.distill.other_teachers:
             values["distill.other_teachers"] = [str(start)]
         values["distill.blockwise_epochs"] = min(1.0, recipe.distill.blockwise_epochs)
@@ -96,7 +103,13 @@ def shrunken(path, start):
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_two_steps_of_a_small_copy_leave_a_model(path, data, tmp_path, tiny_tagger):
     tiny_tagger.save(tmp_path / "start")
-    recipe = shrunken(path, tmp_path / "start")
+    scores = [tmp_path / "train.npz", tmp_path / "valid.npz"]
+    recipe = shrunken(path, tmp_path / "start", scores)
+    if recipe.distill is not None and recipe.distill.scores:
+        for file, split in zip(
+            scores, (recipe.data.train_split, recipe.data.valid_split), strict=True
+        ):
+            evaluate(EvaluationPlan((str(tmp_path / "start"),), data, split=split, scores=file))
     if recipe.distill is not None and recipe.distill.layers:  # a teacher with the same layers
         model, features = recipe.model, recipe.features
         if model.init is not None:
@@ -131,6 +144,35 @@ def test_header_has_commands_that_run_it(path, monkeypatch):
         words = shlex.split(command.partition("audiotag train ")[2])
         with train.make_context("train", words) as context:  # raises where an option is unknown
             assert context.params["data"] and context.params["out"]
+
+
+def test_a_stored_teacher_can_be_a_live_one_and_a_live_one_stored():
+    """By the settings that the headers name."""
+    folder = FOLDER / "audioset2m"
+    live = ["distill.scores=[]", "distill.teacher=ced-base", "augment.speed_prob=0.5"]
+    found = load_recipe(folder / "convnext_dcls_audio_tiny_distilled.toml", live).distill
+    assert (found.teacher, found.scores) == ("ced-base", None)
+    stored = ["distill.teacher=[]", 'distill.scores=["train.npz"]']
+    found = load_recipe(folder / "convnext_dcls_tiny_224_distilled.toml", stored).distill
+    assert (found.teacher, found.scores) == (None, ("train.npz",))
+
+
+def test_the_distilled_recipes_have_the_published_settings():
+    """CED's (arXiv 2308.11957) and DASS's."""
+    ced = load_recipe(FOLDER / "audioset2m" / "convnext_dcls_audio_tiny_distilled.toml")
+    steps = ced.data.epoch_clips // ced.train.batch_size
+    assert (steps, ced.train.batch_size, ced.train.epochs) == (6_250, 128, 300)
+    assert (round(ced.optim.warmup_epochs * steps), ced.optim.lr) == (62_500, 1e-3)
+    assert (ced.distill.weight, ced.distill.softmax, ced.optim.weight_decay) == (1.0, False, 0.0)
+    dass = load_recipe(FOLDER / "audioset2m" / "convnext_dcls_tiny_224_distilled.toml")
+    assert (dass.train.epochs, dass.train.batch_size, dass.model.pretrained) == (5, 12, True)
+    assert (dass.optim.betas, dass.optim.weight_decay) == ((0.95, 0.999), 5e-7)
+    assert (dass.optim.lr, dass.optim.halve_after) == (1e-4, 2)
+    assert round(dass.optim.warmup_epochs * 2_000_000 / 12) == pytest.approx(1_000, abs=10)
+    augment = dass.augment
+    assert (augment.mel_width, augment.time_width, augment.mix_prob) == (48, 192, 0.5)
+    assert (dass.train.final, dass.train.keep) == ("average_last", 5)
+    assert (dass.distill.softmax, dass.distill.temperature, dass.distill.weight) == (True, 1.0, 0.5)
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -20,7 +20,7 @@ from audiotag.models.model import Model
 from audiotag.training import batches, loop
 from audiotag.training.batches import draws
 from audiotag.training.batches import prepare as prepare_micro_batch
-from audiotag.training.losses import label_loss
+from audiotag.training.losses import divergence, label_loss
 from audiotag.training.recipe.toml import dump_recipe, parse_recipe
 from audiotag.training.setup import start
 from audiotag.training.validation import validate
@@ -112,6 +112,16 @@ def test_softmax_loss_is_that_of_torch():
     both = torch.tensor([[1.0, 1.0, 0.0, 0.0]])  # two clips were added: each is half of it
     expected = -(logits[:1].log_softmax(1)[0, :2]).mean()
     torch.testing.assert_close(label_loss(logits[:1], both, True), expected)
+
+
+def test_divergence_from_a_teachers_scores_is_that_from_its_logits():
+    torch.manual_seed(0)
+    logits, teacher = torch.randn(5, 7), 4 * torch.randn(5, 7) - 5
+    expected = F.kl_div(logits.log_softmax(1), teacher.softmax(1), reduction="batchmean")
+    torch.testing.assert_close(divergence(logits, teacher.sigmoid()), expected)
+    assert divergence(teacher, teacher.sigmoid()).abs() < 1e-5
+    sure = torch.tensor([[0.0, 1.0, 0.0]])  # scores that single precision has rounded
+    assert divergence(torch.zeros(1, 3), sure).isfinite()
 
 
 def test_task_is_found_in_the_data(data):

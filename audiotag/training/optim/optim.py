@@ -62,10 +62,24 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> torch.optim.Optimi
     )
 
 
-def learning_rate(step: int, warmup_steps: int, total_steps: int, recipe: OptimRecipe) -> float:
-    """Learning rate of a step: linear from 0 over the warm-up, then a cosine to `min_lr`."""
+def learning_rate(
+    step: int, warmup_steps: int, total_steps: int, recipe: OptimRecipe, epoch_steps: int = 1
+) -> float:
+    """Learning rate of a step: linear from 0 over the warm-up, then a cosine to `min_lr`, or halved
+    from epoch to epoch.
+
+    Args:
+        step: The step, from 0 on.
+        warmup_steps: Steps of the warm-up.
+        total_steps: Steps of the run.
+        recipe: The rates.
+        epoch_steps: Steps of an epoch, which matter to `halve_after` alone.
+    """
     if step < warmup_steps:
         return recipe.lr * step / warmup_steps
+    if recipe.halve_after is not None:
+        halvings = max(0, step // epoch_steps - recipe.halve_after + 1)
+        return max(recipe.min_lr, recipe.lr * 0.5**halvings)
     done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     cosine = (1 + math.cos(math.pi * min(1.0, done))) / 2
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * cosine

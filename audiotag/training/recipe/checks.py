@@ -148,6 +148,11 @@ def _augment(augment: AugmentRecipe) -> Iterator[str]:
 def _optim(optim: OptimRecipe, train: TrainRecipe) -> Iterator[str]:
     if optim.min_lr > optim.lr:
         yield f"optim.min_lr ({optim.min_lr}) is above optim.lr ({optim.lr})"
+    if optim.halve_after is not None and optim.halve_after >= train.epochs > 0:
+        yield (
+            f"optim.halve_after ({optim.halve_after}) does nothing in {train.epochs} epochs; leave "
+            "it out"
+        )
     if optim.warmup_epochs > train.epochs:
         yield f"optim.warmup_epochs ({optim.warmup_epochs}) is above train.epochs ({train.epochs})"
     if not all(0 <= beta < 1 for beta in optim.betas):

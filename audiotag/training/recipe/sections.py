@@ -124,6 +124,9 @@ class OptimRecipe:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = _number(1e-8, 0.0)
     position_lr_scale: float = _number(5.0, 0.0)  # factor of lr for DCLS positions, sigmas
+    # Instead of falling as a cosine, the rate is halved at the end of this epoch and of each one
+    # after it, as in arXiv 2104.01778.
+    halve_after: int | None = _number(None, 1)
     layer_decay: float = _number(1.0, 0.0, 1.0)  # a layer's learning rate over the next one's
     clip_grad: float | None = _number(None, 0.0)  # largest norm of the gradient
 
@@ -170,6 +173,9 @@ class DistillRecipe:
     # 1, also of the validation clips. Augmentations blend these scores as they blend labels.
     scores: tuple[str, ...] | None = None
     temperature: float = _number(1.0, 0.01, 100.0)  # divides the logits of student and teacher
+    # Compare the softmax of all classes (Kullback-Leibler divergence) instead of each class's own
+    # score (binary cross-entropy).
+    softmax: bool = False
     weight: float = _number(1.0, 0.0, 1.0)  # of the teacher's loss; the rest is the labels'
     # Least score to learn of a label that the teachers hear too; see distill.confirmed. 0: theirs.
     least_score: float = _number(0.0, 0.0, 0.99)

@@ -121,7 +121,7 @@ def _build(cls: type, values: Any, where: str):
             raise RecipeError(_unknown(key, where, list(kinds)))
     arguments = {k: _convert(kinds[k], v, f"{where}.{k}".strip(".")) for k, v in values.items()}
     for field in dataclasses.fields(cls):
-        if field.name in arguments:
+        if arguments.get(field.name) is not None:
             _check(field, arguments[field.name], f"{where}.{field.name}")
     return cls(**arguments)
 
@@ -137,6 +137,8 @@ def _unknown(key: str, where: str, known: list[str]) -> str:
 def _convert(kind: Any, value: Any, where: str) -> Any:
     """`value` as the field type `kind`; TOML has no tuples, and writes 1 for 1.0."""
     if isinstance(kind, types.UnionType):
+        if value == []:  # TOML has no word for nothing
+            return None
         kinds = [k for k in typing.get_args(kind) if k is not types.NoneType]
         if len(kinds) > 1 and type(value) not in kinds:
             names = " or ".join(k.__name__ for k in kinds)

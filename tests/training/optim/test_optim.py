@@ -1,6 +1,7 @@
 """Parameter groups, optimisers and schedule against timm's groups and the papers' formulas."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import timm
@@ -158,6 +159,20 @@ def test_schedule_has_the_papers_values():
         1e-6 + (4e-3 - 1e-6) * (1 + math.sqrt(0.5)) / 2
     )
     assert rate[total] == pytest.approx(1e-6)
+
+
+def test_halving_is_that_of_ast():
+    """Its code, for the full AudioSet: MultiStepLR(range(2, 1000), 0.5), a step after an epoch."""
+    recipe = replace(RECIPE, lr=1e-4, halve_after=2)
+    reference = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-4)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(reference, list(range(2, 1000)), gamma=0.5)
+    for epoch in range(5):
+        for step in (0, 6):
+            rate = learning_rate(7 * epoch + step, 0, 35, recipe, epoch_steps=7)
+            assert rate == pytest.approx(scheduler.get_last_lr()[0])
+        reference.step()
+        scheduler.step()
+    assert learning_rate(1, 4, 35, recipe, epoch_steps=7) == pytest.approx(1e-4 / 4)
 
 
 def test_no_warmup_starts_at_the_full_rate():

@@ -139,6 +139,13 @@ def test_resolved_form_spells_out_defaults_and_nested_arguments(write):
     assert values["optim"]["position_lr_scale"] == 5.0
 
 
+def test_an_empty_list_stands_for_nothing_where_that_is_allowed(write):
+    path = write("[distill]\nteacher = 'a'\nother_teachers = []\n[optim]\nclip_grad = []")
+    found = load_recipe(path)
+    assert (found.distill.other_teachers, found.optim.clip_grad) == (None, None)
+    assert load_recipe(path, ["distill.teacher=[]", 'distill.scores=["b"]']).distill.teacher is None
+
+
 def test_empty_recipe_is_the_default():
     assert parse_recipe({}) == Recipe()
 
