@@ -5,12 +5,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audiotag.errors import AudioTagError
-from audiotag.runtime.figures import DCLS, DENSE, OTHER, draw_axes
+from audiotag.runtime.figures import DCLS, DENSE, OTHER, check_plot, draw_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from audiotag.benchmarks.models import Setting
     from audiotag.benchmarks.speed import ModelSpeed, SpeedTable
+
+
+def check_speed_plot(
+    path: Path, names: Sequence[str], settings: Sequence["Setting"], baseline: str | None = None
+) -> None:
+    """Check that there will be something to draw, before time is spent on measuring.
+
+    Args:
+        path: The picture.
+        names: The models, as `speed.names_of` returns them.
+        settings: As for `speed.measure_settings`.
+        baseline: As for `speed.select_models`.
+
+    Raises:
+        AudioTagError: If no model has a published mAP, and there is one setting; or as
+            `check_plot`.
+        ModelError: As `select_models`.
+    """
+    from audiotag.benchmarks.speed import published_map, select_models
+
+    check_plot(path)
+    works, _ = select_models(names, settings[0], baseline)
+    if len(settings) == 1 and all(published_map(work.model) is None for work in works):
+        raise AudioTagError(
+            f"{path} would be empty, as no model named has a published mAP; give several "
+            "--batch-size or --seconds for a chart of throughput, or add --peers"
+        )
 
 
 def plot_speed(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> None:
@@ -18,7 +46,7 @@ def plot_speed(tables: Sequence["SpeedTable[ModelSpeed]"], path: Path) -> None:
     against the setting in which they differ.
 
     Raises:
-        AudioTagError: As `plot_throughput` and `plot_map_against_throughput`.
+        AudioTagError: As `check_plot`.
     """
     if len(tables) > 1:
         plot_throughput(tables, path)
@@ -30,14 +58,9 @@ def plot_map_against_throughput(table: "SpeedTable[ModelSpeed]", path: Path) -> 
     """Draw a point for each model that has a published mAP: the mAP against its throughput.
 
     Raises:
-        AudioTagError: If no model has one, or as `check_plot`.
+        AudioTagError: As `check_plot`.
     """
     points = [(row, row.published_map) for row in table.rows if row.published_map is not None]
-    if not points:
-        raise AudioTagError(
-            "no model measured has a published mAP to draw; give several --batch-size or "
-            "--seconds for a chart of throughput, or add --peers"
-        )
 
     def draw(axes: "Axes") -> None:
         for row, published in points:

@@ -144,10 +144,14 @@ def measure_settings(
         ModelError: As `select_models` and `measure_models`.
         AudioTagError: As `measure_models`.
     """
-    names = [*(names or DEFAULT_MODELS), *(PEERS if peers else ())]
     for setting in settings:
-        works, baselines = select_models(names, setting, baseline)
+        works, baselines = select_models(names_of(names, peers), setting, baseline)
         yield measure_models(works, baselines, runs, report)
+
+
+def names_of(names: Sequence[str], peers: bool) -> list[str]:
+    """The models to measure: `DEFAULT_MODELS` if none is named, and `PEERS` if they are wanted."""
+    return [*(names or DEFAULT_MODELS), *(PEERS if peers else ())]
 
 
 def measure_models(
@@ -176,12 +180,17 @@ def measure_models(
             model.name,
             *description,
             setting.batch_size / costs[model.name].seconds,
-            (PUBLISHED | TRANSFORMERS).get(model.model, (None,))[0],
+            published_map(model.model),
             costs[model.name],
         )
         for model, description in zip(models, described, strict=True)
     ]
     return SpeedTable(this_machine(setting.device), setting, runs, tuple(rows))
+
+
+def published_map(name: str) -> float | None:
+    """AudioSet mAP in % that a model's authors published, if they did."""
+    return (PUBLISHED | TRANSFORMERS).get(name, (None,))[0]
 
 
 def keep_speeds(table: SpeedTable[ModelSpeed]) -> None:

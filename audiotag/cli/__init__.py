@@ -39,7 +39,7 @@ COMMANDS = {
     "models": "List the models that can be used or trained.",
     "convert": "Turn a published checkpoint into a model folder.",
     "export": "Write a model as an ONNX file.",
-    "plot": "Draw a model's kernels, or the curves of its training.",
+    "plot": "Draw a recording, or a model's kernels, training or mistakes.",
     "bench": "Measure how fast this machine is.",
 }
 

@@ -124,16 +124,16 @@ def models(
     """
     if len(setting["batch_sizes"]) > 1 and len(setting["lengths"]) > 1:
         raise click.UsageError("give several --batch-size or several --seconds, not both")
-    if plot is not None:
-        from audiotag.runtime.figures import check_plot
-
-        check_plot(plot)
     from audiotag.benchmarks.models import settings_of
-    from audiotag.benchmarks.speed import keep_speeds, measure_settings
+    from audiotag.benchmarks.speed import keep_speeds, measure_settings, names_of
     from audiotag.cli.process import prepare_to_train
     from audiotag.cli.tables.bench import print_models
 
     tables, settings = [], settings_of(**setting)
+    if plot is not None:
+        from audiotag.benchmarks.plot import check_speed_plot
+
+        check_speed_plot(plot, names_of(names, peers), settings, baseline)
     prepare_to_train(settings[0].device)
     for table in measure_settings(names, settings, baseline, peers, runs, _report):
         tables.append(table)

@@ -1,20 +1,55 @@
-"""`audiotag plot`: pictures of kernels and training runs."""
+"""`audiotag plot`: pictures of recordings, kernels, training runs and mistakes."""
 
 from pathlib import Path
 
 import click
 
-from audiotag.cli.options.types import NEW_FILE
+from audiotag.cli.options.device import DEVICE
+from audiotag.cli.options.types import FILE, FOLDER, NEW_FILE
 
 
-@click.group()
+class PlotGroup(click.Group):
+    """A group that takes a recording, where no command is named, for the command `recording`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Name the command if the first argument is none of them, but a file."""
+        if args and args[0] not in self.commands and Path(args[0]).is_file():
+            args = ["recording", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=PlotGroup)
 def plot() -> None:
-    """Draw a model's kernels, or the curves of its training.
+    """Draw a recording, a model's kernels, its training, or its mistakes.
 
     \b
-    Example: audiotag plot kernels default kernels.png
+    Example: audiotag plot recording.wav recording.png
+             audiotag plot kernels default kernels.png
              audiotag plot run runs/mine run.png
+             audiotag plot confusion runs/mine confusion.png
     """
+
+
+@plot.command()
+@click.argument("file", type=FILE)
+@click.argument("picture", type=NEW_FILE, metavar="OUT.png")
+@click.option("--model", metavar="MODEL", help="As for tag.  [default: the embedded model]")
+@DEVICE
+def recording(file: Path, picture: Path, model: str | None, device: str) -> None:
+    """Draw a recording: its spectrogram, its events, and its five best tags over time.
+
+    The word recording may be left out. Events are those of `audiotag tag --events`; scores are
+    those of its windows, drawn at their middles.
+
+    Example: audiotag plot recording.wav recording.png
+    """
+    from audiotag.runtime.figures import check_plot
+    from audiotag.tagging.open import open_engine
+    from audiotag.tagging.plot import plot_recording
+
+    check_plot(picture)
+    plot_recording(open_engine(model, device), file, picture)
+    click.echo(str(picture))
 
 
 @plot.command()
@@ -49,7 +84,8 @@ def kernels(model: str, picture: Path) -> None:
 def run(folder: Path, picture: Path) -> None:
     """Draw the curves of a training run.
 
-    RUN is the run folder. Drawn are losses, scores on the validation clips, and the learning rate.
+    RUN is the run folder. Drawn are the losses, on a logarithmic axis, scores on the validation
+    clips, and the learning rate.
 
     Example: audiotag plot run runs/mine run.png
     """
@@ -58,4 +94,21 @@ def run(folder: Path, picture: Path) -> None:
 
     check_plot(picture)
     plot_run(read_curves(folder), str(folder), picture)
+    click.echo(str(picture))
+
+
+@plot.command()
+@click.argument("folder", type=FOLDER, metavar="MODEL")
+@click.argument("picture", type=NEW_FILE, metavar="OUT.png")
+def confusion(folder: Path, picture: Path) -> None:
+    """Draw which label is heard as which.
+
+    MODEL is a model or run folder with an evaluation.json, which `audiotag evaluate --save` writes,
+    of clips with one label each.
+
+    Example: audiotag plot confusion runs/mine confusion.png
+    """
+    from audiotag.evaluation.plot import plot_confusion
+
+    plot_confusion(folder, picture)
     click.echo(str(picture))

@@ -412,8 +412,17 @@ def test_chart_of_map_shows_models_with_a_published_one(tmp_path):
     table = speed.SpeedTable(machine, SETTING, 1, (row, replace(row, published_map=None)))
     plot.plot_map_against_throughput(table, tmp_path / "map.svg")
     assert (tmp_path / "map.svg").read_text().startswith("<?xml")
-    with pytest.raises(AudioTagError, match="--peers"):
-        plot.plot_map_against_throughput(replace(table, rows=table.rows[1:]), tmp_path / "x.png")
+
+
+def test_a_chart_without_a_point_is_refused_before_anything_is_measured(
+    tiny, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(speed, "_measure", lambda *arguments: pytest.fail("measured"))
+    arguments = ("models", DCLS, "--seconds", 2, "--threads", 1, "--plot", tmp_path / "x.png")
+    error = run(*arguments).exception
+    assert isinstance(error, AudioTagError) and "--peers" in str(error)
+    plot.check_speed_plot(tmp_path / "x.png", [DCLS, "ast"], [SETTING])
+    plot.check_speed_plot(tmp_path / "x.png", [DCLS], [SETTING, replace(SETTING, batch_size=4)])
 
 
 @pytest.mark.parametrize("built", [True, False])

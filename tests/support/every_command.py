@@ -40,7 +40,7 @@ WRITES = {
     "evaluate": ("MODEL DATA --scores PLACE.npz",),
     "convert": ("CHECKPOINT PLACE",),
     "export": ("MODEL PLACE.onnx",),
-    "plot": ("kernels MODEL PLACE.png", "run RUN PLACE.pdf"),
+    "plot": ("AUDIO PLACE.png --model MODEL", "kernels MODEL PLACE.png", "run RUN PLACE.pdf"),
     "bench": (f"{ARCHITECTURE} --plot PLACE.png",),
 }
 # What each command is given that prints its results.

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SIZE = (9.0, 6.5)  # inches
+SIZE = (9.5, 6.0)  # inches
+FEW_TIMES = 4  # the lowest value, from which the highest is drawn on a logarithmic axis
 
 
 def read_curves(folder: Path) -> list[MetricsRow]:
@@ -59,31 +60,57 @@ def _figure(rows: Sequence[MetricsRow], name: str) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(SIZE, layout="constrained")
-    (train, scores), (valid, rate) = figure.subplots(2, 2, sharex=True)
+    panels = figure.subplot_mosaic([["losses", "scores"], ["rate", "scores"]], height_ratios=[3, 1])
+    losses, scores, rate = panels["losses"], panels["scores"], panels["rate"]
     epochs = [row.epoch for row in rows]
-    _draw(train, epochs, [row.train_loss for row in rows], OTHER, "training loss")
-    _draw(valid, epochs, [row.valid_loss for row in rows], OTHER, "validation loss")
+    _draw(losses, epochs, [row.train_loss for row in rows], DENSE, "loss", "training")
+    _draw(losses, epochs, [row.valid_loss for row in rows], DCLS, "loss", "validation")
     _draw(rate, epochs, [row.lr for row in rows], OTHER, "learning rate after the epoch")
     _draw_score(scores, epochs, [row.valid_map for row in rows], "mAP", DCLS)
     _draw_score(scores, epochs, [row.valid_accuracy for row in rows], "accuracy", DENSE)
     scores.set_title("scores on the validation clips", fontsize=9)
-    scores.legend(fontsize=8, loc="lower right")
-    scores.set_ylim(bottom=0)
-    rate.ticklabel_format(axis="y", scilimits=(0, 0))
-    for axes in (valid, rate):
+    scores.set_ylim(0, 1.02)
+    for axes in (losses, scores):
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
+    for axes in (losses, rate):
+        _make_logarithmic(axes)
+    for axes in panels.values():
         axes.set(xlabel="epoch", xlim=(0, epochs[-1] * 1.03))
         axes.locator_params(axis="x", integer=True)
+        axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(plain(_title(rows, name)), fontsize=11)
     return figure
 
 
 def _draw(
-    axes: "Axes", epochs: Sequence[int], values: Sequence[float | None], colour: str, title: str
+    axes: "Axes",
+    epochs: Sequence[int],
+    values: Sequence[float | None],
+    colour: str,
+    title: str,
+    label: str | None = None,
 ) -> None:
     measured = np.array(values, dtype=float)  # NaN where there is nothing to draw
-    axes.plot(epochs, measured, "o-", ms=3, color=colour)
+    if not np.isnan(measured).all():
+        axes.plot(epochs, measured, "o-", ms=3, color=colour, label=label)
     axes.set_title(title, fontsize=9)
     axes.grid(alpha=0.3)
+
+
+def _make_logarithmic(axes: "Axes") -> None:
+    """A logarithmic axis with plain numbers, if the values are above 0 and differ enough."""
+    from matplotlib.ticker import LogLocator
+
+    values = np.array([y for line in axes.lines for y in np.asarray(line.get_ydata(), float)])
+    if not len(values) or np.nanmin(values) <= 0:
+        return
+    if np.nanmax(values) < FEW_TIMES * np.nanmin(values):
+        return  # there would hardly be a tick
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
 
 
 def _draw_score(
@@ -101,4 +128,5 @@ def _draw_score(
 
 def _title(rows: Sequence[MetricsRow], name: str) -> str:
     speeds = [row.clips_per_second for row in rows if row.clips_per_second is not None]
-    return f"{name}: {rows[-1].step:,} steps, {median(speeds):.3g} clips a second"
+    speed = f", {median(speeds):.3g} clips a second" if speeds else ""
+    return f"{name}: {rows[-1].step:,} steps{speed}"
