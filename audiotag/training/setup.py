@@ -332,14 +332,15 @@ def _learns_embeddings(recipe: Recipe) -> bool:
 def _answer_to_beginnings(
     recipe: Recipe, training: LabelledClips, teachers: Teachers | None, batch_size: int
 ) -> Answer | None:
-    """The teachers' outputs for the beginning of each training clip; None without a teacher."""
+    """The outputs of the first teacher, or else the stored scores, for the beginning of each
+    training clip; None without a teacher. How often clips are drawn needs no second opinion."""
     if teachers is None:
         return None if training.scores is None else Answer(training.scores)
-    seconds = min(recipe.data.crop_seconds)
+    seconds, first = min(recipe.data.crop_seconds), replace(teachers, others=())
     scores, embeddings = [], []
     for clips in torch.arange(len(training)).split(batch_size):
         head = training.clips.heads(clips, seconds)
-        answer = teachers.answer(head, teachers.features(head))
+        answer = first.answer(head, first.features(head))
         scores.append(answer.scores.cpu())
         embeddings.append(cast(Tensor, answer.embeddings).cpu())
     return Answer(torch.cat(scores), torch.cat(embeddings))

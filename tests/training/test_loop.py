@@ -354,10 +354,12 @@ def test_limited_labels_are_drawn_as_seldom_as_the_recipe_says(data, trained):
         start(recipe(data={"limit_labels": ("nothing",)}), data, CPU)
 
 
-def test_balance_draws_rare_classes_more_often(data, trained):
-    """Weights equal the formula, and the draws follow them."""
+def test_balance_draws_rare_classes_more_often(data, trained, tmp_path):
+    """Weights equal the formula for the first teacher's scores, and the draws follow them."""
+    new = ModelConfig("convnext_audio_atto", Model.load(trained).labels, {**TINY, "dcls": None})
+    Model.create(new).save(tmp_path / "new")
     distilled = recipe(
-        distill={"teacher": str(trained)},
+        distill={"teacher": str(trained), "other_teachers": [str(tmp_path / "new")]},
         augment={"mixup_alpha": 0.0},
         data={"balance": 0.5, "epoch_clips": 600},
     )
