@@ -29,6 +29,7 @@ OTHERS = re.compile(
     rb"\x06\x0e\x2b\x34|[FC]WS|\x7f\xfe\x80\x01|NIST|DKIF|nut/|OFR",
     re.DOTALL,
 )
+MOST_PARTS = 2_000  # files in a row; a day of radio has 500, a damaged file any number
 TAG_MARK = b"ID3"
 HEAD = 64  # bytes that show how a file begins
 JUNK = 2**18  # bytes before a file that are searched for its beginning
@@ -51,6 +52,9 @@ def parts_of(source: Source, warn: Warn) -> list[Part]:
         place: int | None = _beginning(file)
         total = size_of(file)
         while place is not None:
+            if len(parts) == MOST_PARTS:
+                warn(f"consists of more than {MOST_PARTS} files in a row; the others are not heard")
+                break
             parts.append(_part_at(file, source, place, total, warn))
             place = parts[-1].following
     return parts

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soxr
 
+from audiotag.audio.decoders import decode
 from tests.support.audio_files import encoder_frames, fitted, noise, sine, write, write_av
 from tests.support.heard import RATE, as_libsndfile, heard, sound_file
 
@@ -185,3 +186,14 @@ def test_sync_that_is_lost_costs_what_is_damaged(tmp_path):
     lost, _ = heard(b"".join([*frames[:50], noise_between, *frames[50:]]))
     assert len(lost) == pytest.approx(len(whole), abs=3 * 1254)  # frames, at 48 kHz
     assert fitted(lost[:RATE], RATE)[0] == pytest.approx(fitted(whole, RATE)[0], rel=0.01)
+
+
+@pytest.mark.parametrize("form,subtype", [("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("AU", "PCM_16")])
+def test_a_file_of_any_number_of_files_is_bounded(form, subtype, tmp_path, monkeypatch):
+    monkeypatch.setattr("audiotag.audio.parts.MOST_PARTS", 5)
+    path = tmp_path / "many.bin"
+    path.write_bytes(8 * sound_file(noise(0.25, RATE), RATE, form, subtype))
+    said: list[str] = []
+    heard_of_it = sum(len(mono) for _, mono in decode(path, warn=said.append))
+    assert heard_of_it == 5 * round(0.25 * RATE)
+    assert said == ["consists of more than 5 files in a row; the others are not heard"]
