@@ -9,7 +9,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BITS = 4  # of a pixel
 MOST_COLOURS = 2**BITS
 PALETTE_COLOUR = 3  # PNG's colour type: pixels are places in a palette
-QUICK = 4  # of zlib's levels: 9 takes ten times as long and saves a twentieth
+FASTEST = 1  # of zlib's levels; with runs alone, it takes a third of the time for 5 % more bytes
 
 
 def to_png(pixels: np.ndarray, palette: np.ndarray) -> bytes:
@@ -20,14 +20,15 @@ def to_png(pixels: np.ndarray, palette: np.ndarray) -> bytes:
         palette: Red, green and blue (colours, 3) uint8, at most `MOST_COLOURS`.
     """
     height, width = pixels.shape
-    even = np.pad(pixels, ((0, 0), (0, width % 2)))
+    even = np.pad(pixels, ((0, 0), (0, 1))) if width % 2 else pixels
     rows = np.zeros((height, 1 + even.shape[1] // 2), np.uint8)  # a filter's number first: none
     rows[:, 1:] = even[:, ::2] << BITS | even[:, 1::2]
     header = struct.pack(">IIBBBBB", width, height, BITS, PALETTE_COLOUR, 0, 0, 0)
+    packer = zlib.compressobj(FASTEST, strategy=zlib.Z_RLE)
     parts = (
         (b"IHDR", header),
         (b"PLTE", palette.astype(np.uint8).tobytes()),
-        (b"IDAT", zlib.compress(rows.tobytes(), QUICK)),
+        (b"IDAT", packer.compress(rows.tobytes()) + packer.flush()),
         (b"IEND", b""),
     )
     return SIGNATURE + b"".join(_chunk(name, data) for name, data in parts)
