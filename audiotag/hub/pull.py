@@ -6,7 +6,8 @@ HF_HUB_OFFLINE. Only the files of a model folder are downloaded, so never a pick
 
 import logging
 import shlex
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from audiotag.hub.failures import (
 from audiotag.hub.hashes import check_files, stated_hashes
 from audiotag.models.folder import CONFIG_FILE, FILES, WEIGHTS_FILE, is_own_config
 from audiotag.models.transformers.folder import EXTRACTOR_FILE, is_classifier_config
+from audiotag.models.transformers.folder import FILES as CLASSIFIER
 
 WANTED = (*FILES, EXTRACTOR_FILE)  # what is downloaded of a repository, if it has them
 logger = logging.getLogger(__name__)
@@ -123,6 +125,7 @@ def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None = None) -> 
         check_files(config.parent, [CONFIG_FILE], stated)
         if is_classifier_config(config):
             check_classifier(source.name, names)
+            names.intersection_update(CLASSIFIER)
     if config is None or not _is_usable(config):
         folder = _fetched_published(api, source, info.sha, config)
     elif not local_dir and all(
@@ -130,7 +133,7 @@ def _fetched(api: HfApi, source: HubId, local_dir: Path | str | None = None) -> 
     ):
         folder = config.parent  # all is there: no progress bars
     else:
-        folder = _snapshot(api, source, local_dir=local_dir)
+        folder = _snapshot(api, source, names.intersection(WANTED), local_dir=local_dir)
     check_files(folder, names.intersection(WANTED), stated)
     return folder
 
@@ -155,7 +158,11 @@ def _download(api: HfApi, source: HubId, name: str) -> Path:
 
 
 def _snapshot(
-    api: HfApi, source: HubId, local_dir: Path | str | None = None, local_files_only: bool = False
+    api: HfApi,
+    source: HubId,
+    names: Iterable[str] = WANTED,
+    local_dir: Path | str | None = None,
+    local_files_only: bool = False,
 ) -> Path:
     """Download a model's files; progress is shown on a terminal."""
     bars: list[tqdm] = []
@@ -170,7 +177,7 @@ def _snapshot(
             folder = api.snapshot_download(
                 source.name,
                 revision=source.revision,
-                allow_patterns=list(WANTED),
+                allow_patterns=sorted(names),
                 tqdm_class=Bar,
                 local_dir=local_dir,
                 local_files_only=local_files_only,
@@ -183,11 +190,11 @@ def _snapshot(
 
 def _cached(api: HfApi, source: HubId) -> Path | None:
     """The copy of a model in the cache, if it has weights."""
-    try:
-        folder = _snapshot(api, source, local_files_only=True)
-    except LocalEntryNotFoundError:
-        return None
-    return folder if (folder / WEIGHTS_FILE).is_file() else None
+    for names in (WANTED, CLASSIFIER):  # the client takes no copy without a file that is wanted
+        with suppress(LocalEntryNotFoundError):
+            folder = _snapshot(api, source, names, local_files_only=True)
+            return folder if (folder / WEIGHTS_FILE).is_file() else None
+    return None
 
 
 def _lacking(source: HubId, names: Collection[str]) -> str:

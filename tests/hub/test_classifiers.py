@@ -25,7 +25,8 @@ def files(tmp_path) -> dict[str, bytes]:
     kind = "audio-spectrogram-transformer"
     folder = save_classifier(tmp_path / "ast", kind, names=AUDIOSET)
     found = {name: (folder / name).read_bytes() for name in FILES}
-    return found | {"pytorch_model.bin": b"pickle", "modeling.py": b"1 / 0"}
+    others = {"pytorch_model.bin": b"pickle", "modeling.py": b"1 / 0", "model.onnx": b"not ours"}
+    return found | others
 
 
 @pytest.fixture
