@@ -75,8 +75,11 @@ class MelPower:
             middle += waveform[1:]
         else:
             middle[:] = waveform
-        padded[:side] = np.pad(middle[: side + 1], (side, 0), mode="reflect")[:side]
-        padded[side + count :] = np.pad(middle[-side - 1 :], (0, side), mode="reflect")[-side:]
+        if count > side:
+            padded[:side] = middle[side:0:-1]
+            padded[side + count :] = middle[-2 : -side - 2 : -1]
+        else:  # there and back
+            padded[:] = np.pad(middle.copy(), side, mode="reflect")
         return padded
 
 

@@ -16,9 +16,9 @@ from audiotag.features.mel_power import MelPower
 
 BANDS = 64
 LOWEST = 40.0  # Hz
-FRAME = STEP = 0.032  # seconds of a frame at least, and from one to the next
-MAX_COLUMNS = 2**14  # of a picture: 9 minutes in steps of 32 ms, 2 hours in steps of 0.5 s
-FRAMES_AT_ONCE = 320  # 10 s
+FRAME, STEP = 0.032, 0.04  # seconds of a frame at least, and from one to the next
+MAX_COLUMNS = 2**14  # of a picture: 11 minutes in steps of 40 ms, 80 minutes in steps of 0.3 s
+FRAMES_AT_ONCE = 250  # 10 s
 COLUMNS_AT_ONCE = 2**10  # turned into levels, so that little memory is needed
 LEVELS = 16
 RANGE = 65.0  # dB from the lowest level to the highest
