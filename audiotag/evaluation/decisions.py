@@ -19,6 +19,7 @@ import numpy as np
 from audiotag.errors import DataError
 from audiotag.models.config import read_config, store_thresholds
 from audiotag.runtime.json_text import parse_json
+from audiotag.runtime.lock import locked_folder
 from audiotag.tagging.csv_rows import original
 from audiotag.tagging.tag import DEFAULT_THRESHOLD
 
@@ -117,7 +118,8 @@ def store_reviewed(folder: Path, path: Path, precision: float) -> list[LabelRevi
         if found.threshold is not None:
             values[places[found.label]] = found.threshold
     if any(found.threshold is not None for found in reviews):
-        store_thresholds(folder, values)
+        with locked_folder(folder, f"another process writes into {folder}; wait for it"):
+            store_thresholds(folder, values)
     return reviews
 
 

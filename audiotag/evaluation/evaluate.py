@@ -1,5 +1,7 @@
 """Evaluation: models are scored on a prepared data set, measured, compared; results are stored."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from audiotag.evaluation.thresholds import StoredThresholds, store_fitted_thresh
 from audiotag.models.engine import Configured
 from audiotag.models.evaluation_record import Evaluation
 from audiotag.models.transformers.folder import USES, is_classifier
-from audiotag.runtime.distributed import joined_processes
+from audiotag.runtime.distributed import joined_processes, launched_rank
+from audiotag.runtime.lock import lock_of, locked, locked_folder
 from audiotag.tagging.locate import model_folder, published_model
 from audiotag.tagging.open import open_engine
 
@@ -112,6 +115,28 @@ def evaluate(plan: EvaluationPlan) -> EvaluationResults | None:
     Raises:
         DataError, ModelError, HubError: As `scoring.score`, `open_engine` and `comparison.compare`.
     """
+    with _locked(plan):
+        return _evaluate(plan)
+
+
+@contextmanager
+def _locked(plan: EvaluationPlan) -> Iterator[None]:
+    """A context in which no other process writes what the plan writes. Of processes that torchrun
+    started, the first one writes."""
+    with ExitStack() as stack:
+        if not launched_rank():
+            is_written = plan.save or plan.fit_thresholds or plan.calibrate
+            folders = {Path(model).resolve() for model in plan.models if is_written}
+            for folder in sorted(folders):
+                held = f"another process writes into {folder}; wait for it"
+                stack.enter_context(locked_folder(folder, held))
+            if plan.scores is not None:
+                held = f"another process writes {plan.scores}; wait for it, or choose another file"
+                stack.enter_context(locked(lock_of(plan.scores), held, name=plan.scores))
+        yield
+
+
+def _evaluate(plan: EvaluationPlan) -> EvaluationResults | None:
     with joined_processes() as rank:
         scored = [_score(plan, model) for model in plan.models + plan.compared]
     if rank:

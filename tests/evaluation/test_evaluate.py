@@ -440,3 +440,26 @@ def test_a_run_of_other_crops_says_so(model, data, tmp_path, crops, said):
     assert (found.shortest_crop, found.longest_crop) == (min(crops), max(crops))
     assert found.heard_seconds == 3.0  # shorter clips are followed by silence
     assert read_evaluation(run).crops_differ == (said is not None)
+
+
+@pytest.mark.parametrize(
+    ("option", "held"),
+    [("--save", "runs"), ("--fit-thresholds", "runs"), ("--calibrate", "runs"), ("--scores", "x")],
+)
+def test_two_processes_do_not_write_in_one_place(tagger, data, tmp_path, option, held):
+    folder, scores = tmp_path / "runs", tmp_path / "x.npz"
+    tagger.save(folder)
+    place = folder / ".audiotag.lock" if held == "runs" else tmp_path / ".x.npz.lock"
+    code = "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX)\n"
+    code += "print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(place)]
+    before = sorted(path.name for path in tmp_path.rglob("*") if path.name[0] != ".")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()  # it holds the lock
+        result = run(folder, data, option, *([scores] if option == "--scores" else []))
+        other.stdin.close()
+    assert result.exit_code == 1
+    assert "another process writes" in str(result.exception or result.output)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.name[0] != ".") == before
+    again = run(folder, data, option, *([scores] if option == "--scores" else []))
+    assert "another process" not in str(again.exception or again.output)

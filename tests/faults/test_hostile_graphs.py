@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from audiotag.errors import ModelError
+from audiotag.models.onnx.model import OnnxModel
 from audiotag.tagging.locate import model_folder
 
 onnx = pytest.importorskip("onnx", reason="the export's packages: pip install -e '.[export]'")
@@ -114,3 +116,12 @@ def test_the_graphs_are_honest_but_for_what_is_added(tmp_path):
     command = [sys.executable, "-c", SCORE, str(tmp_path / "x.onnx")]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert json.loads(ended.stdout) > 0 and ended.returncode == 0
+
+
+def test_a_graph_that_computes_for_hours_has_a_deadline(slow, monkeypatch):
+    monkeypatch.setattr("audiotag.models.onnx.deadline.SECONDS", 2.0)
+    model = OnnxModel.load(slow / "model.onnx")
+    with pytest.raises(ModelError, match="for each window of 64,000 samples and was ended; give"):
+        model.score_windows(np.zeros((1, 64_000), np.float32))
+    model = OnnxModel.load(EMBEDDED)  # others compute as ever
+    assert model.score_windows(np.zeros((1, 64_000), np.float32)).shape == (1, 527)

@@ -22,6 +22,7 @@ from audiotag.features.numpy_front_ends import FRONT_ENDS, check_numpy_front_end
 from audiotag.models.config import ModelConfig
 from audiotag.models.engine import Configured
 from audiotag.models.folder import regular
+from audiotag.models.onnx.deadline import DEADLINE, SECONDS
 from audiotag.models.onnx.graph import check_graph, unreadable
 from audiotag.runtime.json_text import parse_json, shown
 
@@ -138,8 +139,11 @@ class OnnxModel(Configured):
         run = onnxruntime.RunOptions()
         try:
             run_one = partial(self._run_one, output, run)
-            return np.concatenate(list(self._threads.map(run_one, windows)))
+            with DEADLINE.of(run, len(waveforms)):
+                return np.concatenate(list(self._threads.map(run_one, windows)))
         except (MemoryError, *UNREADABLE) as error:
+            if run.terminate:
+                raise ModelError(_endless(self.name, waveforms)) from error
             raise ModelError(_failure(error, self.name, waveforms)) from error
         except KeyboardInterrupt:  # else the process would end when all operators are done
             run.terminate = True
@@ -151,6 +155,13 @@ class OnnxModel(Configured):
         """Output (1, K) of a waveform (1, T)."""
         inputs = waveform if self._features is None else self._features(waveform)
         return self._session.run([output], {self._input: inputs}, run)[0]
+
+
+def _endless(name: str, waveforms: np.ndarray) -> str:
+    return (
+        f"{name} computed for more than {SECONDS:.0f} s for each window of {waveforms.shape[1]:,} "
+        "samples and was ended; give shorter windows (--window), or another model"
+    )
 
 
 def _failure(error: Exception, name: str, waveforms: np.ndarray) -> str:
