@@ -287,6 +287,29 @@ def test_hostile_names_and_labels_are_only_text(page):
     assert warning == HOSTILE.replace("\u202e", "\\u202e")
 
 
+def test_of_many_tags_the_first_have_lanes_until_all_are_asked_for(page):
+    page.run(
+        "(() => { const record = records[0]; for (let i = 0; i < 30; i++) record.events.push("
+        "{ label: `tag ${i}`, start: 15 + i / 10, end: 19, score: .9 - i / 100, record });"
+        "update(); })()"
+    )
+    lanes = "document.querySelectorAll('article:first-child .track').length"
+    assert page.run(lanes) == 10
+    page.click("article [data-action=lanes]")
+    assert page.run(lanes) == 32
+    page.click("article [data-action=lanes]")
+    assert page.run(lanes) == 10
+    page.run("select(records[0], records[0].events[records[0].events.length - 2])")
+    page.press("j")  # to an event without a lane
+    assert page.run(lanes) == 32
+    assert page.run("document.activeElement.title").startswith("tag 29 0.61")
+    tops = page.run("[...document.querySelectorAll('article')].map(x => x.offsetTop)")
+    ends = page.run(
+        "[...document.querySelectorAll('article')].map(x => x.offsetTop + x.offsetHeight)"
+    )
+    assert tops[1:] == ends[:-1]
+
+
 def test_a_sound_that_is_gone_is_named(page):
     write(page, "#search", "missing")
     page.click("article [data-action=play]")

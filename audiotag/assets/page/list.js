@@ -7,9 +7,10 @@ const feed = byId("feed");
 
 function estimated(record) {
   if (record.error) return 70;
-  const count = Math.max(1, laneTags(record).length), isNarrow = feed.clientWidth < 660;
+  const tags = laneTags(record), count = shownLanes(record, tags).length || 1;
+  const more = count < tags.length ? 40 : 0, isNarrow = feed.clientWidth < 660;
   const lane = isNarrow ? 51 : 27;
-  return 70 + (record.picture ? 99 : 0) + (record.warning ? 30 : 0) + lane * count;
+  return 70 + (record.picture ? 99 : 0) + (record.warning ? 30 : 0) + more + lane * count;
 }
 
 function heightOf(record) {
@@ -101,7 +102,16 @@ function reveal(record) {
   render();
 }
 
-/* Make an article again, after what it shows has changed. */
+/* Make an article anew, with other lanes. */
+function remake(record) {
+  mounted.get(record)?.remove();
+  mounted.delete(record);
+  heights.delete(record);
+  measure();
+  render();
+}
+
+/* Show an article's events as they are now. */
 function refresh(record) {
   const made = mounted.get(record);
   for (const block of made?.querySelectorAll(".event") ?? [])

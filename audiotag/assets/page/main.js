@@ -1,6 +1,6 @@
 /* What the page does when something is typed, clicked or chosen. */
 
-const CHIPS = 20;
+const CHIPS = 16;
 const ZOOM = { in: .5, out: 2, all: null };
 
 function update() {
@@ -45,6 +45,7 @@ function onClick(click) {
   const record = records[article.dataset.record];
   const action = click.target.closest("[data-action]")?.dataset.action;
   if (action === "play") return togglePlay(record);
+  if (action === "lanes") return showLanes(record, !record.isWhole);
   if (action) return zoom(record, ZOOM[action], headTime(record));
   const block = click.target.closest(".event"), bar = click.target.closest(".over-time");
   if (block) {
@@ -52,6 +53,12 @@ function onClick(click) {
     if (click.detail === 0) return playEvent(current.event); /* pressed with a key */
   }
   return bar ? playFrom(record, timeUnder(click, bar, record)) : undefined;
+}
+
+function showLanes(record, isWhole) {
+  record.isWhole = isWhole;
+  remake(record);
+  mounted.get(record)?.querySelector("[data-action=lanes]")?.focus({ preventScroll: true });
 }
 
 const KEYS = {

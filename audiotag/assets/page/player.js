@@ -81,9 +81,17 @@ function goToEvent(event) {
   select(event.record, event);
   reveal(event.record);
   showTime(event.record, event.start);
-  mounted.get(event.record).querySelector(`[data-event="${event.record.events.indexOf(event)}"]`)
-    .focus({ preventScroll: true });
+  if (!blockOf(event)) { /* its tag has no lane yet */
+    event.record.isWhole = true;
+    remake(event.record);
+  }
+  blockOf(event).focus({ preventScroll: true });
   playEvent(event);
+}
+
+function blockOf(event) {
+  const number = event.record.events.indexOf(event);
+  return mounted.get(event.record).querySelector(`[data-event="${number}"]`);
 }
 
 function goToRecord(direction) {

@@ -3,6 +3,7 @@
 const STEPS = [.1, .2, .5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400];
 const TICK_WIDTH = 80; /* pixels at least from one tick to the next */
 const SHORTEST_VIEW = .5; /* seconds */
+const LANES = 10; /* tags that have a lane before all are asked for */
 
 /* An element with attributes and children. A text is shown as text, never read as markup. */
 function element(name, attributes = {}, ...children) {
@@ -59,7 +60,11 @@ function lanes(record) {
   const made = element("div", { class: "lanes" });
   made.append(element("div", { class: "over-time axis", "aria-hidden": "true" }));
   if (record.picture) made.append(picture(record));
-  for (const tag of laneTags(record)) made.append(laneLabel(record, tag), lane(record, tag));
+  const tags = laneTags(record), seen = shownLanes(record, tags);
+  for (const tag of seen) made.append(laneLabel(record, tag), lane(record, tag));
+  if (seen.length < tags.length || record.isWhole)
+    made.append(element("p", {}, element("button", { "data-action": "lanes" },
+      record.isWhole ? "fewer tags" : `all ${tags.length} tags`)));
   if (!record.tags.length && !record.events.length)
     made.append(element("p", {}, about.no_tag));
   made.append(element("div", { class: "heads" }, element("div", { class: "playhead" })));
@@ -81,6 +86,14 @@ function laneTags(record) {
     if (!record.tags.some((tag) => tag.label === event.label))
       if (!(others.get(event.label)?.score >= event.score)) others.set(event.label, event);
   return [...record.tags, ...[...others.values()].sort((a, b) => b.score - a.score)];
+}
+
+/* Of many tags, those asked for and then the first ones, unless all were asked for. */
+function shownLanes(record, tags) {
+  if (record.isWhole || tags.length <= LANES) return tags;
+  const isChosen = (tag) => (asked.labels.size > 0 || asked.text) && isAsked(tag);
+  const chosen = tags.filter(isChosen);
+  return [...chosen, ...tags.filter((tag) => !isChosen(tag))].slice(0, Math.max(LANES, chosen.length));
 }
 
 function laneLabel(record, tag) {
