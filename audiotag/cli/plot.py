@@ -36,7 +36,7 @@ def plot() -> None:
 @click.option("--model", metavar="MODEL", help="As for tag.  [default: the embedded model]")
 @DEVICE
 def recording(file: Path, picture: Path, model: str | None, device: str) -> None:
-    """Draw a recording: its spectrogram, its events, and its five best tags over time.
+    """Draw a recording: spectrogram, events, and best tags over time.
 
     The word recording may be left out. Events are those of `audiotag tag --events`; scores are
     those of its windows, drawn at their middles.
