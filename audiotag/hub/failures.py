@@ -25,6 +25,7 @@ from huggingface_hub.utils import httpx
 
 from audiotag.errors import HubError
 from audiotag.hub.waits import LONGEST_WAIT, asked_wait
+from audiotag.models.published.names import MIRROR
 
 TOKEN_HINT = "set HF_TOKEN, run hf auth login, or give --token"
 OTHER_STATUS = "{endpoint} fails (status {status}); try again later"
@@ -176,7 +177,8 @@ def sentence(
             return f"{name} came incomplete from {api.endpoint}; try again"
         case httpx.HTTPError():
             reason = type(error).__name__
-            return f"{api.endpoint} cannot be reached ({reason}); check the network and HF_ENDPOINT"
+            check = f"check the network and {_variable()}"
+            return f"{api.endpoint} cannot be reached ({reason}); {check}"
         case json.JSONDecodeError():
             return _no_hub(api)
         case OSError(strerror=str(reason)):
@@ -189,9 +191,15 @@ def sentence(
 
 def _no_hub(api: HfApi) -> str:
     return (
-        f"{api.endpoint} does not answer as a Hub does; check HF_ENDPOINT, and whether the network "
-        "asks to sign in"
+        f"{api.endpoint} does not answer as a Hub does; check {_variable()}, and whether the "
+        "network asks to sign in"
     )
+
+
+def _variable() -> str:
+    """The variable that says which Hub is asked."""
+    is_mirror = os.environ.get(MIRROR) and "HF_ENDPOINT" not in os.environ
+    return MIRROR if is_mirror else "HF_ENDPOINT"
 
 
 def _answer(error: HfHubHTTPError, api: HfApi, name: str, revision: str | None) -> str:

@@ -141,7 +141,7 @@ file_download.http_get = full
     ("wrong", "said"),
     [
         ("nothing there", "there is no mispeech/ced-tiny"),
-        ("page", "does not answer as a Hub does; check HF_ENDPOINT, and whether the network"),
+        ("page", "does not answer as a Hub does; check AUDIOTAG_MIRROR, and whether the"),
         ("page for the file", "and its model.safetensors is damaged; choose another model"),
         ("half", "mispeech/ced-tiny came incomplete from http://127.0.0.1"),
         ("altered", "model.safetensors differed from the Hub's hash, and was removed"),
