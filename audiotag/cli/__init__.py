@@ -26,6 +26,7 @@ from audiotag.runtime.version import __version__
 
 COMMANDS = {
     "tag": "Tag audio files and folders.",
+    "similar": "Find recordings that sound like an example.",
     "find": "Find recordings and sounds by label, in what tag wrote.",
     "clips": "Cut out the sounds that were found.",
     "listen": "Say what can be heard now: microphones, cameras, streams.",

@@ -26,6 +26,7 @@ from audiotag.tagging.results import FileEmbedding
 SUFFIX = ".unfinished"
 LONGEST_NAME = 255  # bytes, on common file systems
 HEAD = struct.Struct("<QI")  # of a record: bytes that follow, and their CRC-32
+PARQUET_MADE_WITH = b"audiotag.made_with"  # key of a parquet file's metadata
 UNREADABLE = (ValueError, KeyError, TypeError)  # errors on reading anything else
 VALUE, TIME = np.dtype("<f4"), np.dtype("<f8")
 

@@ -37,11 +37,13 @@ def read_done(path: Path) -> Earlier:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            made = Provenance.from_json(next(_texts(archive, MADE_WITH)))
+            made = Provenance.from_json(next(read_texts(archive, MADE_WITH)))
             failed = zip(
-                _texts(archive, "failed_paths"), _texts(archive, "failed_errors"), strict=True
+                read_texts(archive, "failed_paths"),
+                read_texts(archive, "failed_errors"),
+                strict=True,
             )
-            return Earlier(made, list(_texts(archive, "paths")), dict(failed))
+            return Earlier(made, list(read_texts(archive, "paths")), dict(failed))
     except DAMAGED as error:
         raise not_resumable(path, error) from error
 
@@ -54,7 +56,7 @@ def write(file: IO[bytes], content: Content) -> None:
         if content.earlier is not None:
             old = stack.enter_context(zipfile.ZipFile(content.earlier))
         archive = stack.enter_context(zipfile.ZipFile(file, "w"))
-        paths = [] if old is None else list(_texts(old, "paths"))
+        paths = [] if old is None else list(read_texts(old, "paths"))
         for column in _columns(content.store, done, len(paths)):
             column.write(archive, old)
         _write_texts(archive, "paths", [*paths, *(record.path for record in done)])
@@ -77,7 +79,7 @@ class _Column:
             shape = self._shape
             if old is not None:
                 source = stack.enter_context(old.open(f"{self._name}.npy"))
-                before, _ = _read_header(source)
+                before, _ = read_header(source)
                 shape = (before[0] + shape[0], *(shape[1:] if shape[0] else before[1:]))
             member = stack.enter_context(archive.open(f"{self._name}.npy", "w", force_zip64=True))
             _write_header(member, shape, self._dtype)
@@ -101,10 +103,10 @@ def _columns(store: EmbeddingStore, done: list[Stored], before: int) -> Iterator
     yield _Column("window_files", np.int64, (count,), files)
 
 
-def _texts(archive: zipfile.ZipFile, name: str) -> Iterator[str]:
+def read_texts(archive: zipfile.ZipFile, name: str) -> Iterator[str]:
     """The texts of an array, a few at a time in memory."""
     with archive.open(f"{name}.npy") as member:
-        shape, dtype = _read_header(member)
+        shape, dtype = read_header(member)
         left = int(np.prod(shape))
         while left:
             count = min(left, TEXTS_AT_ONCE)
@@ -130,7 +132,7 @@ def _write_header(member: IO[bytes], shape: tuple[int, ...], dtype: np.dtype) ->
     np.lib.format.write_array_header_2_0(member, header)
 
 
-def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of the array that an npy file holds."""
     version = np.lib.format.read_magic(member)
     read = {

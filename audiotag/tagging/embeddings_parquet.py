@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audiotag.tagging.embedding_store import (
+    PARQUET_MADE_WITH,
     UNREADABLE,
     Content,
     Earlier,
@@ -21,7 +22,6 @@ from audiotag.tagging.provenance import Provenance
 # A row group is held in memory.
 ROWS_PER_GROUP = 256
 VALUES_PER_GROUP = 2**23  # of embeddings
-MADE_WITH = b"audiotag.made_with"
 VECTOR = pa.list_(pa.float32())
 SCHEMA = pa.schema(
     {
@@ -53,7 +53,7 @@ def read_done(path: Path) -> Earlier:
                         done.append(row["path"])
                     else:
                         failed[row["path"]] = row["error"]
-            made = Provenance.from_json((file.schema_arrow.metadata or {})[MADE_WITH])
+            made = Provenance.from_json((file.schema_arrow.metadata or {})[PARQUET_MADE_WITH])
     except (*UNREADABLE, OSError, pa.ArrowException) as error:
         raise not_resumable(path, error) from error
     return Earlier(made, done, failed)
@@ -61,7 +61,7 @@ def read_done(path: Path) -> Earlier:
 
 def write(file: IO[bytes], content: Content) -> None:
     """Write a parquet file."""
-    schema = SCHEMA.with_metadata({MADE_WITH: content.made.to_json()})
+    schema = SCHEMA.with_metadata({PARQUET_MADE_WITH: content.made.to_json()})
     left = {as_text(path): error for path, error in content.failed.items()}
     with _closed(pq.ParquetWriter(file, schema)) as writer:
         if content.earlier is not None:
