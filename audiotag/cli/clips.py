@@ -51,9 +51,9 @@ def clips(
 ) -> None:
     """Cut the sounds in RESULTS out of their recordings, into a folder for each label.
 
-    RESULTS is what audiotag tag --events or --timeline wrote as jsonl, json or csv, or a csv of
-    decisions from its page. A clip that is there already is left as it is. The folders are those
-    that prepare folder takes: from recordings to a data set in three commands.
+    RESULTS is what audiotag tag --events or --timeline wrote as jsonl, json or csv, or decisions
+    that its page exported, as csv or json. A clip that is there already is left as it is. The
+    folders are those that prepare folder takes: from recordings to a data set in three commands.
 
     \b
     Example: audiotag tag recordings --events --output events.jsonl

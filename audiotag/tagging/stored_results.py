@@ -1,7 +1,7 @@
 """Stored results, read back: what `audiotag tag` wrote as jsonl, json or csv, file by file.
 
-A csv of decisions, which the page of results exports, is read too; what was decided to be wrong or
-unsure is left out.
+Decisions, which the page of results exports as csv or json, are read too: of them, what is right is
+kept, a guess as well.
 """
 
 import csv
@@ -17,6 +17,7 @@ from audiotag.tagging.csv_rows import BOM, original, path_of
 
 SUFFIXES = (".jsonl", ".json", ".csv")
 DECISION, RIGHT = "decision", "right"  # a column of decisions, and what is kept
+DECISIONS = "decisions"  # what holds them in json
 LONGEST = 2**24  # characters of a line
 
 
@@ -87,6 +88,11 @@ def _of_lines(file: Any, path: Path) -> Iterator[StoredFile]:
 def _of_json(text: str, path: Path) -> Iterator[StoredFile]:
     try:
         records = json.loads(text)
+        if isinstance(records, dict) and DECISIONS in records:
+            for name, group in groupby(records[DECISIONS], key=lambda row: row["path"]):
+                right = [row for row in group if row[DECISION] == RIGHT]
+                yield StoredFile(str(name), tuple(_found(row, row) for row in right))
+            return
         for record in records if isinstance(records, list) else [records]:
             yield _of_record(record)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -134,7 +140,7 @@ def _of_rows(path: str, rows: list[dict[str, Any]]) -> StoredFile:
     for row in rows:
         if row.get("error"):
             stored = replace(stored, error=original(row["error"]))
-        elif row["label"] and not row.get("guess") and row.get(DECISION, RIGHT) == RIGHT:
+        elif row["label"] and (row[DECISION] == RIGHT if DECISION in row else not row.get("guess")):
             span = [float(row[name]) if row.get(name) else None for name in ("start", "end")]
             found.append(Found(original(row["label"]), span[0], span[1], float(row["score"])))
     return replace(stored, found=tuple(found))

@@ -169,6 +169,26 @@ def test_decisions_leave_out_what_is_not_right(recording, tmp_path):
     assert [found.start for found in stored_file.found] == [0.0]
 
 
+def test_decisions_in_json_are_those_in_csv_and_say_more_than_a_guess(tmp_path):
+    said = (("a.wav", "right", True), ("a.wav", "wrong", False), ("b.wav", "right", False))
+    rows = [
+        {"path": path, "start": i, "end": i + 0.5, "label": "Bark", "score": 0.5}
+        | {"guess": guess, "decision": decision}
+        for i, (path, decision, guess) in enumerate(said)
+    ]
+    (tmp_path / "d.json").write_text(json.dumps({"made_with": "x", "decisions": rows}))
+    names = ",".join(rows[0])
+    lines = [",".join(str(x).lower().replace("false", "") for x in row.values()) for row in rows]
+    (tmp_path / "d.csv").write_text("\n".join([names, *lines]) + "\n")
+    expected = [("a.wav", [0.0]), ("b.wav", [2.0])]
+    for name in ("d.json", "d.csv"):
+        stored = list(read_results(tmp_path / name))
+        assert [(x.path, [y.start for y in x.found]) for x in stored] == expected
+    (tmp_path / "d.json").write_text('{"decisions": [{"path": "a.wav"}]}')
+    with pytest.raises(DataError, match="no results"):
+        list(read_results(tmp_path / "d.json"))
+
+
 @pytest.mark.slow
 def test_from_recordings_to_a_data_set_in_three_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
