@@ -8,19 +8,18 @@ from typing import TypedDict, TypeVar
 
 import numpy as np
 
-from audiotag.audio import streams, windows
-from audiotag.audio.helper_process import Ending, Warn
+from audiotag.audio import windows
 from audiotag.audio.in_memory import Input, Sound, name_of
 from audiotag.audio.sources import Listening
 from audiotag.errors import AudioError
-from audiotag.features.spectrogram import Spectrogram, SpectrogramMaker
 from audiotag.label_set import Labels
 from audiotag.models.engine import Engine
 from audiotag.runtime.keywords import check_keywords
 from audiotag.tagging import events
+from audiotag.tagging.decoding import Decoder
 from audiotag.tagging.event_options import EventOptions
 from audiotag.tagging.events import EventFinder
-from audiotag.tagging.pipeline import Computed, Decode, Ended, compute_windows
+from audiotag.tagging.pipeline import Computed, Ended, compute_windows
 from audiotag.tagging.results import FileEmbedding, FileTags, Segment, Tag
 
 POOLS = ("max", "mean")
@@ -408,33 +407,12 @@ def window_lengths(engine: Engine, options: TagOptions) -> tuple[float, float]:
     return engine.window, min(options.step, engine.window)
 
 
-def _decoder(engine: Engine, options: TagOptions) -> Decode:
-    listening = Listening(options.track, options.channel)
-
-    def decode(path: Input, warn: Warn) -> Generator[windows.Window, None, _About]:
-        if isinstance(path, Path) and path.is_dir():
-            os.listdir(path)  # raises the reason: only an unreadable folder gets here
-        blocks = Ending(streams.stream(path, engine.sample_rate, listening=listening, warn=warn))
-        maker = SpectrogramMaker(engine.sample_rate) if options.spectrogram else None
-        heard = blocks if maker is None else _drawn(blocks, maker)
-        cut = windows.surrounded_windows if options.events else windows.windows
-        lengths = window_lengths(engine, options)
-        yield from cut(heard, engine.sample_rate, *lengths, engine.min_duration)
-        return _About(blocks.result, None if maker is None else maker.result())
-
-    return decode
-
-
-@dataclass(frozen=True)
-class _About:
-    """What decoding tells of a recording besides its windows."""
-
-    sample_rate: int | None
-    spectrogram: Spectrogram | None
-
-
-def _drawn(blocks: Iterable[np.ndarray], maker: SpectrogramMaker) -> Iterator[np.ndarray]:
-    """The blocks, as they pass a maker of spectrograms."""
-    for block in blocks:
-        maker.add(block)
-        yield block
+def _decoder(engine: Engine, options: TagOptions) -> Decoder:
+    return Decoder(
+        engine.sample_rate,
+        *window_lengths(engine, options),
+        minimum=engine.min_duration,
+        listening=Listening(options.track, options.channel),
+        is_surrounded=options.events,
+        is_drawn=options.spectrogram,
+    )
