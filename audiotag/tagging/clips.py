@@ -3,6 +3,7 @@
 The folders are those that `audiotag prepare folder` takes.
 """
 
+import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -117,10 +118,11 @@ def _cut(path: Path, found: Found, out: Path, options: ClipOptions) -> Clip:
         part = excerpt(path, start, end)
     except AudioError as error:
         return Clip(target, str(error))
+    content = io.BytesIO()  # an error of the disk must not pass through libsndfile
+    form = options.format
+    soundfile.write(content, part.samples, part.rate, _subtype(part, form), format=form)
     with replaced(target, sync=False) as file:
-        soundfile.write(
-            file, part.samples, part.rate, _subtype(part, options.format), format=options.format
-        )
+        file.write(content.getbuffer())
     return Clip(target)
 
 

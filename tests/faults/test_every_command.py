@@ -13,7 +13,8 @@ from audiotag.cli import COMMANDS
 from tests.support.every_command import PRINTS, WRITES, Outcome, lines_of, make_files
 
 ROOT = Path(__file__).parents[2]
-QUIET = {"embed", "pull", "finetune", "bench"}  # print nothing, or as another one, or take minutes
+# They print nothing, or as another one, or take minutes, or listen until they are stopped.
+QUIET = {"embed", "pull", "finetune", "bench", "clips", "listen"}
 OVERWRITTEN = ("data", "evaluate", "export", "plot")  # commands whose output may be there
 MOUNTS = {
     "No space left on device": "mount -t tmpfs -o size=256k none place && {old} && "

@@ -33,6 +33,7 @@ WRITES = {
         "AUDIO --model MODEL --output PLACE.npz",
         "AUDIO --model MODEL --output PLACE.parquet",
     ),
+    "clips": ("EVENTS --out PLACE",),
     "prepare": ("csv TABLE PLACE",),
     "data": ("DATA --plot PLACE.png", "DATA --plot PLACE.svg"),
     "train": ("RECIPE --data DATA --out PLACE",),
@@ -55,6 +56,8 @@ PRINTS = {
     "plot": ("kernels MODEL PLACE.png",),
     "models": ("", "--all"),
     "labels": ("dog",),
+    "find": ("a EVENTS", "a EVENTS --format csv", "a EVENTS --count"),
+    "similar": ("EMBEDDINGS --duplicates --least -1",),
     "push": ("MODEL me/birds --dry-run",),
     "": ("--version", "--help"),
 }
@@ -95,6 +98,18 @@ def make_files(folder: Path) -> dict[str, Path]:
     (folder / "run").mkdir()
     (folder / "run" / "metrics.jsonl").write_text(json.dumps(ROW) + "\n")
     prepare(CsvSource(folder / "t.csv"), folder / "data")
+    event = {"label": "a", "start": 0.1, "end": 0.9, "score": 0.5}
+    record = {"path": str(folder / "0.wav"), "tags": [], "events": [event]}
+    (folder / "events.jsonl").write_text(json.dumps(record) + "\n")
+    np.savez(
+        folder / "e.npz",
+        paths=["0.wav", "1.wav"],
+        durations=[1.0, 1.0],
+        windows=rng.standard_normal((2, 8)).astype(np.float32),
+        window_starts=np.zeros(2),
+        window_files=np.arange(2),
+        made_with=json.dumps({"audiotag": "0", "model": "default"}),
+    )
     return named_files(folder)
 
 
@@ -102,6 +117,7 @@ def named_files(folder: Path) -> dict[str, Path]:
     """Where `make_files` has put them."""
     names = {"AUDIO": "0.wav", "CHECKPOINT": "mn01_as.pt", "DATA": "data", "MODEL": "model"}
     names |= {"RECIPE": "recipe.toml", "RUN": "run", "TABLE": "t.csv"}
+    names |= {"EVENTS": "events.jsonl", "EMBEDDINGS": "e.npz"}
     return {word: folder / name for word, name in names.items()}
 
 
