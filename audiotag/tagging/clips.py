@@ -7,14 +7,16 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 
 from audiotag.audio.excerpts import Excerpt, excerpt
-from audiotag.errors import AudioError, DataError
+from audiotag.errors import AudioError, DataError, OutputError
 from audiotag.runtime.files import replaced
+from audiotag.runtime.lock import locked_folder
 from audiotag.tagging.stored_results import Found, StoredFile, read_results
 
 NOT_IN_NAMES = re.compile(r"[^\w ,()'.-]+")
@@ -73,8 +75,10 @@ def cut_clips(
     wanted = _wanted(read_results(results), options, results)
     if progress is not None:
         progress(len(wanted))
-    for path, found in wanted:
-        yield _cut(Path(path), found, out, options)
+    held = f"another process cuts clips into {out}; wait for it, or choose another folder"
+    with locked_folder(out, held):
+        for path, found in wanted:
+            yield _cut(Path(path), found, out, options)
 
 
 def _wanted(
@@ -121,8 +125,13 @@ def _cut(path: Path, found: Found, out: Path, options: ClipOptions) -> Clip:
     content = io.BytesIO()  # an error of the disk must not pass through libsndfile
     form = options.format
     soundfile.write(content, part.samples, part.rate, _subtype(part, form), format=form)
-    with replaced(target, sync=False) as file:
-        file.write(content.getbuffer())
+    try:
+        with replaced(target, sync=False) as file:
+            file.write(content.getbuffer())
+    except OutputError:
+        with suppress(OSError):  # it holds other clips
+            target.parent.rmdir()
+        raise
     return Clip(target)
 
 

@@ -38,8 +38,8 @@ class Name:
     def means(self, label: str) -> bool:
         """Whether it stands for a label, also one that AudioSet does not have."""
         small = label.lower()
-        if self.labels:
-            return small in self.labels
+        if self.labels or small == self.text.lower():
+            return small in self.labels or small == self.text.lower()
         return set(WORD.findall(self.text.lower())) <= set(WORD.findall(small))
 
 
