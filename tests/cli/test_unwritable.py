@@ -31,8 +31,9 @@ RECIPE = {
     "optim": {"warmup_epochs": 0.5},
     "train": {"epochs": 1, "batch_size": 2, "task": "single", "metric": "valid_accuracy"},
 }
-WRITES_NOTHING = {"labels", "models"}
+WRITES_NOTHING = {"labels", "models", "find", "similar"}
 HUB = {"push", "pull"}  # the Hub's client writes for them: see tests/hub
+LIVE = {"listen"}  # goes on until it is stopped: see tests/live
 LINES = [(command, words) for command, lines in WRITES.items() for words in lines]
 
 
@@ -52,8 +53,12 @@ def files(tmp_path_factory):
     torch.save(efficientat(timm.create_model("mn01_as")), folder / "mn01_as.pt")
     (folder / "run").mkdir()
     (folder / "run" / "metrics.jsonl").write_text(json.dumps(ROW) + "\n")
+    event = {"label": "a", "start": 0.1, "end": 0.9, "score": 0.5}
+    record = {"path": str(folder / "0.wav"), "tags": [], "events": [event]}
+    (folder / "events.jsonl").write_text(json.dumps(record) + "\n")
     return {
         "AUDIO": folder / "0.wav",
+        "EVENTS": folder / "events.jsonl",
         "CHECKPOINT": folder / "mn01_as.pt",
         "DATA": prepare(CsvSource(folder / "t.csv"), folder / "data"),
         "MODEL": folder / "model",
@@ -105,7 +110,7 @@ def full_disk():
 
 
 def test_every_command_is_here():
-    assert WRITES.keys() | WRITES_NOTHING | HUB == COMMANDS.keys()
+    assert WRITES.keys() | WRITES_NOTHING | HUB | LIVE == COMMANDS.keys()
 
 
 @pytest.mark.parametrize(("command", "words"), LINES)

@@ -255,6 +255,7 @@ def test_what_a_run_has_noted_travels_without_paths(hub, run, folder, name):
     evaluation |= {"figures": {"mAP": figure}, "classes": [], "confusion": None}
     evaluation |= {"learnt": 0, "data_hash": "ab", "weights_sha256": "cd", "audiotag": "1"}
     evaluation |= {"heard_seconds": 10.0, "shortest_crop": 5.0, "longest_crop": None}
+    evaluation |= {"published_map": None, "published_in": None}
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     assert run("push", folder, name, token=WRITE_TOKEN).code == 0
     files = hub.files(name)

@@ -42,7 +42,7 @@ WRITES = {
     "convert": ("CHECKPOINT PLACE",),
     "export": ("MODEL PLACE.onnx",),
     "plot": ("AUDIO PLACE.png --model MODEL", "kernels MODEL PLACE.png", "run RUN PLACE.pdf"),
-    "bench": (f"{ARCHITECTURE} --plot PLACE.png",),
+    "bench": (f"{ARCHITECTURE} --batch-size 1 --batch-size 2 --plot PLACE.png",),
 }
 # What each command is given that prints its results.
 PRINTS = {

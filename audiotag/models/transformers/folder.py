@@ -39,6 +39,8 @@ def is_classifier(folder: Path) -> bool:
 def is_classifier_config(path: Path) -> bool:
     """As `is_classifier`, of the `config.json`."""
     try:
+        if regular(path).stat().st_size > MAX_BYTES:
+            return False
         values = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
