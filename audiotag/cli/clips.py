@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from audiotag.cli.options.inputs import usage_errors
+from audiotag.cli.options.inputs import CHANNEL, TRACK, usage_errors
 from audiotag.cli.options.types import COUNT, FILE, NEW_FOLDER, Number
 
 
@@ -40,6 +40,8 @@ from audiotag.cli.options.types import COUNT, FILE, NEW_FOLDER, Number
     show_default=True,
     help="wav keeps samples in floating point as they are.",
 )
+@TRACK
+@CHANNEL
 def clips(
     results: Path,
     out: Path,
@@ -48,6 +50,8 @@ def clips(
     padding: float,
     most: int | None,
     format: str,
+    track: int | None,
+    channel: int | None,
 ) -> None:
     """Cut the sounds in RESULTS out of their recordings, into a folder for each label.
 
@@ -60,6 +64,7 @@ def clips(
              audiotag clips events.jsonl --label Dog --min-score 0.5 --out clips
              audiotag prepare folder clips data/clips
     """
+    from audiotag.audio.sources import Listening
     from audiotag.cli.say import say
     from audiotag.label_set import Labels
     from audiotag.tagging.clips import ClipOptions, cut_clips
@@ -70,7 +75,8 @@ def clips(
         with usage_errors():
             below = known.within((name,)) if name in known.names else ()
         names |= {name, *(known[i].name for i in below)}
-    options = ClipOptions(frozenset(names), min_score, padding, most, format)
+    listening = Listening(track, channel)
+    options = ClipOptions(frozenset(names), min_score, padding, most, format, listening)
     done = failed = 0
     for clip in cut_clips(results, out, options):
         done += clip.error is None

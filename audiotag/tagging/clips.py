@@ -14,6 +14,7 @@ from pathlib import Path
 import soundfile
 
 from audiotag.audio.excerpts import Excerpt, excerpt
+from audiotag.audio.sources import USUAL, Listening
 from audiotag.errors import AudioError, DataError, OutputError
 from audiotag.runtime.files import replaced
 from audiotag.runtime.lock import locked_folder
@@ -35,6 +36,7 @@ class ClipOptions:
         padding: Seconds before and after.
         most: Clips of a label at most, those with the highest scores; None for all.
         format: One of `FORMATS`.
+        listening: The track and channel, if not all channels of the usual track.
     """
 
     labels: frozenset[str] = frozenset()
@@ -42,6 +44,7 @@ class ClipOptions:
     padding: float = 0.0
     most: int | None = None
     format: str = "flac"
+    listening: Listening = USUAL
 
 
 @dataclass(frozen=True)
@@ -77,22 +80,23 @@ def cut_clips(
         progress(len(wanted))
     held = f"another process cuts clips into {out}; wait for it, or choose another folder"
     with locked_folder(out, held):
-        for path, found in wanted:
-            yield _cut(Path(path), found, out, options)
+        for file, found in wanted:
+            yield _cut(file, found, out, options)
 
 
 def _wanted(
     stored: Iterator[StoredFile], options: ClipOptions, results: Path
-) -> list[tuple[str, Found]]:
+) -> list[tuple[StoredFile, Found]]:
     """What is to be cut out, in the order of the results."""
-    wanted, is_timed, known = [], True, Counter[str]()
+    wanted: list[tuple[StoredFile, Found]] = []
+    is_timed, known = True, Counter[str]()
     for file in stored:
         for found in file.found:
             known[found.label] += 1
             is_meant = not options.labels or found.label in options.labels
             if is_meant and found.score >= options.least_score:
                 is_timed &= found.start is not None and found.end is not None
-                wanted.append((file.path, found))
+                wanted.append((file, found))
     if not wanted:
         commonest = ", ".join(label for label, _ in known.most_common(NAMED)) or "none"
         raise DataError(f"{results} has no such sound; the commonest labels in it: {commonest}")
@@ -111,23 +115,24 @@ def _wanted(
     return [pair for i, pair in enumerate(wanted) if i in kept]
 
 
-def _cut(path: Path, found: Found, out: Path, options: ClipOptions) -> Clip:
+def _cut(file: StoredFile, found: Found, out: Path, options: ClipOptions) -> Clip:
     assert found.start is not None and found.end is not None
+    path = Path(file.path)
     start, end = max(0.0, found.start - options.padding), found.end + options.padding
     target = out / _named(found.label) / f"{_named(path.stem)[:LONGEST_NAME]}"
     target = target.with_name(f"{target.name} {start:09.3f}-{end:09.3f}.{options.format}")
     if target.exists():
         return Clip(target)
     try:
-        part = excerpt(path, start, end)
+        part = excerpt(path, start, end, options.listening, file.duration)
     except AudioError as error:
         return Clip(target, str(error))
     content = io.BytesIO()  # an error of the disk must not pass through libsndfile
     form = options.format
     soundfile.write(content, part.samples, part.rate, _subtype(part, form), format=form)
     try:
-        with replaced(target, sync=False) as file:
-            file.write(content.getbuffer())
+        with replaced(target, sync=False) as written:
+            written.write(content.getbuffer())
     except OutputError:
         with suppress(OSError):  # it holds other clips
             target.parent.rmdir()

@@ -47,11 +47,13 @@ class StoredFile:
         found: Its events; or, where no events were asked for, the tags of its windows, or of the
             whole. Guesses are left out.
         error: Why it failed; None if it did not.
+        duration: Seconds; None where the results do not say.
     """
 
     path: str
     found: tuple[Found, ...] = ()
     error: str | None = None
+    duration: float | None = None
 
 
 def read_results(path: Path) -> Iterator[StoredFile]:
@@ -103,13 +105,20 @@ def _of_record(record: dict[str, Any]) -> StoredFile:
     path = str(record["path"])
     if "error" in record:
         return StoredFile(path, error=str(record["error"]))
+    duration = record.get("duration")
+    return StoredFile(
+        path,
+        tuple(_found(*pair) for pair in _rows_and_times(record) if not _is_guess(pair[0])),
+        duration=None if duration is None else float(duration),
+    )
+
+
+def _rows_and_times(record: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     if "events" in record:
-        return StoredFile(path, tuple(_found(row, row) for row in record["events"]))
+        return [(row, row) for row in record["events"]]
     if record.get("segments"):
-        parts = [(row, part) for part in record["segments"] for row in part["tags"]]
-        return StoredFile(path, tuple(_found(*pair) for pair in parts if not _is_guess(pair[0])))
-    tags = [row for row in record["tags"] if not _is_guess(row)]
-    return StoredFile(path, tuple(_found(row, {}) for row in tags))
+        return [(row, part) for part in record["segments"] for row in part["tags"]]
+    return [(row, {}) for row in record["tags"]]
 
 
 def _is_guess(row: dict[str, Any]) -> bool:

@@ -207,3 +207,23 @@ def test_from_recordings_to_a_data_set_in_three_commands(tmp_path, monkeypatch):
         result = CliRunner().invoke(cli, line.split())
         assert result.exit_code == 0, (line, result.output)
     assert "data: 2 clips" in result.output and "1 labels" in result.output
+
+
+def test_a_recording_that_has_changed_is_not_cut(recording, tmp_path):
+    results = stored(tmp_path, recording, "jsonl")
+    soundfile.write(recording, np.zeros((7 * RATE, 2)), RATE)
+    result = clips(results, "--out", tmp_path / "clips")
+    assert result.exit_code == 1
+    assert "night 1.wav: lasts 7.0 s, and 5.0 s when it was tagged; tag it again" in result.output
+    assert not list(tmp_path.rglob("*.flac"))
+
+
+def test_a_channel_is_cut_as_it_was_tagged(recording, tmp_path):
+    whole, _ = soundfile.read(recording)
+    options = ("--label", "Rain", "--channel", 2)
+    results = stored(tmp_path, recording, "jsonl")
+    assert clips(results, "--out", tmp_path / "c", *options).exit_code == 0
+    (clip,) = (tmp_path / "c").rglob("*.flac")
+    part, rate = soundfile.read(clip)
+    assert rate == RATE and part.ndim == 1
+    np.testing.assert_allclose(part, whole[:, 1], atol=1e-4)
