@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,9 @@ from audiotag.tagging.text import clock
 
 if TYPE_CHECKING:
     from audiotag.tagging.query import Query
+    from audiotag.tagging.stored_results import Found, StoredFile
 
 COLUMNS = ("path", "start", "end", "label", "score")
-Row = tuple[str, float | None, float | None, str | None, float | None]
 
 
 @click.command()
@@ -35,7 +36,7 @@ Row = tuple[str, float | None, float | None, str | None, float | None]
 @click.option(
     "--sort",
     type=click.Choice(["score", "path"]),
-    help="The highest scores first, or by path.  [default: in the order of RESULTS]",
+    help="Recordings with the highest scores first, or by path.  [default: as in RESULTS]",
 )
 @click.option("--count", is_flag=True, help="Print how many recordings and sounds match.")
 @click.option("--files", is_flag=True, help="Print each recording's path once, and nothing else.")
@@ -72,76 +73,84 @@ def find(
     with usage_errors():
         asked = Query(query)
     seen: set[str] = set()
-    rows = _rows(asked, results, min_score, seen)
+    matches = _matches(asked, results, min_score, seen)
     if sort is not None:
-        key = (lambda row: -(row[4] or 0.0)) if sort == "score" else (lambda row: row[0])
-        rows = iter(sorted(rows, key=key))
-    found = _print(rows, count, files, format)
+        key = _highest if sort == "score" else (lambda match: match.path)
+        matches = iter(sorted(matches, key=key))
+    found = _print(matches, count, files, format)
     for name, near in asked.unknown(seen):
         say(f"no label has {name!r}" + (f"; near: {', '.join(near)}" if near else ""))
     sys.exit(0 if found else 1)
 
 
-def _rows(query: "Query", results: tuple[Path, ...], least: float, seen: set[str]) -> Iterator[Row]:
-    """Each sound that is asked for, of recordings that match; one row without a sound of those that
-    match by what they lack."""
+def _matches(
+    query: "Query", results: tuple[Path, ...], least: float, seen: set[str]
+) -> Iterator["StoredFile"]:
+    """The recordings that match, each with the sounds that are asked for; with none where it
+    matches by what it lacks."""
     from audiotag.tagging.stored_results import read_results
 
     for path in results:
         for file in read_results(path):
+            seen |= {found.label for found in file.found}
             loud = [found for found in file.found if found.score >= least]
-            labels = {found.label for found in loud}
-            seen |= labels
-            if file.error is not None or not query.matches(labels):
-                continue
-            wanted = [found for found in loud if query.wants(found.label)]
-            for found in wanted:
-                yield file.path, found.start, found.end, found.label, found.score
-            if not wanted:
-                yield file.path, None, None, None, None
+            if file.error is None and query.matches({found.label for found in loud}):
+                wanted = tuple(found for found in loud if query.wants(found.label))
+                yield replace(file, found=wanted)
 
 
-def _print(rows: Iterator[Row], count: bool, files: bool, format: str) -> int:
-    """Print rows; returns how many there were."""
-    number, paths, last = 0, 0, None
+def _highest(match: "StoredFile") -> float:
+    """What sorts a recording by its highest score, downwards."""
+    return -max((found.score for found in match.found), default=0.0)
+
+
+def _print(matches: Iterator["StoredFile"], count: bool, files: bool, format: str) -> int:
+    """Print what matches; returns how many recordings there are."""
+    recordings = sounds = 0
     if format == "csv" and not count and not files:
         click.echo(csv_header(COLUMNS), nl=False)
-    for row in rows:
-        is_new = row[0] != last
-        number, paths, last = number + 1, paths + is_new, row[0]
+    for match in matches:
+        recordings, sounds = recordings + 1, sounds + len(match.found)
         if count:
             continue
         if files:
-            if is_new:
-                click.echo(visible(row[0]) if sys.stdout.isatty() else row[0])
+            click.echo(visible(match.path) if sys.stdout.isatty() else match.path)
         elif format == "jsonl":
-            click.echo(json.dumps(_record(row), ensure_ascii=False))
+            click.echo(json.dumps(_record(match), ensure_ascii=False))
         elif format == "csv":
-            cells = {
-                name: value for name, value in zip(COLUMNS, row, strict=True) if value is not None
-            }
-            click.echo(csv_line(cells, COLUMNS), nl=False)
+            for cells in _rows(match) or [{"path": match.path}]:
+                click.echo(csv_line(cells, COLUMNS), nl=False)
         else:
-            click.echo(_line(row))
+            for found in match.found or [None]:
+                click.echo(_line(match.path, found))
     if count:
-        click.echo(f"{paths} recordings, {number} sounds")
-    return number
+        click.echo(f"{recordings} recordings, {sounds} sounds")
+    return recordings
 
 
-def _record(row: Row) -> dict[str, object]:
-    """A recording with one sound, as `audiotag tag` writes it."""
-    path, start, end, label, score = row
-    if label is None:
-        return {"path": path, "tags": []}
-    if start is None:
-        return {"path": path, "tags": [{"label": label, "score": score}]}
-    event = {"label": label, "start": start, "end": end, "score": score}
-    return {"path": path, "tags": [], "events": [event]}
+def _rows(match: "StoredFile") -> list[dict[str, str | float]]:
+    """The sounds of a recording, without times that they do not have."""
+    return [
+        {"path": match.path}
+        | {name: value for name, value in asdict(found).items() if value is not None}
+        for found in match.found
+    ]
 
 
-def _line(row: Row) -> str:
-    path, start, end, label, score = row
-    if label is None:
+def _record(match: "StoredFile") -> dict[str, object]:
+    """A recording with its sounds, as `audiotag tag` writes it."""
+    record: dict[str, object] = {"path": match.path}
+    if match.duration is not None:
+        record["duration"] = match.duration
+    has_times = any(found.start is not None for found in match.found)
+    sounds = [{key: row[key] for key in row if key != "path"} for row in _rows(match)]
+    return {**record, "tags": [], "events": sounds} if has_times else {**record, "tags": sounds}
+
+
+def _line(path: str, found: "Found | None") -> str:
+    if found is None:
         return visible(path)
-    span = "" if start is None or end is None else f"  {clock(start)} to {clock(end)}"
-    return f"{score:.3f}  {visible(label)}{span}  {visible(path)}"
+    span = ""
+    if found.start is not None and found.end is not None:
+        span = f"  {clock(found.start)} to {clock(found.end)}"
+    return f"{found.score:.3f}  {visible(found.label)}{span}  {visible(path)}"

@@ -103,6 +103,8 @@ def test_recordings_and_sounds_are_printed(results):
         "0.900  Bark  a.wav\n0.600  Dog  0:01.0 to 0:02.5  =b.wav\n"
     )
     assert find("dog AND NOT speech", results).output == "0.600  Dog  0:01.0 to 0:02.5  =b.wav\n"
+    named = find("dog", results, "--sort", "path").output.splitlines()
+    assert [line.split()[-1] for line in named] == ["=b.wav", "a.wav"]
     quiet = find("dog AND NOT speech", results, "--min-score", 0.4, "--sort", "score")
     assert [line.split()[-1] for line in quiet.output.splitlines()] == ["a.wav", "=b.wav"]
 
@@ -119,11 +121,33 @@ def test_files_counts_and_formats(results):
     ]
 
 
-def test_what_is_found_can_be_searched_again(results, tmp_path):
-    for form in ("jsonl", "csv"):
-        again = tmp_path / f"found.{form}"
-        again.write_text(find("dog", results, "--format", form).output)
-        assert find("dog", again, "--count").output == "2 recordings, 2 sounds\n"
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+@pytest.mark.parametrize("order", [(), ("--sort", "score"), ("--sort", "path")])
+def test_what_is_found_is_searched_again_as_before(results, tmp_path, form, order):
+    again = tmp_path / f"found.{form}"
+    again.write_text(find("dog OR speech OR rain", results, "--format", form, *order).output)
+    for query in ("dog", "dog AND speech", "dog AND NOT speech", "dog AND rain", "speech"):
+        for how in ("--count", "--files"):
+            expected = [
+                line.removeprefix("./")
+                for line in sorted(find(query, results, how).output.splitlines())
+            ]
+            found = sorted(find(query, again, how).output.splitlines())
+            assert [line.removeprefix("./") for line in found] == expected, query
+
+
+@pytest.mark.parametrize("order", [(), ("--sort", "score"), ("--sort", "path")])
+def test_a_recording_counts_once_in_any_order(results, order):
+    query = "dog OR speech OR rain"
+    assert find(query, results, "--count", *order).output == "2 recordings, 4 sounds\n"
+    assert len(find(query, results, "--files", *order).output.splitlines()) == 2
+
+
+def test_a_label_below_the_least_score_is_not_unknown(tmp_path):
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"path": "a.wav", "tags": [{"label": "Blorp", "score": 0.2}]}\n')
+    result = find("blorp", path, "--min-score", 0.9)
+    assert result.exit_code == 1 and result.output == ""
 
 
 def test_unknown_names_are_answered_with_near_ones(results):
