@@ -8,6 +8,7 @@ import click
 
 from audiotag.cli.options.inputs import MODEL
 from audiotag.cli.options.types import COUNT, FILE, Number
+from audiotag.cli.say import say
 from audiotag.runtime.escapes import visible
 from audiotag.tagging.csv_rows import csv_header, csv_line
 from audiotag.tagging.text import clock
@@ -82,6 +83,8 @@ def similar(
     vectors = search.embed_example(engine, stored, files[0], start, end)
     found = search.nearest(stored, vectors, top, each)
     _print([vars(one) for one in found], COLUMNS, format)
+    if not found:
+        say(f"{files[-1]} has no windows to compare")
     sys.exit(0 if found else 1)
 
 

@@ -5,15 +5,16 @@ compared, by matrix products; nothing is indexed, so nothing is missed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from audiotag.audio.excerpts import excerpt
-from audiotag.audio.in_memory import Input, Samples, Sound
+from audiotag.audio.excerpts import LONGEST, excerpt
+from audiotag.audio.in_memory import Samples, Sound
+from audiotag.audio.sources import Listening
 from audiotag.audio.windows import WINDOW
-from audiotag.errors import DataError
+from audiotag.errors import AudioError, DataError
 from audiotag.models.engine import Engine
 from audiotag.models.folder import DEFAULT_NAME
 from audiotag.tagging.embeddings import made_with
@@ -57,7 +58,7 @@ def embed_example(
     """Embeddings of an example (windows, D), made as the stored ones.
 
     Raises:
-        AudioError: If it cannot be decoded.
+        AudioError: If it cannot be decoded, or the part is longer than `LONGEST`.
         DataError: If the model is another one than that of the stored embeddings.
     """
     values = stored.made.values
@@ -69,12 +70,10 @@ def embed_example(
             f"{stored.source} was made with the model {values['model']}, and {engine.name} has "
             "other weights; name that model with --model, or embed the recordings again"
         )
-    source: Input = path
-    if start or end is not None:
-        part = excerpt(path, start, np.inf if end is None else end)
-        channels = np.ascontiguousarray(part.samples.T)
-        source = Sound(str(path), Samples(part.rate, channels))
-    return embed_file(engine, source, options).windows
+    if not start and end is None:
+        return embed_file(engine, path, options).windows
+    part = _part(path, start, np.inf if end is None else end, options)
+    return embed_file(engine, part, replace(options, track=None, channel=None)).windows
 
 
 def nearest(
@@ -100,8 +99,10 @@ def nearest(
                 f"gives {len(wanted)}; name the model that they were made with by --model"
             )
         some = _cosines(windows, wanted)
-        files, starts = np.append(files, some_files), np.append(starts, some_starts)
-        scores = np.append(scores, some)
+        is_number = np.isfinite(some)
+        files = np.append(files, some_files[is_number])
+        starts = np.append(starts, some_starts[is_number])
+        scores = np.append(scores, some[is_number])
         kept = np.argsort(-scores, kind="stable")
         if each:
             first = np.unique(files[kept], return_index=True)[1]
@@ -134,13 +135,22 @@ def duplicates(stored: StoredEmbeddings, least: float) -> Iterator[tuple[str, st
                 yield stored.paths[begin + i], stored.paths[j], float(scores[i, j])
 
 
+def _part(path: Path, start: float, end: float, options: TagOptions) -> Sound:
+    """A part of an example, of the track and channel that are heard."""
+    part = excerpt(path, start, end, Listening(options.track, options.channel))
+    if end - start > LONGEST and len(part.samples) >= LONGEST * part.rate:
+        raise AudioError(
+            f"{path}: a part of an example may last {LONGEST:g} s; name its end by --end"
+        )
+    return Sound(str(path), Samples(part.rate, np.ascontiguousarray(part.samples.T)))
+
+
 def _cosines(windows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The highest cosine of each window (N, D) with vectors of length 1, (D, K); 0 of one that is
-    no number."""
+    """The highest cosine of each window (N, D) with vectors of length 1, (D, K); not finite of
+    one that is no number."""
     with np.errstate(all="ignore"):
         lengths = np.sqrt(np.einsum("ij,ij->i", windows, windows))
-        highest = (windows @ wanted).max(axis=1) / np.maximum(lengths, TINY)
-    return np.where(np.isfinite(highest), highest, 0.0)
+        return (windows @ wanted).max(axis=1) / np.maximum(lengths, TINY)
 
 
 def _normal(vectors: np.ndarray) -> np.ndarray:

@@ -46,7 +46,10 @@ class StoredEmbeddings:
         """
         read = _npz_blocks if self.source.suffix == ".npz" else _parquet_blocks
         with _explained(self.source):
-            yield from read(self.source)
+            for files, starts, windows in read(self.source):
+                if files.dtype.kind not in "iu" or _is_outside(files, len(self.paths)):
+                    raise ValueError("its windows are of no recording")
+                yield files, starts, windows
 
     def clips(self) -> np.ndarray:
         """The mean of each recording's windows, (files, D) float32; errors as `blocks`."""
@@ -75,8 +78,10 @@ def open_embeddings(path: Path) -> StoredEmbeddings:
         if path.suffix == ".npz":
             with zipfile.ZipFile(path) as archive:
                 made = Provenance.from_json(next(read_texts(archive, MADE_WITH)))
-                durations = _array(archive, "durations")
-                return StoredEmbeddings(path, made, list(read_texts(archive, "paths")), durations)
+                durations, paths = _array(archive, "durations"), list(read_texts(archive, "paths"))
+                if durations.shape != (len(paths),):
+                    raise ValueError("its arrays differ in length")
+                return StoredEmbeddings(path, made, paths, durations)
         parquet: Any = import_module("pyarrow.parquet")
         with parquet.ParquetFile(path) as file:
             made = Provenance.from_json(file.schema_arrow.metadata[PARQUET_MADE_WITH])
@@ -130,6 +135,10 @@ def _parquet_blocks(path: Path) -> Iterator[Block]:
                     starts = np.array(row["window_starts"], float)
                     yield np.full(len(windows), number), starts, windows
                     number += 1
+
+
+def _is_outside(numbers: np.ndarray, count: int) -> bool:
+    return bool(len(numbers)) and (numbers.min() < 0 or numbers.max() >= count)
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import zipfile
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from sklearn.neighbors import NearestNeighbors
 
 from audiotag.cli import cli
-from audiotag.errors import DataError
+from audiotag.errors import AudioError, DataError
 from audiotag.tagging.open import open_engine
 from audiotag.tagging.similar import duplicates, embed_example, nearest
 from audiotag.tagging.stored_embeddings import open_embeddings
@@ -132,6 +133,53 @@ def test_numbers_that_are_none_are_never_near(stored, tmp_path):
     best = nearest(found, values["windows"][1:2], 5)
     assert best[0].similarity == pytest.approx(1.0, abs=1e-5)
     assert all(np.isfinite(x.similarity) for x in best)
+    opposite = nearest(found, -values["windows"][1:2], len(values["windows"]))
+    assert len(opposite) == len(values["windows"]) // 2  # nor nearer than what is opposite
+
+
+@pytest.mark.parametrize("change", ["beyond", "before", "fractions", "fewer recordings"])
+def test_windows_of_no_recording_are_refused(stored, tmp_path, change):
+    with np.load(stored / "e.npz") as arrays:
+        values = dict(arrays)
+    owners = values["window_files"]
+    changed = {
+        "beyond": {"window_files": owners + len(values["paths"])},
+        "before": {"window_files": owners - 1},
+        "fractions": {"window_files": owners + 0.5},
+        "fewer recordings": {"durations": values["durations"][:1]},
+    }[change]
+    np.savez(tmp_path / "e.npz", **{**values, **changed})
+    with pytest.raises(DataError, match="holds no embeddings of audiotag"):
+        nearest(open_embeddings(tmp_path / "e.npz"), values["windows"][:1], 3)
+
+
+def test_a_part_longer_than_can_be_heard_is_refused(stored, tmp_path, monkeypatch):
+    monkeypatch.setattr("audiotag.audio.excerpts.LONGEST", 2.0)
+    monkeypatch.setattr("audiotag.tagging.similar.LONGEST", 2.0)
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "long.wav", 0.1 * rng.standard_normal(4 * 16_000), 16_000)
+    found, engine = open_embeddings(stored / "e.npz"), open_engine()
+    with pytest.raises(AudioError, match="may last 2 s; name its end by --end"):
+        embed_example(engine, found, tmp_path / "long.wav", 1.0)
+    assert len(embed_example(engine, found, tmp_path / "long.wav", 1.0, 3.0)) == 3
+    assert len(embed_example(engine, found, tmp_path / "long.wav", 3.0)) == 1
+
+
+@pytest.mark.parametrize("form", ["wav", "mkv"])
+def test_a_part_is_of_the_channel_that_was_embedded(tmp_path, form):
+    guitar, rate = soundfile.read(SAMPLES / "guitar.mp3", always_2d=True)
+    rng = np.random.default_rng(0)
+    both = np.stack([0.1 * rng.standard_normal(len(guitar)), guitar[:, 0]], axis=1)
+    soundfile.write(tmp_path / "both.wav", both, rate)
+    how = ("--channel", 2, "--window", 1, "--output", tmp_path / "e.npz")
+    assert run("embed", tmp_path / "both.wav", *how).exit_code == 0
+    if form == "mkv":
+        command = ["ffmpeg", "-v", "error", "-i", "both.wav", "-c:a", "copy", "both.mkv"]
+        subprocess.run(command, cwd=tmp_path, check=True)
+    found = open_embeddings(tmp_path / "e.npz")
+    example = embed_example(open_engine(), found, tmp_path / f"both.{form}", 1.0, 2.0)
+    best = nearest(found, example, 1)[0]
+    assert best.start == 1.0 and best.similarity == pytest.approx(1.0, abs=1e-3)
 
 
 @pytest.mark.parametrize(
